@@ -1,0 +1,311 @@
+"""Graphs: flat tuples of nodes that name their operands by index.
+
+A Graph is a frozen value; its printed text is canonical and its SHA-256 the cache
+key.  `Builder` is the one mutable thing: it grows a graph, sharing equal nodes.
+Array graphs hold array-typed nodes.  In a *scalar graph* every node has shape ()
+but the inputs, which `element` reads, and the results, which `pack` assembles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitad.ir.primitive import Primitive, registry
+
+FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+DTYPES = (*FLOATS, np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.bool_))
+
+
+class Type(NamedTuple):
+    """The dtype and shape of a value; printed as NumPy users say it: float64[3,4]."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        size = 1
+        for extent in self.shape:
+            size *= extent
+        return size
+
+
+@lru_cache(maxsize=64)
+def scalar(dtype: np.dtype) -> Type:
+    """The type of one number, interned."""
+    return Type(dtype, ())
+
+
+class Static:
+    """A parameter that is not a number to differentiate: hashable through its text."""
+
+    __slots__ = ("_hash", "key", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.key = _key(value)
+        self._hash = hash(self.key)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and self.key == other.key
+
+    def __repr__(self) -> str:
+        return _text(self.value)
+
+
+class Slot(NamedTuple):
+    """The place of operand number `index` inside the arguments of a structure."""
+
+    index: int
+
+
+def _key(value: Any) -> Any:
+    """A hashable stand-in for a static argument, distinct for distinct values."""
+    if isinstance(value, np.ndarray | np.generic):
+        array = np.asarray(value)
+        return ("array", array.dtype.str, array.shape, array.tobytes())
+    if isinstance(value, Slot):
+        return ("slot", value.index)
+    if isinstance(value, tuple | list):
+        return (type(value).__name__, *map(_key, value))
+    if isinstance(value, dict):
+        return ("dict", *((k, _key(v)) for k, v in sorted(value.items())))
+    if isinstance(value, slice):
+        return ("slice", _key(value.start), _key(value.stop), _key(value.step))
+    return (type(value).__name__, value if _hashable(value) else repr(value))
+
+
+def _hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _text(value: Any) -> str:
+    """Canonical text of a static argument."""
+    if isinstance(value, np.ndarray):
+        if value.size <= 8:
+            inside = ", ".join(map(_text, value.ravel().tolist()))
+            return f"{value.dtype}{list(value.shape)}({inside})"
+        digest = hashlib.sha256(value.tobytes()).hexdigest()[:12]
+        return f"{value.dtype}{list(value.shape)}#{digest}"
+    if isinstance(value, np.generic):
+        return _text(value.item())
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, Slot):
+        return f"${value.index}"
+    if isinstance(value, slice):
+        parts = (value.start, value.stop, value.step)
+        start, stop, step = ("" if p is None else _text(p) for p in parts)
+        return f"{start}:{stop}" + (f":{step}" if step else "")
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_text, value))})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, dict):
+        return ", ".join(f"{k}={_text(v)}" for k, v in value.items())
+    if value is Ellipsis:
+        return "..."
+    return str(value)
+
+
+Params = tuple[tuple[str, Any], ...]
+
+
+class Node(NamedTuple):
+    """One operation: operands are indices of earlier nodes; line is the user's."""
+
+    primitive: Primitive
+    operands: tuple[int, ...]
+    params: Params
+    type: Type
+    line: str = ""
+
+    def __str__(self) -> str:
+        args = ", ".join(f"%{i}" for i in self.operands)
+        params = ", ".join(f"{k}={_text(_static(v))}" for k, v in self.params)
+        head = f"{self.primitive.name}[{params}]" if params else self.primitive.name
+        return f"{self.type} = {head}({args})"
+
+
+def _static(value: Any) -> Any:
+    return value.value if isinstance(value, Static) else value
+
+
+def arguments(node: Node) -> dict[str, Any]:
+    """The parameters of a node as keyword arguments."""
+    return {k: _static(v) for k, v in node.params}
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A function: nodes in evaluation order, its inputs and outputs among them."""
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+    @cached_property
+    def text(self) -> str:
+        """Canonical text: equal functions print equally; no source lines in it."""
+        lines = [f"%{i}: {node}" for i, node in enumerate(self.nodes)]
+        lines.append(f"return {', '.join(f'%{i}' for i in self.outputs)}")
+        return "\n".join(lines)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def input_types(self) -> tuple[Type, ...]:
+        """The types of the inputs."""
+        return tuple(self.nodes[i].type for i in self.inputs)
+
+    @property
+    def output_types(self) -> tuple[Type, ...]:
+        """The types of the outputs."""
+        return tuple(self.nodes[i].type for i in self.outputs)
+
+
+def validate(graph: Graph) -> None:
+    """Assert the invariants that every pass relies on."""
+    for i, node in enumerate(graph.nodes):
+        assert all(0 <= a < i for a in node.operands), f"%{i} uses a later node"
+        assert node.type.dtype in DTYPES, f"%{i} has dtype {node.type.dtype}"
+    assert all(graph.nodes[i].primitive is INPUT for i in graph.inputs)
+    assert all(0 <= i < len(graph.nodes) for i in graph.outputs)
+
+
+def _leaf(name: str) -> Primitive:
+    def evaluate(*_: Any, **__: Any) -> Any:
+        raise AssertionError(f"{name} is not evaluated")
+
+    return registry.add(Primitive(name, "leaf", evaluate, cost=0))
+
+
+INPUT = _leaf("input")
+CONST = _leaf("const")
+# element[index](x): one scalar of an array; pack(scalars): an array of scalars.
+ELEMENT = _leaf("element")
+PACK = _leaf("pack")
+
+Simplify = Callable[["Builder", Primitive, tuple[int, ...], Type], "int | None"]
+
+
+class Builder:
+    """Grows a graph node by node; equal nodes are shared, so no work is done twice.
+
+    simplify, if given, may answer an elementwise application with an existing node.
+    """
+
+    def __init__(self, simplify: Simplify | None = None) -> None:
+        self.nodes: list[Node] = []
+        self.inputs: list[int] = []
+        self.simplify = simplify
+        self._table: dict[Any, int] = {}
+
+    def add(
+        self,
+        primitive: Primitive,
+        operands: tuple[int, ...],
+        type: Type,
+        params: Params = (),
+        line: str = "",
+    ) -> int:
+        """The index of a node that applies primitive; an equal one is reused."""
+        key = (primitive, operands, params, type)
+        found = self._table.get(key)
+        if found is None:
+            found = self._table[key] = len(self.nodes)
+            self.nodes.append(Node(primitive, operands, params, type, line))
+        return found
+
+    def apply(
+        self,
+        primitive: Primitive,
+        operands: tuple[int, ...],
+        type: Type,
+        line: str = "",
+    ) -> int:
+        """Like add for an elementwise primitive, after simplification."""
+        if self.simplify is not None:
+            found = self.simplify(self, primitive, operands, type)
+            if found is not None:
+                return found
+        return self.add(primitive, operands, type, (), line)
+
+    def input(self, type: Type) -> int:
+        """A new input."""
+        params = (("index", len(self.inputs)),)
+        self.inputs.append(self.add(INPUT, (), type, params))
+        return self.inputs[-1]
+
+    def const(self, value: Any) -> int:
+        """A node for a NumPy scalar or array, by value."""
+        if isinstance(value, np.ndarray):
+            value = value.copy()
+            value.flags.writeable = False
+        type = Type(value.dtype, value.shape)
+        return self.add(CONST, (), type, (("value", Static(value)),))
+
+    def number(self, value: float, dtype: np.dtype) -> int:
+        """A scalar constant."""
+        return self.const(dtype.type(value))
+
+    def value(self, index: int) -> Any:
+        """The value of a constant node, or None."""
+        node = self.nodes[index]
+        return node.params[0][1].value if node.primitive is CONST else None
+
+    def finish(self, outputs: Iterable[int]) -> Graph:
+        """The graph that computes outputs, without nodes that none of them needs."""
+        return prune(self.nodes, self.inputs, tuple(outputs))
+
+
+def reach(nodes: Sequence[Node], outputs: Iterable[int]) -> list[int]:
+    """Indices of the nodes that outputs need, in evaluation order."""
+    live = bytearray(len(nodes))
+    stack = list(outputs)
+    while stack:
+        i = stack.pop()
+        if not live[i]:
+            live[i] = 1
+            stack.extend(nodes[i].operands)
+    return [i for i, used in enumerate(live) if used]
+
+
+def prune(
+    nodes: Sequence[Node], inputs: Sequence[int], outputs: tuple[int, ...]
+) -> Graph:
+    """Keep the inputs and what outputs need, renumbered; inputs come first."""
+    wanted = reach(nodes, outputs)
+    rank = set(inputs)
+    order = [*inputs, *(i for i in wanted if i not in rank)]
+    index = {old: new for new, old in enumerate(order)}
+    kept = tuple(
+        nodes[i]._replace(operands=tuple([index[a] for a in nodes[i].operands]))
+        for i in order
+    )
+    return Graph(
+        kept, tuple(index[i] for i in inputs), tuple(index[i] for i in outputs)
+    )

@@ -1,0 +1,63 @@
+"""The contract of a primitive, and the one table that finds it.
+
+A primitive is the unit a graph is made of.  It says everything about itself in one
+place: its NumPy meaning, its partial derivatives, and how it is built from smaller
+ones.  `Registry` maps NumPy's own functions to what happens when they meet a tracer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["leaf", "elementwise", "structure", "composite"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Primitive:
+    """One operation of a graph.
+
+    kind      leaf         input and const
+              elementwise  a scalar function, broadcast
+              structure    moves elements, computes nothing
+              composite    an array function that `expand` reduces to the others
+    evaluate  (*arrays, **params) -> array: the NumPy meaning, the reference
+    partials  (y, *x) -> one partial per operand, in plain NumPy; None where it is zero.
+              A scalar function with no partials is differentiated through `expand`.
+    expand    (*x, **params) -> y in terms of other primitives, in plain NumPy, over
+              scalars (elementwise) or object arrays of scalars (composite)
+    word      the machine word that computes it on every target, if there is one
+    cost      weighted operations, an addition being 1
+    points    operands to test it at, one tuple per point
+    """
+
+    name: str
+    kind: Kind
+    evaluate: Callable[..., Any]
+    partials: Callable[..., Sequence[Any]] | None = None
+    expand: Callable[..., Any] | None = None
+    word: str | None = None
+    cost: float = 1.0
+    points: tuple[tuple[float, ...], ...] = ()
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What tracers know: primitives by name, and handlers by NumPy function."""
+
+    primitives: dict[str, Primitive] = field(default_factory=dict)
+    ufuncs: dict[Any, Callable[..., Any]] = field(default_factory=dict)
+    functions: dict[Any, Callable[..., Any]] = field(default_factory=dict)
+
+    def add(self, primitive: Primitive) -> Primitive:
+        """Register a primitive under its name, which must be new."""
+        assert primitive.name not in self.primitives, primitive.name
+        self.primitives[primitive.name] = primitive
+        return primitive
+
+
+registry = Registry()

@@ -1,0 +1,135 @@
+"""How a primitive is added: one call of elementwise, structure, composite or derived.
+
+    sin = elementwise("sin", np.sin, word="sin", cost=20,
+                      partials=lambda y, x: [np.cos(x)])
+
+That is all of sin: value, forward, reverse and second derivatives, sparsity, tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitad.ir.graph import Static, Type
+from jitad.ir.primitive import Primitive, registry
+from jitad.ir.tracer import (
+    Tracer,
+    as_tracer,
+    bind,
+    bind_structure,
+    elementwise_handler,
+    fill_call,
+    innermost,
+    promote,
+)
+
+Function = Callable[..., Any]
+
+
+def elementwise(
+    name: str,
+    ufunc: Any = None,
+    *,
+    partials: Function | None = None,
+    expand: Function | None = None,
+    evaluate: Function | None = None,
+    word: str | None = None,
+    cost: float = 1.0,
+    points: Sequence[tuple[float, ...]] = (),
+) -> Primitive:
+    """A scalar function: found when NumPy's (or SciPy's) ufunc meets a tracer.
+
+    With a word and no partials its derivative is zero (rounding, comparisons).
+    With an expansion and no partials it is differentiated through the expansion.
+    """
+    primitive = registry.add(
+        Primitive(
+            name, "elementwise", evaluate or ufunc, partials, expand, word, cost,
+            tuple(points),
+        )
+    )  # fmt: skip
+    if ufunc is not None:
+        registry.ufuncs[ufunc] = elementwise_handler(ufunc, primitive)
+    return primitive
+
+
+def structure(function: Function, *, name: str | None = None) -> Primitive:
+    """A function that only moves elements (or fills in zeros): NumPy does the moving.
+
+    Shape inference, scalarization and views all make the same call, on other arrays.
+    """
+
+    def evaluate(*operands: Any, call: Any) -> Any:
+        args, kwargs = fill_call(call, operands)
+        return function(*args, **kwargs)
+
+    label = name or getattr(function, "__name__", "structure")
+    primitive = registry.add(Primitive(label, "structure", evaluate, cost=0))
+
+    def handler(*args: Any, **kwargs: Any) -> Any:
+        return bind_structure(primitive, args, kwargs)
+
+    registry.functions[function] = handler
+    return primitive
+
+
+def composite(
+    name: str,
+    evaluate: Function,
+    expand: Function,
+    function: Any = None,
+    *,
+    signature: Function | None = None,
+) -> Primitive:
+    """An array function that is made of scalar ones when a graph is scalarized.
+
+    evaluate   (*arrays, **params) -> array, NumPy's own function
+    expand     (*object arrays of traced scalars, **params) -> object array or scalar
+    function   NumPy's function that it handles; its arguments must be those of
+               `signature` (default: one array, then parameters by name)
+    """
+    primitive = registry.add(Primitive(name, "composite", evaluate, expand=expand))
+    if function is not None:
+        registry.functions[function] = signature or (
+            lambda x, **params: bind_composite(primitive, [x], params)
+        )
+    return primitive
+
+
+def bind_composite(
+    primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
+) -> Tracer:
+    """Apply a composite; its type is what NumPy's function gives on dummy operands."""
+    trace = innermost(operands)
+    tracers = [as_tracer(trace, o) for o in operands]
+    dummies = [np.ones(t.shape, t.dtype) for t in tracers]
+    with np.errstate(all="ignore"):
+        result = np.asarray(primitive.evaluate(*dummies, **params))
+    type = Type(result.dtype, result.shape)
+    indices = tuple([t.index for t in tracers])
+    packed = tuple((k, Static(v)) for k, v in params.items())
+    index = trace.add(primitive, indices, type, packed, trace.line())
+    return Tracer(trace, index, type)
+
+
+def bind_promoted(primitive: Primitive, args: Sequence[Any]) -> Tracer:
+    """Apply an elementwise primitive whose operands all take the promoted dtype."""
+    dtype = promote(args)
+    if dtype.kind != "f":
+        dtype = np.dtype(np.float64)
+    return bind(primitive, args, [dtype] * len(args), dtype)
+
+
+def derived(*functions: Any) -> Callable[[Function], Function]:
+    """Declare that tracing one of functions runs the decorated Python instead."""
+
+    def declare(body: Function) -> Function:
+        for function in functions:
+            table = registry.ufuncs if isinstance(function, np.ufunc) else None
+            (table if table is not None else registry.functions)[function] = body
+        return body
+
+    return declare

@@ -1,0 +1,168 @@
+"""Rules that replace a scalar operation by a cheaper equal one while a graph is built.
+
+`simplify` is what a Builder calls.  Every rule is exact in IEEE arithmetic, NaN,
+infinities and signed zeros included: x * 0 stays, x * 1 goes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from jitad.ir.graph import Builder, Type
+from jitad.ir.primitive import Primitive, registry
+
+_COMMUTATIVE = frozenset({"add", "mul", "and", "or", "xor", "eq", "ne"})
+
+
+def simplify(
+    builder: Builder, primitive: Primitive, operands: tuple[int, ...], type: Type
+) -> int | None:
+    """The node that an elementwise application on scalars may be replaced by."""
+    if type.shape:
+        return None
+    values = [builder.value(a) for a in operands]
+    if operands and all(v is not None for v in values):
+        return _fold(builder, primitive, values, type)
+    rule = _RULES.get(primitive.name)
+    if rule is not None:
+        found = rule(builder, operands, values, type)
+        if found is not None:
+            return found
+    if primitive.name in _COMMUTATIVE and operands[0] > operands[1]:
+        return builder.add(primitive, operands[::-1], type)
+    return None
+
+
+def _fold(builder: Builder, primitive: Primitive, values: Any, type: Type) -> int:
+    with np.errstate(all="ignore"):
+        result = primitive.evaluate(*values)
+    return builder.const(np.asarray(result).astype(type.dtype)[()])
+
+
+def _is(value: Any, number: float) -> bool:
+    """Whether a constant is this number, signed zeros told apart."""
+    return (
+        value is not None
+        and value == number
+        and math.copysign(1.0, value) == math.copysign(1.0, number)
+    )
+
+
+def _negated(builder: Builder, operand: int, type: Type) -> int:
+    return builder.apply(registry.primitives["neg"], (operand,), type)
+
+
+def _cast(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    return operands[0] if builder.nodes[operands[0]].type == type else None
+
+
+def _add(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    for k in (0, 1):
+        if _is(values[k], -0.0):
+            return operands[1 - k]
+    for k in (0, 1):
+        node = builder.nodes[operands[k]]
+        if node.primitive.name == "neg":
+            sub = registry.primitives["sub"]
+            return builder.apply(sub, (operands[1 - k], node.operands[0]), type)
+    return None
+
+
+def _sub(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    if _is(values[1], 0.0):
+        return operands[0]
+    if _is(values[0], -0.0):
+        return _negated(builder, operands[1], type)
+    node = builder.nodes[operands[1]]
+    if node.primitive.name == "neg":
+        add = registry.primitives["add"]
+        return builder.apply(add, (operands[0], node.operands[0]), type)
+    return None
+
+
+def _mul(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    for k in (0, 1):
+        if _is(values[k], 1.0):
+            return operands[1 - k]
+        if _is(values[k], -1.0):
+            return _negated(builder, operands[1 - k], type)
+    left, right = (builder.nodes[a] for a in operands)
+    if left.primitive.name == "neg" and right.primitive.name == "neg":
+        mul = registry.primitives["mul"]
+        return builder.apply(mul, (left.operands[0], right.operands[0]), type)
+    for k, node in enumerate((left, right)):
+        # Signs travel outwards, where additions absorb them.
+        if node.primitive.name == "neg":
+            mul = registry.primitives["mul"]
+            inner = builder.apply(mul, (node.operands[0], operands[1 - k]), type)
+            return _negated(builder, inner, type)
+    return None
+
+
+def _div(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    if _is(values[1], 1.0):
+        return operands[0]
+    if values[1] is not None and type.dtype.kind == "f":
+        mantissa, _ = math.frexp(values[1])
+        inverse = type.dtype.type(1) / values[1] if values[1] else values[1]
+        if abs(mantissa) == 0.5 and np.isfinite(inverse) and _normal(inverse):
+            mul = registry.primitives["mul"]
+            return builder.apply(mul, (operands[0], builder.const(inverse)), type)
+    return None
+
+
+def _normal(value: Any) -> bool:
+    return bool(abs(value) >= np.finfo(value.dtype).tiny)
+
+
+def _neg(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    node = builder.nodes[operands[0]]
+    if node.primitive.name == "neg":
+        return node.operands[0]
+    if node.primitive.name == "sub" and type.dtype.kind != "f":
+        sub = registry.primitives["sub"]
+        return builder.apply(sub, node.operands[::-1], type)
+    return None
+
+
+def _select(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    if values[0] is not None:
+        return operands[1] if values[0] else operands[2]
+    return operands[1] if operands[1] == operands[2] else None
+
+
+def _gate(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    if values[0] is not None:
+        return operands[1] if values[0] else builder.number(0.0, type.dtype)
+    if _is(values[1], 0.0):
+        return operands[1]
+    return None
+
+
+def _not(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    node = builder.nodes[operands[0]]
+    return node.operands[0] if node.primitive.name == "not" else None
+
+
+def _idempotent(
+    builder: Builder, operands: Any, values: Any, type: Type
+) -> int | None:
+    return operands[0] if operands[0] == operands[1] else None
+
+
+_RULES = {
+    "cast": _cast,
+    "add": _add,
+    "sub": _sub,
+    "mul": _mul,
+    "div": _div,
+    "neg": _neg,
+    "select": _select,
+    "gate": _gate,
+    "not": _not,
+    "and": _idempotent,
+    "or": _idempotent,
+}

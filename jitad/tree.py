@@ -1,0 +1,86 @@
+"""Nested containers of arrays, on optree: tuples, lists, dicts, named tuples, dataclasses.
+
+`flatten` and `unflatten` are all that the rest of the house knows of containers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import optree
+from optree import PyTreeSpec
+
+Tree = Any
+NAMESPACE = "jitad"
+
+
+def _register_dataclass(kind: type) -> None:
+    names = tuple(f.name for f in dataclasses.fields(kind))
+
+    def children(value: Any) -> tuple[tuple[Any, ...], None, tuple[str, ...]]:
+        return tuple(getattr(value, n) for n in names), None, names
+
+    def rebuild(_: None, parts: tuple[Any, ...]) -> Any:
+        made = object.__new__(kind)
+        for name, part in zip(names, parts, strict=True):
+            object.__setattr__(made, name, part)
+        return made
+
+    optree.register_pytree_node(kind, children, rebuild, namespace=NAMESPACE)
+
+
+def flatten(tree: Tree) -> tuple[list[Any], PyTreeSpec]:
+    """The leaves of a tree in order, and its structure."""
+    leaves, spec = optree.tree_flatten(tree, namespace=NAMESPACE)
+    kinds = {type(x) for x in leaves if _plain_dataclass(x)}
+    if kinds:
+        for kind in kinds:
+            _register_dataclass(kind)
+        return flatten(tree)
+    return leaves, spec
+
+
+def _plain_dataclass(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def unflatten(spec: PyTreeSpec, leaves: list[Any] | tuple[Any, ...]) -> Tree:
+    """The tree of a structure with the given leaves."""
+    return optree.tree_unflatten(spec, leaves)
+
+
+def transform(function: Callable[[Any], Any], tree: Tree) -> Tree:
+    """A tree of the same structure, function applied to every leaf."""
+    leaves, spec = flatten(tree)
+    return unflatten(spec, [function(x) for x in leaves])
+
+
+def paths(tree: Tree) -> list[str]:
+    """Where each leaf lies, as a Python expression suffix such as [0]['a']."""
+    flatten(tree)
+    accessors = optree.tree_accessors(tree, namespace=NAMESPACE)
+    return [a.codify("") for a in accessors]
+
+
+def broadcast_prefix(prefix: Tree, tree: Tree) -> list[Any]:
+    """The leaves of a prefix tree, repeated for every leaf of tree below them.
+
+    None in the prefix is a leaf (it says: this argument has no batch axis).
+    """
+    if prefix is None or isinstance(prefix, int):
+        return [prefix] * len(flatten(tree)[0])
+    if isinstance(prefix, list | tuple) and isinstance(tree, list | tuple):
+        if len(prefix) != len(tree):
+            raise ValueError(
+                f"in_axes or out_axes has {len(prefix)} entries for {len(tree)} values"
+            )
+        return [
+            x
+            for p, t in zip(prefix, tree, strict=True)
+            for x in broadcast_prefix(p, t)
+        ]
+    if isinstance(prefix, dict) and isinstance(tree, dict):
+        return [x for k in sorted(tree) for x in broadcast_prefix(prefix[k], tree[k])]
+    raise ValueError(f"in_axes or out_axes {prefix!r} does not fit the values")
