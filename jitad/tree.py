@@ -77,9 +77,7 @@ def broadcast_prefix(prefix: Tree, tree: Tree) -> list[Any]:
                 f"in_axes or out_axes has {len(prefix)} entries for {len(tree)} values"
             )
         return [
-            x
-            for p, t in zip(prefix, tree, strict=True)
-            for x in broadcast_prefix(p, t)
+            x for p, t in zip(prefix, tree, strict=True) for x in broadcast_prefix(p, t)
         ]
     if isinstance(prefix, dict) and isinstance(tree, dict):
         return [x for k in sorted(tree) for x in broadcast_prefix(prefix[k], tree[k])]

@@ -57,9 +57,7 @@ def trace(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> T
     """
     outer = _level.get()
     running = Trace(len(outer))
-    tracers = [
-        Tracer(running, running.input(i.type), i.type, i.weak) for i in inputs
-    ]
+    tracers = [Tracer(running, running.input(i.type), i.type, i.weak) for i in inputs]
     token = _level.set((*outer, running))
     try:
         args, kwargs = tree.unflatten(spec, tracers)

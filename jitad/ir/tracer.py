@@ -585,9 +585,10 @@ def fill_slots(value: Any, operands: Sequence[Any]) -> Any:
 def bind_structure(primitive: Primitive, args: Any, kwargs: Any) -> Any:
     """Apply a structure: the same NumPy call, on whatever the operands are."""
     operands: list[Any] = []
-    call = split_operands(args, operands), {
-        k: split_operands(v, operands) for k, v in kwargs.items()
-    }
+    call = (
+        split_operands(args, operands),
+        {k: split_operands(v, operands) for k, v in kwargs.items()},
+    )
     trace = innermost(operands)
     tracers = [as_tracer(trace, o) for o in operands]
     dummies = [np.broadcast_to(np.zeros((), t.dtype), t.shape) for t in tracers]

@@ -198,9 +198,7 @@ def _cross(
     return _search(line, rows, columns, roots, (least, entries, order, spent))
 
 
-def _inner(
-    line: Linearized, rows: Sequence[int], columns: Sequence[int]
-) -> list[int]:
+def _inner(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> list[int]:
     """Vertices on a path from an input to an output, neither of them."""
     ends = {*rows, *columns}
     useful = set(rows)

@@ -128,9 +128,7 @@ def _elementwise(
     return np.array(ids, np.int64).reshape(node.type.shape)
 
 
-def _structure(
-    target: Trace, node: Node, operands: Sequence[np.ndarray]
-) -> np.ndarray:
+def _structure(target: Trace, node: Node, operands: Sequence[np.ndarray]) -> np.ndarray:
     """Move positions by NumPy's own call; position 0 is the zero that it fills in."""
     start, positions = 1, []
     for o in operands:
@@ -144,9 +142,7 @@ def _structure(
     return flat[moved]
 
 
-def _composite(
-    target: Trace, node: Node, operands: Sequence[np.ndarray]
-) -> np.ndarray:
+def _composite(target: Trace, node: Node, operands: Sequence[np.ndarray]) -> np.ndarray:
     assert node.primitive.expand is not None
     arrays = [tracers(target, o) for o in operands]
     result = np.asarray(node.primitive.expand(*arrays, **arguments(node)), object)
@@ -182,9 +178,7 @@ def expand(
     return instantiate(target, expansion(primitive, dtypes, type.dtype), operands)[0]
 
 
-def instantiate(
-    target: Builder, template: Graph, operands: Sequence[int]
-) -> list[int]:
+def instantiate(target: Builder, template: Graph, operands: Sequence[int]) -> list[int]:
     """Copy a small scalar graph into target; its inputs are operands."""
     nodes = template.nodes
     index = [0] * len(nodes)

@@ -147,9 +147,7 @@ def _not(builder: Builder, operands: Any, values: Any, type: Type) -> int | None
     return node.operands[0] if node.primitive.name == "not" else None
 
 
-def _idempotent(
-    builder: Builder, operands: Any, values: Any, type: Type
-) -> int | None:
+def _idempotent(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
     return operands[0] if operands[0] == operands[1] else None
 
 
