@@ -1,0 +1,120 @@
+"""The mathematical functions of this machine: which to call for which word.
+
+Vector functions come from glibc's libmvec where the C library has it, the rest from
+the scalar C library, lane by lane; three special functions from SciPy's ufuncs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+import llvmlite.binding as llvm
+import numpy as np
+import scipy.special
+from scipy.special import _ufuncs
+
+_UNARY = (
+    *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt"),
+    *("sin", "cos", "tan", "asin", "acos", "atan"),
+    *("sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
+    *("erf", "erfc", "lgamma"),
+)
+_BINARY = ("pow", "atan2", "hypot", "fmod", "nextafter")
+_ARITY: Mapping[str, int] = MappingProxyType(
+    dict.fromkeys(_UNARY, 1) | dict.fromkeys(_BINARY, 2)
+)
+# SciPy before 1.15 and after call the Hurwitz zeta function's ufunc differently.
+_ZETA = getattr(_ufuncs, "_zeta", None) or scipy.special.zeta
+_UFUNCS: Mapping[str, np.ufunc] = MappingProxyType(
+    {"erfinv": scipy.special.erfinv, "digamma": scipy.special.psi, "zeta": _ZETA}
+)
+_C_LIBRARIES = ("libm.so.6", "libSystem.dylib", None)
+
+
+@cache
+def _c_library() -> ctypes.CDLL:
+    for name in _C_LIBRARIES:
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    raise OSError("expected a C library with mathematical functions, found none")
+
+
+@cache
+def _vector_library() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL("libmvec.so.1")
+    except OSError:
+        return None
+
+
+def _address(library: ctypes.CDLL, name: str) -> int | None:
+    try:
+        function = getattr(library, name)
+    except AttributeError:
+        return None
+    return ctypes.cast(function, ctypes.c_void_p).value
+
+
+@cache
+def scalar_functions() -> Mapping[tuple[str, str], str]:
+    """(word, dtype name) -> symbol of a C function, made known to LLVM."""
+    found = {}
+    for word in _ARITY:
+        for dtype, ending in (("float64", ""), ("float32", "f")):
+            address = _address(_c_library(), word + ending)
+            if address is not None:
+                symbol = f"jitad.{word}{ending}"
+                llvm.add_symbol(symbol, address)
+                found[word, dtype] = symbol
+    return MappingProxyType(found)
+
+
+@cache
+def vector_functions(vector_bytes: int) -> Mapping[tuple[str, str, int], str]:
+    """(word, dtype name, lanes) -> symbol of a vector function that fits a register."""
+    library = _vector_library()
+    found: dict[tuple[str, str, int], str] = {}
+    if library is None:
+        return MappingProxyType(found)
+    for isa, size in (("b", 16), ("d", 32), ("e", 64)):
+        if size > vector_bytes:
+            continue
+        for word, arity in _ARITY.items():
+            for dtype, ending in (("float64", ""), ("float32", "f")):
+                count = size // np.dtype(dtype).itemsize
+                symbol = f"_ZGV{isa}N{count}{'v' * arity}_{word}{ending}"
+                address = _address(library, symbol)
+                if address is not None:
+                    llvm.add_symbol(symbol, address)
+                    found[word, dtype, count] = symbol
+    return MappingProxyType(found)
+
+
+class _UFunc(ctypes.Structure):
+    """The head of NumPy's PyUFuncObject, stable since NumPy 1.0."""
+
+    _fields_ = [
+        ("head", ctypes.c_ssize_t * 2),
+        ("counts", ctypes.c_int * 4),
+        ("loops", ctypes.POINTER(ctypes.c_void_p)),
+        ("data", ctypes.POINTER(ctypes.c_void_p)),
+    ]
+
+
+@cache
+def inner_loops() -> Mapping[tuple[str, str], tuple[str, int]]:
+    """(word, dtype name) -> symbol and data of the inner loop of a SciPy ufunc."""
+    found = {}
+    for word, ufunc in _UFUNCS.items():
+        layout = _UFunc.from_address(id(ufunc))
+        for dtype, code in (("float64", "d"), ("float32", "f")):
+            k = ufunc.types.index(f"{code * ufunc.nin}->{code}")
+            symbol = f"jitad.{word}.{dtype}"
+            llvm.add_symbol(symbol, layout.loops[k])
+            found[word, dtype] = (symbol, layout.data[k] or 0)
+    return MappingProxyType(found)

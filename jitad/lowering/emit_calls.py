@@ -1,0 +1,110 @@
+"""Functions on vectors that a kernel calls: declared, or defined around scalar ones.
+
+A word that is no instruction becomes a call.  The target names a vector function for
+it, or a C function that a helper calls lane by lane, or a NumPy inner loop that a
+helper runs over the lanes.  Helpers are printed once per kernel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jitad.errors import UnsupportedError
+
+from .target import Target, register_type
+
+
+class Calls:
+    """The functions a kernel needs: their declarations and helper definitions."""
+
+    def __init__(self, target: Target, width: int) -> None:
+        self.target = target
+        self.width = width
+        self.declarations: dict[str, str] = {}
+        self.helpers: dict[str, str] = {}
+
+    def declare(self, symbol: str, text: str) -> None:
+        self.declarations[symbol] = text
+
+    def function(self, word: str, arity: int, dtype: np.dtype) -> str:
+        """The symbol of `word` on vectors of dtype; declares or defines it if new."""
+        lane = register_type(dtype)
+        vector = f"<{self.width} x {lane}>"
+        key = (word, dtype.name)
+        ready = self.target.vectors.get((*key, self.width))
+        if ready is not None:
+            types = ", ".join([vector] * arity)
+            self.declare(ready, f"declare {vector} @{ready}({types}) nounwind")
+            return f"@{ready}"
+        symbol = f"@{word}.{dtype.name}"
+        if symbol in self.helpers:
+            return symbol
+        if key in self.target.scalars:
+            self.helpers[symbol] = self._lane_by_lane(symbol, key, arity, dtype)
+        elif key in self.target.loops:
+            self.helpers[symbol] = self._inner_loop(symbol, key, arity, dtype)
+        else:
+            raise UnsupportedError(
+                f"expected a word that the target knows, got {word!r} on {dtype}; "
+                "write it with other words or add it to the target's table"
+            )
+        return symbol
+
+    def _lane_by_lane(
+        self, symbol: str, key: tuple[str, str], arity: int, dtype: np.dtype
+    ) -> str:
+        lane = register_type(dtype)
+        vector = f"<{self.width} x {lane}>"
+        scalar = self.target.scalars[key]
+        types = ", ".join([lane] * arity)
+        self.declare(scalar, f"declare {lane} @{scalar}({types}) nounwind")
+        lines, result = [], "poison"
+        for i in range(self.width):
+            lines += [
+                f"  %x{j}.{i} = extractelement {vector} %x{j}, i64 {i}"
+                for j in range(arity)
+            ]
+            arguments = ", ".join(f"{lane} %x{j}.{i}" for j in range(arity))
+            lines.append(f"  %y.{i} = call {lane} @{scalar}({arguments}) nobuiltin")
+            lines.append(
+                f"  %r.{i} = insertelement {vector} {result}, {lane} %y.{i}, i64 {i}"
+            )
+            result = f"%r.{i}"
+        return self._define(symbol, arity, vector, [*lines, f"  ret {vector} {result}"])
+
+    def _inner_loop(
+        self, symbol: str, key: tuple[str, str], arity: int, dtype: np.dtype
+    ) -> str:
+        """Call loop(char **args, intp *count, intp *strides, void *data)."""
+        vector = f"<{self.width} x {register_type(dtype)}>"
+        loop, data = self.target.loops[key]
+        self.declare(loop, f"declare void @{loop}(ptr, ptr, ptr, ptr)")
+        count = arity + 1
+        lines = [
+            "  %n = alloca i64",
+            f"  store i64 {self.width}, ptr %n",
+            f"  %args = alloca [{count} x ptr]",
+            f"  %steps = alloca [{count} x i64]",
+        ]
+        for j in range(count):
+            lines += [
+                f"  %m{j} = alloca {vector}",
+                f"  %a{j} = getelementptr ptr, ptr %args, i64 {j}",
+                f"  store ptr %m{j}, ptr %a{j}",
+                f"  %s{j} = getelementptr i64, ptr %steps, i64 {j}",
+                f"  store i64 {dtype.itemsize}, ptr %s{j}",
+            ]
+            if j < arity:
+                lines.append(f"  store {vector} %x{j}, ptr %m{j}")
+        lines += [
+            f"  %data = inttoptr i64 {data} to ptr",
+            f"  call void @{loop}(ptr %args, ptr %n, ptr %steps, ptr %data)",
+            f"  %y = load {vector}, ptr %m{arity}",
+            f"  ret {vector} %y",
+        ]
+        return self._define(symbol, arity, vector, lines)
+
+    def _define(self, symbol: str, arity: int, vector: str, lines: list[str]) -> str:
+        parameters = ", ".join(f"{vector} %x{j}" for j in range(arity))
+        head = f"define internal {vector} {symbol}({parameters}) noinline nounwind {{"
+        return "\n".join([head, *lines, "}"])

@@ -1,0 +1,70 @@
+"""The launch block: the int64 words by which a kernel is told where everything is.
+
+A caller fills one block per launch; compiled code only reads it (but for the counter
+that hands out tiles).  A *frame* is a copy of the block whose addresses point into
+scratch memory, for the lanes that cannot be read or written in place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .kernel import Buffer, Kernel
+
+COUNTER = 0  # the next lane that no thread has taken
+STOP = 1  # the lane after the last
+TILE = 2  # lanes taken at a time, a multiple of the vector's
+MODE = 3  # one of the three below
+VALID = 4  # lanes of this frame that are real, the others repeat the last one
+RAGGED = 5  # whether VALID is not a whole number of vectors
+HEADER = 6  # here the extents of axes 1, 2, ... begin, then the buffers
+
+DIRECT = 0  # outputs are written in place
+TILED = 1  # outputs gather in a scratch tile and are then copied
+STREAMED = 2  # as TILED, and the copy bypasses the cache
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Where a buffer's words are in the block.
+
+    address  of element 0 at index 0 of every axis
+    lane     bytes from lane to lane where the body reads rows
+    element  bytes from element to element where the body reads streams
+    given    what the caller said of the elements: their stride, or the address of
+             their byte offsets (general)
+    scratch  where the body finds a vector of lanes that was copied for it
+    stride   bytes along batch axis 0; those of the other axes follow
+    """
+
+    address: int
+    lane: int
+    element: int
+    given: int
+    scratch: int
+    stride: int
+
+
+def extent(axis: int) -> int:
+    """The word that holds the extent of a batch axis other than the lane axis."""
+    return HEADER + axis - 1
+
+
+def slots(kernel: Kernel, buffer: int) -> Slots:
+    first = HEADER + kernel.axes - 1 + buffer * (5 + kernel.axes)
+    return Slots(*range(first, first + 6))
+
+
+def size(kernel: Kernel) -> int:
+    """Words in the whole block."""
+    return HEADER + kernel.axes - 1 + len(kernel.buffers) * (5 + kernel.axes)
+
+
+def varies(buffer: Buffer) -> bool:
+    """Whether the buffer has a value of its own in every lane."""
+    return 0 in buffer.axes
+
+
+def level(buffer: Buffer) -> int:
+    """The innermost loop that a buffer's address depends on; 0 is the lane loop."""
+    return max(buffer.axes, default=0)

@@ -1,0 +1,63 @@
+"""A CPU target: how wide its vectors are and which names stand for its functions.
+
+A backend describes its machine once by a `Target`; `emit` only reads it.  Everything
+that differs between machines is here, so that kernels print alike everywhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .kernel import Const, For, Kernel, Load, Op, Statement
+
+_TYPES = {"float64": "double", "float32": "float", "int64": "i64", "int32": "i32"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One machine: bytes in a vector register and the functions it can call.
+
+    vectors    (word, dtype name, lanes) -> symbol of a function on whole vectors
+    scalars    (word, dtype name) -> symbol of a C function on one lane
+    loops      (word, dtype name) -> symbol and data address of a NumPy inner loop
+    streaming  whether stores can bypass the cache
+    """
+
+    vector_bytes: int
+    vectors: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    scalars: dict[tuple[str, str], str] = field(default_factory=dict)
+    loops: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+    streaming: bool = False
+
+
+def register_type(dtype: np.dtype) -> str:
+    """The LLVM type of one lane of a value."""
+    return "i1" if dtype == np.bool_ else _TYPES[dtype.name]
+
+
+def memory_type(dtype: np.dtype) -> str:
+    """The LLVM type of one scalar in memory: bools are bytes there."""
+    return "i8" if dtype == np.bool_ else _TYPES[dtype.name]
+
+
+def lanes(kernel: Kernel, target: Target) -> int:
+    """How many lanes a vector of this kernel has: enough to fill its widest values."""
+    widest = max(
+        [b.dtype.itemsize for b in kernel.buffers]
+        + [d.itemsize for d in _dtypes(kernel.body)]
+        + [4]
+    )
+    return max(2, target.vector_bytes // widest)
+
+
+def _dtypes(body: tuple[Statement, ...]) -> set[np.dtype]:
+    found: set[np.dtype] = set()
+    for s in body:
+        match s:
+            case Const() | Op() | Load():
+                found.add(s.dtype)
+            case For():
+                found |= _dtypes(s.body)
+    return found

@@ -1,0 +1,167 @@
+"""Kernels on the machine against kernels in plain Python: layouts, tails and loops."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from jitad.backends import cpu
+from jitad.lowering.emit import emit
+from jitad.lowering.kernel import Buffer, Const, For, Kernel, Load, Op, Store
+
+from machine import reference, run
+
+F8, F4, I8, I4 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4"))
+BOOL = np.dtype(bool)
+WIDTHS = (64, 32, 16)
+SIZES = (0, 1, 7, 8, 9, 35)
+
+
+@cache
+def executable(kernel: Kernel, vector_bytes: int) -> cpu.Executable:
+    return cpu.compile(kernel, cpu.target(min(vector_bytes, cpu.vector_width())))
+
+
+def moving(source: str, sink: str, dtype: np.dtype, n: int, m: int) -> Kernel:
+    """m outputs from n inputs: y[j] = x[(3 j) mod n], times 2 if it is a float."""
+    buffers = (
+        Buffer("x", dtype, n, (0,), source, False),
+        Buffer("y", dtype, m, (0,), sink, True),
+    )
+    body: list = [Load(i, 0, i, dtype) for i in range(n)]
+    values = [3 * j % n for j in range(m)]
+    if dtype != BOOL:
+        body.append(Const(n, dtype.type(2), dtype))
+        body += [Op(n + 1 + j, "mul", (values[j], n), dtype) for j in range(m)]
+        values = [n + 1 + j for j in range(m)]
+    body += [Store(1, j, values[j]) for j in range(m)]
+    return Kernel(buffers, 1, tuple(body))
+
+
+def numbers(rng: np.random.Generator, shape: tuple, dtype: np.dtype) -> np.ndarray:
+    if dtype == BOOL:
+        return rng.random(shape) < 0.5
+    if dtype.kind == "i":
+        return rng.integers(-50, 50, shape).astype(dtype)
+    return rng.normal(size=shape).astype(dtype)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dtype", [F8, F4, I8, I4, BOOL], ids=str)
+@pytest.mark.parametrize("sink", ["rows", "streams", "general"])
+@pytest.mark.parametrize("source", ["rows", "streams", "general"])
+def test_layouts_and_tails(source, sink, dtype, width):
+    if (source, sink) != ("rows", "streams") and dtype in (I8, I4) and width < 64:
+        pytest.skip("same code as for floats of this size")
+    rng = np.random.default_rng(1)
+    kernel = moving(source, sink, dtype, 11, 22)
+    for size in SIZES:
+        x = numbers(rng, (size, 11), dtype)
+        (y,) = run(kernel, (size,), [x], executable(kernel, width))
+        (want,) = reference(kernel, (size,), [x])
+        assert np.array_equal(y, want)
+
+
+@pytest.mark.parametrize("elements", [1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17])
+def test_rows_of_every_width(elements):
+    rng = np.random.default_rng(elements)
+    for dtype in (F8, F4):
+        kernel = moving("rows", "rows", dtype, elements, elements)
+        x = numbers(rng, (1000, elements), dtype)
+        (y,) = run(kernel, (1000,), [x], executable(kernel, 64))
+        assert np.array_equal(y, 2 * x[:, [3 * j % elements for j in range(elements)]])
+
+
+def test_same_value_for_all_lanes():
+    for kind in ("fixed", "general", "streams", "rows"):
+        buffers = (
+            Buffer("x", F8, 3, (0,), "rows", False),
+            Buffer("c", F8, 3, (), kind, False),
+            Buffer("y", F8, 3, (0,), "rows", True),
+        )
+        body = (
+            *(Load(i, 0, i, F8) for i in range(3)),
+            *(Load(3 + i, 1, i, F8) for i in range(3)),
+            *(Op(6 + i, "sub", (i, 3 + i), F8) for i in range(3)),
+            *(Store(2, i, 6 + i) for i in range(3)),
+        )
+        kernel = Kernel(buffers, 1, body)
+        x = np.arange(30.0).reshape(10, 3)
+        c = np.array([[1.0, 20.0, 300.0]])
+        (y,) = run(kernel, (10,), [x, c], executable(kernel, 64))
+        assert np.array_equal(y, x - c)
+
+
+def nested(layouts: tuple[str, str, str, str]) -> Kernel:
+    """Three axes: per-lane a, loop-varying b and c, outputs at two depths."""
+    a, b, c, out = layouts
+    buffers = (
+        Buffer("a", F8, 3, (0,), a, False),
+        Buffer("b", F8, 2, (0, 1), b, False),
+        Buffer("c", F8, 9, (0, 1, 2), c, False),
+        Buffer("d", F8, 1, (1,), "fixed", False),
+        Buffer("y", F8, 2, (0,), out, True),
+        Buffer("z", F8, 10, (0, 1, 2), out, True),
+        Buffer("w", F8, 3, (0, 1), out, True),
+    )
+    inner = (
+        *(Load(20 + i, 2, i, F8) for i in range(9)),
+        Op(40, "mul", (12, 28), F8),
+        *(Op(41 + i, "maximum", (40, 20 + i), F8) for i in range(9)),
+        *(Store(5, i, 41 + i) for i in range(9)),
+        Store(5, 9, 40),
+    )
+    middle = (
+        Load(10, 1, 0, F8),
+        Load(11, 1, 1, F8),
+        Load(15, 3, 0, F8),
+        Op(12, "add", (10, 0), F8),
+        Op(13, "mul", (11, 15), F8),
+        For(2, inner),
+        *(Store(6, i, v) for i, v in enumerate((12, 13, 11))),
+    )
+    again = (Load(60, 1, 1, F8), Store(7, 0, 60))
+    body = (
+        *(Load(i, 0, i, F8) for i in range(3)),
+        For(1, middle),
+        Op(50, "sub", (1, 2), F8),
+        Store(4, 0, 50),
+        Store(4, 1, 0),
+        For(1, again),
+    )
+    return Kernel((*buffers, Buffer("v", F8, 1, (0, 1), out, True)), 3, body)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    "layouts",
+    [
+        ("rows", "rows", "rows", "rows"),
+        ("streams", "streams", "streams", "streams"),
+        ("general", "rows", "streams", "rows"),
+        ("rows", "general", "rows", "streams"),
+        ("streams", "rows", "rows", "general"),
+    ],
+    ids="-".join,
+)
+def test_loops_over_other_axes(layouts, width):
+    rng = np.random.default_rng(3)
+    kernel = nested(layouts)
+    for extents in ((9, 2, 3), (16, 1, 2), (5, 3, 0), (3, 0, 2), (0, 2, 2)):
+        shapes = [
+            (*(extents[a] if a in b.axes else 1 for a in range(3)), b.elements)
+            for b in kernel.buffers
+            if not b.output
+        ]
+        inputs = [rng.normal(size=shape) for shape in shapes]
+        got = run(kernel, extents, inputs, executable(kernel, width))
+        for y, want in zip(got, reference(kernel, extents, inputs), strict=True):
+            if y.size and 0 not in extents:
+                assert np.array_equal(y, want), extents
+
+
+def test_text_is_deterministic():
+    kernel = nested(("rows", "general", "streams", "rows"))
+    assert emit(kernel, cpu.host()) == emit(kernel, cpu.host())
