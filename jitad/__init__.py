@@ -1,0 +1,43 @@
+"""Plain NumPy functions to compiled, batched derivatives at the machine's limit."""
+
+from jitad import primitives
+from jitad.api import (
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jit,
+    jvp,
+    linearize,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+    vmap,
+)
+from jitad.errors import (
+    InputError,
+    JitadError,
+    ShapeError,
+    TracingError,
+    UnsupportedError,
+)
+
+__all__ = [
+    "InputError",
+    "JitadError",
+    "ShapeError",
+    "TracingError",
+    "UnsupportedError",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jit",
+    "jvp",
+    "linearize",
+    "primitives",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from jitad.ir.graph import PACK, Graph, Type, reach
 from jitad.transforms import differentiate as ad
 from jitad.transforms import scalarize as sc
@@ -48,20 +46,17 @@ def jacobian(
     mode: Mode | None = None,
     value: bool = False,
     symmetric: bool = False,
+    of: Sequence[int] | None = None,
 ) -> Accumulated:
     """(x -> y)  ->  (x -> [y,] ∂y/∂x), the cheapest mode unless one is given.
 
-    One output of shape y.shape + x.shape for every floating-point y and every x in
-    wrt, y varying slowest.  symmetric says that ∂y/∂x is a symmetric matrix (a
+    One output of shape y.shape + x.shape for every y in `of` (default: all outputs)
+    and every x in wrt, y varying slowest.  symmetric says that ∂y/∂x is a symmetric matrix (a
     Hessian), whose upper triangle is computed.
     """
     line = ad.linearize(graph, wrt)
-    rows = [
-        int(v)
-        for ids, type in zip(line.outputs, line.types, strict=True)
-        if type.dtype.kind == "f"
-        for v in ids.ravel()
-    ]
+    of = range(len(line.outputs)) if of is None else of
+    rows = [int(v) for k in of for v in line.outputs[k].ravel()]
     columns = [int(e) for k in wrt for e in line.elements[k].ravel()]
     roots = [int(v) for o in line.outputs for v in o.ravel()] if value else []
     wanted = _triangle(len(rows)) if symmetric else None
@@ -78,7 +73,7 @@ def jacobian(
     _, chosen, entries = best
     if symmetric:
         entries |= {(c, r): v for (r, c), v in entries.items()}
-    return Accumulated(_assemble(line, wrt, entries, value), chosen, costs)
+    return Accumulated(_assemble(line, wrt, of, entries, value), chosen, costs)
 
 
 def _triangle(n: int) -> set[tuple[int, int]]:
@@ -310,14 +305,17 @@ _METHODS: dict[
 
 
 def _assemble(
-    line: Linearized, wrt: Sequence[int], entries: Entries, value: bool
+    line: Linearized,
+    wrt: Sequence[int],
+    of: Sequence[int],
+    entries: Entries,
+    value: bool,
 ) -> Graph:
     target = line.target
     outputs = ad.values(line) if value else []
     row = 0
-    for ids, type in zip(line.outputs, line.types, strict=True):
-        if type.dtype.kind != "f":
-            continue
+    for o in of:
+        ids, type = line.outputs[o], line.types[o]
         column = 0
         for k in wrt:
             x = target.nodes[line.inputs[k]].type
@@ -332,11 +330,3 @@ def _assemble(
             column += x.size
         row += ids.size
     return target.finish(outputs)
-
-
-def count_entries(graph: Graph) -> int:
-    """Scalars in all outputs of a scalar graph."""
-    return int(sum(np.prod(t.shape, dtype=int) for t in graph.output_types))
-
-
-__all__ = ["MODES", "Accumulated", "Mode", "cost", "jacobian", "sc"]

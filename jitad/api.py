@@ -1,0 +1,480 @@
+"""The public face: every transformation, each a sentence of the verbs below.
+
+The names and conventions are JAX's where JAX has them.  What a transformation returns
+is compiled when it is called, once for each signature; `jit` around it adds nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from jitad import tree
+from jitad.errors import InputError, ShapeError
+from jitad.function import Backend, Function, Level
+from jitad.ir.graph import FLOATS, Graph, prune
+from jitad.ir.trace import Input, Traced, trace
+from jitad.ir.tracer import Tracer
+from jitad.operator import LinearMap
+from jitad.plan import Derived
+from jitad.primitives.elementwise import gate as hold
+from jitad.transforms import accumulate
+from jitad.transforms.differentiate import pullback, pushforward
+from jitad.transforms.scalarize import scalarize
+
+Argnums = int | Sequence[int]
+Mode = Literal["auto", "forward", "reverse", "cross"]
+
+
+def jit(f: Callable[..., Any], *, backend: Backend = "cpu") -> Function:
+    """(x -> y)  ->  (x -> y), compiled.
+
+    backend="numpy" runs the interpreter instead, node by node.
+    """
+
+    def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
+        traced, graph, seconds = _traced(f, spec, inputs)
+        return Derived(graph, traced.result, traced.captured, "value", {}, seconds)
+
+    return Function(f, derive, name=f"jit({_name(f)})", backend=backend)
+
+
+def jacobian(
+    f: Callable[..., Any],
+    argnums: Argnums = 0,
+    *,
+    mode: Mode = "auto",
+    backend: Backend = "cpu",
+) -> Function:
+    """(x -> y)  ->  (x -> ∂y/∂x), of shape y.shape + x.shape.
+
+    For nested y and x the result is a tree of y's structure, with trees of x's at its
+    leaves (a tuple of them where argnums is a sequence).  mode="auto" counts the
+    operations of forward, reverse and cross-country accumulation and takes the least.
+    Raises InputError where an argument in argnums is not floating-point.
+    """
+    name = f"jacobian({_name(f)})"
+    if mode not in ("auto", *accumulate.MODES):
+        raise ValueError(
+            f'mode is {mode!r}; expected "auto", "forward", "reverse" or "cross"'
+        )
+
+    def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
+        traced, graph, seconds = _traced(f, spec, inputs)
+        wrt, inner = _wrt(spec, inputs, argnums, name)
+        _need_floats(graph, range(len(graph.outputs)), name)
+        forced = None if mode == "auto" else mode
+        return _accumulated(
+            graph, wrt, traced, traced.result.compose(inner), seconds, mode=forced
+        )
+
+    return Function(f, derive, name=name, backend=backend)
+
+
+def value_and_grad(
+    f: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    backend: Backend = "cpu",
+) -> Function:
+    """(x -> y)  ->  (x -> (y, ∂y/∂x)) for a scalar y.
+
+    With has_aux, f returns (y, aux) and the result is ((y, aux), ∂y/∂x).
+    """
+    name = f"value_and_grad({_name(f)})"
+
+    def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
+        traced, graph, seconds = _traced(f, spec, inputs)
+        wrt, inner = _wrt(spec, inputs, argnums, name)
+        _need_scalar(traced, graph, has_aux, name)
+        result = _pair(traced.result, inner)
+        return _accumulated(graph, wrt, traced, result, seconds, value=True, of=(0,))
+
+    return Function(f, derive, name=name, backend=backend)
+
+
+def grad(
+    f: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    backend: Backend = "cpu",
+) -> Function:
+    """(x -> y)  ->  (x -> ∂y/∂x) for a scalar y, in x's structure.
+
+    With has_aux, f returns (y, aux) and the result is (∂y/∂x, aux).
+    """
+    name = f"grad({_name(f)})"
+
+    def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
+        traced, graph, seconds = _traced(f, spec, inputs)
+        wrt, inner = _wrt(spec, inputs, argnums, name)
+        _need_scalar(traced, graph, has_aux, name)
+        found = _accumulated(graph, wrt, traced, inner, seconds, of=(0,))
+        if not has_aux:
+            return found
+        whole = _accumulated(graph, wrt, traced, inner, seconds, value=True, of=(0,))
+        auxiliary = traced.result.child(1)
+        count = len(graph.outputs)
+        order = [*range(count, count + len(wrt)), *range(1, count)]
+        return _select(whole, order, _pair(inner, auxiliary))
+
+    return Function(f, derive, name=name, backend=backend)
+
+
+def hessian(
+    f: Callable[..., Any],
+    argnums: Argnums = 0,
+    *,
+    mode: Mode = "auto",
+    backend: Backend = "cpu",
+) -> Function:
+    """(x -> y)  ->  (x -> ∂²y/∂x²), of shape y.shape + x.shape + x.shape.
+
+    For a scalar y only one triangle is computed.
+    """
+    name = f"hessian({_name(f)})"
+
+    def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
+        traced, graph, seconds = _traced(f, spec, inputs)
+        wrt, inner = _wrt(spec, inputs, argnums, name)
+        _need_floats(graph, range(len(graph.outputs)), name)
+        first = accumulate.jacobian(graph, wrt).graph
+        square = len(graph.outputs) == 1 and graph.output_types[0].size == 1
+        result = traced.result.compose(inner).compose(inner)
+        forced = None if mode == "auto" else mode
+        return _accumulated(
+            first, wrt, traced, result, seconds, mode=forced, symmetric=square
+        )
+
+    return Function(f, derive, name=name, backend=backend)
+
+
+def hvp(
+    f: Callable[..., Any], argnums: Argnums = 0, *, backend: Backend = "cpu"
+) -> Callable[..., Any]:
+    """(x -> y)  ->  (x, v -> ∂²y/∂x² · v) for a scalar y: hvp(f)(x, v).
+
+    v has x's structure and shapes (a tuple of them where argnums is a sequence), or
+    one leading axis K for K products by one kernel.
+    """
+    name = f"hvp({_name(f)})"
+
+    def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
+        args, kwargs = _numbered(spec)
+        given, inner_spec = tree.flatten((args[:-1], kwargs))
+        primals = tuple([inputs[k] for k in given])
+        traced, graph, seconds = _traced(f, inner_spec, primals)
+        wrt, inner = _wrt(inner_spec, primals, argnums, name)
+        _need_scalar(traced, graph, False, name)
+        gradient = accumulate.jacobian(graph, wrt).graph
+        pushed = _seeded(
+            pushforward(gradient, wrt), traced, len(given), len(wrt),
+            "forward over reverse", seconds,
+        )  # fmt: skip
+        return _select(pushed, range(len(wrt), 2 * len(wrt)), inner)
+
+    function = Function(f, derive, name=name, backend=backend)
+
+    def product(*args: Any) -> Any:
+        *primals, v = args
+        chosen = [primals[i] for i in _sequence(argnums)]
+        like = chosen[0] if isinstance(argnums, int) else tuple(chosen)
+        v, count = _seeds("hvp", like, v)
+        if count is None:
+            return function(*primals, v)
+        axes = (*[None] * len(primals), 0)
+        return vmap(function, in_axes=axes)(*primals, v)
+
+    product.__name__ = name
+    return product
+
+
+def jvp(
+    f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[Any, Any]:
+    """(x -> y)  ->  (y, ẏ = ∂y/∂x · ẋ) at primals, along tangents.
+
+    tangents have the shapes of primals, or all of them one more leading axis K: then
+    ẏ has it too, and one kernel evaluates all K.
+    """
+    primals = tuple(primals)
+    tangents, count = _seeds("jvp", primals, tuple(tangents))
+    if count is None:
+        return _pushforward(f)(primals, tangents)
+    push = vmap(_pushforward(f, tangents_only=True), in_axes=(None, 0))
+    return _compiled(f)(*primals), push(primals, tangents)
+
+
+def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """(x -> y)  ->  y and the pullback (ȳ -> x̄ = ȳ · ∂y/∂x) at primals.
+
+    The pullback takes a cotangent of y's structure and shapes, or with one more
+    leading axis K, and returns a tuple with one entry for each primal.
+    """
+    y = _compiled(f)(*primals)
+
+    def pull(cotangent: Any) -> Any:
+        cotangent, count = _seeds("vjp", y, cotangent)
+        if count is None:
+            return _pullback(f)(primals, cotangent)
+        return vmap(_pullback(f), in_axes=(None, 0))(primals, cotangent)
+
+    return y, pull
+
+
+def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, LinearMap]:
+    """(x -> y)  ->  y and the linear map ẋ -> ẏ at primals.
+
+    The map also is a SciPy linear operator over flattened vectors: it has shape,
+    dtype, matvec, rmatvec, matmat, rmatmat and T.
+    """
+    y, pull = vjp(f, *primals)
+
+    def push(*tangents: Any) -> Any:
+        tangents, count = _seeds("linearize", primals, tangents)
+        function = _pushforward(f, tangents_only=True)
+        if count is not None:
+            function = vmap(function, in_axes=(None, 0))
+        return function(primals, tangents)
+
+    return y, LinearMap(push, pull, primals, y)
+
+
+def vmap(
+    f: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    *,
+    backend: Backend | None = None,
+) -> Function:
+    """f over a batch of points: one kernel, parallel over points.
+
+    in_axes   the batch axis of every argument, or None where all points share it: an
+              integer for all, or a tuple over arguments of integers, None and trees
+    out_axes  the batch axis of every result, likewise
+    Layouts are honoured: (B, n) rows by default, (n, B) with in_axes=-1.
+    """
+    base = f if isinstance(f, Function) else jit(f)
+    level = Level(in_axes, out_axes)
+    return Function(
+        base.function,
+        base.derive,
+        name=f"vmap({_name(f)})",
+        levels=(level, *base.levels),
+        backend=backend or base.backend,
+    )
+
+
+def stop_gradient(x: Any) -> Any:
+    """x, taken as a constant by every derivative; x may be a tree."""
+    return tree.transform(hold, x)
+
+
+# -- between the sentences -----------------------------------------------------
+
+
+def _name(f: Callable[..., Any]) -> str:
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def _numbered(spec: tree.PyTreeSpec) -> Any:
+    """A tree of the given structure whose leaves are their own numbers."""
+    return tree.unflatten(spec, list(range(spec.num_leaves)))
+
+
+def _sequence(argnums: Argnums) -> Sequence[int]:
+    return (argnums,) if isinstance(argnums, int) else argnums
+
+
+@lru_cache(maxsize=256)
+def _compiled(f: Callable[..., Any]) -> Function:
+    return f if isinstance(f, Function) else jit(f)
+
+
+@lru_cache(maxsize=256)
+def _pushforward(f: Callable[..., Any], tangents_only: bool = False) -> Function:
+    """(x, ẋ) -> (y, ẏ), or -> ẏ."""
+    name = f"jvp({_name(f)})"
+
+    def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
+        (primals, _), _ = _numbered(spec)
+        leaves, inner = tree.flatten((primals, {}))
+        given = tuple([inputs[k] for k in leaves])
+        traced, graph, seconds = _traced(f, inner, given)
+        wrt, _ = _wrt(inner, given, range(len(primals)), name)
+        _need_floats(graph, range(len(graph.outputs)), name)
+        pushed = _seeded(
+            pushforward(graph, wrt), traced, len(given), len(wrt), "forward", seconds
+        )
+        count = len(graph.outputs)
+        if tangents_only:
+            return _select(pushed, range(count, 2 * count), traced.result)
+        both = _pair(traced.result, traced.result)
+        return _select(pushed, range(2 * count), both)
+
+    return Function(f, derive, name=name)
+
+
+@lru_cache(maxsize=256)
+def _pullback(f: Callable[..., Any]) -> Function:
+    """(x, ȳ) -> x̄."""
+    name = f"vjp({_name(f)})"
+
+    def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
+        (primals, _), _ = _numbered(spec)
+        leaves, inner = tree.flatten((primals, {}))
+        given = tuple([inputs[k] for k in leaves])
+        traced, graph, seconds = _traced(f, inner, given)
+        wrt, result = _wrt(inner, given, range(len(primals)), name)
+        _need_floats(graph, range(len(graph.outputs)), name)
+        count = len(graph.outputs)
+        pulled = _seeded(
+            pullback(graph, wrt), traced, len(given), count, "reverse", seconds
+        )
+        return _select(pulled, range(count, count + len(wrt)), result)
+
+    return Function(f, derive, name=name)
+
+
+def _seeded(
+    graph: Graph,
+    traced: Traced,
+    given: int,
+    seeds: int,
+    mode: str,
+    seconds: dict[str, float],
+) -> Derived:
+    """Inputs reordered: own leaves, seeds, then captured values."""
+    captured = len(traced.captured)
+    last = given + captured
+    order = [*range(given), *range(last, last + seeds), *range(given, last)]
+    inputs = tuple([graph.inputs[k] for k in order])
+    graph = prune(graph.nodes, inputs, graph.outputs)
+    return Derived(graph, traced.result, traced.captured, mode, {}, seconds)
+
+
+def _traced(
+    f: Callable[..., Any], spec: tree.PyTreeSpec, inputs: tuple[Input, ...]
+) -> tuple[Traced, Graph, dict[str, float]]:
+    """f's trace, its scalar graph, and the seconds that each took."""
+    start = time.perf_counter()
+    traced = trace(f, spec, inputs)
+    middle = time.perf_counter()
+    graph = scalarize(traced.graph)
+    end = time.perf_counter()
+    return traced, graph, {"trace": middle - start, "scalarize": end - middle}
+
+
+def _accumulated(
+    graph: Graph,
+    wrt: Sequence[int],
+    traced: Traced,
+    result: tree.PyTreeSpec,
+    seconds: dict[str, float],
+    **options: Any,
+) -> Derived:
+    start = time.perf_counter()
+    found = accumulate.jacobian(graph, wrt, **options)
+    seconds = {**seconds, "differentiate": time.perf_counter() - start}
+    return Derived(
+        found.graph, result, traced.captured, found.mode, found.costs, seconds
+    )
+
+
+def _select(
+    derived: Derived, outputs: Sequence[int], result: tree.PyTreeSpec
+) -> Derived:
+    """Only some outputs, and what they need."""
+    graph = derived.graph
+    kept = tuple([graph.outputs[k] for k in outputs])
+    pruned = prune(graph.nodes, graph.inputs, kept)
+    return replace(derived, graph=pruned, result=result)
+
+
+def _pair(*parts: tree.PyTreeSpec) -> tree.PyTreeSpec:
+    """The structure of a tuple of trees."""
+    dummies = [tree.unflatten(p, [0] * p.num_leaves) for p in parts]
+    return tree.flatten(tuple(dummies))[1]
+
+
+def _wrt(
+    spec: tree.PyTreeSpec, inputs: Sequence[Input], argnums: Argnums, name: str
+) -> tuple[tuple[int, ...], tree.PyTreeSpec]:
+    """The leaves to differentiate in, and the structure of a derivative in them."""
+    args, _ = _numbered(spec)
+    for i in _sequence(argnums):
+        if not -len(args) <= i < len(args):
+            raise InputError(
+                f"{name}: argnums={argnums}, but the call has {len(args)} positional "
+                "arguments; pass what is differentiated by position"
+            )
+    chosen = [args[i] for i in _sequence(argnums)]
+    like = chosen[0] if isinstance(argnums, int) else tuple(chosen)
+    leaves, inner = tree.flatten(like)
+    for k in leaves:
+        if inputs[k].type.dtype not in FLOATS:
+            where = tree.paths((args,))[k]
+            raise InputError(
+                f"{name}: expected floating-point arguments to differentiate in, but "
+                f"args{where[3:]} is {inputs[k].type}; pass a float, or choose other "
+                "arguments with argnums"
+            )
+    return tuple(leaves), inner
+
+
+def _need_floats(graph: Graph, outputs: Sequence[int], name: str) -> None:
+    for k in outputs:
+        type = graph.output_types[k]
+        if type.dtype not in FLOATS:
+            raise InputError(
+                f"{name}: expected floating-point results, but result {k} is {type}; "
+                "return floats, or use has_aux=True for what is not differentiated"
+            )
+
+
+def _need_scalar(traced: Traced, graph: Graph, has_aux: bool, name: str) -> None:
+    if has_aux and (traced.result.num_children != 2 or traced.result.is_leaf()):
+        raise InputError(f"{name}: expected f to return (y, aux) for has_aux=True")
+    types = graph.output_types
+    single = traced.result.child(0) if has_aux else traced.result
+    if not single.is_leaf() or not types or types[0].shape != ():
+        found = ", ".join(map(str, types)) or "nothing"
+        raise ShapeError(
+            f"{name}: expected a scalar result, but f returned {found}; use "
+            "jacobian(f), or reduce the result with np.sum"
+        )
+    _need_floats(graph, [0], name)
+
+
+def _seeds(name: str, like: Any, seeds: Any) -> tuple[Any, int | None]:
+    """Seeds in the dtypes of what they are like, and their common leading axis K."""
+    wanted, spec = tree.flatten(like)
+    given, found = tree.flatten(seeds)
+    if found != spec:
+        raise InputError(f"{name}: expected seeds of structure {spec}, got {found}")
+    counts, made = set(), []
+    for w, s in zip(wanted, given, strict=True):
+        shape, got = np.shape(w), np.shape(s)
+        if got == shape:
+            counts.add(None)
+        elif got[1:] == shape and len(got) == len(shape) + 1:
+            counts.add(got[0])
+        else:
+            raise ShapeError(
+                f"{name}: expected a seed of shape {shape}, or (K, *{shape}), got {got}"
+            )
+        dtype = np.asarray(w).dtype if not isinstance(w, Tracer) else w.dtype
+        made.append(s.astype(dtype) if isinstance(s, Tracer) else np.asarray(s, dtype))
+    if len(counts) > 1:
+        raise ShapeError(
+            f"{name}: expected all seeds with the same leading axis K, or none; got "
+            f"{sorted(map(str, counts))}"
+        )
+    return tree.unflatten(spec, made), next(iter(counts), None)

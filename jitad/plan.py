@@ -1,0 +1,155 @@
+"""The only place that chooses: lane axis, layouts, back end; and remembers why.
+
+`Derived` is what is to be computed for one point, `Signature` what is known of the
+arrays of a call, `Plan` the kernel made for both.  `explain` reads a Plan.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from jitad import tree
+from jitad.backends import cpu
+from jitad.ir.graph import Graph
+from jitad.ir.tracer import Tracer
+from jitad.lowering.kernel import Argument, Kernel, Layout
+from jitad.lowering.schedule import schedule
+from jitad.transforms.expand import expand
+
+# With at least so many points the outermost batch axis gives the lanes.
+_ENOUGH_LANES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Derived:
+    """A scalar graph for one point, the structure of its result, and how it came.
+
+    Its inputs are the function's leaves, then one for each captured traced value.
+    """
+
+    graph: Graph
+    result: tree.PyTreeSpec
+    captured: tuple[Tracer, ...] = ()
+    mode: str = ""
+    costs: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A compiled kernel and the choices behind it.
+
+    order[a] is the batch level that became kernel axis a; order[0] gives the lanes.
+    """
+
+    derived: Derived
+    kernel: Kernel
+    executable: cpu.Executable
+    order: tuple[int, ...]
+    seconds: dict[str, float]
+
+
+def lane_order(extents: Sequence[int]) -> tuple[int, ...]:
+    """Which batch level gives the lanes: the outermost if it is long, else the longest."""
+    if not extents:
+        return ()
+    lane = 0
+    if extents[0] < _ENOUGH_LANES:
+        lane = max(range(len(extents)), key=lambda k: (extents[k], -k))
+    return (lane, *(k for k in range(len(extents)) if k != lane))
+
+
+def make(
+    derived: Derived,
+    order: tuple[int, ...],
+    varying: Sequence[tuple[int, ...]],
+    layouts: Sequence[Layout],
+) -> Plan:
+    """Lower and compile: one lane axis at least, even for a single point."""
+    start = time.perf_counter()
+    graph = expand(derived.graph)
+    kernel = schedule(graph, max(1, len(order)), varying, layouts)
+    lowered = time.perf_counter()
+    executable = cpu.compile(kernel)
+    seconds = {
+        **derived.seconds,
+        "lower": lowered - start,
+        "compile": time.perf_counter() - lowered,
+    }
+    return Plan(derived, kernel, executable, order, seconds)
+
+
+# -- layouts -------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def element_offsets(shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+    """Byte offsets of the elements of one point, in C order."""
+    offsets = np.zeros((), np.int64)
+    for extent, stride in zip(shape, strides, strict=True):
+        offsets = offsets[..., None] + np.arange(extent, dtype=np.int64) * stride
+    return np.ascontiguousarray(offsets.ravel())
+
+
+@lru_cache(maxsize=4096)
+def classify(
+    lane_stride: int | None, shape: tuple[int, ...], strides: tuple[int, ...], size: int
+) -> tuple[Layout, int | np.ndarray]:
+    """The layout of a buffer and its Argument.elements; lane_stride None: the same.
+
+    shape and strides are those of one point, size the itemsize.
+    """
+    offsets = element_offsets(shape, strides)
+    step = int(offsets[1] - offsets[0]) if offsets.size > 1 else 0
+    affine = bool(np.all(np.diff(offsets) == step))
+    packed = affine and (offsets.size <= 1 or step == size)
+    if lane_stride is None:
+        return ("fixed", 0) if packed else ("general", offsets)
+    if lane_stride == size and affine:
+        return "streams", step
+    return ("rows", 0) if packed else ("general", offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How one array lies: layout, kernel axes it varies along, strides, elements."""
+
+    layout: Layout
+    varying: tuple[int, ...]
+    strides: tuple[int, ...]
+    elements: int | np.ndarray
+
+    def argument(self, address: int) -> Argument:
+        """The launch argument of the array at an address."""
+        return Argument(address, self.strides, self.elements)
+
+
+def place(view: np.ndarray, extents: Sequence[int], order: Sequence[int]) -> Placement:
+    """The placement of an array seen as (batch levels …, point axes …)."""
+    levels = len(extents)
+    point, inner = view.shape[levels:], view.strides[levels:]
+    steps = [view.strides[k] if view.shape[k] == extents[k] else 0 for k in order]
+    full = [view.shape[k] == extents[k] != 1 for k in order]
+    varying = tuple(a for a, varies in enumerate(full) if varies)
+    lane = steps[0] if full and full[0] else None
+    layout, elements = classify(lane, point, inner, view.itemsize)
+    strides = tuple(s if v else 0 for s, v in zip(steps, full, strict=True))
+    return Placement(layout, varying, strides or (0,), elements)
+
+
+def place_output(
+    view: np.ndarray, extents: Sequence[int], order: Sequence[int]
+) -> Placement:
+    """The placement of a result, which varies along every batch level."""
+    levels = len(extents)
+    point, inner = view.shape[levels:], view.strides[levels:]
+    strides = tuple(view.strides[k] for k in order)
+    lane = strides[0] if strides else view.nbytes
+    layout, elements = classify(lane, point, inner, view.itemsize)
+    axes = tuple(range(max(1, len(order))))
+    return Placement(layout, axes, strides or (lane,), elements)

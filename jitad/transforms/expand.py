@@ -1,0 +1,49 @@
+"""The last pass before lowering: a scalar graph whose operations are all machine words.
+
+Primitives that no target has a word for are replaced by their expansions, which may
+hold such primitives again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jitad.ir.graph import CONST, ELEMENT, PACK, Graph, Type
+from jitad.ir.primitive import Primitive
+from jitad.ir.tracer import Trace
+from jitad.transforms import scalarize as sc
+
+
+def expand(graph: Graph) -> Graph:
+    """The same function in machine words."""
+    target = sc.builder()
+    index = [0] * len(graph.nodes)
+    for i in graph.inputs:
+        index[i] = target.input(graph.nodes[i].type)
+    for i, (primitive, args, params, type, _) in enumerate(graph.nodes):
+        if i < len(graph.inputs):
+            continue
+        operands = tuple([index[a] for a in args])
+        if primitive in (CONST, ELEMENT, PACK):
+            index[i] = target.add(primitive, operands, type, params)
+        else:
+            index[i] = _words(target, primitive, operands, type)
+    return target.finish([index[i] for i in graph.outputs])
+
+
+def _words(
+    target: Trace, primitive: Primitive, operands: Sequence[int], type: Type
+) -> int:
+    if primitive.word is not None:
+        return target.apply(primitive, tuple(operands), type)
+    dtypes = tuple([target.nodes[a].type.dtype for a in operands])
+    template = sc.expansion(primitive, dtypes, type.dtype)
+    index = [*operands, *([0] * (len(template.nodes) - len(operands)))]
+    for k in range(len(operands), len(template.nodes)):
+        inner, args, params, kind, _ = template.nodes[k]
+        ids = [index[a] for a in args]
+        if inner is CONST:
+            index[k] = target.add(CONST, (), kind, params)
+        else:
+            index[k] = _words(target, inner, ids, kind)
+    return index[template.outputs[0]]
