@@ -16,6 +16,7 @@ import numpy as np
 
 from jitad import plan, tree
 from jitad.backends import cpu
+from jitad.backends.fastcall import fast_call
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import DTYPES, Type
 from jitad.ir.interpret import inline, interpret
@@ -27,6 +28,8 @@ Backend = Literal["cpu", "numpy"]
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
 
 _REMEMBERED = 512
+# A signature called so often at one point gets a call without Python in between.
+_FAST_AFTER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,16 @@ class Function:
         self._derived: dict[Any, Derived] = {}
         self._plans: dict[Any, Plan] = {}
         self._calls: dict[Any, Call] = {}
+        self._fast: Callable[..., Any] | None = None
 
     def __repr__(self) -> str:
         return f"<jitad {self.name}>"
 
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if self._fast is not None and out is None and not kwargs:
+            result = self._fast(*args)
+            if result is not None:
+                return result
         leaves, spec = tree.flatten((args, kwargs))
         key = (spec, *[_leaf_key(x) for x in leaves])
         call = self._calls.get(key)
@@ -80,6 +88,8 @@ class Function:
             if len(self._calls) >= _REMEMBERED:
                 self._calls.clear()
             self._calls[key] = call
+        elif not self.levels and call.repeated():
+            self._fast = call.fast(args, kwargs) or self._fast
         return call.run(leaves, out)
 
     # -- deriving --------------------------------------------------------------
@@ -252,6 +262,17 @@ class Call:
         self, function: Function, derived: Derived, spec: tree.PyTreeSpec
     ) -> None:
         self.function, self.derived, self.spec = function, derived, spec
+        self._count = 0
+
+    def repeated(self) -> bool:
+        """True once, when the call has been made often enough to be worth a fast one."""
+        self._count += 1
+        return self._count == _FAST_AFTER
+
+    def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
+        """A function that makes this call without Python, where there can be one."""
+        del args, kwargs
+        return None
 
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
         """The results for arguments of the same types, shapes and strides."""
@@ -306,6 +327,24 @@ class Compiled(Call):
         self.plan = function.plan(
             self.key, derived, self.order, [*self.inputs_placed, *self.outputs_placed]
         )
+
+    def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
+        """A built-in function for this signature: one point, plain arguments."""
+        assert self.plan is not None
+        plain = tree.flatten(((0,) * len(args), {}))[1] == self.spec
+        if kwargs or not plain or not self.types:
+            return None
+        result = self.derived.result
+        flat = result.is_leaf() or (
+            result.type is tuple and result.num_children == result.num_leaves
+        )
+        if not flat:
+            return None
+        placed = [*self.inputs_placed, *self.outputs_placed]
+        blank = [p.argument(0) for p in placed]
+        shapes = list(zip([t.dtype for t in self.types], self.shapes, strict=True))
+        single = result.is_leaf()
+        return fast_call(self.plan.executable, args, shapes, blank, single)
 
     def _results(self) -> list[tuple[tuple[int, ...], Type]]:
         return list(zip(self.shapes, self.types, strict=True))
