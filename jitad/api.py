@@ -384,8 +384,9 @@ def _accumulated(
     found = accumulate.jacobian(graph, wrt, **options)
     seconds = {**seconds, "differentiate": time.perf_counter() - start}
     return Derived(
-        found.graph, result, traced.captured, found.mode, found.costs, seconds
-    )
+        found.graph, result, traced.captured, found.mode, found.costs, seconds,
+        options.get("mode") is not None, found.untried,
+    )  # fmt: skip
 
 
 def _select(

@@ -108,16 +108,23 @@ class Function:
         self, spec: tree.PyTreeSpec, leaves: Sequence[Any]
     ) -> tuple[list[Any], tuple[int, ...]]:
         """Every leaf seen as (batch levels …, point …), and the levels' extents."""
+        axes = self.in_axes(spec, leaves)
+        views = [batch_first(v, a) for v, a in zip(leaves, axes, strict=True)]
+        return views, self._extents(spec, views, axes)
+
+    def in_axes(
+        self, spec: tree.PyTreeSpec, leaves: Sequence[Any]
+    ) -> list[list[int | None]]:
+        """For every leaf its batch axes, outermost level first; None: has none."""
         args = tree.unflatten(spec, list(leaves))[0]
-        views, axes = list(leaves), [[] for _ in leaves]
+        axes: list[list[int | None]] = [[] for _ in leaves]
         for level in self.levels:
             flat = tree.broadcast_prefix(level.in_axes, args)
             # Keyword arguments have their batch axis first, as in JAX.
             flat += [0] * (len(leaves) - len(flat))
             for k, axis in enumerate(flat):
                 axes[k].append(axis)
-        views = [batch_first(v, a) for v, a in zip(views, axes, strict=True)]
-        return views, self._extents(spec, views, axes)
+        return axes
 
     def _extents(
         self, spec: tree.PyTreeSpec, views: Sequence[Any], axes: Sequence[Sequence[Any]]
@@ -214,7 +221,10 @@ class Function:
         assert call is not None, "not inside a trace"
         return call
 
-    def _prepare(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Call | None:
+    def point(
+        self, spec: tree.PyTreeSpec, leaves: Sequence[Any]
+    ) -> tuple[list[Any], tuple[int, ...], tuple[Input, ...]]:
+        """As `batched`, arguments checked; and what is known of one point's."""
         arrays = [_as_array(x, k, spec, self.name) for k, x in enumerate(leaves)]
         views, extents = self.batched(spec, arrays)
         levels = len(extents)
@@ -225,6 +235,10 @@ class Function:
                 for v, w in zip(views, weak, strict=True)
             ]
         )
+        return views, extents, inputs
+
+    def _prepare(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Call | None:
+        views, extents, inputs = self.point(spec, leaves)
         derived = self.derived(spec, inputs)
         if derived.captured:
             return None

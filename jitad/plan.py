@@ -30,6 +30,8 @@ class Derived:
     """A scalar graph for one point, the structure of its result, and how it came.
 
     Its inputs are the function's leaves, then one for each captured traced value.
+    mode is the best of those with costs, unless it was asked for; untried says why
+    other modes were not counted.
     """
 
     graph: Graph
@@ -38,6 +40,8 @@ class Derived:
     mode: str = ""
     costs: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    asked: bool = False
+    untried: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

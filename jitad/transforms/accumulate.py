@@ -32,11 +32,15 @@ Entries = dict[tuple[int, int], int]
 
 @dataclass(frozen=True, slots=True)
 class Accumulated:
-    """A Jacobian graph, what each mode would cost, and the mode taken."""
+    """A Jacobian graph, what each mode would cost, and the mode taken.
+
+    untried says of the other modes, in words, why they were not built.
+    """
 
     graph: Graph
     mode: Mode
     costs: dict[str, float]
+    untried: dict[str, str]
 
 
 def jacobian(
@@ -61,8 +65,9 @@ def jacobian(
     roots = [int(v) for o in line.outputs for v in o.ravel()] if value else []
     wanted = _triangle(len(rows)) if symmetric else None
     costs: dict[str, float] = {}
+    untried: dict[str, str] = {}
     best: tuple[float, Mode, Entries] | None = None
-    for candidate in (mode,) if mode else _candidates(line, rows, columns):
+    for candidate in (mode,) if mode else _candidates(line, rows, columns, untried):
         entries = _METHODS[candidate](line, rows, columns, roots)
         if wanted is not None:
             entries = {k: v for k, v in entries.items() if k in wanted}
@@ -73,7 +78,7 @@ def jacobian(
     _, chosen, entries = best
     if symmetric:
         entries |= {(c, r): v for (r, c), v in entries.items()}
-    return Accumulated(_assemble(line, wrt, of, entries, value), chosen, costs)
+    return Accumulated(_assemble(line, wrt, of, entries, value), chosen, costs, untried)
 
 
 def _triangle(n: int) -> set[tuple[int, int]]:
@@ -87,20 +92,33 @@ def cost(line: Linearized, roots: Sequence[int]) -> float:
 
 
 def _candidates(
-    line: Linearized, rows: Sequence[int], columns: Sequence[int]
+    line: Linearized,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    untried: dict[str, str],
 ) -> list[Mode]:
-    """The modes worth building, by a bound on their multiplications."""
+    """The modes worth building, by a bound on their multiplications.
+
+    Puts the reasons against the others into untried.
+    """
     sources = _counts(line, columns)
     sinks = _sink_counts(line, rows)
     forward = sum(sources.get(a, 0) for e in line.edges.values() for a, _ in e)
     reverse = sum(sinks.get(v, 0) * len(e) for v, e in line.edges.items())
     least = min(forward, reverse)
     modes: list[Mode] = []
-    if reverse <= _HOPELESS * least:
-        modes.append("reverse")
-    if forward <= _HOPELESS * least:
-        modes.append("forward")
-    if len(rows) > 1 and len(columns) > 1 and least <= _CROSS_LIMIT:
+    bounds: dict[Mode, int] = {"reverse": reverse, "forward": forward}
+    for mode, bound in bounds.items():
+        if bound <= _HOPELESS * least:
+            modes.append(mode)
+        else:
+            untried[mode] = f"up to {bound:,} multiplications against {least:,}"
+    if len(rows) <= 1 or len(columns) <= 1:
+        one = "output" if len(rows) <= 1 else "input"
+        untried["cross"] = f"nothing to gain with one {one}"
+    elif least > _CROSS_LIMIT:
+        untried["cross"] = f"{least:,} multiplications are too many to search"
+    else:
         modes.append("cross")
     return modes
 
