@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import itertools
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,29 +21,23 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from jitad.lowering import frame
+from jitad.lowering import emit_copies, frame
 from jitad.lowering.emit import NAME, emit
 from jitad.lowering.kernel import Argument, Kernel
 from jitad.lowering.target import Target, lanes
 
-from . import mathlib
+from . import mathlib, schedule
+from .machine import vector_width
+from .threads import POOL
 
 _serial = itertools.count()
+_SPILL = re.compile(r"-byte Spill$", re.MULTILINE)
 
 
 @cache
 def host() -> Target:
     """This machine, with the widest vectors that it has."""
     return target(vector_width())
-
-
-@cache
-def vector_width() -> int:
-    """Bytes in the widest vector register of this processor."""
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f") and features.get("avx512dq"):
-        return 64
-    return 32 if features.get("avx2") else 16
 
 
 def target(vector_bytes: int, *, vector_library: bool = True) -> Target:
@@ -63,7 +58,7 @@ class Executable:
     ir        the LLVM text it was made from
     width     lanes in a vector
     entry     callable (block address, lo, hi): run lanes lo to hi of a filled block
-              in this thread, holding the interpreter's lock
+              in this thread, holding the interpreter's lock; for small batches
     """
 
     kernel: Kernel
@@ -72,40 +67,58 @@ class Executable:
     compile_seconds: float
     entry: Callable[[int, int, int], None]
     _library: JITCodeLibrary = field(repr=False)
-    _run: Callable[[int, int, int], None] = field(repr=False)
     _tiles: int = field(repr=False)
+    _streaming: bool = field(repr=False)
 
     @property
     def assembly(self) -> str:
+        """The machine code, as text."""
         return self._library.get_asm_str()
+
+    @property
+    def spills(self) -> int:
+        """How many vectors the code moves out to the stack, by its own comments."""
+        return len(_SPILL.findall(self.assembly))
 
     def block(
         self, extents: Sequence[int], arguments: Sequence[Argument]
     ) -> np.ndarray:
-        """The launch block: int64 words, see `lowering.frame`."""
+        """A filled launch block: int64 words, described in `lowering.frame`.
+
+        It can be kept, and addresses in it replaced, for calls of `entry`.  Tables of
+        offsets in arguments must live as long.
+        """
         kernel = self.kernel
-        block = np.zeros(frame.size(kernel), np.int64)
-        block[frame.STOP] = extents[0]
-        block[frame.TILE] = self.width
-        for axis in range(1, kernel.axes):
-            block[frame.extent(axis)] = extents[axis]
-        for i, argument in enumerate(arguments):
-            at = frame.slots(kernel, i)
+        width = self.width
+        words = [0, extents[0], width, frame.DIRECT, 0, 0, width, *extents[1:]]
+        for argument in arguments:
             given = argument.elements
             if isinstance(given, np.ndarray):
                 given = given.ctypes.data
-            block[at.address] = argument.address
-            block[at.lane] = argument.strides[0]
-            block[at.element] = block[at.given] = given
-            block[at.stride : at.stride + kernel.axes] = argument.strides
-        return block
+            lane = argument.strides[0]
+            words += [argument.address, lane, given, given, 0, *argument.strides]
+        assert len(words) == frame.size(kernel), "one argument per buffer"
+        return np.array(words, np.int64)
 
     def launch(self, extents: Sequence[int], arguments: Sequence[Argument]) -> None:
         """Run the kernel on all points; outputs must not overlap inputs."""
         if 0 in extents:
             return
         block = self.block(extents, arguments)
-        self._run(block.ctypes.data, 0, extents[0])
+        count = extents[0]
+        work = schedule.nanoseconds(self.kernel, extents)
+        block[frame.MODE] = schedule.mode(
+            self.kernel, extents, arguments, streaming=self._streaming
+        )
+        block[frame.BURST] = schedule.burst(self.kernel, arguments, self.width)
+        if work * count < schedule.SERIAL_NANOSECONDS:
+            self.entry(block.ctypes.data, 0, count)
+            return
+        threads = POOL.count
+        block[frame.TILE] = schedule.tile(work, count, threads)
+        for first, last in schedule.rounds(work, count, threads):
+            block[frame.COUNTER], block[frame.STOP] = first, last
+            POOL.run(self._tiles, block.ctypes.data, threads)
 
 
 def compile(kernel: Kernel, target: Target | None = None) -> Executable:
@@ -116,7 +129,9 @@ def compile(kernel: Kernel, target: Target | None = None) -> Executable:
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     # Numba's linker keeps every symbol that it has seen: never give it a name twice.
     name = f"jitad.{digest}.{next(_serial)}"
-    library, address, tiles = _build(text, name)
+    _copies()
+    library = _build(text, name, {NAME: name, f"{NAME}.tiles": f"{name}.tiles"})
+    address = library.get_pointer_to_function(name)
     signature = (None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
     return Executable(
         kernel=kernel,
@@ -125,25 +140,48 @@ def compile(kernel: Kernel, target: Target | None = None) -> Executable:
         compile_seconds=time.perf_counter() - start,
         entry=ctypes.PYFUNCTYPE(*signature)(address),
         _library=library,
-        _run=ctypes.CFUNCTYPE(*signature)(address),
-        _tiles=tiles,
+        _tiles=library.get_pointer_to_function(f"{name}.tiles"),
+        _streaming=chosen.streaming,
     )
 
 
+class _Library(JITCodeLibrary):
+    """A Numba library that skips the passes which vector code has no use for.
+
+    Numba's own rounds of optimisation take as long again as generating the code.
+    """
+
+    def _optimize_functions(self, ll_module: llvm.ModuleRef) -> None:
+        ll_module.data_layout = str(self._codegen.target_data)
+
+    def _optimize_final_module(self) -> None:
+        machine = self._codegen._tm
+        tuning = llvm.create_pipeline_tuning_options(speed_level=1)
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_instruction_combine_pass()
+        passes.add_new_gvn_pass()
+        passes.run(self._final_module, llvm.create_pass_builder(machine, tuning))
+
+
 @global_compiler_lock
-def _build(text: str, name: str) -> tuple[JITCodeLibrary, int, int]:
+def _build(text: str, library_name: str, names: dict[str, str]) -> _Library:
+    """Compile and link a module; names: function in the text -> name in the process."""
     codegen = cpu_target.target_context.codegen()
-    library = codegen.create_library(name)
+    library = _Library(codegen, library_name)
     module = llvm.parse_assembly(text)
     module.triple = llvm.get_process_triple()
-    module.data_layout = str(codegen.target_data)
-    for suffix in ("", ".tiles"):
-        module.get_function(NAME + suffix).name = name + suffix
+    for old, new in names.items():
+        module.get_function(old).name = new
     module.verify()
     library.add_llvm_module(module)
     library.finalize()
-    address = library.get_pointer_to_function(name)
-    return library, address, library.get_pointer_to_function(f"{name}.tiles")
+    return library
+
+
+@cache
+def _copies() -> _Library:
+    """Link the functions that all kernels share, once in a process."""
+    return _build(emit_copies.module(), "jitad.copies", {})
 
 
 def allocate(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:

@@ -52,6 +52,11 @@ def _vector_library() -> ctypes.CDLL | None:
         return None
 
 
+def has_vector_library() -> bool:
+    """Whether the C library computes functions on whole vectors."""
+    return _vector_library() is not None
+
+
 def _address(library: ctypes.CDLL, name: str) -> int | None:
     try:
         function = getattr(library, name)

@@ -29,20 +29,15 @@ def emit(kernel: Kernel, target: Target) -> str:
     words = Words(target, width)
     plan = emit_frame.staging(kernel, width)
     body = _Body(kernel, words, plan).text()
-    sizes = sorted({b.dtype.itemsize for b in kernel.buffers if frame.varies(b)})
-    declarations = {**emit_copies.DECLARATIONS, **words.calls.declarations}
-    if not target.streaming:
-        del declarations["sfence"]
     parts = [
-        *declarations.values(),
+        emit_copies.DECLARATIONS,
+        *emit_frame.declarations(plan, streaming=target.streaming),
+        *words.calls.declarations.values(),
         *words.calls.helpers.values(),
         body,
-        *(emit_copies.copy(size) for size in sizes),
-        emit_copies.runs(),
         emit_frame.staged(kernel, width, plan, streaming=target.streaming),
         emit_frame.entry(NAME, kernel, width, plan),
         emit_frame.tiles(NAME),
-        emit_copies.METADATA,
     ]
     return "\n".join(parts) + "\n"
 

@@ -1,24 +1,23 @@
-"""Copies between scratch and the user's memory, the same for every kernel.
+"""Copies between scratch and the user's memory: one module for all kernels.
 
-`copyN` moves scalars of N bytes in any layout; `runs` moves contiguous runs, around
-the cache where the launch asks for it.
+`jitad.copyN` moves scalars of N bytes in any layout; `jitad.runs` moves contiguous
+runs, around the cache where the launch asks for it.  A process compiles them once.
 """
 
 from __future__ import annotations
 
 from . import frame
 
-DECLARATIONS = {
-    "memcpy": "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
-    "sfence": "declare void @llvm.x86.sse.sfence()",
-    "alloc": "declare ptr @aligned_alloc(i64, i64)",
-    "free": "declare void @free(ptr)",
-}
+_SIZES = (1, 4, 8)
+_SIDE = "ptr, i64, i64, ptr"
+_INTRINSICS = """\
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+declare i64 @llvm.smin.i64(i64, i64)"""
 
 _COPY = """\
-define internal void @copy{size}(ptr %to, i64 %to.lane, i64 %to.element, \
+define void @jitad.copy{size}(ptr %to, i64 %to.lane, i64 %to.element, \
 ptr %to.table, ptr %from, i64 %from.lane, i64 %from.element, ptr %from.table, \
-i64 %count, i64 %last, i64 %elements) noinline nounwind {{
+i64 %count, i64 %last, i64 %elements) nounwind {{
 entry:
   %to.listed = icmp ne ptr %to.table, null
   %from.listed = icmp ne ptr %from.table, null
@@ -65,8 +64,8 @@ done:
 }}"""
 
 _RUNS = """\
-define internal void @runs(ptr %to, i64 %to.step, ptr %from, i64 %from.step, \
-i64 %count, i64 %bytes, ptr %block) noinline nounwind {{
+define void @jitad.runs(ptr %to, i64 %to.step, ptr %from, i64 %from.step, \
+i64 %count, i64 %bytes, ptr %block) nounwind {{
 entry:
   %mode.w = getelementptr i64, ptr %block, i64 {mode}
   %mode = load i64, ptr %mode.w
@@ -124,18 +123,25 @@ done:
   ret void
 }}"""
 
-METADATA = """\
+_METADATA = """\
 !0 = !{i32 1}
-!1 = distinct !{!1, !2, !3}
-!2 = !{!"llvm.loop.vectorize.enable", i1 false}
-!3 = !{!"llvm.loop.unroll.disable"}"""
+!1 = distinct !{!1, !2}
+!2 = !{!"llvm.loop.unroll.disable"}
+"""
+
+DECLARATIONS = "\n".join(
+    [
+        *(
+            f"declare void @jitad.copy{size}({_SIDE}, {_SIDE}, i64, i64, i64)"
+            for size in _SIZES
+        ),
+        "declare void @jitad.runs(ptr, i64, ptr, i64, i64, i64, ptr)",
+    ]
+)
 
 
-def copy(size: int) -> str:
-    """define void @copyN(to, from, count, last, elements): any layout to any other."""
-    return _COPY.format(size=size, bits=8 * size)
-
-
-def runs() -> str:
-    """define void @runs(to, step, from, step, count, bytes, block)."""
-    return _RUNS.format(mode=frame.MODE, streamed=frame.STREAMED)
+def module() -> str:
+    """The LLVM module that defines the copies."""
+    copies = [_COPY.format(size=size, bits=8 * size) for size in _SIZES]
+    runs = _RUNS.format(mode=frame.MODE, streamed=frame.STREAMED)
+    return "\n".join([_INTRINSICS, *copies, runs, _METADATA])

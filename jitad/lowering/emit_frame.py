@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from . import frame
 from .kernel import Buffer, For, Kernel
 
+_DECLARATIONS = (
+    "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
+    "declare i64 @llvm.smin.i64(i64, i64)",
+)
 _TILE_BYTES = 16384  # of scratch outputs: a third of a small first-level cache
 
 
@@ -50,7 +54,7 @@ def staging(kernel: Kernel, width: int) -> Staging:
     point = sum(kernel.buffers[i].elements * kernel.buffers[i].dtype.itemsize
                 for i in outputs)  # fmt: skip
     fitting = _TILE_BYTES // max(point, 1) // width * width
-    lanes = width if has_loops(kernel) else min(max(fitting, width), 32 * width)
+    lanes = width if has_loops(kernel) else min(max(fitting, width), 64 * width)
     scratch, offset = {}, 0
     for i in moved:
         buffer = kernel.buffers[i]
@@ -75,6 +79,16 @@ def word(lines: list[str], name: str, block: str, index: int, kind: str = "i64")
         f"  {name} = load {kind}, ptr {name}.w",
     ]
     return name
+
+
+def declarations(plan: Staging, *, streaming: bool) -> list[str]:
+    """What the functions printed here call."""
+    lines = list(_DECLARATIONS)
+    if streaming:
+        lines.append("declare void @llvm.x86.sse.sfence()")
+    if _large(plan.bytes):
+        lines += ["declare ptr @aligned_alloc(i64, i64)", "declare void @free(ptr)"]
+    return lines
 
 
 def entry(name: str, kernel: Kernel, width: int, plan: Staging) -> str:
@@ -148,7 +162,6 @@ def tiles(name: str) -> str:
         "done:",
         "  ret void",
         "}",
-        "declare i64 @llvm.smin.i64(i64, i64)",
     ]
     return "\n".join(lines)
 
@@ -305,7 +318,7 @@ class _Staged:
             f"  br label %out{i}",
             f"run{i}:",
             f"  %b{i} = mul i64 %n, {bytes_}",
-            f"  call void @runs(ptr %u{i}, i64 %e{i}, ptr %s{i}, "
+            f"  call void @jitad.runs(ptr %u{i}, i64 %e{i}, ptr %s{i}, "
             f"i64 {plan.element}, i64 {runs}, i64 %b{i}, ptr %block)",
             f"  br label %out{i}",
             f"out{i}:",
@@ -335,7 +348,7 @@ def copy_call(
         return f"ptr {s[0]}, i64 {s[1]}, i64 {s[2]}, ptr {table}"
 
     return (
-        f"call void @copy{buffer.dtype.itemsize}({side(to)}, {side(source)}, "
+        f"call void @jitad.copy{buffer.dtype.itemsize}({side(to)}, {side(source)}, "
         f"i64 {count}, i64 {last}, i64 {buffer.elements})"
     )
 

@@ -1,0 +1,55 @@
+"""What this machine is like: vector width, caches, memory bandwidth, function library."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from pathlib import Path
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from . import mathlib
+
+_FALLBACK_CACHE = 8 << 20
+_COPIED = 64 << 20
+
+
+@cache
+def vector_width() -> int:
+    """Bytes in the widest vector register of this processor."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f") and features.get("avx512dq"):
+        return 64
+    return 32 if features.get("avx2") else 16
+
+
+@cache
+def last_level_cache_bytes() -> int:
+    """The size of the largest cache, or a guess where the system does not tell."""
+    caches = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
+    return max(map(_cache_size, caches), default=_FALLBACK_CACHE)
+
+
+def _cache_size(description: Path) -> int:
+    text = description.read_text().strip()
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    return int(text.rstrip("KMG")) * units.get(text[-1:], 1)
+
+
+@cache
+def copy_bandwidth() -> float:
+    """Bytes read and written per second by NumPy's copy of a large array, measured."""
+    source = np.ones(_COPIED // 8)
+    target = np.ones_like(source)
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        np.copyto(target, source)
+        best = min(best, time.perf_counter() - start)
+    return 2 * _COPIED / best
+
+
+def math_library() -> str:
+    """The name of the library that computes functions on whole vectors."""
+    return "libmvec" if mathlib.has_vector_library() else "libm, lane by lane"

@@ -1,0 +1,117 @@
+"""How one launch is cut up: in place or through tiles, and into which rounds.
+
+A round is what runs between two looks at the keyboard; a tile is what one thread
+takes at a time.  None of it changes any result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from jitad.lowering import frame
+from jitad.lowering.kernel import Argument, For, Kernel, Op, Statement
+
+from .machine import last_level_cache_bytes
+
+SERIAL_NANOSECONDS = 20_000.0
+_TILE_NANOSECONDS = 50_000.0
+_FIRST_ROUND_SECONDS = 0.02
+_ROUND_SECONDS = 0.2
+_BURST_BYTES = 4096
+_ALIASING = 4096  # bytes between addresses that share a set of a first-level cache
+_GRAIN = 64  # lanes: tiles of it begin on cache lines where the array does
+
+_CHEAP = frozenset(
+    {
+        *("add", "sub", "mul", "neg", "abs", "fma", "cast", "select", "copysign"),
+        *("lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor", "not"),
+        *("floor", "ceil", "trunc", "rint", "isnan", "isinf", "isfinite", "signbit"),
+        *("maximum", "minimum", "fmax", "fmin"),
+    }
+)
+
+
+def nanoseconds(kernel: Kernel, extents: Sequence[int]) -> float:
+    """A rough guess at the work of one lane, within a factor of ten."""
+    return max(_guess(kernel.body, extents), 1.0)
+
+
+def _guess(body: Sequence[Statement], extents: Sequence[int]) -> float:
+    total = 0.0
+    for s in body:
+        match s:
+            case For():
+                total += extents[s.axis] * _guess(s.body, extents)
+            case Op():
+                total += 0.1 if s.word in _CHEAP else 1.0
+            case _:
+                total += 0.1
+    return total
+
+
+def mode(
+    kernel: Kernel,
+    extents: Sequence[int],
+    arguments: Sequence[Argument],
+    *,
+    streaming: bool,
+) -> int:
+    """Whether outputs are written in place, gathered in tiles, or past the cache.
+
+    Results larger than the cache need not displace what is in it, nor be read before
+    they are written.  Many streams a power of two apart share a few cache lines.
+    """
+    written, aliased = 0, 0
+    for buffer, argument in zip(kernel.buffers, arguments, strict=True):
+        if not buffer.output:
+            continue
+        points = 1
+        for axis in buffer.axes:
+            points *= extents[axis]
+        written += points * buffer.elements * buffer.dtype.itemsize
+        stride = argument.elements
+        if buffer.layout == "streams" and isinstance(stride, int):
+            aliased += buffer.elements * (stride % _ALIASING == 0)
+    if streaming and written > last_level_cache_bytes():
+        return frame.STREAMED
+    return frame.TILED if aliased > 8 else frame.DIRECT
+
+
+def burst(kernel: Kernel, arguments: Sequence[Argument], width: int) -> int:
+    """Lanes to gather before they are copied out: about what the processor can queue.
+
+    Streams that do not begin on cache lines want long runs instead, because the line
+    at either end of a run is not whole.
+    """
+    point, whole = 0, True
+    for buffer, argument in zip(kernel.buffers, arguments, strict=True):
+        if buffer.output:
+            point += buffer.elements * buffer.dtype.itemsize
+            if buffer.layout == "streams":
+                bits = argument.address | (
+                    argument.elements if isinstance(argument.elements, int) else 0
+                )
+                whole = whole and bits % 64 == 0
+    size = _BURST_BYTES if whole else 4 * _BURST_BYTES
+    return max(width, min(size // max(point, 1) // width, 64) * width)
+
+
+def tile(work: float, count: int, threads: int) -> int:
+    """Lanes that a thread takes at a time: a multiple of every vector's width."""
+    wanted = min(_TILE_NANOSECONDS / work, count / (4 * threads))
+    return max(1, int(wanted) // _GRAIN) * _GRAIN
+
+
+def rounds(work: float, count: int, threads: int) -> Iterator[tuple[int, int]]:
+    """Cut lanes 0 to count into rounds that each return to Python in good time."""
+    size = tile(work, count, threads)
+    lanes = _FIRST_ROUND_SECONDS * 1e9 / work
+    first = 0
+    while first < count:
+        last = min(count, first + max(size, int(lanes) // size * size))
+        start = time.perf_counter()
+        yield first, last
+        seconds = time.perf_counter() - start
+        lanes = min(4 * lanes, (last - first) * _ROUND_SECONDS / max(seconds, 1e-9))
+        first = last
