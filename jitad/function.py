@@ -349,16 +349,13 @@ class Compiled(Call):
         if kwargs or not plain or not self.types:
             return None
         result = self.derived.result
-        flat = result.is_leaf() or (
-            result.type is tuple and result.num_children == result.num_leaves
-        )
-        if not flat:
+        structure = tree.unflatten(result, list(range(len(self.types))))
+        if not _only_tuples(structure):
             return None
         placed = [*self.inputs_placed, *self.outputs_placed]
         blank = [p.argument(0) for p in placed]
         shapes = list(zip([t.dtype for t in self.types], self.shapes, strict=True))
-        single = result.is_leaf()
-        return fast_call(self.plan.executable, args, shapes, blank, single)
+        return fast_call(self.plan.executable, args, shapes, blank, structure)
 
     def _results(self) -> list[tuple[tuple[int, ...], Type]]:
         return list(zip(self.shapes, self.types, strict=True))
@@ -434,6 +431,13 @@ class Compiled(Call):
 
 
 # -- arrays --------------------------------------------------------------------
+
+
+def _only_tuples(structure: Any) -> bool:
+    """Whether a tree of numbers has no containers but plain tuples."""
+    if type(structure) is tuple:
+        return all(_only_tuples(part) for part in structure)
+    return type(structure) is int
 
 
 def _leaf_key(value: Any) -> Any:

@@ -20,7 +20,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 
 from jitad.backends import cpu
 from jitad.lowering import frame, kernel
@@ -82,13 +85,13 @@ def fast_call(
     args: Sequence[Any],
     results: Sequence[tuple[np.dtype, tuple[int, ...]]],
     placed: Sequence[kernel.Argument],
-    single: bool,
+    structure: Any,
 ) -> Callable[..., Any] | None:
     """A built-in function for arguments of exactly the types and layouts of args.
 
-    results  dtype and shape of every result
-    placed   where inputs, then outputs, lie, but for their addresses
-    single   return the only result itself, not a tuple
+    results    dtype and shape of every result
+    placed     where inputs, then outputs, lie, but for their addresses
+    structure  what to return: the number of a result, or a nested tuple of numbers
     None where an argument is neither an ndarray nor a floating-point number.
     """
     if not supported():
@@ -109,7 +112,7 @@ def fast_call(
     entry = ctypes.cast(executable.entry, ctypes.c_void_p).value  # type: ignore
     assert entry is not None
     writer = _Writer(block.ctypes.data, scratch.ctypes.data, entry)
-    text = writer.text([i for i in inputs if i], outputs, single)
+    text = writer.text([i for i in inputs if i], outputs, structure)
     library, address = _link(text)
     method = _Method(b"jitad", address, _FASTCALL, None)
     make = ctypes.pythonapi.PyCFunction_NewEx
@@ -118,9 +121,16 @@ def fast_call(
     return _Kept(function, (library, method, block, scratch)).function
 
 
+@global_compiler_lock
 def _link(text: str) -> tuple[Any, int]:
     name = f"jitad.call.{next(_serial)}"
-    library = cpu._build(text, name, {"call": name})
+    library = cpu_target.target_context.codegen().create_library(name)
+    module = llvm.parse_assembly(text)
+    module.triple = llvm.get_process_triple()
+    module.data_layout = str(library.codegen.target_data)
+    module.get_function("call").name = name
+    library.add_llvm_module(module)
+    library.finalize()
     return library, library.get_pointer_to_function(name)
 
 
@@ -157,7 +167,7 @@ class _Writer:
         self.count = 0
 
     def text(
-        self, arguments: Sequence[Argument], results: Sequence[Result], single: bool
+        self, arguments: Sequence[Argument], results: Sequence[Result], structure: Any
     ) -> str:
         self.check(self.compare("eq", "i64", "%n", str(len(arguments))))
         for k, item in enumerate(arguments):
@@ -172,7 +182,7 @@ class _Writer:
             v or self.scalar(total + k, r)
             for k, (v, r) in enumerate(zip(values, results, strict=True))
         ]
-        self.lines.append(f"  ret ptr {values[0] if single else self.tuple(values)}")
+        self.lines.append(f"  ret ptr {self.nested(structure, values)}")
         none = _pointer(id(None))
         body = "\n".join(self.lines)
         heads = "\n".join(self.heads)
@@ -258,6 +268,11 @@ class _Writer:
         )
         self.check(self.compare("ne", "ptr", value, "null"), "failed")
         return value
+
+    def nested(self, structure: Any, values: Sequence[str]) -> str:
+        if isinstance(structure, int):
+            return values[structure]
+        return self.tuple([self.nested(part, values) for part in structure])
 
     def tuple(self, values: Sequence[str]) -> str:
         made = self.fresh(f"call ptr {_function('PyTuple_New')}(i64 {len(values)})")
