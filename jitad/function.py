@@ -7,9 +7,10 @@ traced values it becomes part of the trace.  `vmap` only adds a batch level to i
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,10 @@ Backend = Literal["cpu", "numpy"]
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
 
 _REMEMBERED = 512
+
+# What the function that is being derived has called so far.
+_called: contextvars.ContextVar[list[tuple[str, Derived]] | None]
+_called = contextvars.ContextVar("jitad_called", default=None)
 # A signature called so often at one point gets a call without Python in between.
 _FAST_AFTER = 3
 
@@ -99,7 +104,12 @@ class Function:
         key = (spec, inputs)
         found = self._derived.get(key)
         if found is None:
-            found = self.derive(spec, inputs)
+            token = _called.set([])
+            try:
+                found = self.derive(spec, inputs)
+                found = replace(found, inside=tuple(_called.get() or ()))
+            finally:
+                _called.reset(token)
             if not found.captured:
                 self._derived[key] = found
         return found
@@ -166,6 +176,9 @@ class Function:
             [Input(Type(v.dtype, v.shape[levels:]), v.weak) for v in views]
         )
         derived = self.derived(spec, inputs)
+        outside = _called.get()
+        if outside is not None:
+            outside.append((self.name, derived))
         operands = [*views, *derived.captured]
         if not levels:
             indices = inline(trace, derived.graph, [lift(trace, v) for v in operands])

@@ -31,7 +31,8 @@ class Derived:
 
     Its inputs are the function's leaves, then one for each captured traced value.
     mode is the best of those with costs, unless it was asked for; untried says why
-    other modes were not counted.
+    other modes were not counted.  inside names the transformed functions that it
+    calls, and how each of them came.
     """
 
     graph: Graph
@@ -42,6 +43,7 @@ class Derived:
     seconds: dict[str, float] = field(default_factory=dict)
     asked: bool = False
     untried: dict[str, str] = field(default_factory=dict)
+    inside: tuple[tuple[str, Derived], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

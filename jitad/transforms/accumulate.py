@@ -115,7 +115,7 @@ def _candidates(
             untried[mode] = f"up to {bound:,} multiplications against {least:,}"
     if len(rows) <= 1 or len(columns) <= 1:
         one = "output" if len(rows) <= 1 else "input"
-        untried["cross"] = f"nothing to gain with one {one}"
+        untried["cross"] = f"seldom gains with one {one}"
     elif least > _CROSS_LIMIT:
         untried["cross"] = f"{least:,} multiplications are too many to search"
     else:
