@@ -221,6 +221,8 @@ class Builder:
     def __init__(self, simplify: Simplify | None = None) -> None:
         self.nodes: list[Node] = []
         self.inputs: list[int] = []
+        # values[i] is the value of node i where it is a constant, else None.
+        self.values: list[Any] = []
         self.simplify = simplify
         self._table: dict[Any, int] = {}
 
@@ -238,6 +240,7 @@ class Builder:
         if found is None:
             found = self._table[key] = len(self.nodes)
             self.nodes.append(Node(primitive, operands, params, type, line))
+            self.values.append(params[0][1].value if primitive is CONST else None)
         return found
 
     def apply(
@@ -271,11 +274,6 @@ class Builder:
     def number(self, value: float, dtype: np.dtype) -> int:
         """A scalar constant."""
         return self.const(dtype.type(value))
-
-    def value(self, index: int) -> Any:
-        """The value of a constant node, or None."""
-        node = self.nodes[index]
-        return node.params[0][1].value if node.primitive is CONST else None
 
     def finish(self, outputs: Iterable[int]) -> Graph:
         """The graph that computes outputs, without nodes that none of them needs."""

@@ -9,8 +9,9 @@ after simplification, so each candidate is built, and the cheapest kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import Literal
 
 from jitad.ir.graph import PACK, Graph, Type, reach
@@ -24,8 +25,10 @@ MODES: tuple[Mode, ...] = ("forward", "reverse", "cross")
 # Estimated multiplications above which an order is not tried, relative to the best.
 _HOPELESS = 3.0
 # Elimination multiplications that the local search may spend.
-_SEARCH = 2_500
-_CROSS_LIMIT = 60_000
+_SEARCH = 4_000
+# Multiplications for each edge of the graph beyond which Markowitz gives up.
+_FILL = 4
+_CROSS_LIMIT = 30_000
 
 Entries = dict[tuple[int, int], int]
 
@@ -68,7 +71,13 @@ def jacobian(
     untried: dict[str, str] = {}
     best: tuple[float, Mode, Entries] | None = None
     for candidate in (mode,) if mode else _candidates(line, rows, columns, untried):
-        entries = _METHODS[candidate](line, rows, columns, roots)
+        if candidate == "cross":
+            entries = _cross(line, rows, columns, roots, costs, forced=bool(mode))
+            if entries is None:
+                untried["cross"] = "elimination takes many more multiplications"
+                continue
+        else:
+            entries = _METHODS[candidate](line, rows, columns)
         if wanted is not None:
             entries = {k: v for k, v in entries.items() if k in wanted}
         costs[candidate] = cost(line, [*roots, *entries.values()])
@@ -154,7 +163,7 @@ def _one(line: Linearized, v: int) -> int:
 
 
 def _forward(
-    line: Linearized, rows: Sequence[int], columns: Sequence[int], roots: Sequence[int]
+    line: Linearized, rows: Sequence[int], columns: Sequence[int]
 ) -> Entries:
     target = line.target
     tangents: dict[int, dict[int, int]] = {
@@ -173,7 +182,7 @@ def _forward(
 
 
 def _reverse(
-    line: Linearized, rows: Sequence[int], columns: Sequence[int], roots: Sequence[int]
+    line: Linearized, rows: Sequence[int], columns: Sequence[int]
 ) -> Entries:
     """All outputs at once: cotangents are kept by output."""
     target = line.target
@@ -197,17 +206,32 @@ def _reverse(
 
 
 def _cross(
-    line: Linearized, rows: Sequence[int], columns: Sequence[int], roots: Sequence[int]
-) -> Entries:
-    """Markowitz elimination, then a search from the best of the three orders."""
+    line: Linearized,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    roots: Sequence[int],
+    known: dict[str, float],
+    *,
+    forced: bool,
+) -> Entries | None:
+    """Markowitz elimination, then a search from the best of the three orders.
+
+    known holds the costs of the modes that have been built: where one of them beats
+    Markowitz, the search starts from the elimination order that it stands for.
+    None where Markowitz fills in hopelessly, unless cross-country is forced.
+    """
     inner = _inner(line, rows, columns)
-    entries, order, spent = _eliminate(line, rows, columns, None, inner)
-    starts = [(entries, order)]
-    for sequence in (inner, inner[::-1]):
-        starts.append(_eliminate(line, rows, columns, sequence, inner)[:2])
-    scored = [(cost(line, [*roots, *e.values()]), k) for k, (e, _) in enumerate(starts)]
-    least, k = min(scored)
-    entries, order = starts[k]
+    edges = sum(map(len, line.edges.values()))
+    limit = None if forced else _FILL * edges
+    entries, order, spent = _eliminate(line, rows, columns, None, inner, limit)
+    if limit is not None and spent > limit:
+        return None
+    least = cost(line, [*roots, *entries.values()])
+    better = min(known, key=lambda m: known[m], default="")
+    if better and known[better] < least:
+        sequence = inner if better == "forward" else inner[::-1]
+        entries, order, spent = _eliminate(line, rows, columns, sequence, inner)
+        least = cost(line, [*roots, *entries.values()])
     return _search(line, rows, columns, roots, (least, entries, order, spent))
 
 
@@ -258,10 +282,12 @@ def _eliminate(
     columns: Sequence[int],
     order: Sequence[int] | None,
     inner: Sequence[int],
+    limit: int | None = None,
 ) -> tuple[Entries, list[int], int]:
     """Eliminate inner vertices in the given order, or in Markowitz order.
 
-    Returns the entries, the order taken and the number of multiplications.
+    Returns the entries, the order taken and the number of multiplications; it gives
+    up, with no entries, when these exceed the limit.
     """
     target = line.target
     # Columns are sources: an output that is also an input keeps its own row below.
@@ -272,14 +298,10 @@ def _eliminate(
     for v, edges in before.items():
         for a, p in edges.items():
             after.setdefault(a, {})[v] = p
-    left, taken, spent = set(inner), [], 0
-
-    def degree(v: int) -> tuple[int, int]:
-        return len(before.get(v, ())) * len(after.get(v, ())), -v
-
-    while left:
-        v = min(left, key=degree) if order is None else order[len(taken)]
-        left.discard(v)
+    taken, spent = [], 0
+    queue = None if order is not None else _Queue(inner, before, after)
+    for k in range(len(inner)):
+        v = order[k] if queue is None else queue.pop()
         taken.append(v)
         preds, succs = before.pop(v), after.pop(v, {})
         for s, p in succs.items():
@@ -292,7 +314,45 @@ def _eliminate(
                 after[a][s] = row[a]
         for a in preds:
             del after[a][v]
+        if queue is not None:
+            queue.update((*preds, *succs))
+        if limit is not None and spent > limit:
+            return {}, taken, spent
     return _entries(line, rows, columns, before), taken, spent
+
+
+class _Queue:
+    """Vertices left to eliminate, the one of least Markowitz degree first.
+
+    The degree is the number of multiplications that eliminating the vertex takes.
+    """
+
+    def __init__(
+        self,
+        vertices: Sequence[int],
+        before: dict[int, dict[int, int]],
+        after: dict[int, dict[int, int]],
+    ) -> None:
+        self.before, self.after = before, after
+        self.left = set(vertices)
+        self.heap = [(self.degree(v), -v) for v in vertices]
+        heapify(self.heap)
+
+    def degree(self, v: int) -> int:
+        return len(self.before.get(v, ())) * len(self.after.get(v, ()))
+
+    def pop(self) -> int:
+        while True:
+            degree, v = heappop(self.heap)
+            if -v in self.left and degree == self.degree(-v):
+                self.left.discard(-v)
+                return -v
+
+    def update(self, vertices: Iterable[int]) -> None:
+        """Vertices whose degrees have changed get their place anew."""
+        for v in vertices:
+            if v in self.left:
+                heappush(self.heap, (self.degree(v), -v))
 
 
 def _entries(
@@ -317,9 +377,8 @@ def _entries(
 
 
 _METHODS: dict[
-    Mode,
-    Callable[[Linearized, Sequence[int], Sequence[int], Sequence[int]], Entries],
-] = {"forward": _forward, "reverse": _reverse, "cross": _cross}
+    Mode, Callable[[Linearized, Sequence[int], Sequence[int]], Entries]
+] = {"forward": _forward, "reverse": _reverse}
 
 
 def _assemble(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -76,9 +77,14 @@ def _edges(target: Trace, v: int, active: set[int]) -> tuple[tuple[int, int], ..
     partials = sc.instantiate(target, template, (v, *operands))
     for slot, partial in zip(slots, partials, strict=True):
         a = operands[slot]
-        if a in active and target.value(partial) != 0:
+        if a in active and _nonzero(target.values[partial]):
             found[a] = add(target, found[a], partial) if a in found else partial
     return tuple(found.items())
+
+
+def _nonzero(value: Any) -> bool:
+    """Whether a partial, None unless it is a constant, can contribute anything."""
+    return value is None or value != 0
 
 
 # -- products and sums of derivatives ------------------------------------------

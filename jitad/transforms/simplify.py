@@ -23,8 +23,9 @@ def simplify(
     """The node that an elementwise application on scalars may be replaced by."""
     if type.shape:
         return None
-    values = [builder.value(a) for a in operands]
-    if operands and all(v is not None for v in values):
+    known = builder.values
+    values = [known[a] for a in operands]
+    if operands and all([v is not None for v in values]):
         return _fold(builder, primitive, values, type)
     rule = _RULES.get(primitive.name)
     if rule is not None:
