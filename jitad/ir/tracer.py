@@ -2,51 +2,28 @@
 
 A Tracer stands for one node of the graph being grown.  NumPy finds it through
 `__array_ufunc__` and `__array_function__`; handlers live in the registry.  In-place
-writes rebind the node, and views (slices, transposes) see the writes of their base,
-as NumPy's do.  `bind` applies a primitive; start reading there.
+writes rebind the node, and views see the writes of their base, as NumPy's do.  `bind`
+applies an elementwise primitive; start reading there.
 """
 
 from __future__ import annotations
 
-import operator
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from jitad.errors import TracingError, UnsupportedError
-from jitad.ir.graph import (
-    DTYPES,
-    FLOATS,
-    INPUT,
-    PACK,
-    Builder,
-    Slot,
-    Static,
-    Type,
-    arguments,
-    scalar,
-)
+from jitad.ir.graph import DTYPES, PACK, Builder, Static, Type, scalar
 from jitad.ir.primitive import Primitive, registry
-
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
-_SKIP = (_PACKAGE, str(Path(np.__file__).resolve().parent), "<frozen", "<__array")
-
-
-def source_line() -> str:
-    """The user's line that runs now, as file:line."""
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_SKIP):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
+from jitad.ir.source import source_line
+from jitad.ir.views import Storage, kept_order
 
 
 class Trace(Builder):
-    """A Builder that belongs to a running trace, and takes in values from outer ones."""
+    """The Builder of a running trace, which takes in values of outer ones."""
 
     def __init__(self, level: int, simplify: Any = None, lines: bool = True) -> None:
         super().__init__(simplify)
@@ -60,7 +37,9 @@ class Trace(Builder):
         index = tracer.index
         key = (id(tracer.trace), index)
         if key not in self.captured:
-            self.captured[key] = (tracer, self.input(tracer.type))
+            # The value as it is now: the array may be written to later.
+            now = Tracer(tracer.trace, index, tracer.type, tracer.weak)
+            self.captured[key] = (now, self.input(tracer.type))
         return self.captured[key][1]
 
     def line(self) -> str:
@@ -68,32 +47,11 @@ class Trace(Builder):
         return source_line() if self.lines else ""
 
 
-class Tracer(NDArrayOperatorsMixin):
+class Tracer(Storage, NDArrayOperatorsMixin):
     """An array whose value is not known yet: it has a dtype, a shape and a node."""
 
-    __slots__ = (
-        "_index",
-        "_parent",
-        "_seen",
-        "_version",
-        "_view",
-        "trace",
-        "type",
-        "weak",
-    )
+    __slots__ = ()
     __array_priority__ = 1000
-
-    def __init__(
-        self, trace: Trace, index: int, type: Type, weak: bool = False
-    ) -> None:
-        self.trace = trace
-        self._index = index
-        self.type = type
-        self.weak = weak
-        self._parent: Tracer | None = None
-        self._view: Callable[[Any], Any] | None = None
-        self._seen = 0
-        self._version = 0
 
     # -- what it is ------------------------------------------------------------
 
@@ -125,124 +83,79 @@ class Tracer(NDArrayOperatorsMixin):
     def __repr__(self) -> str:
         return f"<traced {self.type}>"
 
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError(f"len() of {self!r}, which has no axes")
+            raise TypeError(f"len() of {self!r}, which has no axes ({source_line()})")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tracer]:
+        if not self.shape:
+            raise TypeError(
+                f"{self!r} has no axes to iterate over ({source_line()}); "
+                "np.atleast_1d(x) has one"
+            )
         return (self[i] for i in range(len(self)))
 
-    # -- in-place writes and views ---------------------------------------------
+    # -- reading and writing ---------------------------------------------------
 
-    def _stamp(self) -> int:
-        """Counts the writes to this value and to what it is a view of."""
-        return self._version + (self._parent._stamp() if self._parent else 0)
-
-    @property
-    def index(self) -> int:
-        """The node that holds the current value."""
-        parent = self._parent
-        if parent is not None and parent._stamp() != self._seen:
-            self._positions()
-            if self._parent is not None:
-                assert self._view is not None
-                self._index = self._view(parent).index
-                self._seen = parent._stamp()
-        return self._index
-
-    def as_view(self, parent: Tracer, view: Callable[[Any], Any]) -> Tracer:
-        """Remember that this value is view(parent), so that writes reach the parent."""
-        self._parent, self._view, self._seen = parent, view, parent._stamp()
-        return self
-
-    def _positions(self) -> tuple[Tracer, np.ndarray]:
-        """The array that owns the memory, and where in it the elements lie.
-
-        NumPy itself decides what is a view: the same calls are made on an array of
-        positions.  What turns out to be a copy owns its memory from then on.
-        """
-        if self._parent is None:
-            return self, np.arange(self.size).reshape(self.shape)
-        assert self._view is not None
-        root, positions = self._parent._positions()
-        here = self._view(positions)
-        if not np.shares_memory(here, positions):
-            self._parent = self._view = None
-            return self, np.arange(self.size).reshape(self.shape)
-        return root, here
-
-    def write(self, value: Tracer) -> None:
-        """Replace the value: this array's, and its base's where it is a view."""
-        root, positions = self._positions()
-        if root is self:
-            self._index = value.index
-            self._version += 1
-            return
-        put = registry.primitives["put"]
-        flat = Static(positions)
-        operands = (root.index, value.index)
-        root._index = self.trace.add(
-            put, operands, root.type, (("positions", flat),), self.trace.line()
-        )
-        root._version += 1
-
-    def _update(self, ufunc: np.ufunc, other: Any) -> Any:
-        result = ufunc(self, other)
-        if not self.shape:
-            return result
-        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
-            raise UnsupportedError(
-                f"cannot write {result.dtype} into {self!r} in place; use "
-                f"x = x {ufunc.__name__} y, or x.astype({result.dtype})"
-            )
-        if result.shape != self.shape:
-            raise ValueError(
-                f"in-place {ufunc.__name__}: the result has shape {result.shape}, "
-                f"the array {self.shape}"
-            )
-        self.write(cast(result, self.dtype))
-        return self
-
-    def __iadd__(self, other: Any) -> Any:
-        return self._update(np.add, other)
-
-    def __isub__(self, other: Any) -> Any:
-        return self._update(np.subtract, other)
-
-    def __imul__(self, other: Any) -> Any:
-        return self._update(np.multiply, other)
-
-    def __itruediv__(self, other: Any) -> Any:
-        return self._update(np.true_divide, other)
-
-    def __ifloordiv__(self, other: Any) -> Any:
-        return self._update(np.floor_divide, other)
-
-    def __imod__(self, other: Any) -> Any:
-        return self._update(np.remainder, other)
-
-    def __ipow__(self, other: Any) -> Any:
-        return self._update(np.power, other)
-
-    def __pow__(self, other: Any) -> Any:
-        return registry.functions["power"](self, other)
-
-    def __getitem__(self, key: Any) -> Tracer:
+    def __getitem__(self, key: Any) -> Any:
         return registry.functions["getitem"](self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         registry.functions["setitem"](self, key, value)
+
+    def write(self, value: Any, positions: np.ndarray | None = None) -> None:
+        """Replace the value, or the elements at positions of the memory's owner.
+
+        An array of an enclosing trace moves into the trace that writes to it; using
+        it out there afterwards is then an error.
+        """
+        if self._layout is not None and not self._layout.writeable:
+            raise ValueError(
+                f"{self!r} is read-only, as what np.broadcast_to and np.diagonal give "
+                f"is ({source_line()}); write to x.copy()"
+            )
+        owner = self.owner
+        whole = positions is None
+        trace = innermost([owner, value])
+        index = lift(trace, value, self.dtype)
+        if whole and owner is self:
+            self.trace, self._index = trace, index
+        else:
+            base = lift(trace, owner)
+            where = Static(self.positions() if positions is None else positions)
+            put = registry.primitives["put"]
+            owner._index = trace.add(
+                put, (base, index), owner.type, (("positions", where),), trace.line()
+            )
+            owner.trace = trace
+        owner._version += 1
+        if whole and owner is not self:
+            self.trace, self._index, self._seen = trace, index, owner._version
+
+    def __pow__(self, other: Any) -> Any:
+        return registry.functions["power"](self, other)
+
+    def __ipow__(self, other: Any) -> Any:
+        store = registry.functions["ufunc.store"]
+        return store(np.power, self**other, self, (self,))
+
+    def __copy__(self) -> Tracer:
+        return registry.functions["method.copy"](self)()
+
+    def __deepcopy__(self, memo: Any) -> Tracer:
+        return registry.functions["method.copy"](self)()
 
     # -- NumPy's protocols -----------------------------------------------------
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any
     ) -> Any:
-        if method == "__call__":
-            if not kwargs:
-                return apply_ufunc(ufunc, inputs)
-            return _ufunc_with_options(ufunc, inputs, kwargs)
+        if method == "__call__" and not kwargs:
+            return apply_ufunc(ufunc, inputs)
         handler = registry.functions.get(f"ufunc.{method}")
         if handler is None:
             raise UnsupportedError(
@@ -261,28 +174,36 @@ class Tracer(NDArrayOperatorsMixin):
                 f"{name} cannot be traced ({source_line()}); write it with functions "
                 "that can, or give it a derivative of its own with jitad.primitive"
             )
-        return handler(*args, **kwargs)
+        if kwargs.get("out") is None:
+            return handler(*args, **kwargs)
+        rest = {k: v for k, v in kwargs.items() if k != "out"}
+        store = registry.functions["ufunc.store"]
+        result = handler(*args, **rest)
+        return store(function, result, kwargs["out"], (result,))
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         """An object array of traced scalars: what np.asarray makes of a tracer."""
         if dtype is not None and np.dtype(dtype) != object:
             raise TracingError(
                 f"{self!r} cannot become a concrete {np.dtype(dtype)} array "
-                f"({source_line()}); an array from np.zeros cannot hold traced values: "
-                "make it with jitad.zeros or np.zeros_like(x), or assemble it with "
-                "np.stack"
+                f"({source_line()}): leave dtype= out, or use x.astype(dtype) or "
+                "np.stack([...]); an array from np.zeros(n) cannot hold traced values, "
+                "one from np.zeros(n, like=x), np.zeros_like(x) or jitad.zeros can"
             )
         result = np.empty(self.shape, object)
-        for position in np.ndindex(self.shape):
-            result[position] = self[position] if position else self
+        for place in np.ndindex(self.shape):
+            result[place] = self[place] if place else self
         return result
 
     def __getattr__(self, name: str) -> Any:
         method = registry.functions.get(f"method.{name}")
         if method is None:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            known = "cannot be traced" if hasattr(np.ndarray, name) else "is unknown"
             raise AttributeError(
-                f"{self!r} has no attribute {name!r}; a traced array has the array "
-                "methods that are listed in jitad's documentation"
+                f"{self!r} has no {name!r}: the attribute {known} ({source_line()}); "
+                f"use one of NumPy's functions, such as np.{name}, if there is one"
             )
         return method(self)
 
@@ -295,15 +216,16 @@ class Tracer(NDArrayOperatorsMixin):
         raise TracingError(
             f"the truth of {self!r} is not known while tracing ({source_line()}): "
             "if, while, and, or, not, min, max and chained comparisons need a number; "
-            "use np.where, np.minimum, np.maximum, & and |"
+            "use np.where, np.minimum, np.maximum, & and |.  If this comes from an "
+            "array made by np.array([...]) or np.asarray, make it with np.stack"
         )
 
     def __float__(self) -> float:
         raise TracingError(
             f"{self!r} has no value yet ({source_line()}): float() and functions of "
-            "the math module need a number; use NumPy's function of the same name. "
-            "An array from np.zeros cannot hold traced values: make it with "
-            "jitad.zeros or np.zeros_like(x)"
+            "the math module need a number; use NumPy's function of the same name.  "
+            "An array from np.zeros(n) cannot hold traced values, one from "
+            "np.zeros(n, like=x), np.zeros_like(x) or jitad.zeros can"
         )
 
     __int__ = __complex__ = __float__
@@ -311,12 +233,23 @@ class Tracer(NDArrayOperatorsMixin):
     def __index__(self) -> int:
         raise TracingError(
             f"{self!r} has no value yet ({source_line()}), so it cannot be a shape, a "
-            "range or a list index; pass it as a plain Python value, for instance "
-            "with functools.partial"
+            "range, a slice bound or a list index; pass it as a plain Python value, "
+            "for instance with functools.partial, or index with np.take(x, i)"
+        )
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        raise TracingError(
+            f"round({self!r}) needs a number ({source_line()}); use np.round"
         )
 
     def __contains__(self, item: Any) -> bool:
         return bool(self)
+
+    def __reduce__(self) -> Any:
+        raise TracingError(
+            f"{self!r} has no value yet and cannot be pickled ({source_line()}); "
+            "return it from the function"
+        )
 
 
 # -- applying primitives -------------------------------------------------------
@@ -326,15 +259,27 @@ def innermost(values: Sequence[Any]) -> Trace:
     """The trace that an operation on values belongs to."""
     best: Trace | None = None
     for value in values:
-        if isinstance(value, Tracer) and (
-            best is None or value.trace.level > best.level
-        ):
-            best = value.trace
+        if isinstance(value, Tracer):
+            if value._view is not None:
+                # A view follows its owner into the trace that wrote to it last.
+                value.index  # noqa: B018
+            if best is None or value.trace.level > best.level:
+                best = value.trace
     if best is None:
         found = [t for v in values for t in _inside(v)]
         assert found, "no traced value among the operands"
         return innermost(found)
+    if not best.open:
+        raise _leaked("a traced value")
     return best
+
+
+def _leaked(value: Any) -> TracingError:
+    return TracingError(
+        f"{value} was kept from an earlier trace, or written to in an inner function "
+        f"({source_line()}); return it from the function instead of storing it "
+        "outside, and write to a copy made inside: x.copy()"
+    )
 
 
 def _inside(value: Any) -> Iterator[Tracer]:
@@ -357,22 +302,22 @@ def traced(value: Any) -> bool:
 def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
     """The node of a value in a trace: its own, a captured one, or a constant."""
     if isinstance(value, Tracer):
-        if value.trace is trace:
-            index = value.index
-        else:
+        index = value.index
+        if value.trace is not trace:
             if not value.trace.open or value.trace.level >= trace.level:
-                raise TracingError(
-                    f"{value!r} was kept from an earlier trace ({source_line()}); "
-                    "return it from the function instead of storing it outside"
-                )
+                raise _leaked(repr(value))
             index = trace.capture(value)
         if dtype is None or dtype == value.dtype:
             return index
         return _cast(trace, index, dtype)
     array = np.asarray(value)
     if array.dtype == object:
-        stacked = assemble(trace, array)
-        return lift(trace, stacked, dtype)
+        return lift(trace, assemble(trace, array), dtype)
+    if isinstance(value, np.ma.MaskedArray | np.matrix):
+        raise UnsupportedError(
+            f"a {type(value).__name__} cannot be traced ({source_line()}); use a "
+            "plain array, and np.where for what is masked"
+        )
     if array.dtype not in DTYPES:
         array = array.astype(_nearest(array.dtype))
     if dtype is not None and array.dtype != dtype:
@@ -382,18 +327,20 @@ def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
 
 def _nearest(dtype: np.dtype) -> np.dtype:
     """The dtype that holds constants of dtype exactly, or an error."""
+    if dtype.newbyteorder("=") in DTYPES:
+        return dtype.newbyteorder("=")
     if dtype.kind in "iu" and dtype != np.uint64:
         return np.dtype(np.int64)
     raise UnsupportedError(
         f"values of dtype {dtype} cannot be traced ({source_line()}); jitad computes "
-        "in float64, float32, int64, int32 and bool"
+        "in float64, float32, int64, int32 and bool: convert with astype"
     )
 
 
 def assemble(trace: Trace, array: np.ndarray) -> Tracer:
     """A traced array from an object array of traced scalars and numbers."""
     items = list(array.flat)
-    dtype = promote(items) if items else np.dtype(float)
+    dtype = joint_dtype(items) if items else np.dtype(float)
     operands = tuple([lift(trace, item, dtype) for item in items])
     shapes = {trace.nodes[i].type.shape for i in operands}
     if shapes - {()}:
@@ -403,6 +350,30 @@ def assemble(trace: Trace, array: np.ndarray) -> Tracer:
         )
     type = Type(dtype, array.shape)
     return Tracer(trace, trace.add(PACK, operands, type, (), trace.line()), type)
+
+
+def joint_dtype(values: Sequence[Any]) -> np.dtype:
+    """The dtype of an array that holds all values, as np.array and np.stack choose it.
+
+    Unlike in arithmetic, Python numbers count as float64 and int64.
+    """
+    dtypes: list[np.dtype] = []
+    for value in values:
+        if isinstance(value, Tracer):
+            dtypes.append(value.dtype)
+            continue
+        array = np.asarray(value)
+        if array.dtype != object:
+            dtypes.append(array.dtype)
+        elif traced(value):
+            dtypes.append(joint_dtype(list(array.flat)))
+        else:
+            raise UnsupportedError(
+                f"{value!r} is no number ({source_line()}); expected numbers and "
+                "traced values"
+            )
+    dtype = np.result_type(*dtypes)
+    return dtype if dtype in DTYPES else _nearest(dtype)
 
 
 def as_tracer(trace: Trace, value: Any, dtype: np.dtype | None = None) -> Tracer:
@@ -424,7 +395,9 @@ def cast(value: Tracer, dtype: Any) -> Tracer:
     if value.dtype == dtype:
         return value
     index = _cast(value.trace, value.index, dtype)
-    return Tracer(value.trace, index, value.trace.nodes[index].type)
+    result = Tracer(value.trace, index, value.trace.nodes[index].type)
+    result._layout = kept_order([value], value.shape)
+    return result
 
 
 def representative(value: Any) -> Any:
@@ -469,8 +442,10 @@ def bind(
         type = scalar(dtype)
     else:
         type = Type(dtype, np.broadcast_shapes(*shapes))
-    index = trace.apply(primitive, operands, type, trace.line())
-    return Tracer(trace, index, type)
+    result = Tracer(trace, trace.apply(primitive, operands, type, trace.line()), type)
+    if len(type.shape) > 1:
+        result._layout = kept_order(args, type.shape)
+    return result
 
 
 @lru_cache(maxsize=4096)
@@ -517,147 +492,3 @@ def elementwise_handler(ufunc: np.ufunc, primitive: Primitive) -> Callable[..., 
         return result
 
     return handler
-
-
-def _ufunc_with_options(
-    ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """A ufunc call with out=, where= or dtype=."""
-    out = kwargs.pop("out", None)
-    where = kwargs.pop("where", True)
-    dtype = kwargs.pop("dtype", None)
-    kwargs.pop("casting", None)
-    if kwargs:
-        raise UnsupportedError(
-            f"np.{ufunc.__name__}({next(iter(kwargs))}=…) cannot be traced "
-            f"({source_line()})"
-        )
-    if dtype is not None:
-        trace = innermost(inputs)
-        inputs = tuple(as_tracer(trace, a, np.dtype(dtype)) for a in inputs)
-    result = apply_ufunc(ufunc, inputs)
-    if out is None:
-        if where is not True:
-            raise UnsupportedError(
-                f"np.{ufunc.__name__}(where=…) without out= leaves elements "
-                f"undefined ({source_line()}); use np.where"
-            )
-        return result
-    target = out[0] if isinstance(out, tuple) else out
-    if not isinstance(target, Tracer):
-        raise TracingError(
-            f"np.{ufunc.__name__}(out=…) of a concrete array cannot hold traced "
-            f"values ({source_line()}); make it with jitad.zeros or np.empty_like(x)"
-        )
-    if where is not True:
-        result = np.where(where, result, target)
-    if result.shape != target.shape:
-        result = np.broadcast_to(result, target.shape)
-    target.write(cast(result, target.dtype))
-    return target
-
-
-# -- structures ----------------------------------------------------------------
-
-
-def split_operands(value: Any, operands: list[Any]) -> Any:
-    """Replace traced values inside arguments by slots, collecting them."""
-    if isinstance(value, Tracer):
-        operands.append(value)
-        return Slot(len(operands) - 1)
-    if isinstance(value, np.ndarray) and value.dtype == object and traced(value):
-        operands.append(value)
-        return Slot(len(operands) - 1)
-    if isinstance(value, list | tuple) and traced(value):
-        return tuple(split_operands(v, operands) for v in value)
-    return value
-
-
-def fill_slots(value: Any, operands: Sequence[Any]) -> Any:
-    """The inverse of split_operands."""
-    if isinstance(value, Slot):
-        return operands[value.index]
-    if type(value) is tuple:
-        return tuple(fill_slots(v, operands) for v in value)
-    return value
-
-
-def bind_structure(primitive: Primitive, args: Any, kwargs: Any) -> Any:
-    """Apply a structure: the same NumPy call, on whatever the operands are."""
-    operands: list[Any] = []
-    call = (
-        split_operands(args, operands),
-        {k: split_operands(v, operands) for k, v in kwargs.items()},
-    )
-    trace = innermost(operands)
-    tracers = [as_tracer(trace, o) for o in operands]
-    dummies = [np.broadcast_to(np.zeros((), t.dtype), t.shape) for t in tracers]
-    result = primitive.evaluate(*dummies, call=call)
-    several = isinstance(result, list | tuple)
-    dtype = np.result_type(*(d.dtype for d in dummies))
-    indices = tuple([lift(trace, t, dtype) for t in tracers])
-    line = trace.line()
-    made = []
-    for part, piece in enumerate(result if several else [result]):
-        params = (("call", Static(call)), *((("part", part),) if several else ()))
-        type = Type(dtype, np.shape(piece))
-        tracer = Tracer(trace, trace.add(primitive, indices, type, params, line), type)
-        if len(operands) == 1 and isinstance(operands[0], Tracer) and type.shape:
-            tracer.as_view(operands[0], _Viewed(primitive, call, part, several))
-        made.append(tracer)
-    return made if several else made[0]
-
-
-class _Viewed:
-    """The call that made a view, to be made again on other arrays."""
-
-    __slots__ = ("call", "part", "primitive", "several")
-
-    def __init__(self, primitive: Primitive, call: Any, part: int, several: bool):
-        self.primitive, self.call = primitive, call
-        self.part, self.several = part, several
-
-    def __call__(self, array: Any) -> Any:
-        if isinstance(array, Tracer):
-            args, kwargs = fill_call(self.call, [array])
-            result = bind_structure(self.primitive, args, kwargs)
-        else:
-            result = self.primitive.evaluate(array, call=self.call)
-        return result[self.part] if self.several else result
-
-
-def fill_call(call: Any, operands: Sequence[Any]) -> tuple[tuple, dict]:
-    """The arguments of a structure's NumPy call, with operands in their places."""
-    args, kwargs = call
-    filled = {k: fill_slots(v, operands) for k, v in kwargs.items()}
-    return fill_slots(tuple(args), operands), filled
-
-
-def stack_values(values: Sequence[Any], shape: tuple[int, ...], trace: Trace) -> Tracer:
-    """A traced array of the given shape from traced scalars."""
-    array = np.empty(len(values), object)
-    array[:] = values
-    return assemble(trace, array.reshape(shape))
-
-
-__all__ = [
-    "FLOATS",
-    "INPUT",
-    "Trace",
-    "Tracer",
-    "apply_ufunc",
-    "arguments",
-    "as_tracer",
-    "bind",
-    "bind_structure",
-    "cast",
-    "elementwise_handler",
-    "fill_call",
-    "innermost",
-    "lift",
-    "operator",
-    "promote",
-    "source_line",
-    "stack_values",
-    "traced",
-]

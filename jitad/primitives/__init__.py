@@ -1,5 +1,23 @@
 """Floor 2: everything jitad knows how to compute, a file per family."""
 
-from jitad.primitives import elementwise, shape
+from jitad.primitives import (
+    creation,
+    elementwise,
+    gather,
+    index,
+    methods,
+    query,
+    shape,
+    ufunc,
+)
 
-__all__ = ["elementwise", "shape"]
+__all__ = [
+    "creation",
+    "elementwise",
+    "gather",
+    "index",
+    "methods",
+    "query",
+    "shape",
+    "ufunc",
+]

@@ -15,13 +15,12 @@ import numpy as np
 
 from jitad.ir.graph import Static, Type
 from jitad.ir.primitive import Primitive, registry
+from jitad.ir.structure import bind_structure, fill_call
 from jitad.ir.tracer import (
     Tracer,
     as_tracer,
     bind,
-    bind_structure,
     elementwise_handler,
-    fill_call,
     innermost,
     promote,
 )

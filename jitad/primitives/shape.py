@@ -1,82 +1,294 @@
-"""Functions that move elements: reshape, transpose, indexing, stacking, in-place writes.
+"""Functions that move elements: reshape, transpose, stack, split, repeat, pad, tril.
 
-All are structures: NumPy itself decides where each element goes.
+All are structures: NumPy itself decides where each element goes, and what is a view.
+Reading and writing by index is in `index.py`.
 """
 
 from __future__ import annotations
 
-import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from jitad.ir.graph import Static, Type
-from jitad.ir.primitive import Primitive, registry
+from jitad.errors import TracingError, UnsupportedError
+from jitad.ir.primitive import registry
+from jitad.ir.source import source_line
+from jitad.ir.structure import bind_structure
 from jitad.ir.tracer import (
     Tracer,
     as_tracer,
-    bind_structure,
     cast,
     innermost,
-    promote,
-    source_line,
+    joint_dtype,
+    traced,
 )
-from jitad.primitives.define import structure
-
-for _function in (np.reshape, np.ravel, np.transpose, np.broadcast_to, np.expand_dims,
-                  np.squeeze, np.moveaxis):  # fmt: skip
-    structure(_function)
-
-getitem = structure(operator.getitem, name="getitem")
+from jitad.primitives.define import derived, structure
 
 
-def _put(base: Any, value: Any, *, positions: np.ndarray) -> np.ndarray:
-    result = np.array(base)
-    result.reshape(-1)[positions] = value
-    return result
+def refuse_traced(function: str, *values: Any) -> None:
+    """Raise unless all values, which decide where elements go, are known."""
+    for value in values:
+        if traced(list(value.values()) if isinstance(value, dict) else value):
+            raise TracingError(
+                f"np.{function} moves elements by {value!r}, which has no value while "
+                f"tracing ({source_line()}); pass a plain number or array there, for "
+                "instance with functools.partial"
+            )
 
 
-registry.add(Primitive("put", "structure", _put, cost=0))
+def as_array(value: Any) -> Tracer:
+    """A tracer as it is (views stay views), and lists of traced values as one array."""
+    return value if isinstance(value, Tracer) else as_tracer(innermost([value]), value)
 
 
-def _getitem(array: Tracer, key: Any) -> Any:
-    return bind_structure(getitem, (array, key), {})
+# -- one array -----------------------------------------------------------------
 
 
-def _setitem(array: Tracer, key: Any, value: Any) -> None:
-    trace = innermost([array, value])
-    value = as_tracer(trace, value)
-    if not np.can_cast(value.dtype, array.dtype, "same_kind"):
-        raise TypeError(
-            f"cannot write {value.dtype} into {array!r} ({source_line()}); "
-            f"make the array with dtype {value.dtype}"
+def _moves(function: Callable[..., Any], first: str, name: str | None = None) -> None:
+    """Register a function of one array, called `first`, and of plain arguments."""
+    label = name or function.__name__
+    primitive = structure(function, name=label)
+
+    def handler(*args: Any, **kwargs: Any) -> Any:
+        array, rest = (args[0], args[1:]) if args else (kwargs.pop(first), ())
+        refuse_traced(label, *rest, *kwargs.values())
+        return bind_structure(primitive, (as_array(array), *rest), kwargs)
+
+    registry.functions[function] = handler
+
+
+for _first, _functions in {
+    "a": (np.reshape, np.ravel, np.transpose, np.moveaxis, np.rollaxis, np.expand_dims,
+          np.squeeze, np.roll, np.repeat, np.diagonal, np.resize),
+    "m": (np.flip, np.fliplr, np.flipud, np.rot90, np.tril, np.triu),
+    "v": (np.diag, np.diagflat),
+    "ary": (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit),
+    "array": (np.broadcast_to,),
+    "A": (np.tile,),
+    "arr": (np.delete,),
+}.items():  # fmt: skip
+    for _function in _functions:
+        _moves(_function, _first)
+_moves(np.swapaxes, "a")
+_moves(np.matrix_transpose, "x")
+_moves(np.linalg.diagonal, "x", "linalg_diagonal")
+_moves(np.lib.stride_tricks.sliding_window_view, "x")
+if hasattr(np, "unstack"):
+    _moves(np.unstack, "x")
+# NumPy's other names for the same functions.
+registry.functions[np.linalg.matrix_transpose] = registry.functions[np.matrix_transpose]
+registry.functions[np.permute_dims] = registry.functions[np.transpose]
+
+_atleast = {
+    f: structure(f, name=f.__name__)
+    for f in (np.atleast_1d, np.atleast_2d, np.atleast_3d)
+}
+
+
+def _atleast_handler(function: Callable[..., Any]) -> Callable[..., Any]:
+    def handler(*arrays: Any) -> Any:
+        made = tuple(
+            bind_structure(_atleast[function], (as_array(a),), {})
+            if traced(a)
+            else function(a)
+            for a in arrays
         )
-    positions = np.arange(array.size).reshape(array.shape)[key]
-    value = np.broadcast_to(cast(value, array.dtype), positions.shape)
-    _write_at(array, positions, value)
+        return made[0] if len(made) == 1 else made
+
+    return handler
 
 
-def _write_at(array: Tracer, positions: np.ndarray, value: Tracer) -> None:
-    index = value.trace.add(
-        registry.primitives["put"],
-        (array.index, value.index),
-        Type(array.dtype, array.shape),
-        (("positions", Static(positions)),),
-        value.trace.line(),
+for _function in _atleast:
+    registry.functions[_function] = _atleast_handler(_function)
+
+# -- several arrays ------------------------------------------------------------
+
+
+def _joint(
+    arrays: Sequence[Any], dtype: Any, casting: Any = "same_kind"
+) -> list[Tracer]:
+    """Traced arrays of one dtype, as np.concatenate converts its arguments."""
+    trace, common = innermost(arrays), joint_dtype(arrays)
+    if dtype is not None:
+        if not np.can_cast(common, dtype, casting):
+            raise TypeError(f"cannot cast {common} to {np.dtype(dtype)} by {casting}")
+        common = np.dtype(dtype)
+    return [as_tracer(trace, a, common) for a in arrays]
+
+
+def _joins(function: Callable[..., Any], first: str) -> None:
+    """Register a function of a sequence of arrays, called `first`."""
+    label = function.__name__
+    primitive = structure(function)
+
+    def handler(*args: Any, **kwargs: Any) -> Any:
+        arrays, rest = (args[0], args[1:]) if args else (kwargs.pop(first), ())
+        if len(rest) > 1:
+            raise UnsupportedError(
+                f"np.{label} with out by position cannot be traced ({source_line()}); "
+                "write out=…"
+            )
+        dtype, casting = kwargs.pop("dtype", None), kwargs.pop("casting", "same_kind")
+        refuse_traced(label, *rest, *kwargs.values())
+        joined = _joint(list(arrays), dtype, casting)
+        return bind_structure(primitive, (joined, *rest), kwargs)
+
+    registry.functions[function] = handler
+
+
+_joins(np.concatenate, "arrays")
+_joins(np.stack, "arrays")
+for _function in (np.hstack, np.vstack, np.dstack, np.column_stack):
+    _joins(_function, "tup")
+
+
+@derived(np.append)
+def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    if axis is None:
+        arr, values, axis = _flat(arr), _flat(values), 0
+    return np.concatenate((arr, values), axis=axis)
+
+
+def _flat(value: Any) -> Any:
+    return np.ravel(as_array(value)) if traced(value) else np.ravel(value)
+
+
+_block = structure(lambda arrays: np.block(_nested_lists(arrays)), name="block")
+
+
+@derived(np.block)
+def _block_handler(arrays: Any) -> Any:
+    leaves = list(_leaves(arrays))
+    lifted = iter(_joint(leaves, None))
+    return bind_structure(_block, (_relabel(arrays, lifted),), {})
+
+
+def _leaves(nested: Any) -> Any:
+    if isinstance(nested, list):
+        for item in nested:
+            yield from _leaves(item)
+    else:
+        yield nested
+
+
+def _relabel(nested: Any, leaves: Any) -> Any:
+    if isinstance(nested, list):
+        return [_relabel(item, leaves) for item in nested]
+    return next(leaves)
+
+
+def _nested_lists(nested: Any) -> Any:
+    if isinstance(nested, tuple):
+        return [_nested_lists(item) for item in nested]
+    return nested
+
+
+_insert = structure(np.insert)
+
+
+@derived(np.insert)
+def _insert_handler(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+    refuse_traced("insert", obj, axis)
+    trace = innermost([arr, values])
+    array = arr if isinstance(arr, Tracer) else as_tracer(trace, arr)
+    return bind_structure(
+        _insert, (array, obj, as_tracer(trace, values, array.dtype)), {"axis": axis}
     )
-    array.write(Tracer(value.trace, index, Type(array.dtype, array.shape)))
 
 
-registry.functions["getitem"] = _getitem
-registry.functions["setitem"] = _setitem
+@derived(np.broadcast_arrays)
+def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
+    arrays = [as_array(a) if traced(a) else np.asarray(a) for a in args]
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    return tuple(a if a.shape == shape else np.broadcast_to(a, shape) for a in arrays)
 
 
-def _stack(arrays: Any, axis: int = 0) -> Any:
-    arrays = list(arrays)
-    trace, dtype = innermost(arrays), promote(arrays)
-    lifted = [as_tracer(trace, a, dtype) for a in arrays]
-    return bind_structure(_stacked, (lifted,), {"axis": axis})
+def _mesh(x: Any, shapes: Any, place: int, options: Any) -> Any:
+    arrays: list[Any] = [np.zeros(s) for s in shapes]
+    arrays[place] = x
+    return np.meshgrid(*arrays, **dict(options))[place]
 
 
-_stacked = structure(np.stack, name="stack")
-registry.functions[np.stack] = _stack
+_meshgrid = structure(_mesh, name="meshgrid")
+
+
+@derived(np.meshgrid)
+def _meshgrid_handler(
+    *xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy"
+) -> tuple[Any, ...]:
+    options = (("copy", copy), ("sparse", sparse), ("indexing", indexing))
+    shapes = tuple([np.shape(x) for x in xi])
+    zeros = [np.zeros(s) if traced(x) else x for x, s in zip(xi, shapes, strict=True)]
+    known = np.meshgrid(*zeros, **dict(options))
+    return tuple(
+        bind_structure(_meshgrid, (as_array(x), shapes, place, options), {})
+        if traced(x)
+        else known[place]
+        for place, x in enumerate(xi)
+    )
+
+
+# -- padding -------------------------------------------------------------------
+
+_pad = structure(np.pad)
+_PAD_MODES = ("constant", "empty", "edge", "reflect", "symmetric", "wrap")
+
+
+@derived(np.pad)
+def _pad_handler(
+    array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any
+) -> Any:
+    if mode not in _PAD_MODES or kwargs.get("reflect_type", "even") != "even":
+        raise UnsupportedError(
+            f"np.pad with mode={mode!r} and {kwargs} cannot be traced "
+            f"({source_line()}); expected one of {', '.join(_PAD_MODES)}, with "
+            "reflect_type='even', or np.concatenate"
+        )
+    refuse_traced("pad", pad_width)
+    array = as_array(array)
+    fill = kwargs.pop("constant_values", 0)
+    if mode not in ("constant", "empty"):
+        return bind_structure(_pad, (array, pad_width, mode), kwargs)
+    moved = bind_structure(_pad, (array, pad_width), {})
+    if not traced(fill) and not np.any(fill):
+        return moved
+    inside = np.pad(np.ones(array.shape, bool), pad_width)
+    return np.where(inside, moved, cast(_frame(array, pad_width, fill), array.dtype))
+
+
+def _frame(array: Tracer, pad_width: Any, fill: Any) -> Any:
+    """The padding alone: NumPy puts the numbers of the fill values where they go."""
+    trace = innermost([array])
+    values = np.broadcast_to(as_tracer(innermost([array, fill]), fill), np.shape(fill))
+    numbers = np.arange(1, values.size + 1).reshape(values.shape)
+    where = np.pad(np.zeros(array.shape, int), pad_width, constant_values=numbers)
+    listed = np.concatenate([as_tracer(trace, np.zeros(1)), np.ravel(values)])
+    return listed[where]
+
+
+# -- what is refused -----------------------------------------------------------
+
+_NO_SHAPE = {
+    np.nonzero: "np.where(condition, a, b)",
+    np.flatnonzero: "np.where(condition, a, b)",
+    np.argwhere: "np.where(condition, a, b)",
+    np.unique: "np.sort(x)",
+    np.trim_zeros: "a slice",
+    np.bincount: "np.add.at with constant indices",
+    np.histogram: "sums of smooth weights",
+}
+
+
+def _refuse_shape(function: Callable[..., Any], remedy: str) -> Callable[..., Any]:
+    def handler(*args: Any, **kwargs: Any) -> Any:
+        raise UnsupportedError(
+            f"the shape of np.{function.__name__}'s result depends on values, which "
+            f"are not known while tracing ({source_line()}); use {remedy}"
+        )
+
+    return handler
+
+
+for _function, _remedy in _NO_SHAPE.items():
+    registry.functions[_function] = _refuse_shape(_function, _remedy)

@@ -1,0 +1,19 @@
+"""Where in the user's own code we are, for errors and for the lines of a graph."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_SKIP = (_PACKAGE, str(Path(np.__file__).resolve().parent), "<frozen", "<__array")
+
+
+def source_line() -> str:
+    """The user's line that runs now, as file:line."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_SKIP):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""

@@ -1,0 +1,199 @@
+"""The memory that a traced array would have: whose it is, and where its elements lie.
+
+NumPy's rules decide what is a view and what a copy, and in which order a new array is
+laid out.  They are not written down here a second time: every structure is carried out
+on a stand-in, an array of zeros with the same strides, and NumPy's answer is read off
+the result.  A view knows how to be read again after its owner was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitad.ir.graph import Type
+
+
+class Layout(NamedTuple):
+    """Offset and strides, in elements, inside the owner's memory."""
+
+    offset: int
+    strides: tuple[int, ...]
+    writeable: bool = True
+
+    def over(self, memory: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The array of this layout over a one-dimensional memory."""
+        item = memory.itemsize
+        strides = tuple([s * item for s in self.strides])
+        array = np.ndarray(shape, memory.dtype, memory, self.offset * item, strides)
+        array.flags.writeable = self.writeable
+        return array
+
+
+class View(NamedTuple):
+    """What an array is a view of, and the call that reads it from there again."""
+
+    owner: Storage
+    parent: Storage
+    again: Callable[[Any], Any]
+
+
+class Storage:
+    """An array's node, and its place in the memory of the array that owns it.
+
+    An array with no view owns its memory; with no layout it lies there in C order.
+    A value of shape () with no layout is a scalar, which nothing can write to.
+    """
+
+    __slots__ = (
+        "_index",
+        "_layout",
+        "_seen",
+        "_version",
+        "_view",
+        "trace",
+        "type",
+        "weak",
+    )
+
+    def __init__(self, trace: Any, index: int, type: Type, weak: bool = False) -> None:
+        self.trace = trace
+        self.type = type
+        self.weak = weak
+        self._index = index
+        self._layout: Layout | None = None
+        self._view: View | None = None
+        self._version = 0
+        self._seen = 0
+
+    @property
+    def index(self) -> int:
+        """The node that holds the current value."""
+        view = self._view
+        if view is not None and view.owner._version != self._seen:
+            fresh = view.again(view.parent)
+            self._index, self.trace = fresh.index, fresh.trace
+            self._seen = view.owner._version
+        return self._index
+
+    @property
+    def owner(self) -> Storage:
+        """The array whose memory this one lies in."""
+        return self if self._view is None else self._view.owner
+
+    @property
+    def scalar(self) -> bool:
+        """Whether this is a NumPy scalar and not an array of shape ()."""
+        return self._layout is None and not self.type.shape
+
+    def stand_in(self) -> np.ndarray:
+        """Zeros of the same dtype, shape and strides."""
+        dtype, shape = self.type
+        if self._layout is None:
+            return np.zeros(shape, dtype)
+        return self._layout.over(np.zeros(self.owner.type.size, dtype), shape)
+
+    def positions(self) -> np.ndarray:
+        """For every element its number among the owner's elements."""
+        owner = self.owner
+        numbers = np.arange(owner.type.size)
+        if owner._layout is not None:
+            memory = np.empty_like(numbers)
+            owner._layout.over(memory, owner.type.shape)[...] = numbers.reshape(
+                owner.type.shape
+            )
+            numbers = memory
+        if self._layout is None:
+            return numbers.reshape(self.type.shape)
+        return self._layout._replace(writeable=True).over(numbers, self.type.shape)
+
+    def adopt(self, piece: Any) -> None:
+        """Own memory laid out like piece, an array that NumPy made."""
+        if isinstance(piece, np.ndarray):
+            self._layout = own_layout(piece)
+
+    def adopt_view(
+        self,
+        piece: Any,
+        parent: Storage,
+        stand_in: np.ndarray,
+        again: Callable[[Any], Any],
+    ) -> None:
+        """Lie where piece lies, which NumPy made of parent's stand_in."""
+        if not isinstance(piece, np.ndarray) or not np.may_share_memory(
+            piece, stand_in
+        ):
+            self.adopt(piece)
+            return
+        item = piece.itemsize
+        offset = parent._layout.offset if parent._layout else 0
+        self._layout = Layout(
+            offset + (_address(piece) - _address(stand_in)) // item,
+            tuple([s // item for s in piece.strides]),
+            piece.flags.writeable,
+        )
+        self._view = View(parent.owner, parent, again)
+        self._seen = self._view.owner._version
+
+    def same_place(self, other: Storage) -> bool:
+        """Whether both are the same elements of the same memory, in the same order."""
+        return (
+            self.owner is other.owner
+            and self.type == other.type
+            and self._layout == other._layout
+        )
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def own_layout(array: np.ndarray) -> Layout | None:
+    """The layout of an array's memory if it is dense; C order where it is not."""
+    if not array.ndim:
+        return Layout(0, ())
+    if array.flags.c_contiguous:
+        return None
+    strides = tuple([s // array.itemsize for s in array.strides])
+    expected = 1
+    for stride, extent in sorted(zip(strides, array.shape, strict=True)):
+        if extent > 1 and stride != expected:
+            return None
+        expected *= extent
+    return Layout(0, strides)
+
+
+def kept_order(operands: Sequence[Any], shape: tuple[int, ...]) -> Layout | None:
+    """The layout of a new array of an elementwise operation (NumPy's order "K")."""
+    if all(map(_descending, operands)):
+        return None
+    arrays = [
+        o.stand_in() if isinstance(o, Storage) else np.asarray(o) for o in operands
+    ]
+    loop = np.nditer(
+        (*arrays, None),
+        flags=["zerosize_ok", "refs_ok"],
+        op_flags=[*[("readonly",)] * len(arrays), ("writeonly", "allocate")],  # pyright: ignore
+        op_dtypes=[*[None] * len(arrays), np.dtype(bool)],
+    )
+    result = loop.operands[-1]
+    assert result.shape == shape
+    return own_layout(result)
+
+
+def _descending(operand: Any) -> bool:
+    """Whether strides fall from axis to axis, as in C order."""
+    if isinstance(operand, Storage):
+        if operand._layout is None:
+            return True
+        shape, strides = operand.type.shape, operand._layout.strides
+    elif isinstance(operand, np.ndarray):
+        if operand.flags.c_contiguous:
+            return True
+        shape, strides = operand.shape, operand.strides
+    else:
+        return True
+    steps = [abs(s) for s, n in zip(strides, shape, strict=True) if n > 1 and s]
+    return steps == sorted(steps, reverse=True)

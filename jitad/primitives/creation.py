@@ -1,0 +1,237 @@
+"""New arrays: zeros, ones, full and their like; copies; arrays from nested lists.
+
+Inside a trace they are traced, so that they can be filled with traced values; outside,
+`jitad.zeros` and the others are NumPy's own.  `np.zeros(n, like=x)` is the same in
+plain NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitad.ir.primitive import registry
+from jitad.ir.trace import current
+from jitad.ir.tracer import Trace, Tracer, as_tracer, cast, innermost, traced
+from jitad.primitives.define import derived
+from jitad.primitives.shape import as_array, refuse_traced
+
+Shape = int | Sequence[int]
+
+
+def _fresh(trace: Trace, array: np.ndarray) -> Tracer:
+    """A traced array of its own, with array's value and memory order."""
+    made = as_tracer(trace, array)
+    made.adopt(array)
+    return made
+
+
+def _here(array: np.ndarray) -> Any:
+    """The array, traced if a trace is running."""
+    trace = current()
+    return array if trace is None else _fresh(trace, array)
+
+
+def zeros(shape: Shape, dtype: Any = float) -> Any:
+    """An array of zeros that can be filled with traced values."""
+    return _here(np.zeros(shape, dtype))
+
+
+def ones(shape: Shape, dtype: Any = float) -> Any:
+    """An array of ones that can be filled with traced values."""
+    return _here(np.ones(shape, dtype))
+
+
+def empty(shape: Shape, dtype: Any = float) -> Any:
+    """An array to be filled: NaN until then inside a trace, 0 for integers."""
+    if current() is None:
+        return np.empty(shape, dtype)
+    return _here(_unfilled(np.empty(shape, dtype)))
+
+
+def full(shape: Shape, fill_value: Any, dtype: Any = None) -> Any:
+    """An array of one value, which may be traced."""
+    if not traced(fill_value):
+        return _here(np.full(shape, fill_value, dtype))
+    value = as_array(fill_value)
+    return _spread(value, np.empty(shape, value.dtype if dtype is None else dtype))
+
+
+def array(object: Any, dtype: Any = None) -> Any:
+    """An array of numbers and traced values, in nested lists."""
+    if not traced(object):
+        return _here(np.array(object, dtype))
+    made = as_array(object)
+    return _copy(made if dtype is None else cast(made, dtype))
+
+
+def _unfilled(array: np.ndarray) -> np.ndarray:
+    array[...] = np.nan if array.dtype.kind == "f" else 0
+    return array
+
+
+def _spread(value: Tracer, example: np.ndarray) -> Tracer:
+    """A new array laid out like example, filled with value."""
+    filled: Any = np.broadcast_to(cast(value, example.dtype), example.shape)  # pyright: ignore
+    result = Tracer(filled.trace, filled.index, filled.type)
+    result.adopt(example)
+    return result
+
+
+# -- like a traced array -------------------------------------------------------
+
+
+def _like(
+    function: Callable[..., np.ndarray], filler: Callable[[Any], Any]
+) -> Callable[..., Any]:
+    """Handlers for a tracer are NumPy's own call on the stand-in."""
+
+    def handler(a: Any = None, *args: Any, **kwargs: Any) -> Any:
+        a = kwargs.pop("prototype", a)
+        kwargs.pop("subok", None)
+        refuse_traced(function.__name__, *args, kwargs)
+        example = function(as_array(a).stand_in(), *args, **kwargs)
+        return _fresh(innermost([a]), filler(example))
+
+    return handler
+
+
+registry.functions[np.zeros_like] = _like(np.zeros_like, lambda x: x)
+registry.functions[np.ones_like] = _like(np.ones_like, lambda x: x)
+registry.functions[np.empty_like] = _like(np.empty_like, _unfilled)
+
+
+@derived(np.full_like)
+def _full_like(
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    order: Any = "K",
+    subok: bool = True,
+    shape: Any = None,
+) -> Any:
+    refuse_traced("full_like", shape)
+    plain = as_array(a).stand_in() if traced(a) else a
+    example = np.empty_like(plain, dtype, order, shape=shape)
+    if traced(fill_value):
+        return _spread(as_array(fill_value), example)
+    example[...] = fill_value
+    return _fresh(innermost([a]), example)
+
+
+# With like=x NumPy hands these over; what they make is no different otherwise.
+for _function in (np.zeros, np.ones, np.arange, np.eye, np.identity, np.tri):
+
+    def _plain(*args: Any, _function: Any = _function, **kwargs: Any) -> Any:
+        refuse_traced(_function.__name__, *args, kwargs)
+        return _here(_function(*args, **kwargs))
+
+    registry.functions[_function] = _plain
+
+registry.functions[np.empty] = empty
+registry.functions[np.full] = full
+
+
+@derived(np.array, np.asarray, np.asanyarray, np.ascontiguousarray)
+def _array_like(object: Any, dtype: Any = None, **options: Any) -> Any:
+    if isinstance(object, Tracer) and dtype in (None, object.dtype):
+        return _copy(object) if options.get("copy") else object
+    return array(object, dtype)
+
+
+# -- copies --------------------------------------------------------------------
+
+
+def _copy(a: Tracer, order: Any = "K") -> Tracer:
+    result = Tracer(a.trace, a.index, a.type)
+    result.adopt(np.array(a.stand_in(), order=order))
+    return result
+
+
+@derived(np.copy)
+def _copy_handler(a: Any, order: Any = "K", subok: bool = False) -> Tracer:
+    return _copy(as_array(a), order)
+
+
+def _copy_method(a: Tracer) -> Callable[..., Tracer]:
+    def copy(order: Any = "C") -> Tracer:
+        return a if a.scalar else _copy(a, order)
+
+    return copy
+
+
+registry.functions["method.copy"] = _copy_method
+
+
+def _astype(
+    x: Any, dtype: Any, order: Any = "K", casting: Any = "unsafe", copy: bool = True
+) -> Any:
+    if not np.can_cast(x.dtype, dtype, casting):
+        raise TypeError(f"cannot cast {x!r} to {np.dtype(dtype)} by rule {casting!r}")
+    if x.dtype != np.dtype(dtype):
+        # Refused rather than widened: int8 arithmetic would wrap around.
+        made = _fresh(x.trace, np.zeros((), dtype))
+        return cast(x, made.dtype) if made.dtype == np.dtype(dtype) else _narrow(dtype)
+    return _copy(x, order) if copy and not x.scalar else x
+
+
+def _narrow(dtype: Any) -> Any:
+    raise TypeError(
+        f"traced values cannot be converted to {np.dtype(dtype)}; jitad computes in "
+        "float64, float32, int64, int32 and bool"
+    )
+
+
+registry.functions["method.astype"] = lambda x: (
+    lambda dtype, **options: _astype(x, dtype, **options)
+)
+if hasattr(np, "astype"):
+    registry.functions[np.astype] = lambda x, dtype, /, **options: _astype(
+        x, dtype, **{k: v for k, v in options.items() if k == "copy"}
+    )
+
+# -- ranges --------------------------------------------------------------------
+
+
+@derived(np.linspace)
+def _linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
+    refuse_traced("linspace", num, axis)
+    parts = num - 1 if endpoint else num
+    start, stop = start * 1.0, stop * 1.0
+    delta = stop - start
+    steps = np.reshape(np.arange(num, dtype=float), (-1, *[1] * np.ndim(delta)))
+    step = delta / parts if parts > 0 else delta * np.nan
+    grid = (steps * step if parts > 0 else steps * delta) + start
+    if endpoint and num > 1:
+        grid = np.concatenate(
+            [grid[:-1], np.reshape(stop + 0 * delta, (1, *delta.shape))]
+        )
+    if axis != 0:
+        grid = np.moveaxis(grid, 0, axis)
+    if dtype is not None:
+        grid = _astype(grid, dtype)
+    return (grid, step) if retstep else grid
+
+
+@derived(np.logspace)
+def _logspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
+    powers = base ** np.linspace(start, stop, num, endpoint=endpoint, axis=axis)
+    return powers if dtype is None else _astype(powers, dtype)

@@ -1,0 +1,127 @@
+"""What can be asked of a traced array without its values, and what cannot.
+
+Shapes, dtypes and overlap of memory are known while tracing; functions that answer
+with a Python bool, text or a file are not, and say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitad.errors import TracingError
+from jitad.ir.primitive import registry
+from jitad.ir.source import source_line
+from jitad.ir.tracer import Tracer, as_tracer, innermost, joint_dtype, traced
+from jitad.primitives.define import derived
+from jitad.primitives.shape import as_array
+
+
+@derived(np.shape)
+def _shape(a: Any) -> tuple[int, ...]:
+    return as_array(a).shape
+
+
+@derived(np.ndim)
+def _ndim(a: Any) -> int:
+    return as_array(a).ndim
+
+
+@derived(np.size)
+def _size(a: Any, axis: Any = None) -> int:
+    a = as_array(a)
+    if axis is None:
+        return a.size
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    return int(np.prod([a.shape[k] for k in axes]))
+
+
+def _kind(value: Any) -> Any:
+    """What stands for a value in NumPy's questions about dtypes."""
+    if isinstance(value, Tracer) and value.weak:
+        return 0.0 if value.dtype.kind == "f" else 0
+    return joint_dtype([value]) if traced(value) else value
+
+
+@derived(np.result_type)
+def _result_type(*values: Any) -> np.dtype:
+    return np.result_type(*map(_kind, values))
+
+
+@derived(np.common_type)
+def _common_type(*arrays: Any) -> type:
+    return np.common_type(
+        *[np.empty(0, joint_dtype([a])) if traced(a) else a for a in arrays]
+    )
+
+
+@derived(np.can_cast)
+def _can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
+    kind = joint_dtype([from_]) if traced(from_) else from_
+    return np.can_cast(kind, joint_dtype([to]) if traced(to) else to, casting)
+
+
+def _overlap(a: Any, b: Any, max_work: Any = None) -> bool:
+    if not (isinstance(a, Tracer) and isinstance(b, Tracer)) or a.scalar or b.scalar:
+        return False
+    if a.owner is not b.owner:
+        return False
+    return bool(np.intersect1d(a.positions(), b.positions()).size)
+
+
+registry.functions[np.shares_memory] = _overlap
+registry.functions[np.may_share_memory] = _overlap
+
+# Only real numbers are traced.
+registry.functions[np.iscomplexobj] = lambda x: False
+registry.functions[np.isrealobj] = lambda x: True
+registry.functions[np.real] = as_array
+registry.functions[np.real_if_close] = lambda a, tol=100: as_array(a)
+
+
+@derived(np.imag)
+def _imag(val: Any) -> Tracer:
+    a = as_array(val)
+    return as_tracer(innermost([a]), np.zeros(a.shape, a.dtype))
+
+
+@derived(np.iscomplex)
+def _iscomplex(x: Any) -> np.ndarray:
+    return np.zeros(as_array(x).shape, bool)
+
+
+@derived(np.isreal)
+def _isreal(x: Any) -> np.ndarray:
+    return np.ones(as_array(x).shape, bool)
+
+
+@derived(np.array_repr, np.array_str, np.array2string)
+def _text(a: Any, *args: Any, **kwargs: Any) -> str:
+    return repr(a)
+
+
+_NO_ANSWER = {
+    np.array_equal: "np.all(a == b), which is a traced bool",
+    np.array_equiv: "np.all(a == b), which is a traced bool",
+    np.allclose: "np.all(np.isclose(a, b)), which is a traced bool",
+    np.save: "the function's result",
+    np.savez: "the function's result",
+    np.savez_compressed: "the function's result",
+    np.savetxt: "the function's result",
+}
+
+
+def _refuse(function: Callable[..., Any], remedy: str) -> Callable[..., Any]:
+    def handler(*args: Any, **kwargs: Any) -> Any:
+        raise TracingError(
+            f"np.{function.__name__} needs the values of traced arrays, which are not "
+            f"known while tracing ({source_line()}); use {remedy}"
+        )
+
+    return handler
+
+
+for _function, _remedy in _NO_ANSWER.items():
+    registry.functions[_function] = _refuse(_function, _remedy)
