@@ -152,8 +152,8 @@ class Function:
                     "in_axes that is not None"
                 )
             if len(set(sizes.values())) > 1:
-                paths = tree.paths(tree.unflatten(spec, list(range(len(views)))))
-                found = ", ".join(f"args{paths[k]}: {n}" for k, n in sizes.items())
+                names = tree.argument_names(spec)
+                found = ", ".join(f"{names[k]}: {n}" for k, n in sizes.items())
                 raise ShapeError(
                     f"{self.name}: batch axes of different lengths ({found}); expected "
                     "one length; use in_axes=None for an argument shared by all points"
@@ -504,9 +504,9 @@ def _as_array(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarra
         return _usable(value)
     else:
         kind = f"{dtype}{list(np.shape(value))}"
-    where = tree.paths(tree.unflatten(spec, list(range(spec.num_leaves))))[k]
+    where = tree.argument_names(spec)[k]
     raise InputError(
-        f"{name}: argument args{where} is a {kind}; expected arrays or numbers of "
+        f"{name}: argument {where} is a {kind}; expected arrays or numbers of "
         "float64, float32, integers or bool, in nested tuples, lists, dicts or "
         "dataclasses; convert it with np.asarray(x, dtype=float), or fix a "
         "parameter that is not a number with functools.partial"

@@ -64,6 +64,12 @@ def paths(tree: Tree) -> list[str]:
     return [a.codify("") for a in accessors]
 
 
+def argument_names(spec: PyTreeSpec) -> list[str]:
+    """What the leaves of (args, kwargs) are called in an error message."""
+    found = paths(unflatten(spec, list(range(spec.num_leaves))))
+    return [("args" if p.startswith("[0]") else "kwargs") + p[3:] for p in found]
+
+
 def broadcast_prefix(prefix: Tree, tree: Tree) -> list[Any]:
     """The leaves of a prefix tree, repeated for every leaf of tree below them.
 
