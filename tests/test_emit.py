@@ -165,3 +165,41 @@ def test_loops_over_other_axes(layouts, width):
 def test_text_is_deterministic():
     kernel = nested(("rows", "general", "streams", "rows"))
     assert emit(kernel, cpu.host()) == emit(kernel, cpu.host())
+
+
+@pytest.mark.parametrize("longest", [3, 7, 12])
+def test_parts_give_the_same_numbers(longest):
+    rng = np.random.default_rng(4)
+    kernel = nested(("rows", "general", "streams", "rows"))
+    split = cpu.compile(kernel, longest=longest)
+    for extents in ((9, 2, 3), (16, 1, 2)):
+        inputs = [
+            rng.normal(
+                size=(*(extents[a] if a in b.axes else 1 for a in range(3)), b.elements)
+            )
+            for b in kernel.buffers
+            if not b.output
+        ]
+        got = run(kernel, extents, inputs, split)
+        for y, want in zip(got, reference(kernel, extents, inputs), strict=True):
+            assert np.array_equal(y, want)
+
+
+def test_long_kernels_are_split():
+    count = 9000
+    body: list = [Load(0, 0, 0, F8), Load(1, 0, 1, F8)]
+    body += [
+        Op(k, ("add", "mul", "sub")[k % 3], (k - 1, k * 7919 % min(k, 500)), F8)
+        for k in range(2, count)
+    ]
+    body += [Store(1, j, count - 1 - j) for j in range(4)]
+    buffers = (
+        Buffer("x", F8, 2, (0,), "rows", False),
+        Buffer("y", F8, 4, (0,), "rows", True),
+    )
+    kernel = Kernel(buffers, 1, tuple(body))
+    assert "@part2(" in emit(kernel, cpu.host())
+    x = np.random.default_rng(5).normal(size=(9, 2)) * 0.1
+    (y,) = run(kernel, (9,), [x], executable(kernel, 64))
+    (want,) = reference(kernel, (9,), [x])
+    np.testing.assert_allclose(y, want, rtol=1e-9)

@@ -22,7 +22,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
 from jitad.lowering import emit_copies, frame
-from jitad.lowering.emit import NAME, emit
+from jitad.lowering.emit import LONGEST, NAME, emit
 from jitad.lowering.kernel import Argument, Kernel
 from jitad.lowering.target import Target, lanes
 
@@ -121,11 +121,16 @@ class Executable:
             POOL.run(self._tiles, block.ctypes.data, threads)
 
 
-def compile(kernel: Kernel, target: Target | None = None) -> Executable:
-    """Kernel -> Executable, for this machine or a narrower target of it."""
+def compile(
+    kernel: Kernel, target: Target | None = None, *, longest: int = LONGEST
+) -> Executable:
+    """Kernel -> Executable, for this machine or a narrower target of it.
+
+    longest  how many steps of the kernel one function may have
+    """
     start = time.perf_counter()
     chosen = target or host()
-    text = emit(kernel, chosen)
+    text = emit(kernel, chosen, longest=longest)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     # Numba's linker keeps every symbol that it has seen: never give it a name twice.
     name = f"jitad.{digest}.{next(_serial)}"

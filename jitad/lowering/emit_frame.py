@@ -16,6 +16,8 @@ from .kernel import Buffer, For, Kernel
 _DECLARATIONS = (
     "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
     "declare i64 @llvm.smin.i64(i64, i64)",
+    "declare ptr @aligned_alloc(i64, i64)",
+    "declare void @free(ptr)",
 )
 _TILE_BYTES = 16384  # of scratch outputs: a third of a small first-level cache
 
@@ -81,13 +83,11 @@ def word(lines: list[str], name: str, block: str, index: int, kind: str = "i64")
     return name
 
 
-def declarations(plan: Staging, *, streaming: bool) -> list[str]:
+def declarations(*, streaming: bool) -> list[str]:
     """What the functions printed here call."""
     lines = list(_DECLARATIONS)
     if streaming:
         lines.append("declare void @llvm.x86.sse.sfence()")
-    if _large(plan.bytes):
-        lines += ["declare ptr @aligned_alloc(i64, i64)", "declare void @free(ptr)"]
     return lines
 
 
