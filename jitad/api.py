@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +35,10 @@ def jit(f: Callable[..., Any], *, backend: Backend = "cpu") -> Function:
 
     backend="numpy" runs the interpreter instead, node by node.
     """
+    if isinstance(f, Function):
+        return Function(
+            f.function, f.derive, name=f.name, levels=f.levels, backend=backend
+        )
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
         traced, graph, seconds = _traced(f, spec, inputs)
@@ -209,7 +212,7 @@ def jvp(
     if count is None:
         return _pushforward(f)(primals, tangents)
     push = vmap(_pushforward(f, tangents_only=True), in_axes=(None, 0))
-    return _compiled(f)(*primals), push(primals, tangents)
+    return jit(f)(*primals), push(primals, tangents)
 
 
 def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -218,13 +221,13 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]
     The pullback takes a cotangent of y's structure and shapes, or with one more
     leading axis K, and returns a tuple with one entry for each primal.
     """
-    y = _compiled(f)(*primals)
+    y = jit(f)(*primals)
+    single = _pullback(f)
+    several = vmap(single, in_axes=(None, 0))
 
     def pull(cotangent: Any) -> Any:
         cotangent, count = _seeds("vjp", y, cotangent)
-        if count is None:
-            return _pullback(f)(primals, cotangent)
-        return vmap(_pullback(f), in_axes=(None, 0))(primals, cotangent)
+        return (single if count is None else several)(primals, cotangent)
 
     return y, pull
 
@@ -236,13 +239,12 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, LinearMap]:
     dtype, matvec, rmatvec, matmat, rmatmat and T.
     """
     y, pull = vjp(f, *primals)
+    single = _pushforward(f, tangents_only=True)
+    several = vmap(single, in_axes=(None, 0))
 
     def push(*tangents: Any) -> Any:
         tangents, count = _seeds("linearize", primals, tangents)
-        function = _pushforward(f, tangents_only=True)
-        if count is not None:
-            function = vmap(function, in_axes=(None, 0))
-        return function(primals, tangents)
+        return (single if count is None else several)(primals, tangents)
 
     return y, LinearMap(push, pull, primals, y)
 
@@ -293,12 +295,6 @@ def _sequence(argnums: Argnums) -> Sequence[int]:
     return (argnums,) if isinstance(argnums, int) else argnums
 
 
-@lru_cache(maxsize=256)
-def _compiled(f: Callable[..., Any]) -> Function:
-    return f if isinstance(f, Function) else jit(f)
-
-
-@lru_cache(maxsize=256)
 def _pushforward(f: Callable[..., Any], tangents_only: bool = False) -> Function:
     """(x, ẋ) -> (y, ẏ), or -> ẏ."""
     name = f"jvp({_name(f)})"
@@ -322,7 +318,6 @@ def _pushforward(f: Callable[..., Any], tangents_only: bool = False) -> Function
     return Function(f, derive, name=name)
 
 
-@lru_cache(maxsize=256)
 def _pullback(f: Callable[..., Any]) -> Function:
     """(x, ȳ) -> x̄."""
     name = f"vjp({_name(f)})"

@@ -73,21 +73,39 @@ def lane_order(extents: Sequence[int]) -> tuple[int, ...]:
 def make(
     derived: Derived,
     order: tuple[int, ...],
-    varying: Sequence[tuple[int, ...]],
-    layouts: Sequence[Layout],
+    varying: tuple[tuple[int, ...], ...],
+    layouts: tuple[Layout, ...],
 ) -> Plan:
     """Lower and compile: one lane axis at least, even for a single point."""
+    source = _Source(derived.graph.digest, derived.graph)
+    kernel, executable, seconds = _compiled(
+        source, max(1, len(order)), varying, layouts
+    )
+    return Plan(derived, kernel, executable, order, {**derived.seconds, **seconds})
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A graph that is equal to every graph of the same text."""
+
+    digest: str
+    graph: Graph = field(compare=False)
+
+
+@lru_cache(maxsize=512)
+def _compiled(
+    source: _Source,
+    axes: int,
+    varying: tuple[tuple[int, ...], ...],
+    layouts: tuple[Layout, ...],
+) -> tuple[Kernel, cpu.Executable, dict[str, float]]:
+    """The kernel of a graph; functions that are traced alike share it."""
     start = time.perf_counter()
-    graph = expand(derived.graph)
-    kernel = schedule(graph, max(1, len(order)), varying, layouts)
+    kernel = schedule(expand(source.graph), axes, varying, layouts)
     lowered = time.perf_counter()
     executable = cpu.compile(kernel)
-    seconds = {
-        **derived.seconds,
-        "lower": lowered - start,
-        "compile": time.perf_counter() - lowered,
-    }
-    return Plan(derived, kernel, executable, order, seconds)
+    seconds = {"lower": lowered - start, "compile": time.perf_counter() - lowered}
+    return kernel, executable, seconds
 
 
 # -- layouts -------------------------------------------------------------------
