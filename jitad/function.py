@@ -33,7 +33,7 @@ _REMEMBERED = 512
 # What the function that is being derived has called so far.
 _called: contextvars.ContextVar[list[tuple[str, Derived]] | None]
 _called = contextvars.ContextVar("jitad_called", default=None)
-# A signature called so often at one point gets a call without Python in between.
+# A signature called so often, with little to do, gets a call without Python between.
 _FAST_AFTER = 3
 
 
@@ -93,7 +93,7 @@ class Function:
             if len(self._calls) >= _REMEMBERED:
                 self._calls.clear()
             self._calls[key] = call
-        elif not self.levels and call.repeated():
+        elif call.repeated():
             self._fast = call.fast(args, kwargs) or self._fast
         return call.run(leaves, out)
 
@@ -356,10 +356,10 @@ class Compiled(Call):
         )
 
     def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
-        """A built-in function for this signature: one point, plain arguments."""
+        """A built-in function for this signature: little work, plain arguments."""
         assert self.plan is not None
         plain = tree.flatten(((0,) * len(args), {}))[1] == self.spec
-        if kwargs or not plain or not self.types:
+        if kwargs or not plain or not self.types or self.empty:
             return None
         result = self.derived.result
         structure = tree.unflatten(result, list(range(len(self.types))))
@@ -368,7 +368,8 @@ class Compiled(Call):
         placed = [*self.inputs_placed, *self.outputs_placed]
         blank = [p.argument(0) for p in placed]
         shapes = list(zip([t.dtype for t in self.types], self.shapes, strict=True))
-        return fast_call(self.plan.executable, args, shapes, blank, structure)
+        executable, extents = self.plan.executable, self.launch_extents
+        return fast_call(executable, extents, args, shapes, blank, structure)
 
     def _results(self) -> list[tuple[tuple[int, ...], Type]]:
         return list(zip(self.shapes, self.types, strict=True))
