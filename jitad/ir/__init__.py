@@ -1,0 +1,1 @@
+"""Floor 1: graphs, and how they are traced and interpreted."""
