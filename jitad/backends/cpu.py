@@ -89,8 +89,7 @@ class Executable:
         offsets in arguments must live as long.
         """
         kernel = self.kernel
-        width = self.width
-        words = [0, extents[0], width, frame.DIRECT, 0, 0, width, *extents[1:]]
+        words = [0, extents[0], self.width, frame.DIRECT, 0, 0, *extents[1:]]
         for argument in arguments:
             given = argument.elements
             if isinstance(given, np.ndarray):
@@ -110,7 +109,6 @@ class Executable:
         block[frame.MODE] = schedule.mode(
             self.kernel, extents, arguments, streaming=self._streaming
         )
-        block[frame.BURST] = schedule.burst(self.kernel, arguments, self.width)
         if work * count < schedule.SERIAL_NANOSECONDS:
             self.entry(block.ctypes.data, 0, count)
             return

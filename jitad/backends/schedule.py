@@ -18,7 +18,6 @@ SERIAL_NANOSECONDS = 20_000.0
 _TILE_NANOSECONDS = 50_000.0
 _FIRST_ROUND_SECONDS = 0.02
 _ROUND_SECONDS = 0.2
-_BURST_BYTES = 4096
 _ALIASING = 4096  # bytes between addresses that share a set of a first-level cache
 _GRAIN = 64  # lanes: tiles of it begin on cache lines where the array does
 
@@ -76,25 +75,6 @@ def mode(
     if streaming and written > last_level_cache_bytes():
         return frame.STREAMED
     return frame.TILED if aliased > 8 else frame.DIRECT
-
-
-def burst(kernel: Kernel, arguments: Sequence[Argument], width: int) -> int:
-    """Lanes to gather before they are copied out: about what the processor can queue.
-
-    Streams that do not begin on cache lines want long runs instead, because the line
-    at either end of a run is not whole.
-    """
-    point, whole = 0, True
-    for buffer, argument in zip(kernel.buffers, arguments, strict=True):
-        if buffer.output:
-            point += buffer.elements * buffer.dtype.itemsize
-            if buffer.layout == "streams":
-                bits = argument.address | (
-                    argument.elements if isinstance(argument.elements, int) else 0
-                )
-                whole = whole and bits % 64 == 0
-    size = _BURST_BYTES if whole else 4 * _BURST_BYTES
-    return max(width, min(size // max(point, 1) // width, 64) * width)
 
 
 def tile(work: float, count: int, threads: int) -> int:

@@ -19,7 +19,8 @@ _DECLARATIONS = (
     "declare ptr @aligned_alloc(i64, i64)",
     "declare void @free(ptr)",
 )
-_TILE_BYTES = 16384  # of scratch outputs: a third of a small first-level cache
+# Scratch for outputs: small enough that copying it out overlaps with what follows.
+_TILE_BYTES = 8192
 
 
 @dataclass(frozen=True)

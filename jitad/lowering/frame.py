@@ -17,8 +17,7 @@ TILE = 2  # lanes taken at a time, a multiple of the vector's
 MODE = 3  # one of the three below
 VALID = 4  # lanes of this frame that are real, the others repeat the last one
 RAGGED = 5  # whether VALID is not a whole number of vectors
-BURST = 6  # lanes gathered in scratch before they are copied out, whole vectors
-HEADER = 7  # here the extents of axes 1, 2, ... begin, then the buffers
+HEADER = 6  # here the extents of axes 1, 2, ... begin, then the buffers
 
 DIRECT = 0  # outputs are written in place
 TILED = 1  # outputs gather in a scratch tile and are then copied
