@@ -6,12 +6,11 @@ from functools import cache
 
 import numpy as np
 import pytest
+from kernels import reference, run
 
 from jitad.backends import cpu
 from jitad.lowering.emit import emit
 from jitad.lowering.kernel import Buffer, Const, For, Kernel, Load, Op, Store
-
-from machine import reference, run
 
 F8, F4, I8, I4 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4"))
 BOOL = np.dtype(bool)
@@ -25,7 +24,7 @@ def executable(kernel: Kernel, vector_bytes: int) -> cpu.Executable:
 
 
 def moving(source: str, sink: str, dtype: np.dtype, n: int, m: int) -> Kernel:
-    """m outputs from n inputs: y[j] = x[(3 j) mod n], times 2 if it is a float."""
+    """Make m outputs from n inputs: y[j] = x[(3 j) mod n], times 2 if it is a float."""
     buffers = (
         Buffer("x", dtype, n, (0,), source, False),
         Buffer("y", dtype, m, (0,), sink, True),

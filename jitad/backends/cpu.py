@@ -31,12 +31,12 @@ from .machine import vector_width
 from .threads import POOL
 
 _serial = itertools.count()
-_SPILL = re.compile(r"-byte Spill$", re.MULTILINE)
+_SPILL = re.compile(r"\tvmov\w+\s+%[xyz]mm\d+, -?\d*\(%r[sb]p\)")
 
 
 @cache
 def host() -> Target:
-    """This machine, with the widest vectors that it has."""
+    """The target for this machine, with the widest vectors that it has."""
     return target(vector_width())
 
 
@@ -77,7 +77,7 @@ class Executable:
 
     @property
     def spills(self) -> int:
-        """How many vectors the code moves out to the stack, by its own comments."""
+        """How many vectors the code moves out to the stack, as its text shows."""
         return len(_SPILL.findall(self.assembly))
 
     def block(

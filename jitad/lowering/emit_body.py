@@ -113,6 +113,7 @@ class Body:
         self.lines.append(f"{out}:")
 
     def add(self, lines: Sequence[str]) -> None:
+        """Append instructions."""
         self.lines += [f"  {line}" for line in lines]
 
     def read_frame(self, used: Set[int]) -> None:
@@ -183,6 +184,7 @@ class Body:
         self.lines.append(f"{no}:")
 
     def label(self, kind: str) -> str:
+        """A new name for a block of instructions."""
         self.labels += 1
         return f"{kind}{self.labels}"
 

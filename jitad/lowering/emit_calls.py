@@ -24,6 +24,7 @@ class Calls:
         self.helpers: dict[str, str] = {}
 
     def declare(self, symbol: str, text: str) -> None:
+        """Note a function that is defined elsewhere."""
         self.declarations[symbol] = text
 
     def function(self, word: str, arity: int, dtype: np.dtype) -> str:
@@ -39,7 +40,10 @@ class Calls:
         symbol = f"@{word}.{dtype.name}"
         if symbol in self.helpers:
             return symbol
-        if key in self.target.scalars:
+        pieces = self._pieces(word) if dtype == np.float32 else 0
+        if pieces:
+            self.helpers[symbol] = self._widened(symbol, word, arity, pieces)
+        elif key in self.target.scalars:
             self.helpers[symbol] = self._lane_by_lane(symbol, key, arity, dtype)
         elif key in self.target.loops:
             self.helpers[symbol] = self._inner_loop(symbol, key, arity, dtype)
@@ -49,6 +53,45 @@ class Calls:
                 "write it with other words or add it to the target's table"
             )
         return symbol
+
+    def _pieces(self, word: str) -> int:
+        """Into how many pieces to cut a vector for the float64 function; 0 if none."""
+        for pieces in (1, 2):
+            if (word, "float64", self.width // pieces) in self.target.vectors:
+                return pieces
+        return 0
+
+    def _widened(self, symbol: str, word: str, arity: int, pieces: int) -> str:
+        """Compute in float64 where the float32 function is missing or too rough."""
+        width = self.width // pieces
+        narrow, wide = f"<{self.width} x float>", f"<{width} x double>"
+        part = f"<{width} x float>"
+        scalar = self.target.vectors[word, "float64", width]
+        types = ", ".join([wide] * arity)
+        self.declare(scalar, f"declare {wide} @{scalar}({types}) nounwind")
+        lines, results = [], []
+        for k in range(pieces):
+            picks = ", ".join(f"i32 {k * width + i}" for i in range(width))
+            for j in range(arity):
+                lines += [
+                    f"  %p{j}.{k} = shufflevector {narrow} %x{j}, {narrow} poison, "
+                    f"<{width} x i32> <{picks}>",
+                    f"  %w{j}.{k} = fpext {part} %p{j}.{k} to {wide}",
+                ]
+            arguments = ", ".join(f"{wide} %w{j}.{k}" for j in range(arity))
+            lines += [
+                f"  %y.{k} = call {wide} @{scalar}({arguments})",
+                f"  %n.{k} = fptrunc {wide} %y.{k} to {part}",
+            ]
+            results.append(f"%n.{k}")
+        picks = ", ".join(f"i32 {i}" for i in range(self.width))
+        second = results[1] if pieces == 2 else "poison"
+        lines += [
+            f"  %r = shufflevector {part} {results[0]}, {part} {second}, "
+            f"<{self.width} x i32> <{picks}>",
+            f"  ret {narrow} %r",
+        ]
+        return self._define(symbol, arity, narrow, lines)
 
     def _lane_by_lane(
         self, symbol: str, key: tuple[str, str], arity: int, dtype: np.dtype

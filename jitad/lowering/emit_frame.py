@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from . import frame
 from .kernel import Buffer, For, Kernel
 
-_DECLARATIONS = (
+_DECLARATIONS: tuple[str, ...] = (
     "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
     "declare i64 @llvm.smin.i64(i64, i64)",
     "declare ptr @aligned_alloc(i64, i64)",
@@ -42,6 +42,7 @@ class Staging:
 
 
 def has_loops(kernel: Kernel) -> bool:
+    """Whether a lane walks along other batch axes."""
     return any(isinstance(s, For) for s in kernel.body)
 
 
@@ -93,7 +94,7 @@ def declarations(*, streaming: bool) -> list[str]:
 
 
 def entry(name: str, kernel: Kernel, width: int, plan: Staging) -> str:
-    """define void @name(ptr block, i64 lo, i64 hi): run lanes lo to hi."""
+    """Print void @name(ptr block, i64 lo, i64 hi): run lanes lo to hi."""
     lines = [
         f"define void @{name}(ptr %block, i64 %lo, i64 %hi) nounwind {{",
         "  %empty = icmp sge i64 %lo, %hi",
@@ -138,7 +139,7 @@ def entry(name: str, kernel: Kernel, width: int, plan: Staging) -> str:
 
 
 def tiles(name: str) -> str:
-    """define void @name.tiles(args, dims, steps, block): take tiles until none is left.
+    """Print void @name.tiles(args, dims, steps, block): take tiles until none is left.
 
     The signature is that of a NumPy inner loop, as Numba's thread pool wants it.
     """
@@ -332,6 +333,7 @@ def _large(size: int) -> bool:
 
 
 def element_stride(buffer: Buffer, given: str) -> str:
+    """The bytes from element to element in the user's memory, as text."""
     return str(buffer.dtype.itemsize) if buffer.layout == "rows" else given
 
 
@@ -355,5 +357,5 @@ def copy_call(
 
 
 def staged(kernel: Kernel, width: int, plan: Staging, *, streaming: bool) -> str:
-    """define void @staged(block, lo, hi, tile): run lanes through scratch memory."""
+    """Print void @staged(block, lo, hi, tile): run lanes through scratch memory."""
     return _Staged(kernel, width, plan, streaming=streaming).text()

@@ -67,6 +67,7 @@ def transpose(
 
 
 def shuffle(name: str, vector: str, a: str, b: str, indices: Sequence[int]) -> str:
+    """Pick lanes of a and b; a negative index means that the lane does not matter."""
     picks = ", ".join(f"i32 {i}" if i >= 0 else "i32 poison" for i in indices)
     return (
         f"{name} = shufflevector {vector} {a}, {vector} {b}, "
@@ -89,6 +90,7 @@ class Memory:
     def load_stream(
         self, name: str, pointer: str, stride: str, element: int, dtype: np.dtype
     ) -> list[str]:
+        """Load consecutive lanes of one element."""
         lines, address = self._element(pointer, stride, element)
         vector = f"<{self.width} x {memory_type(dtype)}>"
         return [
@@ -99,6 +101,7 @@ class Memory:
     def store_stream(
         self, value: str, pointer: str, stride: str, element: int, dtype: np.dtype
     ) -> list[str]:
+        """Store consecutive lanes of one element."""
         lines, address = self._element(pointer, stride, element)
         vector = f"<{self.width} x {memory_type(dtype)}>"
         return [

@@ -56,6 +56,7 @@ def constant(value: np.generic, dtype: np.dtype) -> str:
 
 
 def splat(value: str, dtype: np.dtype) -> str:
+    """A constant vector with the same value in all lanes."""
     return f"splat ({register_type(dtype)} {value})"
 
 
@@ -72,9 +73,11 @@ class Words:
         self.calls = Calls(target, width)
 
     def vector(self, dtype: np.dtype) -> str:
+        """The LLVM type of a value of all lanes."""
         return f"<{self.width} x {register_type(dtype)}>"
 
     def suffix(self, dtype: np.dtype) -> str:
+        """How LLVM's intrinsic functions name that type."""
         kind = "f" if dtype.kind == "f" else "i"
         bits = 1 if dtype == np.bool_ else 8 * dtype.itemsize
         return f"v{self.width}{kind}{bits}"
@@ -139,6 +142,7 @@ class Words:
         dtype: np.dtype,
         *flags: str,
     ) -> str:
+        """Call an LLVM intrinsic, with flags as last operands."""
         vector = self.vector(dtype)
         symbol = f"@llvm.{function}.{self.suffix(dtype)}"
         types = ", ".join([vector] * len(operands) + ["i1"] * len(flags))

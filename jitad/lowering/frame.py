@@ -51,6 +51,7 @@ def extent(axis: int) -> int:
 
 
 def slots(kernel: Kernel, buffer: int) -> Slots:
+    """The places of a buffer's words."""
     first = HEADER + kernel.axes - 1 + buffer * (5 + kernel.axes)
     return Slots(*range(first, first + 6))
 

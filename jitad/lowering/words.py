@@ -16,7 +16,7 @@ Meaning = Callable[..., Any]
 
 
 def _fma(a: Any, b: Any, c: Any) -> Any:
-    """a * b + c; the machine rounds once, this rounds twice."""
+    """Add c to a * b; the machine rounds once, this rounds twice."""
     return a * b + c
 
 

@@ -15,7 +15,8 @@ def layout(
     buffer: Buffer, axes: int, extents: Sequence[int]
 ) -> tuple[np.ndarray, Argument, np.ndarray]:
     """Memory for a buffer: a view of shape (*extents, elements), where it lies, and
-    the bytes around it, which must stay as they are."""
+    the bytes around it, which must stay as they are.
+    """
     n, size = buffer.elements, buffer.dtype.itemsize
     shape = [extents[a] if a in buffer.axes else 1 for a in range(axes)]
     if buffer.layout == "streams":

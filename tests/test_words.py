@@ -1,0 +1,259 @@
+"""Every scalar word on every kind of vector against its NumPy meaning."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from kernels import run, ulps
+
+from jitad.backends import cpu
+from jitad.errors import UnsupportedError
+from jitad.lowering.emit import emit
+from jitad.lowering.kernel import Buffer, Kernel, Load, Op, Store
+from jitad.lowering.words import MEANINGS, meaning
+
+F8, F4, I8, I4 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4"))
+BOOL = np.dtype(bool)
+FLOATS, INTS = (F8, F4), (I8, I4)
+TARGETS = {
+    "64": cpu.target(min(64, cpu.host().vector_bytes)),
+    "32": cpu.target(min(32, cpu.host().vector_bytes)),
+    "16": cpu.target(16),
+    "lane by lane": cpu.target(cpu.host().vector_bytes, vector_library=False),
+}
+
+UNARY = (
+    "neg",
+    "abs",
+    "sqrt",
+    "floor",
+    "ceil",
+    "trunc",
+    "rint",
+)
+BINARY = (
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "copysign",
+    "nextafter",
+    "fmod",
+)
+COMPARE = (
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "eq",
+    "ne",
+)
+EXTREME = (
+    "maximum",
+    "minimum",
+    "fmax",
+    "fmin",
+)
+TESTS = (
+    "isnan",
+    "isinf",
+    "isfinite",
+    "signbit",
+)
+FUNCTIONS = (
+    *(
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+    ),
+    *("tanh", "asinh", "acosh", "atanh", "cbrt", "erf", "erfc", "erfinv", "digamma"),
+)
+FUNCTIONS_2 = (
+    "pow",
+    "atan2",
+    "hypot",
+    "zeta",
+)
+LOGIC = (
+    "and",
+    "or",
+    "xor",
+)
+INTEGER = (
+    "add",
+    "sub",
+    "mul",
+    "floor_divide",
+    "mod",
+    "maximum",
+    "minimum",
+)
+
+
+def table(words: tuple[str, ...], given: tuple[np.dtype, ...], made) -> Kernel:
+    """A kernel that computes every word on the same operands."""
+    buffers = [
+        Buffer(f"x{i}", d, 1, (0,), "streams", False) for i, d in enumerate(given)
+    ]
+    body: list = [Load(i, i, 0, d) for i, d in enumerate(given)]
+    for k, word in enumerate(words):
+        buffers.append(Buffer(f"y{k}", made, 1, (0,), "streams", True))
+        body.append(Op(100 + k, word, tuple(range(len(given))), made))
+        body.append(Store(len(given) + k, 0, 100 + k))
+    return Kernel(tuple(buffers), 1, tuple(body))
+
+
+@cache
+def compiled(words, given, made, target):
+    return cpu.compile(table(words, given, made), TARGETS[target])
+
+
+def check(words, operands, made, target, allowed: float) -> None:
+    given = tuple(a.dtype for a in operands)
+    kernel = table(words, given, made)
+    got = run(
+        kernel,
+        (len(operands[0]),),
+        [a[:, None] for a in operands],
+        compiled(words, given, made, target),
+    )
+    for word, y in zip(words, got, strict=True):
+        with np.errstate(all="ignore"):
+            want = np.asarray(meaning(word)(*operands)).astype(made)
+        error = ulps(y[:, 0], want)
+        assert error <= allowed, (word, error)
+        if word not in EXTREME and made.kind == "f":
+            zero = want == 0
+            same = np.signbit(y[:, 0]) == np.signbit(want)
+            assert same[zero].all(), word
+
+
+def special(dtype: np.dtype) -> np.ndarray:
+    info = np.finfo(dtype)
+    values = [0, 0.5, 1, 1.5, 2, 2.5, 3, 1e5, 1e17, np.inf, np.nan, np.pi]
+    values += [info.max, info.tiny, info.smallest_subnormal, info.eps, 0.1, 700]
+    positive = np.array(values, dtype)
+    return np.concatenate([positive, -positive])
+
+
+def pairs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.meshgrid(values, values)
+    return a.ravel(), b.ravel()
+
+
+@pytest.fixture(params=TARGETS)
+def target(request) -> str:
+    return request.param
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_floating_words_are_exact(dtype, target):
+    x = special(dtype)
+    check(UNARY, [x], dtype, target, 0)
+    check((*BINARY, *EXTREME), [*pairs(x)], dtype, target, 0)
+    check(COMPARE, [*pairs(x)], BOOL, target, 0)
+    check(TESTS, [x], BOOL, target, 0)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_functions_at_special_and_random_points(dtype, target):
+    rng = np.random.default_rng(7)
+    x = np.concatenate([special(dtype), rng.normal(size=200).astype(dtype)])
+    check(FUNCTIONS, [x], dtype, target, 8)
+    check(FUNCTIONS_2, [*pairs(special(dtype))], dtype, target, 4)
+    # SciPy overflows near zero, is rough near zeros, and has lgamma(-inf) = -inf.
+    check(("lgamma",), [np.linspace(2.5, 150, 99).astype(dtype)], dtype, target, 8)
+
+
+@pytest.mark.parametrize("dtype", INTS, ids=str)
+def test_integer_words(dtype, target):
+    info = np.iinfo(dtype)
+    x = np.array([0, 1, 2, 3, 7, -1, -2, -3, -7, info.max, info.min, 1000], dtype)
+    check(("neg", "abs", "not"), [x], dtype, target, 0)
+    check((*INTEGER, *LOGIC), [*pairs(x)], dtype, target, 0)
+    check(COMPARE, [*pairs(x)], BOOL, target, 0)
+
+
+def test_bool_words(target):
+    x = np.array([True, False] * 5)
+    check(("not",), [x], BOOL, target, 0)
+    check((*LOGIC, "maximum", "minimum", *COMPARE), [*pairs(x)], BOOL, target, 0)
+
+
+@pytest.mark.parametrize("dtype", [F8, F4, I8, I4, BOOL], ids=str)
+def test_select(dtype, target):
+    mask = np.arange(37) % 3 == 0
+    a = (np.arange(37) % 2).astype(dtype)
+    check(("select",), [mask, a, np.flip(a).copy()], dtype, target, 0)
+
+
+@pytest.mark.parametrize("made", [F8, F4, I8, I4, BOOL], ids=str)
+@pytest.mark.parametrize("given", [F8, F4, I8, I4, BOOL], ids=str)
+def test_casts_are_numpys(given, made, target):
+    numbers = np.array([0.0, -0.0, 0.4, 0.9, 1, -1.5, -7.9, 1e4, -1e4, 3.7e8])
+    if given == BOOL:
+        x = numbers > 0
+    elif given.kind == "i":
+        x = np.concatenate([numbers, [2**31 - 1, -(2**31)]]).astype(given)
+    else:
+        x = numbers.astype(given)
+        if made.kind != "i":
+            x = np.concatenate([x, special(given)])
+    check(("cast",), [x], made, target, 0)
+
+
+def test_integers_that_do_not_fit_are_the_least():
+    x = np.array([np.nan, np.inf, -np.inf, 1e300, -1e300])
+    for made in INTS:
+        kernel = table(("cast",), (F8,), made)
+        (y,) = run(kernel, (5,), [x[:, None]], compiled(("cast",), (F8,), made, "64"))
+        assert (y == np.iinfo(made).min).all()
+
+
+def test_fused_multiply_add_rounds_once():
+    x = np.array([1 + 2.0**-30, 1 / 3])
+    y = -x * x
+    kernel = table(("fma",), (F8,) * 3, F8)
+    executable = compiled(("fma",), (F8,) * 3, F8, "64")
+    (got,) = run(kernel, (2,), [a[:, None] for a in (x, x, y)], executable)
+    exact = [2.0**-60, float.fromhex("-0x1.5555555555555p-56")]
+    assert got[0, 0] == exact[0]
+    assert 0 < abs(got[1, 0]) < 1e-16
+
+
+def test_a_point_alone_is_the_point_in_a_batch(target):
+    rng = np.random.default_rng(8)
+    x = np.concatenate([100 * rng.normal(size=61), special(F8)])
+    words = FUNCTIONS
+    executable = compiled(words, (F8,), F8, target)
+    kernel = table(words, (F8,), F8)
+    together = run(kernel, (len(x),), [x[:, None]], executable)
+    for i in (0, 5, 60, 70):
+        alone = run(kernel, (1,), [x[i : i + 1, None]], executable)
+        for a, b in zip(alone, together, strict=True):
+            assert np.array_equal(a[0], b[i], equal_nan=True)
+
+
+def test_every_word_is_tested():
+    tested = {*UNARY, *BINARY, *COMPARE, *EXTREME, *TESTS, *FUNCTIONS, *FUNCTIONS_2}
+    tested |= {*LOGIC, *INTEGER, "not", "select", "cast", "fma", "lgamma"}
+    assert tested == set(MEANINGS)
+
+
+def test_unknown_word_is_refused():
+    with pytest.raises(UnsupportedError, match="got 'gudermann' on float64"):
+        emit(table(("gudermann",), (F8,), F8), cpu.host())
