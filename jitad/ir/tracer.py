@@ -188,7 +188,8 @@ class Tracer(Storage, NDArrayOperatorsMixin):
                 f"{self!r} cannot become a concrete {np.dtype(dtype)} array "
                 f"({source_line()}): leave dtype= out, or use x.astype(dtype) or "
                 "np.stack([...]); an array from np.zeros(n) cannot hold traced values, "
-                "one from np.zeros(n, like=x), np.zeros_like(x) or jitad.zeros can"
+                "one from np.zeros(n, like=x), np.zeros_like(x) or jitad.zeros can; a "
+                "constant table is indexed by np.asarray(table, like=i)[i]"
             )
         result = np.empty(self.shape, object)
         for place in np.ndindex(self.shape):
@@ -234,7 +235,8 @@ class Tracer(Storage, NDArrayOperatorsMixin):
         raise TracingError(
             f"{self!r} has no value yet ({source_line()}), so it cannot be a shape, a "
             "range, a slice bound or a list index; pass it as a plain Python value, "
-            "for instance with functools.partial, or index with np.take(x, i)"
+            "for instance with functools.partial; a constant table is indexed by "
+            "np.asarray(table, like=i)[i]"
         )
 
     def __round__(self, ndigits: int | None = None) -> Any:
@@ -408,10 +410,8 @@ def representative(value: Any) -> Any:
         return value.type.dtype
     if type(value) in (float, int, bool):
         return bool_or_type(value)
-    array = np.asarray(value)
-    if array.dtype == object:
-        return promote(list(array.flat))
-    return array.dtype
+    dtype = np.asarray(value).dtype
+    return joint_dtype([value]) if dtype.kind == "O" else dtype.newbyteorder("=")
 
 
 def bool_or_type(value: Any) -> Any:

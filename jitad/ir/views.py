@@ -88,11 +88,11 @@ class Storage:
         """Whether this is a NumPy scalar and not an array of shape ()."""
         return self._layout is None and not self.type.shape
 
-    def stand_in(self) -> np.ndarray:
-        """Zeros of the same dtype, shape and strides."""
+    def stand_in(self) -> Any:
+        """Zeros of the same dtype, shape and strides; a NumPy scalar for a scalar."""
         dtype, shape = self.type
         if self._layout is None:
-            return np.zeros(shape, dtype)
+            return np.zeros(shape, dtype) if shape else dtype.type(0)
         return self._layout.over(np.zeros(self.owner.type.size, dtype), shape)
 
     def positions(self) -> np.ndarray:

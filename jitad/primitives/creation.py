@@ -130,8 +130,10 @@ for _function in (np.zeros, np.ones, np.arange, np.eye, np.identity, np.tri):
 
     registry.functions[_function] = _plain
 
-registry.functions[np.empty] = empty
-registry.functions[np.full] = full
+registry.functions[np.empty] = lambda shape, dtype=float, **_: empty(shape, dtype)
+registry.functions[np.full] = lambda shape, fill_value, dtype=None, **_: full(
+    shape, fill_value, dtype
+)
 
 
 @derived(np.array, np.asarray, np.asanyarray, np.ascontiguousarray)

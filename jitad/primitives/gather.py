@@ -92,7 +92,7 @@ def _pick(flat: np.ndarray, start: int, indices: Sequence[Any], steps: Steps) ->
 
 
 def _scatter(x: Any, value: Any, *indices: Any, base: Any, steps: Steps) -> Any:
-    result = np.array(x)
+    result = np.array(x, order="C")
     flat = result.reshape(-1)
     valid = np.broadcast_to(_valid(indices, steps), np.shape(base))
     places = np.broadcast_to(_offsets(indices, base, steps, valid), np.shape(base))

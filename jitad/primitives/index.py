@@ -33,7 +33,7 @@ getitem = structure(operator.getitem, name="getitem")
 
 
 def _put(base: Any, value: Any, *, positions: np.ndarray) -> np.ndarray:
-    result = np.array(base)
+    result = np.array(base, order="C")
     result.reshape(-1)[positions] = value
     return result
 

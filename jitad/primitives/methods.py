@@ -52,7 +52,8 @@ for _name in _SAME_NAME.split():
 
 @method("compress")
 def _compress(x: Tracer, condition: Any, axis: Any = None, out: Any = None) -> Any:
-    return np.compress(condition, x, axis=axis, out=out)
+    options = {} if out is None else {"out": out}
+    return np.compress(condition, x, axis=axis, **options)
 
 
 @method("reshape")
@@ -78,7 +79,7 @@ def _is_integer(value: Any) -> bool:
 
 @method("flatten")
 def _flatten(x: Tracer, order: Any = "C") -> Any:
-    return np.reshape(np.copy(x, order="K"), -1, order=order).copy()
+    return np.ravel(x, order=order).copy()
 
 
 @method("sort")

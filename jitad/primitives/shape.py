@@ -80,6 +80,32 @@ if hasattr(np, "unstack"):
 registry.functions[np.linalg.matrix_transpose] = registry.functions[np.matrix_transpose]
 registry.functions[np.permute_dims] = registry.functions[np.transpose]
 
+_reshape, _ravel = registry.functions[np.reshape], registry.functions[np.ravel]
+
+
+def _resolved(array: Tracer, order: str) -> str:
+    """Order "A" as "C" or "F": a graph holds no memory layout that "A" could mean."""
+    flags = array.stand_in().flags
+    if order == "A":
+        return "F" if flags.f_contiguous and not flags.c_contiguous else "C"
+    return order
+
+
+@derived(np.reshape)
+def _reshape_handler(a: Any, shape: Any, order: str = "C", **copy: Any) -> Any:
+    a = as_array(a)
+    return _reshape(a, shape, order=_resolved(a, order), **copy)
+
+
+@derived(np.ravel)
+def _ravel_handler(a: Any, order: str = "C") -> Any:
+    a = as_array(a)
+    if order == "K":
+        strides = [-abs(s) for s in a.stand_in().strides]
+        a, order = np.transpose(a, np.argsort(strides, kind="stable").tolist()), "C"
+    return _ravel(a, order=_resolved(a, order))
+
+
 _atleast = {
     f: structure(f, name=f.__name__)
     for f in (np.atleast_1d, np.atleast_2d, np.atleast_3d)

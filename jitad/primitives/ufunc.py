@@ -42,7 +42,7 @@ def call_with_options(ufunc: np.ufunc, *inputs: Any, **kwargs: Any) -> Any:
         trace = innermost((*inputs, where))
         inputs = tuple(as_tracer(trace, a, np.dtype(dtype)) for a in inputs)
     targets = out if isinstance(out, tuple) else (out,)
-    if where is not True and None in targets:
+    if where is not True and any(t is None for t in targets):
         raise UnsupportedError(
             f"np.{ufunc.__name__}(where=…) without out= leaves elements "
             f"undefined ({source_line()}); use np.where"
