@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
+import sys
 from functools import cache
 
 import numpy as np
@@ -10,7 +13,16 @@ from kernels import reference, run
 
 from jitad.backends import cpu
 from jitad.lowering.emit import emit
-from jitad.lowering.kernel import Buffer, Const, For, Kernel, Load, Op, Store
+from jitad.lowering.kernel import (
+    Argument,
+    Buffer,
+    Const,
+    For,
+    Kernel,
+    Load,
+    Op,
+    Store,
+)
 
 F8, F4, I8, I4 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4"))
 BOOL = np.dtype(bool)
@@ -202,3 +214,35 @@ def test_long_kernels_are_split():
     (y,) = run(kernel, (9,), [x], executable(kernel, 64))
     (want,) = reference(kernel, (9,), [x])
     np.testing.assert_allclose(y, want, rtol=1e-9)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects pages by Linux's calls")
+@pytest.mark.parametrize("dtype", [F8, F4, BOOL], ids=str)
+@pytest.mark.parametrize("layout", ["rows", "streams"])
+@pytest.mark.parametrize("elements", [3, 11])
+def test_nothing_beyond_the_array_is_touched(elements, layout, dtype):
+    """The array ends where a page begins that cannot be read."""
+    kernel = moving(layout, layout, dtype, elements, elements)
+    count = 21
+    size = count * elements * dtype.itemsize
+    room = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    pages = [mmap.mmap(-1, room + mmap.PAGESIZE) for _ in range(2)]
+    library = ctypes.CDLL(None)
+    arrays, arguments = [], []
+    for page in pages:
+        whole = np.frombuffer(page, np.uint8)
+        address = whole.ctypes.data + room
+        assert library.mprotect(ctypes.c_void_p(address), mmap.PAGESIZE, 0) == 0
+        data = whole[room - size : room].view(dtype)
+        rows = layout == "rows"
+        arrays.append(data.reshape((count, elements) if rows else (elements, count)))
+        strides = (arrays[-1].strides[0 if rows else 1],)
+        step = arrays[-1].strides[1 if rows else 0]
+        arguments.append(Argument(data.ctypes.data, strides, step))
+    x = numbers(np.random.default_rng(6), arrays[0].shape, dtype)
+    arrays[0][:] = x
+    executable(kernel, 64).launch((count,), arguments)
+    points = x if layout == "rows" else x.T
+    (want,) = reference(kernel, (count,), [points])
+    got = arrays[1] if layout == "rows" else arrays[1].T
+    assert np.array_equal(got, want)

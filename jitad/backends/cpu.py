@@ -69,6 +69,7 @@ class Executable:
     _library: JITCodeLibrary = field(repr=False)
     _tiles: int = field(repr=False)
     _streaming: bool = field(repr=False)
+    _work: schedule.Work = field(repr=False)
 
     @property
     def assembly(self) -> str:
@@ -105,16 +106,16 @@ class Executable:
             return
         block = self.block(extents, arguments)
         count = extents[0]
-        work = schedule.nanoseconds(self.kernel, extents)
+        lane = self._work.nanoseconds(extents)
         block[frame.MODE] = schedule.mode(
             self.kernel, extents, arguments, streaming=self._streaming
         )
-        if work * count < schedule.SERIAL_NANOSECONDS:
+        if lane * count < schedule.SERIAL_NANOSECONDS:
             self.entry(block.ctypes.data, 0, count)
             return
         threads = POOL.count
-        block[frame.TILE] = schedule.tile(work, count, threads)
-        for first, last in schedule.rounds(work, count, threads):
+        block[frame.TILE] = schedule.tile(lane, count, threads)
+        for first, last in schedule.rounds(lane, count, threads):
             block[frame.COUNTER], block[frame.STOP] = first, last
             POOL.run(self._tiles, block.ctypes.data, threads)
 
@@ -145,6 +146,7 @@ def compile(
         _library=library,
         _tiles=library.get_pointer_to_function(f"{name}.tiles"),
         _streaming=chosen.streaming,
+        _work=schedule.work(kernel),
     )
 
 

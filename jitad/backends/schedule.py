@@ -6,8 +6,10 @@ takes at a time.  None of it changes any result.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from jitad.lowering import frame
 from jitad.lowering.kernel import Argument, For, Kernel, Op, Statement
@@ -31,22 +33,43 @@ _CHEAP = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class Work:
+    """A rough guess at the work of one lane, within a factor of ten.
+
+    terms  (axes, nanoseconds): so much for every index of these axes
+    """
+
+    terms: tuple[tuple[tuple[int, ...], float], ...]
+
+    def nanoseconds(self, extents: Sequence[int]) -> float:
+        """How long one lane takes."""
+        total = 1.0
+        for axes, each in self.terms:
+            total += each * math.prod(extents[a] for a in axes)
+        return total
+
+
+def work(kernel: Kernel) -> Work:
+    """Guess what a kernel costs, from its words."""
+    terms: dict[tuple[int, ...], float] = {}
+
+    def walk(body: Sequence[Statement], axes: tuple[int, ...]) -> None:
+        own = 0.0
+        for s in body:
+            if isinstance(s, For):
+                walk(s.body, (*axes, s.axis))
+            else:
+                own += 1.0 if isinstance(s, Op) and s.word not in _CHEAP else 0.1
+        terms[axes] = terms.get(axes, 0.0) + own
+
+    walk(kernel.body, ())
+    return Work(tuple(terms.items()))
+
+
 def nanoseconds(kernel: Kernel, extents: Sequence[int]) -> float:
-    """A rough guess at the work of one lane, within a factor of ten."""
-    return max(_guess(kernel.body, extents), 1.0)
-
-
-def _guess(body: Sequence[Statement], extents: Sequence[int]) -> float:
-    total = 0.0
-    for s in body:
-        match s:
-            case For():
-                total += extents[s.axis] * _guess(s.body, extents)
-            case Op():
-                total += 0.1 if s.word in _CHEAP else 1.0
-            case _:
-                total += 0.1
-    return total
+    """How long one lane of a kernel takes, roughly."""
+    return work(kernel).nanoseconds(extents)
 
 
 def mode(
@@ -77,16 +100,19 @@ def mode(
     return frame.TILED if aliased > 8 else frame.DIRECT
 
 
-def tile(work: float, count: int, threads: int) -> int:
-    """Lanes that a thread takes at a time: a multiple of every vector's width."""
-    wanted = min(_TILE_NANOSECONDS / work, count / (4 * threads))
+def tile(lane: float, count: int, threads: int) -> int:
+    """Lanes that a thread takes at a time: a multiple of every vector's width.
+
+    lane  nanoseconds that one lane takes
+    """
+    wanted = min(_TILE_NANOSECONDS / lane, count / (4 * threads))
     return max(1, int(wanted) // _GRAIN) * _GRAIN
 
 
-def rounds(work: float, count: int, threads: int) -> Iterator[tuple[int, int]]:
+def rounds(lane: float, count: int, threads: int) -> Iterator[tuple[int, int]]:
     """Cut lanes 0 to count into rounds that each return to Python in good time."""
-    size = tile(work, count, threads)
-    lanes = _FIRST_ROUND_SECONDS * 1e9 / work
+    size = tile(lane, count, threads)
+    lanes = _FIRST_ROUND_SECONDS * 1e9 / lane
     first = 0
     while first < count:
         last = min(count, first + max(size, int(lanes) // size * size))
