@@ -21,6 +21,7 @@ from jitad.errors import (
     TracingError,
     UnsupportedError,
 )
+from jitad.explain import explain
 
 __all__ = [
     "InputError",
@@ -28,6 +29,7 @@ __all__ = [
     "ShapeError",
     "TracingError",
     "UnsupportedError",
+    "explain",
     "grad",
     "hessian",
     "hvp",

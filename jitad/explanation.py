@@ -1,0 +1,301 @@
+"""What `explain` gives: the facts of a call as fields, and as text to read.
+
+Start at Explanation.  `jitad.explain` finds the facts.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from jitad.ir.graph import Type
+
+_LABELS = {"cross": "cross-country"}
+_SEEDED = {
+    "forward": "by dimension, one pass for every tangent that comes with the call",
+    "reverse": "by dimension, one pass for every cotangent that comes with the call",
+    "forward over reverse": "by dimension, one tangent through a gradient",
+}
+_WIDTH = 88
+_INDENT = 13
+_TIE = "\N{NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """One argument or result.
+
+    type    of one point
+    batch   its batch axes, outermost level first; None where all points share it
+    layout  rows, streams, fixed or general (see `lowering.kernel.Buffer`); "" where
+            nothing is compiled
+    bytes   read or written per point; what points share is divided among them
+    """
+
+    name: str
+    type: Type
+    batch: tuple[int | None, ...]
+    layout: str
+    bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The mode of differentiation, and why it was chosen.
+
+    mode     "forward", "reverse", "cross", "forward over reverse"; "value" for none
+    costs    weighted operations of the modes that were built
+    untried  of the other modes, why they were not
+    asked    whether the user asked for this mode
+    inside   the same for the transformed functions that this one calls, by name
+    """
+
+    mode: str
+    costs: Mapping[str, float]
+    untried: Mapping[str, str]
+    asked: bool
+    inside: tuple[tuple[str, Choice], ...]
+
+    @property
+    def reason(self) -> str:
+        """The choice in one sentence."""
+        if self.mode == "value":
+            whole = " of the whole" if self.inside else ""
+            return f"value: no derivative{whole} is asked for"
+        label = _LABELS.get(self.mode, self.mode)
+        if not self.costs:
+            return f"{label}: {_SEEDED[self.mode]}"
+        found = f"{label}: {_number(self.costs[self.mode])} weighted operations"
+        if self.asked:
+            return f"{found}; as asked, no other mode was counted"
+        others = " and ".join(
+            f"{_number(cost)} {_LABELS.get(mode, mode)}"
+            for mode, cost in self.costs.items()
+            if mode != self.mode
+        )
+        parts = [f"{found}, against {others}" if others else found]
+        for mode, why in self.untried.items():
+            parts.append(f"{_LABELS.get(mode, mode)} not tried ({why})")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What one point computes.
+
+    counts    scalar operations by kind, the most frequent first
+    words     the machine words that they become, likewise; empty if not compiled
+    weighted  their number, an addition being 1: what the choice of mode goes by
+    """
+
+    counts: Mapping[str, int]
+    words: Mapping[str, int]
+    weighted: float
+
+    @property
+    def total(self) -> int:
+        """The number of operations."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that one point moves, and the bound that they set.
+
+    read, written  bytes per point
+    bandwidth      bytes per second, read and written, of a copy on this machine
+    cached         whether all that the call moves fits into the largest cache
+    """
+
+    read: float
+    written: float
+    bandwidth: float
+    cached: bool
+
+    @property
+    def bound(self) -> float:
+        """Nanoseconds per point that moving the bytes takes, at least."""
+        return (self.read + self.written) / self.bandwidth * 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the kernel was compiled for.
+
+    vector_bytes, lanes  of one vector register; every lane is a point
+    level                the batch level that the lanes run along, 0 the outermost
+    spills               vectors moved to the stack for want of registers
+    threads              that take part in a launch, at most
+    """
+
+    vector_bytes: int
+    lanes: int
+    level: int
+    spills: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A call explained: print it, or use its fields.
+
+    extents  lengths of the batch levels, outermost first; () for a single point
+    seconds  that each step took when it was taken, which may be in an earlier call
+    memory and machine are None where nothing is compiled (backend="numpy").
+    """
+
+    name: str
+    backend: str
+    extents: tuple[int, ...]
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    choice: Choice
+    operations: Operations
+    memory: Memory | None
+    machine: Machine | None
+    seconds: Mapping[str, float]
+
+    @property
+    def intensity(self) -> float | None:
+        """Weighted operations per byte moved, where any is."""
+        if self.memory is None or not self.memory.read + self.memory.written:
+            return None
+        return self.operations.weighted / (self.memory.read + self.memory.written)
+
+    @property
+    def text(self) -> str:
+        """All of it, as a person reads it."""
+        return "\n".join(_text(self))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+# -- words ---------------------------------------------------------------------
+
+
+def _text(e: Explanation) -> Iterator[str]:
+    yield f"{e.name} at {_points(e.extents)}"
+    yield from _table("inputs", e.inputs)
+    yield from _table("outputs", e.outputs)
+    yield from _row("mode", e.choice.reason)
+    yield from _inside(e.choice)
+    work = e.operations
+    total = f"{_plural(work.total, 'operation')} per point"
+    weighted = f"{_number(work.weighted)} weighted"
+    yield from _row("work", f"{total}, {weighted}{_listed(work.counts)}")
+    if work.words != work.counts and e.machine is not None:
+        count = sum(work.words.values())
+        yield from _row("words", f"{count:,} for the machine{_listed(work.words)}")
+    if e.memory is not None:
+        yield from _row("memory", _moved(e, e.memory))
+        yield from _row("bound", _bound(e.memory))
+    if e.machine is not None:
+        yield from _row("machine", _compiled(e.machine, len(e.extents)))
+    else:
+        yield from _row("back end", f"{e.backend}: node by node, nothing is compiled")
+    steps = [f"{step}{_TIE}{_milliseconds(s)}" for step, s in e.seconds.items()]
+    total = _milliseconds(sum(e.seconds.values()))
+    yield from _row("time", f"{total}: {', '.join(steps)}")
+
+
+def _row(label: str, text: str) -> list[str]:
+    lines = textwrap.wrap(
+        text, _WIDTH, initial_indent=f"  {label:<{_INDENT - 2}}",
+        subsequent_indent=" " * _INDENT, break_on_hyphens=False,
+    )  # fmt: skip
+    return [line.replace(_TIE, " ") for line in lines]
+
+
+def _inside(chosen: Choice) -> Iterator[str]:
+    for name, part in chosen.inside:
+        yield from _row("inside", f"{name}, {part.reason}")
+        yield from _inside(part)
+
+
+def _table(label: str, arrays: Sequence[Array]) -> Iterator[str]:
+    cells = [(a.name, str(a.type), _batch(a.batch), *_moving(a)) for a in arrays]
+    if not cells:
+        yield from _row(label, "none")
+        return
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for k, row in enumerate(cells):
+        padded = [
+            c.rjust(w) if c.endswith(" bytes") else c.ljust(w)
+            for c, w in zip(row, widths, strict=True)
+        ]
+        head = f"  {label if k == 0 else '':<{_INDENT - 2}}"
+        yield (head + "  ".join(p for p in padded if p.strip())).rstrip()
+
+
+def _moving(array: Array) -> tuple[str, str]:
+    """The layout of an array and its bytes; nothing where nothing is compiled."""
+    if not array.layout:
+        return "", ""
+    if array.type.size and not array.bytes:
+        return array.layout, "not read"
+    return array.layout, f"{_number(array.bytes)} bytes"
+
+
+def _batch(axes: Sequence[int | None]) -> str:
+    if not axes:
+        return ""
+    if all(a is None for a in axes):
+        return "shared"
+    return "batch " + ", ".join("shared" if a is None else f"axis {a}" for a in axes)
+
+
+def _points(extents: Sequence[int]) -> str:
+    if not extents:
+        return "one point"
+    lengths = " × ".join(f"{n:,}" for n in extents)
+    return f"{lengths} point{'s' if math.prod(extents) != 1 else ''}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    parts = ", ".join(f"{count:,}{_TIE}{name}" for name, count in counts.items())
+    return f": {parts}" if parts else ""
+
+
+def _moved(e: Explanation, memory: Memory) -> str:
+    total = _number(memory.read + memory.written)
+    text = (
+        f"{total} bytes per point: {_number(memory.read)} read, "
+        f"{_number(memory.written)} written"
+    )
+    if e.intensity is not None:
+        text += f"; {e.intensity:.2g} weighted operations per byte"
+    return text
+
+
+def _bound(memory: Memory) -> str:
+    rate = f"{memory.bandwidth / 1e9:.1f} GB/s, this machine's measured copy bandwidth"
+    text = f"{memory.bound:.3g} ns per point at {rate}"
+    return f"{text} (this call fits into the cache)" if memory.cached else text
+
+
+def _compiled(machine: Machine, levels: int) -> str:
+    along = f" along batch level {machine.level}" if levels > 1 else ""
+    spills = _plural(machine.spills, "spill") if machine.spills else "no spills"
+    return (
+        f"{machine.lanes} lanes{along}, vectors of {machine.vector_bytes} bytes, "
+        f"{spills}, {_plural(machine.threads, 'thread')} at most"
+    )
+
+
+def _number(value: float) -> str:
+    """An integer where it is one, else one decimal."""
+    if 0 < value < 0.05:
+        return "< 0.1"
+    text = f"{value:,.1f}"
+    return text.removesuffix(".0")
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.1f}{_TIE}ms"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
