@@ -73,9 +73,10 @@ def evaluate_array_node(node: Node, operands: Sequence[Any]) -> Any:
 
 def _pack(operands: list[Any], node: Node, batch: int) -> Any:
     shape = node.type.shape
+    # Constants have no batch axes of their own.
+    lead = np.broadcast_shapes((1,) * batch, *(np.shape(x) for x in operands))
     if not operands:
-        return np.zeros(shape, node.type.dtype)
-    lead = np.broadcast_shapes(*(np.shape(x) for x in operands))
+        return np.zeros(lead + shape, node.type.dtype)
     assert len(lead) == batch
     whole = np.stack([np.broadcast_to(x, lead) for x in operands], axis=-1)
     return whole.reshape(lead + shape)

@@ -108,7 +108,8 @@ def _div(builder: Builder, operands: Any, values: Any, type: Type) -> int | None
         return operands[0]
     if values[1] is not None and type.dtype.kind == "f":
         mantissa, _ = math.frexp(values[1])
-        inverse = type.dtype.type(1) / values[1] if values[1] else values[1]
+        with np.errstate(all="ignore"):
+            inverse = np.reciprocal(values[1])
         if abs(mantissa) == 0.5 and np.isfinite(inverse) and _normal(inverse):
             mul = registry.primitives["mul"]
             return builder.apply(mul, (operands[0], builder.const(inverse)), type)
