@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jitad import tree
-from jitad.errors import UnsupportedError
+from jitad.errors import TracingError, UnsupportedError
 from jitad.ir.graph import DTYPES, Graph, Type
 from jitad.ir.tracer import Trace, Tracer, lift
 
@@ -61,7 +61,14 @@ def trace(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> T
     token = _level.set((*outer, running))
     try:
         args, kwargs = tree.unflatten(spec, tracers)
-        result = function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except ValueError as error:
+            # NumPy answers `np.zeros(3)[0] = t` with its own error, caused by ours.
+            if isinstance(error.__cause__, TracingError):
+                cause = error.__cause__.with_traceback(error.__traceback__)
+                raise cause from None
+            raise
         leaves, result_spec = tree.flatten(result)
         outputs = [_output(running, leaf, function) for leaf in leaves]
     finally:
@@ -75,7 +82,7 @@ def trace(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> T
 def _output(running: Trace, leaf: Any, function: Callable[..., Any]) -> int:
     if not isinstance(leaf, Tracer):
         kind = np.asarray(leaf).dtype
-        if kind != object and kind not in DTYPES and kind.kind not in "iu":
+        if kind not in DTYPES and kind.kind not in "iuO":
             name = getattr(function, "__name__", "the function")
             raise UnsupportedError(
                 f"{name} returned {leaf!r} of dtype {kind}; expected arrays or "

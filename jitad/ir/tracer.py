@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from jitad.errors import TracingError, UnsupportedError
-from jitad.ir.graph import DTYPES, PACK, Builder, Static, Type, scalar
+from jitad.ir.graph import CONST, DTYPES, PACK, Builder, Static, Type, scalar
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.source import source_line
 from jitad.ir.views import Storage, kept_order
@@ -33,8 +33,14 @@ class Trace(Builder):
         self.captured: dict[tuple[int, int], tuple[Tracer, int]] = {}
 
     def capture(self, tracer: Tracer) -> int:
-        """The input of this graph that carries a value of an enclosing trace."""
+        """The input of this graph that carries a value of an enclosing trace.
+
+        A constant out there is the same constant in here.
+        """
         index = tracer.index
+        node = tracer.trace.nodes[index]
+        if node.primitive is CONST:
+            return self.add(CONST, (), node.type, node.params)
         key = (id(tracer.trace), index)
         if key not in self.captured:
             # The value as it is now: the array may be written to later.
@@ -409,14 +415,10 @@ def representative(value: Any) -> Any:
             return float if value.dtype.kind == "f" else int
         return value.type.dtype
     if type(value) in (float, int, bool):
-        return bool_or_type(value)
+        # Python's float and int are weak; its bool is NumPy's.
+        return np.dtype(bool) if type(value) is bool else type(value)
     dtype = np.asarray(value).dtype
     return joint_dtype([value]) if dtype.kind == "O" else dtype.newbyteorder("=")
-
-
-def bool_or_type(value: Any) -> Any:
-    """Python's float and int are weak; its bool is NumPy's."""
-    return np.dtype(bool) if type(value) is bool else type(value)
 
 
 def promote(values: Sequence[Any]) -> np.dtype:
@@ -461,8 +463,9 @@ def loop_dtypes(ufunc: np.ufunc, kinds: tuple[Any, ...]) -> tuple[np.dtype, ...]
         if dtype not in DTYPES:
             found = ", ".join(map(str, kinds))
             raise UnsupportedError(
-                f"np.{ufunc.__name__} of {found} computes in {dtype}; jitad computes "
-                "in float64, float32, int64, int32 and bool"
+                f"np.{ufunc.__name__} of {found} computes in {dtype} "
+                f"({source_line()}); jitad computes in float64, float32, int64, int32 "
+                "and bool: convert with astype"
             )
     return resolved
 

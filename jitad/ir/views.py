@@ -4,6 +4,9 @@ NumPy's rules decide what is a view and what a copy, and in which order a new ar
 laid out.  They are not written down here a second time: every structure is carried out
 on a stand-in, an array of zeros with the same strides, and NumPy's answer is read off
 the result.  A view knows how to be read again after its owner was written.
+
+The inputs of a trace count as being in C order, whatever strides the caller's arrays
+have, so that a compiled function does not depend on them.
 """
 
 from __future__ import annotations
