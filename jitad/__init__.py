@@ -22,6 +22,7 @@ from jitad.errors import (
     UnsupportedError,
 )
 from jitad.explain import explain
+from jitad.picture import graph
 
 __all__ = [
     "InputError",
@@ -31,6 +32,7 @@ __all__ = [
     "UnsupportedError",
     "explain",
     "grad",
+    "graph",
     "hessian",
     "hvp",
     "jacobian",
