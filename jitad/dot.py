@@ -46,7 +46,7 @@ class Box(NamedTuple):
 
 
 def dot(title: str, objective: str, boxes: Sequence[Box]) -> str:
-    """The picture of boxes; objective is what cotangents, if any, are derivatives of."""
+    """The picture of boxes; cotangents, if any, are derivatives of objective."""
     return "\n".join(_lines(title, objective, boxes))
 
 

@@ -59,10 +59,15 @@ class Choice:
     inside: tuple[tuple[str, Choice], ...]
 
     @property
+    def differentiates(self) -> bool:
+        """Whether any derivative is taken, here or inside."""
+        return self.mode != "value" or any(c.differentiates for _, c in self.inside)
+
+    @property
     def reason(self) -> str:
         """The choice in one sentence."""
         if self.mode == "value":
-            whole = " of the whole" if self.inside else ""
+            whole = " of the whole" if self.differentiates else ""
             return f"value: no derivative{whole} is asked for"
         label = _LABELS.get(self.mode, self.mode)
         if not self.costs:
@@ -211,7 +216,8 @@ def _row(label: str, text: str) -> list[str]:
 
 def _inside(chosen: Choice) -> Iterator[str]:
     for name, part in chosen.inside:
-        yield from _row("inside", f"{name}, {part.reason}")
+        if part.mode != "value":
+            yield from _row("inside", f"{name}, {part.reason}")
         yield from _inside(part)
 
 

@@ -133,6 +133,16 @@ def test_functions_inside_are_explained() -> None:
     assert f"  inside     grad(energy), {alone.reason[:40]}" in str(found)
 
 
+def test_functions_inside_that_do_not_differentiate_are_not_listed() -> None:
+    found = explain(jitad.jit(jitad.jit(energy)), X)
+    assert [name for name, _ in found.choice.inside] == ["jit(energy)"]
+    assert found.choice.reason == "value: no derivative is asked for"
+    assert "inside" not in str(found)
+    nested = explain(jitad.jit(jitad.jit(jitad.grad(energy))), X)
+    assert nested.choice.reason == "value: no derivative of the whole is asked for"
+    assert str(nested).count("  inside     grad(energy), reverse: ") == 1
+
+
 def test_hessians_and_products_say_their_mode() -> None:
     assert explain(jitad.hessian(energy), X).choice.mode in accumulate.MODES
     product = jitad.jit(jitad.hvp(energy))
