@@ -14,8 +14,9 @@ import numpy as np
 
 from . import emit_copies, emit_frame
 from .emit_body import Body, Module
+from .emit_calls import Calls
+from .emit_formulas import constant
 from .emit_memory import Memory
-from .emit_words import Words, constant, splat
 from .kernel import Const, Kernel, Load, Op
 from .parts import Nest, Part, Step, accessed, arrange, flat, keep, length, split
 from .target import Target, lanes
@@ -31,14 +32,14 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     steps = arrange(kernel, kernel.body, width)
     whole = length(steps) <= longest
     items = () if whole else split(steps, longest)
-    words = Words(target, width)
+    calls = Calls(target, width)
     plan = emit_frame.staging(kernel, width)
     module = Module(
         kernel=kernel,
-        words=words,
+        calls=calls,
         memory=Memory(width),
         plan=plan,
-        constants=_constants(steps),
+        constants=_constants(steps, width),
         dtypes=_dtypes(kernel, steps),
         slots=keep(items),
     )
@@ -50,8 +51,8 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     texts = [
         emit_copies.DECLARATIONS,
         *emit_frame.declarations(streaming=streaming),
-        *words.calls.declarations.values(),
-        *words.calls.helpers.values(),
+        *calls.declarations.values(),
+        *calls.helpers.values(),
         *functions,
         emit_frame.staged(kernel, width, plan, streaming=streaming),
         emit_frame.entry(NAME, kernel, width, plan),
@@ -60,9 +61,9 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     return "\n".join(texts) + "\n"
 
 
-def _constants(steps: Sequence[Step]) -> dict[int, str]:
+def _constants(steps: Sequence[Step], width: int) -> dict[int, str]:
     return {
-        s.target: splat(constant(s.value, s.dtype), s.dtype)
+        s.target: constant(s.value, s.dtype, width)
         for s in flat(steps)
         if isinstance(s, Const)
     }

@@ -12,11 +12,13 @@ from functools import partial
 
 import numpy as np
 
-from . import emit_frame, frame
+from . import emit_frame, emit_words, frame
+from .emit_calls import Calls
+from .emit_formulas import Operation
 from .emit_memory import Block, Memory, block_of
-from .emit_words import Words
 from .kernel import Kernel, Load, Op, Store
 from .parts import Loop, Step, StoreRow, accessed
+from .target import value_type
 
 _Side = tuple[str, str, str, str]  # address, lane, element, table
 
@@ -31,7 +33,7 @@ class Module:
     """
 
     kernel: Kernel
-    words: Words
+    calls: Calls
     memory: Memory
     plan: emit_frame.Staging
     constants: Mapping[int, str]
@@ -41,7 +43,7 @@ class Module:
     @property
     def slot_bytes(self) -> int:
         """Bytes that any vector of a value fits in."""
-        return 8 * self.words.width
+        return 8 * self.calls.width
 
 
 class Body:
@@ -49,7 +51,7 @@ class Body:
 
     def __init__(self, module: Module, *, loops: bool) -> None:
         self.module = module
-        self.width = module.words.width
+        self.width = module.calls.width
         self.lines: list[str] = []
         self.values: dict[int, str] = {}
         self.blocks: dict[tuple[int, Block], list[str]] = {}
@@ -65,7 +67,7 @@ class Body:
             return self.module.constants[v]
         if v not in self.values:
             name = self.module.memory.fresh()
-            vector = self.module.words.vector(self.module.dtypes[v])
+            vector = value_type(self.module.dtypes[v], self.width)
             self.values[v] = name
             self.add([*self._slot(v, name), f"{name} = load {vector}, ptr {name}.p"])
         return self.values[v]
@@ -74,7 +76,7 @@ class Body:
         self.values[v] = text
         if v in self.module.slots:
             name = self.module.memory.fresh()
-            vector = self.module.words.vector(self.module.dtypes[v])
+            vector = value_type(self.module.dtypes[v], self.width)
             self.add([*self._slot(v, name), f"store {vector} {text}, ptr {name}.p"])
 
     def _slot(self, v: int, name: str) -> list[str]:
@@ -215,8 +217,10 @@ class Body:
     def _op(self, s: Op) -> None:
         name = f"%v{s.target}"
         operands = [self.value(a) for a in s.operands]
-        dtypes = [self.module.dtypes[a] for a in s.operands]
-        self.add(self.module.words.emit(name, s.word, operands, dtypes, s.dtype))
+        source = self.module.dtypes[s.operands[s.word == "select"]]
+        calls = self.module.calls
+        op = Operation(calls, name, s.word, operands, source, s.dtype)
+        self.add(emit_words.lines(op))
         self._define(s.target, name)
 
     def _load(self, s: Load) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 
-from .target import Target, register_type
+from .target import Target, register_type, value_type
 
 
 class Calls:
@@ -27,10 +27,21 @@ class Calls:
         """Note a function that is defined elsewhere."""
         self.declarations[symbol] = text
 
+    def intrinsic(
+        self, function: str, arity: int, dtype: np.dtype, flags: int = 0
+    ) -> str:
+        """The symbol of an LLVM intrinsic on values of dtype, with i1 flags last."""
+        kind = "f" if dtype.kind == "f" else "i"
+        lanes = "" if self.width == 1 else f"v{self.width}"
+        symbol = f"@llvm.{function}.{lanes}{kind}{8 * dtype.itemsize}"
+        kept = value_type(dtype, self.width)
+        types = ", ".join([kept] * arity + ["i1"] * flags)
+        self.declare(symbol, f"declare {kept} {symbol}({types})")
+        return symbol
+
     def function(self, word: str, arity: int, dtype: np.dtype) -> str:
         """The symbol of `word` on vectors of dtype; declares or defines it if new."""
-        lane = register_type(dtype)
-        vector = f"<{self.width} x {lane}>"
+        vector = value_type(dtype, self.width)
         key = (word, dtype.name)
         ready = self.target.vectors.get((*key, self.width))
         if ready is not None:

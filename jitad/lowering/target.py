@@ -37,6 +37,12 @@ def register_type(dtype: np.dtype) -> str:
     return "i1" if dtype == np.bool_ else _TYPES[dtype.name]
 
 
+def value_type(dtype: np.dtype, width: int) -> str:
+    """The LLVM type of a value: a vector of lanes, or a scalar where width is one."""
+    lane = register_type(dtype)
+    return lane if width == 1 else f"<{width} x {lane}>"
+
+
 def memory_type(dtype: np.dtype) -> str:
     """The LLVM type of one scalar in memory: bools are bytes there."""
     return "i8" if dtype == np.bool_ else _TYPES[dtype.name]
