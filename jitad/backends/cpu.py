@@ -133,7 +133,7 @@ def compile(
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     # Numba's linker keeps every symbol that it has seen: never give it a name twice.
     name = f"jitad.{digest}.{next(_serial)}"
-    _copies()
+    _link_copies(kernel)
     library = _build(text, name, {NAME: name, f"{NAME}.tiles": f"{name}.tiles"})
     address = library.get_pointer_to_function(name)
     signature = (None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
@@ -171,7 +171,7 @@ class _Library(JITCodeLibrary):
 @global_compiler_lock
 def _build(text: str, library_name: str, names: dict[str, str]) -> _Library:
     """Compile and link a module; names: function in the text -> name in the process."""
-    codegen = cpu_target.target_context.codegen()
+    codegen = cpu_target.target_context.codegen()  # pyright: ignore
     library = _Library(codegen, library_name)
     module = llvm.parse_assembly(text)
     module.triple = llvm.get_process_triple()
@@ -183,10 +183,22 @@ def _build(text: str, library_name: str, names: dict[str, str]) -> _Library:
     return library
 
 
+@global_compiler_lock
+def _link_copies(kernel: Kernel) -> None:
+    """Link the functions that kernels share, if no kernel before has."""
+    _runs()
+    for size in sorted({b.dtype.itemsize for b in kernel.buffers}):
+        _copy(size)
+
+
 @cache
-def _copies() -> _Library:
-    """Link the functions that all kernels share, once in a process."""
-    return _build(emit_copies.module(), "jitad.copies", {})
+def _runs() -> _Library:
+    return _build(emit_copies.runs(), "jitad.runs", {})
+
+
+@cache
+def _copy(size: int) -> _Library:
+    return _build(emit_copies.copy(size), f"jitad.copy{size}", {})
 
 
 def allocate(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:

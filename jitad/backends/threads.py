@@ -28,7 +28,7 @@ _LOOP = ctypes.CFUNCTYPE(None, *[_POINTER] * 4)
 
 def most_threads() -> int:
     """How many threads the pool has, the caller among them."""
-    return config.NUMBA_NUM_THREADS
+    return config.NUMBA_NUM_THREADS  # pyright: ignore
 
 
 @dataclass

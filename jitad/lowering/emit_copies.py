@@ -1,7 +1,7 @@
-"""Copies between scratch and the user's memory: one module for all kernels.
+"""Copies between scratch and the user's memory, which all kernels share.
 
 `jitad.copyN` moves scalars of N bytes in any layout; `jitad.runs` moves contiguous
-runs, around the cache where the launch asks for it.  A process compiles them once.
+runs, around the cache where the launch asks for it.  A process compiles each once.
 """
 
 from __future__ import annotations
@@ -140,8 +140,13 @@ DECLARATIONS = "\n".join(
 )
 
 
-def module() -> str:
-    """The LLVM module that defines the copies."""
-    copies = [_COPY.format(size=size, bits=8 * size) for size in _SIZES]
-    runs = _RUNS.format(mode=frame.MODE, streamed=frame.STREAMED)
-    return "\n".join([_INTRINSICS, *copies, runs, _METADATA])
+def copy(size: int) -> str:
+    """The LLVM module that defines `jitad.copyN`."""
+    text = _COPY.format(size=size, bits=8 * size)
+    return "\n".join([_INTRINSICS, text, _METADATA])
+
+
+def runs() -> str:
+    """The LLVM module that defines `jitad.runs`."""
+    text = _RUNS.format(mode=frame.MODE, streamed=frame.STREAMED)
+    return "\n".join([_INTRINSICS, text, _METADATA])
