@@ -172,9 +172,7 @@ class Function:
         tracers = [_as_input(trace, x) for x in leaves]
         views, extents = self.batched(spec, tracers)
         levels = len(extents)
-        inputs = tuple(
-            [Input(Type(v.dtype, v.shape[levels:]), v.weak) for v in views]
-        )
+        inputs = tuple([Input(Type(v.dtype, v.shape[levels:]), v.weak) for v in views])
         derived = self.derived(spec, inputs)
         outside = _called.get()
         if outside is not None:
@@ -464,7 +462,7 @@ def _leaf_key(value: Any) -> Any:
 
 def _as_input(trace: Any, value: Any) -> Tracer:
     if isinstance(value, Tracer):
-        if value.trace is trace:
+        if value.builder is trace:
             return value
         index = lift(trace, value)
         return Tracer(trace, index, value.type, value.weak)

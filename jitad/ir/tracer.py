@@ -38,13 +38,13 @@ class Trace(Builder):
         A constant out there is the same constant in here.
         """
         index = tracer.index
-        node = tracer.trace.nodes[index]
+        node = tracer.builder.nodes[index]
         if node.primitive is CONST:
             return self.add(CONST, (), node.type, node.params)
-        key = (id(tracer.trace), index)
+        key = (id(tracer.builder), index)
         if key not in self.captured:
             # The value as it is now: the array may be written to later.
-            now = Tracer(tracer.trace, index, tracer.type, tracer.weak)
+            now = Tracer(tracer.builder, index, tracer.type, tracer.weak)
             self.captured[key] = (now, self.input(tracer.type))
         return self.captured[key][1]
 
@@ -129,7 +129,7 @@ class Tracer(Storage, NDArrayOperatorsMixin):
         trace = innermost([owner, value])
         index = lift(trace, value, self.dtype)
         if whole and owner is self:
-            self.trace, self._index = trace, index
+            self.builder, self._index = trace, index
         else:
             base = lift(trace, owner)
             where = Static(self.positions() if positions is None else positions)
@@ -137,10 +137,10 @@ class Tracer(Storage, NDArrayOperatorsMixin):
             owner._index = trace.add(
                 put, (base, index), owner.type, (("positions", where),), trace.line()
             )
-            owner.trace = trace
+            owner.builder = trace
         owner._version += 1
         if whole and owner is not self:
-            self.trace, self._index, self._seen = trace, index, owner._version
+            self.builder, self._index, self._seen = trace, index, owner._version
 
     def __pow__(self, other: Any) -> Any:
         return registry.functions["power"](self, other)
@@ -271,8 +271,8 @@ def innermost(values: Sequence[Any]) -> Trace:
             if value._view is not None:
                 # A view follows its owner into the trace that wrote to it last.
                 value.index  # noqa: B018
-            if best is None or value.trace.level > best.level:
-                best = value.trace
+            if best is None or value.builder.level > best.level:
+                best = value.builder
     if best is None:
         found = [t for v in values for t in _inside(v)]
         assert found, "no traced value among the operands"
@@ -311,8 +311,8 @@ def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
     """The node of a value in a trace: its own, a captured one, or a constant."""
     if isinstance(value, Tracer):
         index = value.index
-        if value.trace is not trace:
-            if not value.trace.open or value.trace.level >= trace.level:
+        if value.builder is not trace:
+            if not value.builder.open or value.builder.level >= trace.level:
                 raise _leaked(repr(value))
             index = trace.capture(value)
         if dtype is None or dtype == value.dtype:
@@ -402,8 +402,8 @@ def cast(value: Tracer, dtype: Any) -> Tracer:
         dtype = _nearest(dtype)
     if value.dtype == dtype:
         return value
-    index = _cast(value.trace, value.index, dtype)
-    result = Tracer(value.trace, index, value.trace.nodes[index].type)
+    index = _cast(value.builder, value.index, dtype)
+    result = Tracer(value.builder, index, value.builder.nodes[index].type)
     result._layout = kept_order([value], value.shape)
     return result
 

@@ -56,13 +56,13 @@ class Storage:
         "_seen",
         "_version",
         "_view",
-        "trace",
+        "builder",
         "type",
         "weak",
     )
 
     def __init__(self, trace: Any, index: int, type: Type, weak: bool = False) -> None:
-        self.trace = trace
+        self.builder = trace
         self.type = type
         self.weak = weak
         self._index = index
@@ -77,7 +77,7 @@ class Storage:
         view = self._view
         if view is not None and view.owner._version != self._seen:
             fresh = view.again(view.parent)
-            self._index, self.trace = fresh.index, fresh.trace
+            self._index, self.builder = fresh.index, fresh.builder
             self._seen = view.owner._version
         return self._index
 

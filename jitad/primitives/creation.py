@@ -75,7 +75,7 @@ def _unfilled(array: np.ndarray) -> np.ndarray:
 def _spread(value: Tracer, example: np.ndarray) -> Tracer:
     """A new array laid out like example, filled with value."""
     filled: Any = np.broadcast_to(cast(value, example.dtype), example.shape)  # pyright: ignore
-    result = Tracer(filled.trace, filled.index, filled.type)
+    result = Tracer(filled.builder, filled.index, filled.type)
     result.adopt(example)
     return result
 
@@ -147,7 +147,7 @@ def _array_like(object: Any, dtype: Any = None, **options: Any) -> Any:
 
 
 def _copy(a: Tracer, order: Any = "K") -> Tracer:
-    result = Tracer(a.trace, a.index, a.type)
+    result = Tracer(a.builder, a.index, a.type)
     result.adopt(np.array(a.stand_in(), order=order))
     return result
 
@@ -174,7 +174,7 @@ def _astype(
         raise TypeError(f"cannot cast {x!r} to {np.dtype(dtype)} by rule {casting!r}")
     if x.dtype != np.dtype(dtype):
         # Refused rather than widened: int8 arithmetic would wrap around.
-        made = _fresh(x.trace, np.zeros((), dtype))
+        made = _fresh(x.builder, np.zeros((), dtype))
         return cast(x, made.dtype) if made.dtype == np.dtype(dtype) else _narrow(dtype)
     return _copy(x, order) if copy and not x.scalar else x
 
