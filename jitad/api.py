@@ -21,7 +21,7 @@ from jitad.ir.trace import Input, Traced, trace
 from jitad.ir.tracer import Tracer
 from jitad.operator import LinearMap
 from jitad.plan import Derived
-from jitad.primitives.elementwise import gate as hold
+from jitad.primitives.elementwise import stop_gradient as hold
 from jitad.transforms import accumulate
 from jitad.transforms.differentiate import pullback, pushforward
 from jitad.transforms.scalarize import scalarize

@@ -1,4 +1,4 @@
-"""Arithmetic, rounding, comparisons, selection and the elementary functions.
+"""Selection, arithmetic, comparisons and logic.
 
 Every entry is the whole of a primitive.  Partials are written once, in plain NumPy;
 `gate` marks a factor that is exactly zero on the untaken side of a branch.
@@ -6,20 +6,23 @@ Every entry is the whole of a primitive.  Partials are written once, in plain Nu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from jitad.ir.primitive import registry
 from jitad.ir.tracer import Tracer, bind, promote, traced
 from jitad.primitives.define import derived, elementwise
 
-LN2 = float(np.log(2.0))
-LN10 = float(np.log(10.0))
-
 # -- selection -----------------------------------------------------------------
 
-elementwise("cast", evaluate=lambda x: x, word="cast", partials=lambda y, x: [1.0])
+elementwise(
+    "cast",
+    evaluate=lambda x: x,
+    word="cast",
+    partials=lambda y, x: [1.0],
+    points=((1.5,),),
+)
 select = elementwise(
     "select",
     evaluate=lambda c, a, b: np.where(c, a, b),
@@ -58,26 +61,34 @@ def where(condition: Any, *branches: Any) -> Any:
 
 # -- arithmetic ----------------------------------------------------------------
 
-elementwise("add", np.add, word="add", partials=lambda y, a, b: [1.0, 1.0])
-elementwise("sub", np.subtract, word="sub", partials=lambda y, a, b: [1.0, -1.0])
-elementwise("mul", np.multiply, word="mul", partials=lambda y, a, b: [b, a])
+_PAIRS = ((1.5, -0.4), (1e-200, 1e-200), (3.0, 1e150))
+
+elementwise(
+    "add", np.add, word="add", partials=lambda y, a, b: [1.0, 1.0], points=_PAIRS
+)
+elementwise(
+    "sub", np.subtract, word="sub", partials=lambda y, a, b: [1.0, -1.0], points=_PAIRS
+)
+elementwise(
+    "mul", np.multiply, word="mul", partials=lambda y, a, b: [b, a], points=_PAIRS
+)
 elementwise(
     "div",
     np.true_divide,
     word="div",
     cost=6,
     partials=lambda y, a, b: _div_partials(y, b),
+    points=_PAIRS,
 )
-elementwise("neg", np.negative, word="neg", partials=lambda y, x: [-1.0])
+elementwise(
+    "neg", np.negative, word="neg", partials=lambda y, x: [-1.0], points=((1.5,),)
+)
 
 
 def _div_partials(y: Any, b: Any) -> list[Any]:
     reciprocal = 1.0 / b
     return [reciprocal, -(y * reciprocal)]
 
-
-elementwise("abs", np.absolute, word="abs", partials=lambda y, x: [np.sign(x)])
-elementwise("sqrt", np.sqrt, word="sqrt", cost=8, partials=lambda y, x: [0.5 / y])
 
 # -- comparisons and logic -----------------------------------------------------
 
@@ -91,17 +102,58 @@ elementwise("and", np.bitwise_and, word="and")
 elementwise("or", np.bitwise_or, word="or")
 elementwise("xor", np.bitwise_xor, word="xor")
 elementwise("not", np.invert, word="not")
-elementwise(
-    "sign",
-    np.sign,
-    expand=lambda x: np.where(x > 0, 1.0, np.where(x < 0, -1.0, np.where(x == 0, 0.0, x))),
-)  # fmt: skip
 
-# -- elementary functions ------------------------------------------------------
 
-elementwise("sin", np.sin, word="sin", cost=20, partials=lambda y, x: [np.cos(x)])
-elementwise("cos", np.cos, word="cos", cost=20, partials=lambda y, x: [-np.sin(x)])
-elementwise("exp", np.exp, word="exp", cost=15, partials=lambda y, x: [y])
-elementwise("log", np.log, word="log", cost=15, partials=lambda y, x: [1.0 / x])
+def _logical(ufunc: np.ufunc, bitwise: np.ufunc) -> None:
+    @derived(ufunc)
+    def logical(*args: Any) -> Any:
+        return bitwise(*[_truth(a) for a in args])
 
-assert "select" in registry.primitives
+
+def _truth(value: Any) -> Any:
+    return value if np.result_type(value) == bool else value != 0
+
+
+for _ufunc, _bitwise in (
+    (np.logical_and, np.bitwise_and),
+    (np.logical_or, np.bitwise_or),
+    (np.logical_xor, np.bitwise_xor),
+    (np.logical_not, np.invert),
+):
+    _logical(_ufunc, _bitwise)
+
+for _ufunc in (np.isfinite, np.isnan, np.isinf):
+    elementwise(_ufunc.__name__, _ufunc, word=_ufunc.__name__)
+
+
+@derived(np.positive)
+def positive(x: Any) -> Any:
+    """+x."""
+    return x
+
+
+@derived(np.select)
+def select_first(
+    condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0
+) -> Any:
+    """np.select: the choice of the first condition that holds."""
+    result = default
+    pairs = list(zip(condlist, choicelist, strict=True))
+    for condition, choice in reversed(pairs):
+        result = np.where(condition, choice, result)
+    return result
+
+
+stop = elementwise(
+    "stop_gradient",
+    evaluate=lambda x: x,
+    expand=lambda x: x,
+    partials=lambda y, x: [None],
+    cost=0,
+    points=((1.5,), (-2.0,)),
+)
+
+
+def stop_gradient(x: Any) -> Any:
+    """x, taken as a constant by every derivative."""
+    return bind(stop, [x], [None], x.dtype) if isinstance(x, Tracer) else x

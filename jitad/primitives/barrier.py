@@ -1,0 +1,46 @@
+"""Scalars that keep a value and change its derivative.
+
+hold              its derivative is zero: what comes before is not differentiated
+undefined_where   it has no derivative, and another value, where a condition holds
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitad.ir.primitive import registry
+from jitad.ir.tracer import bind, promote
+from jitad.primitives.define import elementwise
+
+_hold = elementwise("hold", evaluate=lambda x: x, expand=lambda x: x, cost=0,
+                    partials=lambda y, x: [None])  # fmt: skip
+
+_undefined = elementwise(
+    "undefined_where",
+    evaluate=lambda condition, value, x: np.where(condition, value, x),
+    expand=lambda condition, value, x: np.where(condition, value, x),
+    partials=lambda y, condition, value, x: [
+        None,
+        None,
+        # A plain select: a gate would be the strong zero that hides the NaN.
+        np.where(condition, y.dtype.type(np.nan), y.dtype.type(1)),
+    ],
+)
+
+
+def hold(x: Any) -> Any:
+    """The value x, not to be differentiated."""
+    return bind(_hold, [x], [None], x.dtype)
+
+
+def undefined_where(condition: Any, value: float, x: Any) -> Any:
+    """The given value with derivative NaN where condition holds, elsewhere x."""
+    dtype = promote([x])
+    return bind(
+        _undefined, [condition, value, x], [np.dtype(bool), dtype, dtype], dtype
+    )
+
+
+assert "select" in registry.primitives

@@ -1,0 +1,189 @@
+"""Exponentials, logarithms, trigonometric and hyperbolic functions, and their inverses.
+
+Each partial keeps its relative accuracy over the whole range of the function, which is
+why tanh' is not 1 - y² and arcsinh' not 1 / √(1 + x²).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitad.primitives.define import derived, elementwise
+
+LN2 = float(np.log(2.0))
+INVERSE_LN2 = 1.4426950408889634  # 1 / ln 2
+INVERSE_LN10 = 0.4342944819032518  # 1 / ln 10
+NAN = float("nan")
+
+_ALL = ((0.3,), (-1.7,), (2.5,), (-0.02,), (1e-9,), (-30.0,), (20.0,))
+_POSITIVE = ((0.3,), (1.0,), (1.0000001,), (25.0,), (1e-200,), (1e200,))
+_INSIDE = ((0.3,), (-0.99,), (0.999999,), (1e-9,), (-0.5,))
+
+
+def _power(name: str, ufunc: np.ufunc, partial: Any, cost: float = 15) -> None:
+    elementwise(
+        name, ufunc, word=name, cost=cost, partials=partial, points=_ALL
+    )  # fmt: skip
+
+
+_power("exp", np.exp, lambda y, x: [y])
+_power("exp2", np.exp2, lambda y, x: [y * LN2])
+_power("expm1", np.expm1, lambda y, x: [np.exp(x)])
+
+
+def _logarithm(name: str, ufunc: np.ufunc, factor: float) -> None:
+    # At -0 the one-sided limit is +inf; below it there is no derivative.
+    elementwise(
+        name,
+        ufunc,
+        word=name,
+        cost=15,
+        partials=lambda y, x: [np.where(x >= 0, factor / np.abs(x), NAN)],
+        points=_POSITIVE,
+    )
+
+
+_logarithm("log", np.log, 1.0)
+_logarithm("log2", np.log2, INVERSE_LN2)
+_logarithm("log10", np.log10, INVERSE_LN10)
+elementwise(
+    "log1p",
+    np.log1p,
+    word="log1p",
+    cost=15,
+    partials=lambda y, x: [np.where(x >= -1, 1.0 / np.abs(1.0 + x), NAN)],
+    points=((0.3,), (-0.999,), (1e-12,), (1e200,), (-1e-9,)),
+)
+
+# -- trigonometric -------------------------------------------------------------
+
+
+def _circular(name: str, ufunc: np.ufunc, partial: Any, **options: Any) -> None:
+    points = options.pop("points", _ALL)
+    elementwise(name, ufunc, cost=20, partials=partial, points=points, **options)
+
+
+_circular("sin", np.sin, lambda y, x: [np.cos(x)], word="sin")
+_circular("cos", np.cos, lambda y, x: [-np.sin(x)], word="cos")
+_circular("tan", np.tan, lambda y, x: [1.0 + y * y], word="tan")
+_circular(
+    "arcsin",
+    np.arcsin,
+    lambda y, x: [1.0 / np.sqrt((1.0 - x) * (1.0 + x))],
+    word="asin",
+    points=_INSIDE,
+)
+_circular(
+    "arccos",
+    np.arccos,
+    lambda y, x: [-1.0 / np.sqrt((1.0 - x) * (1.0 + x))],
+    word="acos",
+    points=_INSIDE,
+)
+_circular("arctan", np.arctan, lambda y, x: [1.0 / (1.0 + x * x)], word="atan")
+
+
+def _arctan2(y: Any, b: Any, a: Any) -> list[Any]:
+    radius = np.hypot(a, b)
+    return [(a / radius) / radius, -((b / radius) / radius)]
+
+
+elementwise(
+    "arctan2",
+    np.arctan2,
+    word="atan2",
+    cost=30,
+    partials=_arctan2,
+    points=((1.0, 2.0), (-0.3, -2.0), (1e-200, 1e-200), (1e150, 1e160), (0.0, -1.0)),
+)
+elementwise(
+    "hypot",
+    np.hypot,
+    word="hypot",
+    cost=15,
+    # np.where and not gate: at the kink the derivative is 0, as a number.
+    partials=lambda y, a, b: [np.where(y == 0, 0.0, x / y) for x in (a, b)],
+    points=((3.0, 4.0), (0.0, -1.5), (1e160, 2e160), (1e-200, 1e-200), (-1e-3, 1e3)),
+)
+
+# -- hyperbolic ----------------------------------------------------------------
+
+
+def _tanh(y: Any, x: Any) -> list[Any]:
+    small = np.exp(-2.0 * np.abs(x))
+    return [4.0 * small / ((1.0 + small) * (1.0 + small))]
+
+
+_circular("sinh", np.sinh, lambda y, x: [np.cosh(x)], word="sinh")
+_circular("cosh", np.cosh, lambda y, x: [np.sinh(x)], word="cosh")
+_circular("tanh", np.tanh, _tanh, word="tanh")
+_circular(
+    "arcsinh",
+    np.arcsinh,
+    lambda y, x: [1.0 / np.hypot(1.0, x)],
+    word="asinh",
+    points=(*_ALL, (1e200,)),
+)
+_circular(
+    "arccosh",
+    np.arccosh,
+    lambda y, x: [1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0))],
+    word="acosh",
+    points=((1.5,), (1.000001,), (30.0,), (1e200,)),
+)
+_circular(
+    "arctanh",
+    np.arctanh,
+    lambda y, x: [np.where(np.abs(x) <= 1, 1.0 / ((1.0 - x) * (1.0 + x)), NAN)],
+    word="atanh",
+    points=_INSIDE,
+)
+
+# -- units and cardinal sine ---------------------------------------------------
+
+
+@derived(np.deg2rad, np.radians)
+def radians(x: Any) -> Any:
+    """Degrees to radians."""
+    return x * (np.pi / 180.0)
+
+
+@derived(np.rad2deg, np.degrees)
+def degrees(x: Any) -> Any:
+    """Radians to degrees."""
+    return x * (180.0 / np.pi)
+
+
+def _sinc(x: Any) -> Any:
+    angle = np.pi * np.where(x == 0, 1e-20, x)
+    return np.sin(angle) / angle
+
+
+# d/du (sin u / u) = Σ (-1)^k 2k u^(2k-1) / (2k+1)!, for |u| below _NEAR.
+_NEAR = 1.6
+_SERIES = [
+    float((-1) ** k * 2 * k / np.prod(np.arange(1.0, 2 * k + 2))) for k in range(1, 13)
+]
+
+
+def _sinc_slope(y: Any, x: Any) -> list[Any]:
+    u = np.pi * x
+    square, near = u * u, np.abs(u) < _NEAR
+    series = _SERIES[-1]
+    for coefficient in _SERIES[-2::-1]:
+        series = series * square + coefficient
+    away = np.where(near, 1.0, u)
+    formula = (np.cos(away) - np.sin(away) / away) / away
+    return [np.pi * np.where(near, series * u, formula)]
+
+
+_cardinal = elementwise(
+    "sinc",
+    evaluate=np.sinc,
+    expand=_sinc,
+    partials=_sinc_slope,
+    cost=25,
+    points=((0.0,), (1e-8,), (0.3,), (-0.49,), (0.52,), (1.3,), (-7.7,)),
+)

@@ -1,0 +1,357 @@
+"""Linear algebra of small matrices: inv, solve, matrix_power, cholesky.
+
+Factorizations are unrolled; pivots are chosen by comparisons and selects.  Solutions
+are not differentiated through them: `implicit` states dx = A⁻¹ (db - dA x).
+Where NumPy raises LinAlgError a compiled kernel cannot: all of the result is NaN there
+(`RAISING` names those composites, with NumPy's messages).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from jitad.errors import UnsupportedError
+from jitad.ir.primitive import Primitive
+from jitad.ir.source import source_line
+from jitad.ir.tracer import Tracer, bind, cast
+from jitad.primitives.barrier import hold, undefined_where
+from jitad.primitives.contraction import matmul
+from jitad.primitives.define import bind_composite, composite, derived
+from jitad.primitives.einsum import both
+from jitad.primitives.nary import balanced
+from jitad.primitives.reduction import as_traced, floating
+
+Matrix = list[list[Any]]
+
+
+# -- operands ------------------------------------------------------------------
+
+
+def square(a: Any, name: str) -> Any:
+    """The operand as a floating-point stack of square matrices."""
+    x = floating(as_traced(a))
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise np.linalg.LinAlgError(
+            f"np.linalg.{name} of {x!r} ({source_line()}): the last two axes must be "
+            "those of a square matrix"
+        )
+    return x
+
+
+def _array(table: Iterable[Iterable[Any]], shape: tuple[int, ...]) -> np.ndarray:
+    result = np.empty(shape, object)
+    for i, row in enumerate(table):
+        for j, item in enumerate(row):
+            result[i, j] = item
+    return result
+
+
+def stacked(function: Callable[..., Any], drop: int = 0) -> Callable[..., Any]:
+    """An expansion over stacks of matrices from a function of single ones.
+
+    The result of one has the shape of the last operand, less `drop` axes.
+    """
+
+    def expand(*operands: np.ndarray) -> np.ndarray:
+        lead = np.broadcast_shapes(*(x.shape[:-2] for x in operands))
+        stacks = [np.broadcast_to(x, lead + x.shape[-2:]) for x in operands]
+        result = np.empty(lead + operands[-1].shape[-2:][drop:], object)
+        for place in np.ndindex(lead):
+            result[place] = function(*(x[place] for x in stacks))
+        return result
+
+    return expand
+
+
+def _or_nan(function: Callable[..., Any]) -> Callable[..., Any]:
+    """NumPy's function, with NaN for the matrices that it raises LinAlgError for."""
+
+    def evaluate(*operands: Any) -> Any:
+        try:
+            return function(*operands)
+        except np.linalg.LinAlgError:
+            pass
+        if all(x.ndim == 2 for x in operands):
+            return np.full_like(operands[-1], np.nan)
+        lead = np.broadcast_shapes(*(x.shape[:-2] for x in operands))
+        stacks = [np.broadcast_to(x, lead + x.shape[-2:]) for x in operands]
+        return np.stack([evaluate(*parts) for parts in zip(*stacks, strict=True)])
+
+    return evaluate
+
+
+# -- elimination ---------------------------------------------------------------
+
+
+def _swap(condition: Any, rows: Matrix, k: int, i: int, start: int = 0) -> None:
+    """Exchange rows k and i, from column start on, where condition holds."""
+    for j in range(start, len(rows[k])):
+        x, y = rows[k][j], rows[i][j]
+        rows[k][j], rows[i][j] = np.where(condition, y, x), np.where(condition, x, y)
+
+
+def eliminate(a: Matrix, b: Matrix) -> tuple[list[Any], list[Any]]:
+    """Gaussian elimination in place: a becomes U, b becomes L⁻¹ P b.
+
+    The pivot is the largest of its column: every row below is compared with row k in
+    turn.  Returns the reciprocals of the pivots and the conditions of the exchanges.
+    A zero pivot has reciprocal NaN, so that everything that follows is NaN.
+    """
+    n, reciprocals, swaps = len(a), [], []
+    for k in range(n):
+        for i in range(k + 1, n):
+            condition = np.abs(a[i][k]) > np.abs(a[k][k])
+            _swap(condition, a, k, i, k)
+            _swap(condition, b, k, i)
+            swaps.append(condition)
+        pivot = a[k][k]
+        one, nan = pivot.dtype.type(1), pivot.dtype.type(np.nan)
+        reciprocals.append(one / np.where(pivot == 0, nan, pivot))
+        for i in range(k + 1, n):
+            factor = a[i][k] * reciprocals[k]
+            for row, top, start in ((a[i], a[k], k + 1), (b[i], b[k], 0)):
+                for j in range(start, len(row)):
+                    row[j] = row[j] - factor * top[j]
+    return reciprocals, swaps
+
+
+def _solve_values(a: Matrix, b: Matrix) -> Matrix:
+    """X of A X = B, by elimination and back substitution."""
+    u, x = [list(row) for row in a], [list(row) for row in b]
+    reciprocals, _ = eliminate(u, x)
+    for i in reversed(range(len(u))):
+        for j in range(len(x[i])):
+            total = x[i][j]
+            for k in range(i + 1, len(u)):
+                total = total - u[i][k] * x[k][j]
+            x[i][j] = total * reciprocals[i]
+    return x
+
+
+def held(table: Iterable[Iterable[Any]]) -> Matrix:
+    """A matrix whose entries are not differentiated."""
+    return [[hold(item) for item in row] for row in table]
+
+
+def _flat(table: Iterable[Iterable[Any]]) -> list[Any]:
+    return [item for row in table for item in row]
+
+
+# -- implicit derivatives ------------------------------------------------------
+
+
+def implicit(
+    name: str, place: int, partials: Callable[..., Sequence[Any]]
+) -> Primitive:
+    """A scalar that is its operand `place`, with partials that are stated apart.
+
+    The operand is computed from held values, so that its own way is not taken.
+    """
+    return Primitive(
+        name,
+        "elementwise",
+        lambda *operands: operands[place],
+        partials,
+        lambda *operands: operands[place],
+        cost=0,
+    )
+
+
+def apply_implicit(primitive: Primitive, operands: Sequence[Any]) -> Tracer:
+    """An implicit scalar of its operands, which share a dtype."""
+    return bind(primitive, operands, [None] * len(operands), operands[0].dtype)
+
+
+@lru_cache
+def _inverse_entry(n: int, i: int, j: int) -> Primitive:
+    """V[i, j] of V = A⁻¹, from the entries of V and A: dV = -V dA V."""
+
+    def partials(_: Any, *operands: Any) -> list[Any]:
+        left = [apply_implicit(_inverse_entry(n, i, k), operands) for k in range(n)]
+        right = [apply_implicit(_inverse_entry(n, k, j), operands) for k in range(n)]
+        return [None] * (n * n) + [-(left[k] * right[m]) for k in range(n)
+                                   for m in range(n)]  # fmt: skip
+
+    return implicit(f"inv{n}.{i}.{j}", i * n + j, partials)
+
+
+def inverse(a: Any) -> Matrix:
+    """The entries of A⁻¹."""
+    n = len(a)
+    if n == 0:
+        return []
+    kind = a[0][0].dtype.type
+    identity = [[kind(i == j) for j in range(n)] for i in range(n)]
+    values = _solve_values(held(a), identity)
+    operands = [*_flat(values), *_flat(a)]
+    return [[apply_implicit(_inverse_entry(n, i, j), operands) for j in range(n)]
+            for i in range(n)]  # fmt: skip
+
+
+@lru_cache
+def _solution_entry(n: int, i: int) -> Primitive:
+    """x[i] of A x = b, from x, A and b: dx = A⁻¹ (db - dA x)."""
+
+    def partials(_: Any, *operands: Any) -> list[Any]:
+        a = [operands[n + n * k : 2 * n + n * k] for k in range(n)]
+        row = inverse(a)[i]
+        x = [apply_implicit(_solution_entry(n, m), operands) for m in range(n)]
+        matrix = [-(row[k] * x[m]) for k in range(n) for m in range(n)]
+        return [None] * n + matrix + row
+
+    return implicit(f"solve{n}.{i}", i, partials)
+
+
+def _solution(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """X of A X = B, column by column."""
+    n, columns = b.shape
+    if n == 0:
+        return b
+    values = _solve_values(held(a), held(b))
+    result = np.empty(b.shape, object)
+    for j in range(columns):
+        operands = [*(row[j] for row in values), *a.ravel(), *b[:, j]]
+        for i in range(n):
+            result[i, j] = apply_implicit(_solution_entry(n, i), operands)
+    return result
+
+
+# -- inv and solve -------------------------------------------------------------
+
+_inv = composite(
+    "inv", _or_nan(np.linalg.inv), stacked(lambda a: _array(inverse(a), a.shape))
+)
+_solve = composite("solve", _or_nan(np.linalg.solve), stacked(_solution))
+
+
+@derived(np.linalg.inv)
+def inv(a: Any) -> Any:
+    """The inverse, by elimination with partial pivoting; NaN where A is singular."""
+    return bind_composite(_inv, [square(a, "inv")], {})
+
+
+@derived(np.linalg.solve)
+def solve(a: Any, b: Any) -> Any:
+    """X of A x = b, by elimination with partial pivoting; NaN where A is singular."""
+    x, y = both(a, b)
+    dtype = np.result_type(floating(x).dtype, floating(y).dtype)
+    x, y = square(cast(x, dtype), "solve"), cast(y, dtype)
+    vector = y.ndim == 1
+    y = y[:, None] if vector else y
+    if y.ndim < 2 or y.shape[-2] != x.shape[-1]:
+        raise ValueError(
+            f"np.linalg.solve of {x!r} and {y!r} ({source_line()}): the right-hand "
+            f"side needs {x.shape[-1]} rows"
+        )
+    result = bind_composite(_solve, [x, y], {})
+    return result[..., 0] if vector else result
+
+
+@derived(np.linalg.matrix_power)
+def matrix_power(a: Any, n: int) -> Any:
+    """A multiplied by itself n times; the inverse's powers for negative n."""
+    x = square(a, "matrix_power") if n < 0 else as_traced(a)
+    if n == 0:
+        return np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
+    base = inv(x) if n < 0 else x
+    result: Any = None
+    for bit in reversed(bin(abs(n))[2:]):
+        if bit == "1":
+            result = base if result is None else matmul(result, base)
+        base = matmul(base, base)
+    return result
+
+
+# -- cholesky ------------------------------------------------------------------
+
+
+def _lower(a: np.ndarray) -> np.ndarray:
+    """L of A = L Lᵀ, from the lower triangle of A."""
+    n = len(a)
+    factor = np.full(a.shape, 0.0, object)
+    failed = []
+    for j in range(n):
+        square = a[j, j]
+        for k in range(j):
+            square = square - factor[j, k] * factor[j, k]
+        failed.append(~(square > 0))
+        factor[j, j] = np.sqrt(square)
+        if j < n - 1:
+            reciprocal = square.dtype.type(1) / factor[j, j]
+        for i in range(j + 1, n):
+            total = a[i, j]
+            for k in range(j):
+                total = total - factor[i, k] * factor[j, k]
+            factor[i, j] = total * reciprocal
+    if failed:
+        wrong = balanced(np.bitwise_or, failed)
+        for i, j in zip(*np.tril_indices(n), strict=True):
+            factor[i, j] = undefined_where(wrong, np.nan, factor[i, j])
+    return factor
+
+
+def _cholesky_or_nan(a: Any) -> Any:
+    """NaN in the lower triangle where A is not positive definite."""
+    found = _or_nan(np.linalg.cholesky)(a)
+    return found if isinstance(found, Tracer) else np.tril(found)
+
+
+_cholesky = composite("cholesky", _cholesky_or_nan, stacked(_lower))
+
+
+@derived(np.linalg.cholesky)
+def cholesky(a: Any, /, *, upper: bool = False) -> Any:
+    """L of A = L Lᵀ; its lower triangle is NaN where A is not positive definite.
+
+    As in NumPy only the lower triangle of A is read (the upper one with upper=True),
+    so the derivatives in the other are zero.
+    """
+    x = square(a, "cholesky")
+    if not upper:
+        return bind_composite(_cholesky, [x], {})
+    axes = (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
+    return np.transpose(bind_composite(_cholesky, [np.transpose(x, axes)], {}), axes)
+
+
+RAISING: dict[Primitive, str] = {
+    _inv: "Singular matrix",
+    _solve: "Singular matrix",
+    _cholesky: "Matrix is not positive definite",
+}
+
+# -- what needs an iteration ---------------------------------------------------
+
+_REMEDIES = {
+    "eig": "its results are complex and not differentiable everywhere",
+    "eigvals": "its results are complex and not differentiable everywhere",
+    "svd": "singular values are np.sqrt(np.linalg.eigvalsh(A.T @ A))",
+    "svdvals": "singular values are np.sqrt(np.linalg.eigvalsh(A.T @ A))",
+    "qr": "R is np.linalg.cholesky(A.T @ A).T up to signs, and Q is A @ inv(R)",
+    "lstsq": "use np.linalg.solve(A.T @ A, A.T @ b), or cholesky of A.T @ A",
+    "pinv": "for full column rank use np.linalg.solve(A.T @ A, A.T)",
+    "cond": "use np.linalg.norm(A) * np.linalg.norm(np.linalg.inv(A))",
+    "matrix_rank": "it is no smooth function; compute it outside",
+    "tensorsolve": "reshape to a matrix and use np.linalg.solve",
+    "tensorinv": "reshape to a matrix and use np.linalg.inv",
+}
+
+
+def _refuse(name: str, remedy: str) -> None:
+    function = getattr(np.linalg, name, None)
+    if function is None:
+        return
+
+    @derived(function)
+    def _(*_: Any, **__: Any) -> Any:
+        raise UnsupportedError(
+            f"np.linalg.{name} cannot be traced ({source_line()}): it needs an "
+            f"iteration; {remedy}"
+        )
+
+
+for _name, _remedy in _REMEDIES.items():
+    _refuse(_name, _remedy)

@@ -1,0 +1,243 @@
+"""Functions of samples: differences, slopes, areas, convolutions, polynomials.
+
+`convolve` is a composite; the others are declared through slices and sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+
+from jitad.ir.tracer import Tracer, cast
+from jitad.primitives.define import bind_composite, composite, derived
+from jitad.primitives.einsum import both, sum_products
+from jitad.primitives.reduction import as_traced, floating, given
+
+
+def _at(axis: int, key: Any) -> tuple[Any, ...]:
+    """The index that applies key along axis (a non-negative one)."""
+    return (*(slice(None),) * axis, key)
+
+
+# -- differences ---------------------------------------------------------------
+
+
+@derived(np.diff)
+def diff(
+    a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None
+) -> Any:
+    """The n-th difference along an axis."""
+    if n == 0:
+        return a
+    if n < 0:
+        raise ValueError(f"np.diff of order {n}: expected 0, 1, 2, …")
+    x = as_traced(a, prepend, append)
+    axis = normalize_axis_index(axis, x.ndim)
+    before = [_edge(prepend, x, axis)] if given(prepend) else []
+    after = [_edge(append, x, axis)] if given(append) else []
+    if before or after:
+        x = np.concatenate([*before, x, *after], axis)
+    late, early = _at(axis, slice(1, None)), _at(axis, slice(None, -1))
+    for _ in range(n):
+        x = _difference(x[late], x[early])
+    return x
+
+
+def _difference(late: Any, early: Any) -> Any:
+    return late != early if late.dtype == bool else late - early
+
+
+def _edge(value: Any, x: Tracer, axis: int) -> Any:
+    if np.ndim(value) == 0:
+        shape = list(x.shape)
+        shape[axis] = 1
+        return np.broadcast_to(value, shape)
+    return value
+
+
+@derived(np.ediff1d)
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    """The differences of consecutive elements, with values put before and after."""
+    x = np.ravel(as_traced(ary, to_end, to_begin))
+    parts = [x[1:] - x[:-1]]
+    if to_begin is not None:
+        parts.insert(0, np.ravel(to_begin))
+    if to_end is not None:
+        parts.append(np.ravel(to_end))
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+@derived(np.trapezoid)
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    """The area below samples, by the trapezoidal rule."""
+    samples = as_traced(y, x, dx)
+    axis = normalize_axis_index(axis, samples.ndim)
+    if x is None:
+        width = dx
+    elif np.ndim(x) == 1:
+        steps = np.diff(x)
+        shape = [1] * samples.ndim
+        shape[axis] = steps.shape[0]
+        width = np.reshape(steps, shape)
+    else:
+        width = np.diff(x, axis=axis)
+    late, early = _at(axis, slice(1, None)), _at(axis, slice(None, -1))
+    return np.sum(width * (samples[late] + samples[early]) / 2.0, axis)
+
+
+@derived(np.gradient)
+def gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """Slopes by central differences, one-sided at the ends."""
+    x = floating(as_traced(f, *spacing))
+    every = range(x.ndim) if axis is None else axis
+    axes = normalize_axis_tuple(every, x.ndim)
+    steps = list(spacing) or [1.0]
+    steps = steps * len(axes) if len(steps) == 1 else steps
+    if len(steps) != len(axes):
+        raise TypeError(
+            f"np.gradient along {len(axes)} axes takes as many spacings, or one; "
+            f"got {len(spacing)}"
+        )
+    if edge_order not in (1, 2):
+        raise ValueError("np.gradient: edge_order is 1 or 2")
+    found = [
+        _slope(x, step, k, edge_order) for step, k in zip(steps, axes, strict=True)
+    ]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _slope(x: Tracer, step: Any, axis: int, order: int) -> Any:
+    """The slope along one axis, for a spacing or coordinates."""
+    n = x.shape[axis]
+    if n <= order:
+        raise ValueError(
+            f"np.gradient of {x!r} along axis {axis}: needs {order + 1} samples"
+        )
+
+    def sample(start: int, stop: int | None) -> Any:
+        return x[_at(axis, slice(start, stop))]
+
+    if np.ndim(step) == 1:
+        if np.shape(step)[0] != n:
+            raise ValueError(f"np.gradient: {np.shape(step)[0]} coordinates for {n}")
+        widths = np.diff(step)
+        shape = [1] * x.ndim
+        shape[axis] = n - 1
+        h = np.reshape(widths, shape)
+        before, after = (h[_at(axis, slice(*s))] for s in ((None, -1), (1, None)))
+        inner = (
+            -after / (before * (before + after)) * sample(0, n - 2)
+            + (after - before) / (before * after) * sample(1, n - 1)
+            + before / (after * (before + after)) * sample(2, n)
+        )
+        places = (0, n - 2, 1, n - 3) if n > 2 else (0, 0, 0, 0)
+        first, second, *near = (h[_at(axis, slice(k, k + 1))] for k in places)
+    else:
+        inner = (sample(2, n) - sample(0, n - 2)) / (2.0 * step)
+        first = second = step
+        near = [step, step]
+    if order == 1:
+        head = (sample(1, 2) - sample(0, 1)) / first
+        tail = (sample(n - 1, n) - sample(n - 2, n - 1)) / second
+    else:
+        head = _one_sided([sample(k, k + 1) for k in range(3)], first, near[0])
+        ends = [sample(n - 1 - k, n - k) for k in range(3)]
+        tail = -_one_sided(ends, second, near[1])
+    return np.concatenate([head, inner, tail], axis)
+
+
+def _one_sided(values: Sequence[Any], near: Any, far: Any) -> Any:
+    """The slope at the first of three samples, near and far apart from each other."""
+    whole = near + far
+    return (
+        -(2.0 * near + far) / (near * whole) * values[0]
+        + whole / (near * far) * values[1]
+        - near / (far * whole) * values[2]
+    )
+
+
+# -- convolution ---------------------------------------------------------------
+
+
+def _convolve_expand(a: np.ndarray, v: np.ndarray, *, mode: str) -> np.ndarray:
+    n, m = len(a), len(v)
+    full = np.empty(n + m - 1, object)
+    for k in range(len(full)):
+        pairs = range(max(0, k - m + 1), min(n, k + 1))
+        full[k] = sum_products([a[i] * v[k - i] for i in pairs])
+    start, count = _kept(n, m, mode)
+    return full[start : start + count]
+
+
+def _kept(n: int, m: int, mode: str) -> tuple[int, int]:
+    """The first and the number of the full convolution's elements that a mode keeps."""
+    long, short = max(n, m), min(n, m)
+    if mode == "full":
+        return 0, n + m - 1
+    if mode == "same":
+        return (short - 1) // 2, long
+    return short - 1, long - short + 1
+
+
+_convolve = composite("convolve", np.convolve, _convolve_expand)
+
+
+@derived(np.convolve)
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    """The convolution of two sequences."""
+    pair: list[Any] = [np.reshape(s, 1) if s.ndim == 0 else s for s in both(a, v)]
+    x, y = pair
+    if x.ndim > 1 or y.ndim > 1 or not x.size or not y.size:
+        raise ValueError(f"np.convolve of {x!r} and {y!r}: expected two sequences")
+    if mode not in ("full", "same", "valid"):
+        raise ValueError(f"np.convolve: mode {mode!r} is not 'full', 'same' or 'valid'")
+    dtype = np.result_type(x.dtype, y.dtype)
+    return bind_composite(_convolve, [cast(x, dtype), cast(y, dtype)], {"mode": mode})
+
+
+@derived(np.correlate)
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    """The correlation of two sequences."""
+    x, y = both(a, v)
+    if mode == "same" and y.size > x.size and x.size % 2 == 0:
+        # NumPy exchanges the two and reverses, which moves the middle by one.
+        return convolve(x[::-1], y, mode)[::-1]
+    return convolve(x, y[::-1], mode)
+
+
+# -- polynomials ---------------------------------------------------------------
+
+
+@derived(np.polyval)
+def polyval(p: Any, x: Any) -> Any:
+    """A polynomial by Horner's rule, p[0] being the coefficient of the highest power.
+
+    At x = ±inf it is the limit, where NumPy, which starts from 0 · x, has NaN.
+    """
+    coefficients, at = both(p, x)
+    count = coefficients.shape[0]
+    dtype = np.result_type(coefficients.dtype, at.dtype)
+    if count == 0:
+        return np.zeros(at.shape, dtype)
+    y: Any = np.broadcast_to(cast(coefficients[0], dtype), at.shape)
+    for k in range(1, count):
+        y = y * at + coefficients[k]
+    return y
+
+
+@derived(np.polyder)
+def polyder(p: Any, m: int = 1) -> Any:
+    """The coefficients of the m-th derivative of a polynomial."""
+    x = as_traced(p)
+    for _ in range(m):
+        x = x[:-1] * np.arange(x.shape[0] - 1, 0, -1)
+    return x
+
+
+@derived(np.polymul)
+def polymul(a1: Any, a2: Any) -> Any:
+    """The coefficients of the product of two polynomials."""
+    return convolve(a1, a2)
