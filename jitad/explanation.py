@@ -272,7 +272,8 @@ def _moved(e: Explanation, memory: Memory) -> str:
         f"{_number(memory.written)} written"
     )
     if e.intensity is not None:
-        text += f"; {e.intensity:.2g} weighted operations per byte"
+        shown = f"{e.intensity:.2g}" if e.intensity < 10 else f"{e.intensity:,.0f}"
+        text += f"; {shown} weighted operations per byte"
     return text
 
 
