@@ -32,7 +32,7 @@ select = elementwise(
 _gate = elementwise(
     "gate",
     evaluate=lambda c, t: np.where(c, t, np.zeros((), np.asarray(t).dtype)),
-    word="gate",
+    expand=lambda c, t: np.where(c, t, 0.0),
     partials=lambda y, c, t: [None, gate(c, 1.0)],
 )
 

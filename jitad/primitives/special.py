@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from jitad.ir.primitive import registry
 from jitad.primitives.define import derived, elementwise
 
 NAN, INF = float("nan"), float("inf")
@@ -96,24 +95,20 @@ elementwise(
     scipy.special.digamma,
     word="digamma",
     cost=150,
-    partials=lambda y, x: [np.where(_pole(x), NAN, scipy.special.zeta(2.0, x))],
+    partials=lambda y, x: [np.where(_pole(x), NAN, _hurwitz(2.0, x))],
     points=_GAMMA,
 )
+# scipy.special.zeta is a Python function around this ufunc.
+_hurwitz = scipy.special._ufuncs._zeta  # type: ignore[attr-defined]
 elementwise(
     "zeta",
-    scipy.special.zeta,
+    _hurwitz,
     word="zeta",
     cost=300,
-    partials=lambda y, s, x: [NAN * s, -s * scipy.special.zeta(s + 1.0, x)],
+    # The derivative in the exponent has no closed form here: NaN, not a wrong number.
+    partials=lambda y, s, x: [NAN * s, -s * _hurwitz(s + 1.0, x)],
     points=((2.0, 0.3), (3.0, 2.5), (4.0, 10.0)),
 )
-_zeta = registry.ufuncs[scipy.special.zeta]
-
-
-@derived(scipy.special.zeta)
-def zeta(s: Any, x: Any = None) -> Any:
-    """The Hurwitz zeta function; its derivative in s is not known, and NaN."""
-    return _zeta(s, 1.0 if x is None else x)
 
 
 # -- sigmoids ------------------------------------------------------------------
