@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jitad.ir.tracer import bind, promote
 from jitad.primitives.define import derived, elementwise
 
 LN2 = float(np.log(2.0))
@@ -187,3 +188,11 @@ _cardinal = elementwise(
     cost=25,
     points=((0.0,), (1e-8,), (0.3,), (-0.49,), (0.52,), (1.3,), (-7.7,)),
 )
+
+
+@derived(np.sinc)
+def sinc(x: Any) -> Any:
+    """sin(πx) / πx."""
+    dtype = promote([x])
+    dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
+    return bind(_cardinal, [x], [dtype], dtype)

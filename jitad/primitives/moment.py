@@ -200,3 +200,13 @@ def cov(
     d = x - np.mean(x, axis=1, keepdims=True)
     product = matmul(d, np.transpose(d)) / x.dtype.type(max(x.shape[1] - ddof, 0))
     return np.squeeze(product)
+
+
+@derived(np.corrcoef)
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
+    """The correlation of variables: their covariance over both deviations."""
+    c = cov(x, y, rowvar, dtype=dtype)
+    if c.ndim == 0:
+        return c / c
+    deviation = np.sqrt(np.diagonal(c))
+    return np.clip(c / deviation[:, None] / deviation, -1, 1)

@@ -70,7 +70,10 @@ def _place(name: str, beats: Callable[[Any, Any], Any]) -> Any:
         best, index = xs[0], np.int64(0)
         for k, x in enumerate(xs[1:], 1):
             better = beats(x, best) | (np.isnan(x) & ~np.isnan(best))
-            best, index = np.where(better, x, best), np.where(better, np.int64(k), index)
+            best, index = (
+                np.where(better, x, best),
+                np.where(better, np.int64(k), index),
+            )
         return index
 
     function = np.argmax if name == "argmax_of" else np.argmin

@@ -139,8 +139,7 @@ def reciprocal(x: Any) -> Any:
     """1 / x."""
     if x.dtype.kind != "f":
         raise UnsupportedError(
-            f"np.reciprocal of {x!r} would be an integer ({source_line()}); "
-            "use 1.0 / x"
+            f"np.reciprocal of {x!r} would be an integer ({source_line()}); use 1.0 / x"
         )
     return 1.0 / x
 

@@ -211,6 +211,18 @@ def count_nonzero(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
     return _sum(cast(as_traced(a) != 0, INT64), axis, keepdims)
 
 
+@derived(np.nancumsum)
+def nancumsum(a: Any, axis: Any = None, **options: Any) -> Any:
+    """The running sum, NaN counted as 0."""
+    return np.cumsum(_not_nan(a, 0.0), axis, **options)
+
+
+@derived(np.nancumprod)
+def nancumprod(a: Any, axis: Any = None, **options: Any) -> Any:
+    """The running product, NaN counted as 1."""
+    return np.cumprod(_not_nan(a, 1.0), axis, **options)
+
+
 def _accumulate(name: str, function: Any, ufunc: np.ufunc) -> Any:
     """np.cumsum or np.cumprod: left to right, as NumPy's."""
     primitive = composite(

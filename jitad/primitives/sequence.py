@@ -241,3 +241,47 @@ def polyder(p: Any, m: int = 1) -> Any:
 def polymul(a1: Any, a2: Any) -> Any:
     """The coefficients of the product of two polynomials."""
     return convolve(a1, a2)
+
+
+@derived(np.polyadd)
+def polyadd(a1: Any, a2: Any) -> Any:
+    """The coefficients of the sum of two polynomials."""
+    x, y = _same_degree(a1, a2)
+    return x + y
+
+
+@derived(np.polysub)
+def polysub(a1: Any, a2: Any) -> Any:
+    """The coefficients of the difference of two polynomials."""
+    x, y = _same_degree(a1, a2)
+    return x - y
+
+
+def _same_degree(*polynomials: Any) -> list[Any]:
+    tracers = [np.ravel(p) for p in both(*polynomials)]
+    count = max(p.shape[0] for p in tracers)
+    return [np.pad(p, (count - p.shape[0], 0)) for p in tracers]
+
+
+@derived(np.polyint)
+def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
+    """The coefficients of the m-th integral of a polynomial, k its constants."""
+    x = floating(as_traced(p, k))
+    constants = np.broadcast_to(0.0 if k is None else k, m)
+    for i in range(m):
+        scaled = x / np.arange(x.shape[0], 0, -1, dtype=x.dtype)
+        x = np.concatenate([scaled, constants[i : i + 1]])
+    return x
+
+
+@derived(np.vander)
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    """The matrix of the powers of x."""
+    base = as_traced(x)
+    count = base.shape[0] if N is None else N
+    if count == 0:
+        return base[:, None][:, :0]
+    powers = [np.ones(base.shape, base.dtype)]
+    for _ in range(count - 1):
+        powers.append(powers[-1] * base)
+    return np.stack(powers if increasing else powers[::-1], axis=-1)

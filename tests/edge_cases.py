@@ -1,0 +1,206 @@
+"""Derivatives at kinks, poles, ties and NaN: the specification, as data.
+
+Each case is a function of floating-point arguments, its arguments, its value and its
+derivatives in each of them (None: not specified).  A derivative is what the Jacobian
+is, shape included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.special as sp
+
+nan, inf = float("nan"), float("inf")
+
+
+class Case(NamedTuple):
+    """A function at a point, and what must come out."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    value: Any
+    derivatives: tuple[Any, ...]
+
+
+def case(
+    name: str, function: Callable[..., Any], arguments: Any, value: Any, *d: Any
+) -> Case:
+    """A case; a single argument need not be in a tuple."""
+    if not isinstance(arguments, tuple):
+        arguments = (arguments,)
+    given = tuple(np.array(a, float) if isinstance(a, list) else a for a in arguments)
+    return Case(name, function, given, value, d)
+
+
+def root_mean(x: Any) -> Any:
+    return np.sqrt(np.sum(x * x))
+
+
+def guarded(condition: Any, inside: Any, outside: float) -> Any:
+    return lambda x: np.where(condition(x), inside(x), outside)
+
+
+_log_at_zero = guarded(lambda x: x > 0, np.log, 0.0)
+_sqrt_guarded = guarded(lambda x: x > 0, np.sqrt, 0.0)
+_sine_ratio = guarded(lambda x: x != 0, lambda x: np.sin(x) / x, 1.0)
+
+SCALARS = [
+    case("abs at 0", np.abs, 0.0, 0.0, 0.0),
+    case("abs at -0", np.abs, -0.0, 0.0, 0.0),
+    case("sqrt at 0", np.sqrt, 0.0, 0.0, inf),
+    case("x**0.5 at 0", lambda x: x**0.5, 0.0, 0.0, inf),
+    case("sqrt(x x) at 0", lambda x: np.sqrt(x * x), 0.0, 0.0, nan),
+    case("x**0 at 0", lambda x: x**0, 0.0, 1.0, 0.0),
+    case("x**0. at 0", lambda x: x**0.0, 0.0, 1.0, 0.0),
+    case("pow(0, 0)", np.power, (0.0, 0.0), 1.0, 0.0, 0.0),
+    case("pow(0, 2)", np.power, (0.0, 2.0), 0.0, 0.0, 0.0),
+    case("pow(0, -1)", np.power, (0.0, -1.0), inf, -inf, -inf),
+    case("pow(0, 1)", np.power, (0.0, 1.0), 0.0, 1.0, 0.0),
+    case("pow(-2, 3)", np.power, (-2.0, 3.0), -8.0, 12.0, nan),
+    case("pow(-2, .5)", np.power, (-2.0, 0.5), nan, nan, nan),
+    case("x**(1/3) at -8", lambda x: x ** (1 / 3), -8.0, nan, nan),
+    case("log at 0", np.log, 0.0, -inf, inf),
+    case("log at -1", np.log, -1.0, nan, nan),
+    case("log1p at -1", np.log1p, -1.0, -inf, inf),
+    case("log1p at -2", np.log1p, -2.0, nan, nan),
+    case("log2 at -1", np.log2, -1.0, nan, nan),
+    case("log10 at 0", np.log10, 0.0, -inf, inf),
+    case("x log x at 0", lambda x: x * np.log(x), 0.0, nan, nan),
+    case("xlogy(0, 0)", sp.xlogy, (0.0, 0.0), 0.0, 0.0, None),
+    case("maximum at a tie", np.maximum, (2.0, 2.0), 2.0, 0.5, 0.5),
+    case("minimum at a tie", np.minimum, (2.0, 2.0), 2.0, 0.5, 0.5),
+    case("fmax at a tie", np.fmax, (2.0, 2.0), 2.0, 0.5, 0.5),
+    case("fmin at a tie", np.fmin, (2.0, 2.0), 2.0, 0.5, 0.5),
+    case("relu at 0", lambda x: np.maximum(x, 0), 0.0, 0.0, 0.5),
+    case("maximum(nan, 1)", np.maximum, (nan, 1.0), nan, nan, None),
+    case("fmax(nan, 1)", np.fmax, (nan, 1.0), 1.0, 0.0, 1.0),
+    case("where sqrt at -1", _sqrt_guarded, -1.0, 0.0, 0.0),
+    case("where sqrt at 0", _sqrt_guarded, 0.0, 0.0, 0.0),
+    case("where log at 0", _log_at_zero, 0.0, 0.0, 0.0),
+    case("where sin(x)/x at 0", _sine_ratio, 0.0, 1.0, 0.0),
+    case("clip at a bound", lambda x: np.clip(x, 0.0, 1.0), 1.0, 1.0, 0.5),
+    case("clip at the other", lambda x: np.clip(x, 0.0, 1.0), 0.0, 0.0, 0.5),
+    case("clip of nan", lambda x: np.clip(x, 0.0, 1.0), nan, nan, nan),
+    case("clip, lo > hi", lambda x: np.clip(x, 2.0, 1.0), 1.5, 1.0, 0.0),
+    case("sign at 0", np.sign, 0.0, 0.0, 0.0),
+    case("floor", np.floor, 1.0, 1.0, 0.0),
+    case("ceil", np.ceil, 1.0, 1.0, 0.0),
+    case("trunc", np.trunc, -1.5, -1.0, 0.0),
+    case("round", np.round, 2.5, 2.0, 0.0),
+    case("mod(4, 2)", np.mod, (4.0, 2.0), 0.0, 1.0, -2.0),
+    case("mod(1, 0)", np.mod, (1.0, 0.0), nan, nan, nan),
+    case("fmod(-3, 2)", np.fmod, (-3.0, 2.0), -1.0, 1.0, 1.0),
+    case("arctan2(0, 0)", np.arctan2, (0.0, 0.0), 0.0, nan, nan),
+    case(
+        "arctan2, tiny",
+        np.arctan2,
+        (1e-200, 1e-200),
+        np.arctan2(1.0, 1.0),
+        5e199,
+        -5e199,
+    ),
+    case("hypot(0, 0)", np.hypot, (0.0, 0.0), 0.0, 0.0, 0.0),
+    case(
+        "hypot, huge",
+        np.hypot,
+        (1e200, 1e200),
+        None,
+        0.7071067811865476,
+        0.7071067811865476,
+    ),
+    case("hypot, uneven", np.hypot, (1e160, 2e160), None, None, 0.8944271909999159),
+    case("hypot(x, 0) = |x|", lambda x: np.hypot(x, 0.0), -2.0, 2.0, -1.0),
+    case("sinc at 0", np.sinc, 0.0, 1.0, 0.0),
+    case("sinc near 0", np.sinc, 1e-8, 1.0, -3.2898681336964526e-8),
+    case("logaddexp(inf, 0)", np.logaddexp, (inf, 0.0), inf, 1.0, 0.0),
+    case("logaddexp(inf, inf)", np.logaddexp, (inf, inf), inf, 0.5, 0.5),
+    case("logaddexp(-inf, -inf)", np.logaddexp, (-inf, -inf), -inf, 0.5, 0.5),
+    case("logaddexp(-inf, 0)", np.logaddexp, (-inf, 0.0), 0.0, 0.0, 1.0),
+    case("0/0", np.divide, (0.0, 0.0), nan, inf, nan),
+    case("1/0", np.divide, (1.0, 0.0), inf, inf, -inf),
+    case("x/y, tiny", np.divide, (1e-200, 1e-200), 1.0, 1e200, -1e200),
+    case("arcsin at 1", np.arcsin, 1.0, np.pi / 2, inf),
+    case("arcsin at -1", np.arcsin, -1.0, -np.pi / 2, inf),
+    case("arctanh at 1", np.arctanh, 1.0, inf, inf),
+    case("arctanh at 2", np.arctanh, 2.0, nan, nan),
+    case("arccosh at 1", np.arccosh, 1.0, 0.0, inf),
+    case("arccosh at -3", np.arccosh, -3.0, nan, nan),
+    case("arccos at 1", np.arccos, 1.0, 0.0, -inf),
+    case("arcsin at 1.5", np.arcsin, 1.5, nan, nan),
+    case("arccosh, huge", np.arccosh, 1e200, None, 1e-200),
+    case("arcsinh, huge", np.arcsinh, 1e200, None, 1e-200),
+    case("tan at π/2", np.tan, np.pi / 2, None, 2.6670937881135714e32),
+    case("tanh at 20", np.tanh, 20.0, 1.0, 1.6993417021166355e-17),
+    case("expm1 at -50", np.expm1, -50.0, -1.0, 1.9287498479639178e-22),
+    case("expm1 at -30", np.expm1, -30.0, None, 9.357622968840175e-14),
+    case("expit at -1000", sp.expit, -1000.0, 0.0, 0.0),
+    case("erf at 30", sp.erf, 30.0, 1.0, 0.0),
+    case("erfinv at 1", sp.erfinv, 1.0, inf, inf),
+    case("gammaln at 0", sp.gammaln, 0.0, inf, nan),
+    case("gammaln at -1", sp.gammaln, -1.0, inf, nan),
+    case("gammaln at -.5", sp.gammaln, -0.5, 1.2655121234846454, 0.03648997397857652),
+    case(
+        "interp at a knot",
+        lambda x: np.interp(x, [0.0, 1.0, 3.0], [0.0, 2.0, 3.0]),
+        1.0,
+        2.0,
+        1.25,
+    ),
+]
+
+_A = np.array([[1.0, 2.0], [2.0, 4.0]])
+
+ARRAYS = [
+    case("sqrt(sum x²) at 0", root_mean, [0, 0], 0.0, [nan, nan]),
+    case("norm at 0", np.linalg.norm, [0, 0], 0.0, [0, 0]),
+    case("norm 1 at [0, 2]", lambda x: np.linalg.norm(x, 1), [0, 2], 2.0, [0, 1]),
+    case(
+        "norm inf at a tie",
+        lambda x: np.linalg.norm(x, np.inf),
+        [1, 1],
+        1.0,
+        [0.5, 0.5],
+    ),
+    case("max at a tie", np.max, [2, 2, 1], 2.0, [0.5, 0.5, 0]),
+    case("max of three equal", np.max, [2, 2, 2], 2.0, [1 / 3, 1 / 3, 1 / 3]),
+    case("min at a tie", np.min, [1, 2, 1], 1.0, [0.5, 0, 0.5]),
+    case("max of nan", np.max, [nan, 1], nan, [nan, nan]),
+    case(
+        "sort at a tie",
+        np.sort,
+        [1, 1, 0],
+        [0, 1, 1],
+        [[0, 0, 1], [1, 0, 0], [0, 1, 0]],
+    ),
+    case("x[argmax]", lambda x: x[np.argmax(x)], [1, 2, 2], 2.0, [0, 1, 0]),
+    case("median", np.median, [1, 1, 2, 2], 1.5, [0, 0.5, 0.5, 0]),
+    case("logsumexp", lambda x: np.logaddexp.reduce(x), [-inf, 0], 0.0, [0, 1]),
+    case("prod with a 0", np.prod, [0, 2, 3], 0.0, [6, 0, 0]),
+    case("prod with two", np.prod, [0, 0, 3], 0.0, [0, 0, 0]),
+    case("cumprod with a 0", np.cumprod, [0, 2], [0, 0], [[1, 0], [2, 0]]),
+    case("var of one", np.var, [1], 0.0, [0]),
+    case("std of equals", np.std, [1, 1], 0.0, [0, 0]),
+    case("mean of none", np.mean, np.zeros(0), nan, np.zeros(0)),
+    case("sum of none", np.sum, np.zeros(0), 0.0, np.zeros(0)),
+    case("prod of none", np.prod, np.zeros(0), 1.0, np.zeros(0)),
+    case(
+        "exp of none", np.exp, np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3) * 2)
+    ),
+    case(
+        "gather twice", lambda x: np.sum(x[np.array([0, 0])]), [3, 4, 5], 6.0, [2, 0, 0]
+    ),
+    case("det, singular", np.linalg.det, _A, 0.0, [[4, -2], [-2, 1]]),
+    case(
+        "slogdet, singular",
+        lambda a: np.linalg.slogdet(a)[1],
+        _A,
+        -inf,
+        np.full((2, 2), nan),
+    ),
+]
+
+CASES = SCALARS + ARRAYS
