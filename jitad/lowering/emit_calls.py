@@ -11,6 +11,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 
+from .emit_series import exponential
 from .target import Target, register_type, value_type
 
 
@@ -43,14 +44,18 @@ class Calls:
         """The symbol of `word` on vectors of dtype; declares or defines it if new."""
         vector = value_type(dtype, self.width)
         key = (word, dtype.name)
+        symbol = f"@{word}.{dtype.name}"
+        if symbol in self.helpers:
+            return symbol
+        if word == "exp" and self.target.fused and self.width > 1:
+            self.intrinsic("fma", 3, dtype)
+            self.helpers[symbol] = exponential(symbol, dtype, self.width)
+            return symbol
         ready = self.target.vectors.get((*key, self.width))
         if ready is not None:
             types = ", ".join([vector] * arity)
             self.declare(ready, f"declare {vector} @{ready}({types}) nounwind")
             return f"@{ready}"
-        symbol = f"@{word}.{dtype.name}"
-        if symbol in self.helpers:
-            return symbol
         pieces = self._pieces(word) if dtype == np.float32 else 0
         if pieces:
             self.helpers[symbol] = self._widened(symbol, word, arity, pieces)

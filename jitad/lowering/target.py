@@ -23,6 +23,7 @@ class Target:
     scalars    (word, dtype name) -> symbol of a C function on one lane
     loops      (word, dtype name) -> symbol and data address of a NumPy inner loop
     streaming  whether stores can bypass the cache
+    fused      whether it multiplies and adds in one instruction
     """
 
     vector_bytes: int
@@ -30,6 +31,7 @@ class Target:
     scalars: dict[tuple[str, str], str] = field(default_factory=dict)
     loops: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
     streaming: bool = False
+    fused: bool = False
 
 
 def register_type(dtype: np.dtype) -> str:
