@@ -22,6 +22,7 @@ from jitad.ir.tracer import (
     bind,
     elementwise_handler,
     innermost,
+    lift,
     promote,
 )
 
@@ -103,15 +104,19 @@ def bind_composite(
 ) -> Tracer:
     """Apply a composite; its type is what NumPy's function gives on dummy operands."""
     trace = innermost(operands)
-    tracers = [as_tracer(trace, o) for o in operands]
-    dummies = [np.ones(t.shape, t.dtype) for t in tracers]
+    tracers = [o if isinstance(o, Tracer) else as_tracer(trace, o) for o in operands]
+    dummies = [np.ones_like(t.stand_in()) for t in tracers]
     with np.errstate(all="ignore"):
         result = np.asarray(primitive.evaluate(*dummies, **params))
     type = Type(result.dtype, result.shape)
-    indices = tuple([t.index for t in tracers])
+    indices = tuple([lift(trace, t) for t in tracers])
     packed = tuple((k, Static(v)) for k, v in params.items())
-    index = trace.add(primitive, indices, type, packed, trace.line())
-    return Tracer(trace, index, type)
+    made = Tracer(
+        trace, trace.add(primitive, indices, type, packed, trace.line()), type
+    )
+    if type.shape:
+        made.adopt(result)
+    return made
 
 
 def bind_promoted(primitive: Primitive, args: Sequence[Any]) -> Tracer:
