@@ -216,6 +216,42 @@ def test_long_kernels_are_split():
     np.testing.assert_allclose(y, want, rtol=1e-9)
 
 
+@pytest.mark.parametrize("layout", ["rows", "streams", "general"])
+def test_strides_of_any_sign(layout):
+    kernel = moving(layout, layout, F8, 3, 3)
+    memory = np.random.default_rng(9).normal(size=(40, 7))
+    views = {
+        "rows": memory[::-2, 2:5],
+        "streams": np.ascontiguousarray(memory[:20, :3].T)[::-1].T,
+        "general": memory[::-2, ::-3],
+    }
+    x = views[layout]
+    if layout == "rows":
+        y = np.zeros((40, 4))[::-2, :3]
+    elif layout == "streams":
+        y = np.zeros((5, 20))[::-2].T
+    else:
+        y = np.zeros((40, 9))[::-2, ::-3]
+    steps = [
+        np.arange(3) * a.strides[1] if layout == "general" else a.strides[1]
+        for a in (x, y)
+    ]
+    arguments = [
+        Argument(a.ctypes.data, a.strides[:1], step)
+        for a, step in zip((x, y), steps, strict=True)
+    ]
+    executable(kernel, 64).launch((len(x),), arguments)
+    assert np.array_equal(y, 2 * x[:, [0, 0, 0]])
+
+
+def test_one_point_serves_all_lanes():
+    kernel = moving("rows", "rows", F8, 11, 22)
+    x, y = np.arange(11.0), np.zeros((9, 22))
+    arguments = [Argument(x.ctypes.data, (0,), 8), Argument(y.ctypes.data, (176,), 8)]
+    executable(kernel, 64).launch((9,), arguments)
+    assert np.array_equal(y, np.tile(2 * x[[3 * j % 11 for j in range(22)]], (9, 1)))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="protects pages by Linux's calls")
 @pytest.mark.parametrize("dtype", [F8, F4, BOOL], ids=str)
 @pytest.mark.parametrize("layout", ["rows", "streams"])

@@ -8,7 +8,8 @@ Measured against mpmath (glibc 2.36, all vector widths, both dtypes, 20,000 poin
 each from the least denormal to the largest number), in units of the last place: cos
 3.3, sin 3.0, expm1 2.8, asin 2.8, atan2 2.2, acosh 2.2, exp 1.0 (2.6 where it is
 libmvec's), everything else below 2.1; lane by lane cbrt 3.1, erfc 2.4, lgamma 4.1 (near
-its zeros), the others below 2.  Infinities, NaN, zeros and denormals are as NumPy has them.
+its zeros), the others below 2.  Infinities, NaN, zeros and denormals are as NumPy has
+them.
 """
 
 from __future__ import annotations

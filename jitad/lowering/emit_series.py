@@ -2,8 +2,8 @@
 
 exp(x) = 2^k (1 + r + r²/2 + …) with k the integer nearest x / log 2 and r the rest,
 found by fused multiply-adds (W. J. Cody and W. Waite, Software Manual for the
-Elementary Functions, 1980, chapter 6).  The error stays below one and a half units of the last
-place, denormal results included.
+Elementary Functions, 1980, chapter 6).  The error stays below one and a half units of
+the last place, denormal results included.
 """
 
 from __future__ import annotations
