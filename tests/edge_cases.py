@@ -168,6 +168,7 @@ ARRAYS = [
     case("max at a tie", np.max, [2, 2, 1], 2.0, [0.5, 0.5, 0]),
     case("max of three equal", np.max, [2, 2, 2], 2.0, [1 / 3, 1 / 3, 1 / 3]),
     case("min at a tie", np.min, [1, 2, 1], 1.0, [0.5, 0, 0.5]),
+    case("max, initial", lambda x: np.max(x, initial=2), [2, 1], 2.0, [0.5, 0]),
     case("max of nan", np.max, [nan, 1], nan, [nan, nan]),
     case(
         "sort at a tie",
@@ -176,6 +177,8 @@ ARRAYS = [
         [0, 1, 1],
         [[0, 0, 1], [1, 0, 0], [0, 1, 0]],
     ),
+    case("sort of -0 and 0", np.sort, [0, -0.0], [0, -0.0], [[1, 0], [0, 1]]),
+    case("median of three", np.median, [3, 1, 2], 2.0, [0, 0, 1]),
     case("x[argmax]", lambda x: x[np.argmax(x)], [1, 2, 2], 2.0, [0, 1, 0]),
     case("median", np.median, [1, 1, 2, 2], 1.5, [0, 0.5, 0.5, 0]),
     case("logsumexp", lambda x: np.logaddexp.reduce(x), [-inf, 0], 0.0, [0, 1]),
@@ -186,6 +189,7 @@ ARRAYS = [
     case("std of equals", np.std, [1, 1], 0.0, [0, 0]),
     case("mean of none", np.mean, np.zeros(0), nan, np.zeros(0)),
     case("sum of none", np.sum, np.zeros(0), 0.0, np.zeros(0)),
+    case("nansum", np.nansum, [nan, 2], 2.0, [0, 1]),
     case("prod of none", np.prod, np.zeros(0), 1.0, np.zeros(0)),
     case(
         "exp of none", np.exp, np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3) * 2)
@@ -203,4 +207,43 @@ ARRAYS = [
     ),
 ]
 
-CASES = SCALARS + ARRAYS
+_NONE = np.full((2, 2), nan)
+
+FACTORIZATIONS = [
+    case("det at zero", np.linalg.det, np.zeros((3, 3)), 0.0, np.zeros((3, 3))),
+    case("det, pivot", np.linalg.det, [[0, 1], [1, 0]], -1.0, [[0, -1], [-1, 0]]),
+    case("sign of det", lambda a: np.linalg.slogdet(a)[0], _A, 0.0, np.zeros((2, 2))),
+    case("inv, singular", np.linalg.inv, _A, _NONE, np.full((2, 2) * 2, nan)),
+    case("inv of 0", np.linalg.inv, 0 * _A, _NONE, np.full((2, 2) * 2, nan)),
+    case(
+        "solve, singular",
+        np.linalg.solve,
+        (_A, np.ones(2)),
+        [nan, nan],
+        np.full((2, 2, 2), nan),
+        _NONE,
+    ),
+    case(
+        "cholesky, semidefinite",
+        lambda a: np.linalg.cholesky(a)[1, 0],
+        _A,
+        nan,
+        [[nan, 0], [nan, 0]],
+    ),
+    case(
+        "sum of equal eigenvalues",
+        lambda a: np.sum(np.linalg.eigvalsh(a)),
+        np.eye(3),
+        3.0,
+        np.eye(3),
+    ),
+    case(
+        "vectors of equal eigenvalues",
+        lambda a: np.linalg.eigh(a)[1][0],
+        np.eye(2),
+        [1, 0],
+        [[[nan, 0], [nan, nan]]] * 2,
+    ),
+]
+
+CASES = SCALARS + ARRAYS + FACTORIZATIONS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,16 +76,3 @@ def homogeneous(
     scale = np.max(np.abs(want), initial=0)
     assert np.all(np.isfinite(j)) and np.any(j != 0)
     np.testing.assert_allclose(applied(j, x), want, rtol=rtol, atol=rtol * scale)
-
-
-def edge(
-    f: Callable[..., Any], args: Sequence[Any], want: Any, derivative: Any
-) -> None:
-    """A row of the table of edges: the value, and the Jacobian in every mode."""
-    if want is not None:
-        np.testing.assert_allclose(value(f, *args), want, rtol=1e-15)
-    for mode in MODES:
-        found = jacobian(f, *args, mode=mode)
-        wanted = derivative if isinstance(derivative, tuple) else (derivative,)
-        for a, b in zip(found, wanted, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-15)

@@ -1,11 +1,11 @@
-"""Linear algebra of small matrices: values by LAPACK, derivatives by hand, edges."""
+"""Linear algebra of small matrices: values by LAPACK, derivatives by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from engine import jacobian, traced, value
-from laws import close, edge, homogeneous, one_jacobian, same_value
+from laws import close, homogeneous, one_jacobian, same_value
 
 from jitad.errors import UnsupportedError
 from jitad.primitives.linalg import RAISING
@@ -229,36 +229,6 @@ def test_derivatives_of_eigenvalues_and_vectors():
     twice = 2 * np.tril(np.ones((3, 3)), -1) + np.eye(3)
     want = np.einsum("ki,mi->ikm", v, v) * twice
     np.testing.assert_allclose(j, want, rtol=0, atol=1e-13)
-
-
-LOG_DET = ("slogdet singular", lambda a: np.linalg.slogdet(a)[1], [SINGULAR], -INF,
-           np.full((2, 2), NAN))  # fmt: skip
-EDGES = [
-    ("det singular", np.linalg.det, [SINGULAR], 0, [[4, -2], [-2, 1]]),
-    ("det at zero", np.linalg.det, [np.zeros((3, 3))], 0, np.zeros((3, 3))),
-    LOG_DET,
-    ("sign singular", lambda a: np.linalg.slogdet(a)[0], [SINGULAR], 0,
-     np.zeros((2, 2))),
-    ("inv singular", np.linalg.inv, [SINGULAR], np.full((2, 2), NAN),
-     np.full((2, 2, 2, 2), NAN)),
-    ("solve singular", np.linalg.solve, [SINGULAR, np.ones(2)], [NAN, NAN],
-     (np.full((2, 2, 2), NAN), np.full((2, 2), NAN))),
-    ("inv of zero", np.linalg.inv, [np.zeros((2, 2))], np.full((2, 2), NAN),
-     np.full((2, 2, 2, 2), NAN)),
-    ("cholesky indefinite", lambda a: np.linalg.cholesky(a)[1, 0], [SINGULAR], NAN,
-     [[NAN, 0], [NAN, 0]]),
-    ("sum of equal eigenvalues", lambda a: np.sum(np.linalg.eigvalsh(a)), [np.eye(3)],
-     3, np.eye(3)),
-    ("vectors of equal eigenvalues", lambda a: np.linalg.eigh(a)[1][0], [np.eye(2)],
-     None, [[[NAN, 0], [NAN, NAN]]] * 2),
-    ("det needs a pivot", np.linalg.det, [[[0.0, 1], [1, 0]]], -1, [[0, -1], [-1, 0]]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("row", EDGES, ids=lambda row: row[0])
-def test_edges(row):
-    _, f, args, want, derivative = row
-    edge(f, [np.asarray(a) for a in args], want, derivative)
 
 
 def test_failures_are_nan_on_arrays_too():

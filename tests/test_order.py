@@ -7,7 +7,7 @@ import pytest
 from engine import traced, value
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws import edge, homogeneous, one_jacobian, same_value
+from laws import homogeneous, one_jacobian, same_value
 
 from jitad.errors import UnsupportedError
 
@@ -72,24 +72,6 @@ def test_sorting_is_a_permutation():
 def test_homogeneous():
     homogeneous(lambda x: np.median(x, axis=1), X, 1)
     homogeneous(lambda x: np.quantile(x, 0.3, axis=1), X, 1)
-
-
-EDGES = [
-    ("sort at a tie", np.sort, [[1.0, 0, 1]], [0, 1, 1],
-     [[0, 1, 0], [1, 0, 0], [0, 0, 1]]),
-    ("median at ties", np.median, [[1.0, 1, 2, 2]], 1.5, [0, 0.5, 0.5, 0]),
-    ("median of three", np.median, [[3.0, 1, 2]], 2, [0, 0, 1]),
-    ("x[argmax] at a tie", lambda x: np.sum(np.where(np.arange(3) == np.argmax(x), x,
-     0.0)), [[2.0, 2, 1]], 2, [1, 0, 0]),
-    ("sort of signed zeros", lambda x: np.copysign(1.0, np.sort(x)), [[-0.0, 1.0]],
-     [-1, 1], [[0, 0], [0, 0]]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("row", EDGES, ids=lambda row: row[0])
-def test_edges(row):
-    _, f, args, want, derivative = row
-    edge(f, [np.asarray(a) for a in args], want, derivative)
 
 
 def test_refusals_name_the_remedy():

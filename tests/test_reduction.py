@@ -1,4 +1,4 @@
-"""Reductions, moments and norms against NumPy, their laws, and their edges."""
+"""Reductions, moments and norms against NumPy and their laws."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from engine import jacobian, traced, value
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws import close, edge, homogeneous, linear_in_each, one_jacobian, same_value
+from laws import close, homogeneous, linear_in_each, one_jacobian, same_value
 
 from jitad.errors import UnsupportedError
 
@@ -176,34 +176,6 @@ def test_moments_by_hand():
     np.testing.assert_allclose(j, want, rtol=1e-12)
     (j,) = one_jacobian(np.linalg.norm, V)
     np.testing.assert_allclose(j, V / np.linalg.norm(V), rtol=1e-14)
-
-
-EDGES = [
-    ("prod with one zero", np.prod, [[0.0, 2, 3]], 0, [6, 0, 0]),
-    ("prod with two zeros", np.prod, [[0.0, 0, 3]], 0, [0, 0, 0]),
-    ("cumprod", np.cumprod, [[0.0, 2]], [0, 0], [[1, 0], [2, 0]]),
-    ("var of one", np.var, [[1.0]], 0, [0]),
-    ("std of equals", np.std, [[1.0, 1]], 0, [0, 0]),
-    ("norm at 0", np.linalg.norm, [[0.0, 0]], 0, [0, 0]),
-    ("norm 1", lambda x: np.linalg.norm(x, 1), [[0.0, 2]], 2, [0, 1]),
-    ("norm inf", lambda x: np.linalg.norm(x, INF), [[1.0, 1]], 1, [0.5, 0.5]),
-    ("root of sum of squares at 0", lambda x: np.sqrt(np.sum(x * x)), [[0.0, 0]], 0,
-     [NAN, NAN]),
-    ("max at a tie", np.max, [[2.0, 2, 1]], 2, [0.5, 0.5, 0]),
-    ("min at a tie", np.min, [[1.0, 2, 1]], 1, [0.5, 0, 0.5]),
-    ("max initial at a tie", lambda x: np.max(x, initial=2.0), [[2.0, 1]], 2, [0.5, 0]),
-    ("max of nan", np.max, [[NAN, 1]], NAN, [NAN, NAN]),
-    ("mean of nothing", np.mean, [np.zeros(0)], NAN, np.zeros(0)),
-    ("sum of nothing", np.sum, [np.zeros(0)], 0, np.zeros(0)),
-    ("prod of nothing", np.prod, [np.zeros(0)], 1, np.zeros(0)),
-    ("nansum", np.nansum, [[NAN, 2.0]], 2, [0, 1]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("row", EDGES, ids=lambda row: row[0])
-def test_edges(row):
-    _, f, args, want, derivative = row
-    edge(f, [np.asarray(a) for a in args], want, derivative)
 
 
 def test_nothing_to_choose_from_is_an_error():
