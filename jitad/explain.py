@@ -23,7 +23,8 @@ from jitad.explanation import (
     Memory,
     Operations,
 )
-from jitad.function import Compiled, Function
+from jitad.call import Compiled
+from jitad.function import Function
 from jitad.ir.graph import Graph, Type, reach
 from jitad.ir.tracer import traced
 from jitad.lowering.kernel import For, Kernel, Load, Op, Statement
@@ -131,11 +132,11 @@ def _arrays(
     layouts, moved = [""] * len(types), [0.0] * len(types)
     if compiled is not None:
         assert compiled.plan is not None
-        placed = [*compiled.inputs_placed, *compiled.outputs_placed]
+        placed = [*compiled.inputs, *compiled.outputs]
         layouts = [p.layout for p in placed]
         read = _loaded(compiled.plan.kernel)
         moved = [
-            _bytes(types[k], p, compiled.launch_extents, read.get(k))
+            _bytes(types[k], p, compiled.lanes, read.get(k))
             for k, p in enumerate(placed)
         ]
     made = [Array(*x) for x in zip(names, types, axes, layouts, moved, strict=True)]

@@ -15,15 +15,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jitad import plan, tree
-from jitad.backends import cpu
-from jitad.backends.fastcall import fast_call
+from jitad import arrays, tree
+from jitad.call import Call, Compiled, Interpreted
 from jitad.errors import InputError, ShapeError
-from jitad.ir.graph import DTYPES, Type
+from jitad.ir.graph import Type
 from jitad.ir.interpret import inline, interpret
 from jitad.ir.trace import Input, current
 from jitad.ir.tracer import Tracer, innermost, lift, traced
-from jitad.plan import Derived, Plan
+from jitad.plan import Derived
 
 Backend = Literal["cpu", "numpy"]
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
@@ -33,8 +32,6 @@ _REMEMBERED = 512
 # What the function that is being derived has called so far.
 _called: contextvars.ContextVar[list[tuple[str, Derived]] | None]
 _called = contextvars.ContextVar("jitad_called", default=None)
-# A signature called so often, with little to do, gets a call without Python between.
-_FAST_AFTER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,6 @@ class Function:
         self.__name__ = name
         self.__doc__ = inspect.getdoc(function)
         self._derived: dict[Any, Derived] = {}
-        self._plans: dict[Any, Plan] = {}
         self._calls: dict[Any, Call] = {}
         self._fast: Callable[..., Any] | None = None
 
@@ -82,7 +78,8 @@ class Function:
             if result is not None:
                 return result
         leaves, spec = tree.flatten((args, kwargs))
-        key = (spec, *[_leaf_key(x) for x in leaves])
+        leaves = [arrays.plain(x) for x in leaves]
+        key = (spec, *[arrays.signature(x) for x in leaves])
         call = self._calls.get(key)
         if call is None:
             if any(traced(x) for x in leaves):
@@ -119,7 +116,7 @@ class Function:
     ) -> tuple[list[Any], tuple[int, ...]]:
         """Every leaf seen as (batch levels …, point …), and the levels' extents."""
         axes = self.in_axes(spec, leaves)
-        views = [batch_first(v, a) for v, a in zip(leaves, axes, strict=True)]
+        views = [arrays.batch_first(v, a) for v, a in zip(leaves, axes, strict=True)]
         return views, self._extents(spec, views, axes)
 
     def in_axes(
@@ -185,20 +182,11 @@ class Function:
         for _ in range(levels):
             operands[len(views) :] = [v[None] for v in operands[len(views) :]]
         results = interpret(derived.graph, operands, levels)
-        return self.arrange(derived, results, extents)
-
-    def arrange(
-        self, derived: Derived, results: Sequence[Any], extents: tuple[int, ...]
-    ) -> Any:
-        """Results of shape (batch …, point …) with batch axes where out_axes says."""
-        axes = self.out_axes(derived)
-        types = derived.graph.output_types
+        types, axes = derived.graph.output_types, self.out_axes(derived)
         arranged = []
-        for value, out, type in zip(results, axes, types, strict=True):
+        for value, type, out in zip(results, types, axes, strict=True):
             whole = np.broadcast_to(value, (*extents, *type.shape))
-            for level in range(len(extents) - 1, -1, -1):
-                whole = np.moveaxis(whole, level, out[level] + level)
-            arranged.append(whole)
+            arranged.append(arrays.batch_back(whole, out))
         return tree.unflatten(derived.result, arranged)
 
     def out_axes(self, derived: Derived) -> list[list[int]]:
@@ -220,7 +208,7 @@ class Function:
                         "axis; expected an integer"
                     )
                 dims = len(types[k].shape) + inside + 1
-                axes[k].append(_axis(axis, dims, self.name))
+                axes[k].append(arrays.normal_axis(axis, dims, self.name))
         return axes
 
     # -- on arrays -------------------------------------------------------------
@@ -228,7 +216,7 @@ class Function:
     def prepare(self, *args: Any, **kwargs: Any) -> Call:
         """The compiled call for these arguments, without running it."""
         leaves, spec = tree.flatten((args, kwargs))
-        call = self._prepare(spec, leaves)
+        call = self._prepare(spec, [arrays.plain(x) for x in leaves])
         assert call is not None, "not inside a trace"
         return call
 
@@ -236,8 +224,8 @@ class Function:
         self, spec: tree.PyTreeSpec, leaves: Sequence[Any]
     ) -> tuple[list[Any], tuple[int, ...], tuple[Input, ...]]:
         """As `batched`, arguments checked; and what is known of one point's."""
-        arrays = [_as_array(x, k, spec, self.name) for k, x in enumerate(leaves)]
-        views, extents = self.batched(spec, arrays)
+        found = [arrays.checked(x, k, spec, self.name) for k, x in enumerate(leaves)]
+        views, extents = self.batched(spec, found)
         levels = len(extents)
         weak = [type(x) in (float, int) for x in leaves]
         inputs = tuple(
@@ -253,211 +241,9 @@ class Function:
         derived = self.derived(spec, inputs)
         if derived.captured:
             return None
-        if self.backend == "numpy":
-            return Interpreted(self, derived, spec)
-        return Compiled(self, derived, spec, inputs, views, extents)
-
-    def plan(
-        self,
-        key: Any,
-        derived: Derived,
-        order: tuple[int, ...],
-        placements: Sequence[plan.Placement],
-    ) -> Plan:
-        """The plan for placements; made once for all that share layouts."""
-        count = len(derived.graph.inputs)
-        varying = tuple([p.varying for p in placements[:count]])
-        layouts = tuple([p.layout for p in placements])
-        full = (key, order, varying, layouts)
-        found = self._plans.get(full)
-        if found is None:
-            found = self._plans[full] = plan.make(derived, order, varying, layouts)
-        return found
-
-
-# -- calls ---------------------------------------------------------------------
-
-
-class Call:
-    """A call whose argument types, shapes and strides are known."""
-
-    plan: Plan | None = None
-
-    def __init__(
-        self, function: Function, derived: Derived, spec: tree.PyTreeSpec
-    ) -> None:
-        self.function, self.derived, self.spec = function, derived, spec
-        self._count = 0
-
-    def repeated(self) -> bool:
-        """True once, when the call has been made often enough to be worth a fast one."""
-        self._count += 1
-        return self._count == _FAST_AFTER
-
-    def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
-        """A function that makes this call without Python, where there can be one."""
-        del args, kwargs
-        return None
-
-    def run(self, leaves: Sequence[Any], out: Any) -> Any:
-        """The results for arguments of the same types, shapes and strides."""
-        raise AssertionError("every back end has its own")
-
-
-class Interpreted(Call):
-    """The interpreter as a back end: NumPy, node by node."""
-
-    def run(self, leaves: Sequence[Any], out: Any) -> Any:
-        """Evaluate the derived graph with NumPy."""
-        function, derived = self.function, self.derived
-        arrays = [_usable(x) for x in leaves]
-        views, extents = function.batched(self.spec, arrays)
-        results = interpret(derived.graph, views, len(extents))
-        made = function.arrange(derived, results, extents)
-        if out is None:
-            return tree.transform(lambda x: np.array(x)[()], made)
-        pairs = zip(tree.flatten(out)[0], tree.flatten(made)[0], strict=True)
-        for target, value in pairs:
-            target[...] = value
-        return out
-
-
-class Compiled(Call):
-    """A kernel, and everything about a launch that does not change between calls."""
-
-    def __init__(
-        self,
-        function: Function,
-        derived: Derived,
-        spec: tree.PyTreeSpec,
-        inputs: tuple[Input, ...],
-        views: Sequence[np.ndarray],
-        extents: tuple[int, ...],
-    ) -> None:
-        super().__init__(function, derived, spec)
-        self.extents = extents
-        self.order = plan.lane_order(extents)
-        self.key = (spec, inputs)
-        self.types = derived.graph.output_types
-        self.axes = function.out_axes(derived)
-        self.shapes = [
-            _result_shape(t.shape, extents, a)
-            for t, a in zip(self.types, self.axes, strict=True)
-        ]
-        self.inputs_placed = [plan.place(v, extents, self.order) for v in views]
-        self.launch_extents = tuple([extents[k] for k in self.order]) or (1,)
-        self.empty = 0 in extents
-        outputs = [cpu.allocate(s, t.dtype) for s, t in self._results()]
-        self.outputs_placed = self._place_outputs(outputs)
-        self.plan = function.plan(
-            self.key, derived, self.order, [*self.inputs_placed, *self.outputs_placed]
-        )
-
-    def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
-        """A built-in function for this signature: little work, plain arguments."""
-        assert self.plan is not None
-        plain = tree.flatten(((0,) * len(args), {}))[1] == self.spec
-        if kwargs or not plain or not self.types or self.empty:
-            return None
-        result = self.derived.result
-        structure = tree.unflatten(result, list(range(len(self.types))))
-        if not _only_tuples(structure):
-            return None
-        placed = [*self.inputs_placed, *self.outputs_placed]
-        blank = [p.argument(0) for p in placed]
-        shapes = list(zip([t.dtype for t in self.types], self.shapes, strict=True))
-        executable, extents = self.plan.executable, self.launch_extents
-        return fast_call(executable, extents, args, shapes, blank, structure)
-
-    def _results(self) -> list[tuple[tuple[int, ...], Type]]:
-        return list(zip(self.shapes, self.types, strict=True))
-
-    def _place_outputs(self, outputs: Sequence[np.ndarray]) -> list[plan.Placement]:
-        views = [batch_first(o, a) for o, a in zip(outputs, self.axes, strict=True)]
-        return [plan.place_output(v, self.extents, self.order) for v in views]
-
-    def run(self, leaves: Sequence[Any], out: Any) -> Any:
-        """Launch the kernel."""
-        if out is None:
-            outputs = [cpu.allocate(s, t.dtype) for s, t in self._results()]
-            placed, chosen = self.outputs_placed, self.plan
-        else:
-            outputs = self._targets(out)
-            placed = self._place_outputs(outputs)
-            chosen = self.function.plan(
-                self.key, self.derived, self.order, [*self.inputs_placed, *placed]
-            )
-        assert chosen is not None
-        arrays = [_usable(x) for x in leaves]
-        addresses = [a.__array_interface__["data"][0] for a in arrays]
-        shared = out is not None and _overlap(arrays, outputs)
-        targets = [np.empty_like(o) for o in outputs] if shared else outputs
-        if shared:
-            placed = self._place_outputs(targets)
-            chosen = self.function.plan(
-                self.key, self.derived, self.order, [*self.inputs_placed, *placed]
-            )
-        if not self.empty:
-            arguments = [
-                p.argument(a)
-                for p, a in zip(self.inputs_placed, addresses, strict=True)
-            ]
-            arguments += [
-                p.argument(t.__array_interface__["data"][0])
-                for p, t in zip(placed, targets, strict=True)
-            ]
-            chosen.executable.launch(self.launch_extents, arguments)
-        if shared:
-            for o, t in zip(outputs, targets, strict=True):
-                o[...] = t
-        if out is not None:
-            return out
-        return tree.unflatten(
-            self.derived.result, [o if o.shape else o[()] for o in outputs]
-        )
-
-    def _targets(self, out: Any) -> list[np.ndarray]:
-        leaves, spec = tree.flatten(out)
-        if spec != self.derived.result:
-            raise InputError(
-                f"{self.function.name}: out has structure {spec}; expected "
-                f"{self.derived.result}"
-            )
-        for k, (leaf, (shape, type)) in enumerate(
-            zip(leaves, self._results(), strict=True)
-        ):
-            expected = f"{type.dtype}[{','.join(map(str, shape))}]"
-            if not isinstance(leaf, np.ndarray):
-                raise InputError(f"out number {k} is {leaf!r}; expected an {expected}")
-            if leaf.shape != shape or leaf.dtype != type.dtype:
-                raise InputError(
-                    f"{self.function.name}: out number {k} is "
-                    f"{Type(leaf.dtype, leaf.shape)}; expected {expected}"
-                )
-            if not leaf.flags.writeable or not leaf.flags.aligned:
-                raise InputError(
-                    f"{self.function.name}: out number {k} is read-only or unaligned; "
-                    "expected an array that can be written"
-                )
-        return leaves
-
-
-# -- arrays --------------------------------------------------------------------
-
-
-def _only_tuples(structure: Any) -> bool:
-    """Whether a tree of numbers has no containers but plain tuples."""
-    if type(structure) is tuple:
-        return all(_only_tuples(part) for part in structure)
-    return type(structure) is int
-
-
-def _leaf_key(value: Any) -> Any:
-    """What of an argument decides how a call is made."""
-    if isinstance(value, np.ndarray):
-        aligned = value.flags.aligned
-        return type(value), value.dtype, value.shape, value.strides, aligned
-    return type(value)
+        axes = self.in_axes(spec, leaves), self.out_axes(derived)
+        what = self.name, derived, spec, *axes, extents
+        return Interpreted(*what) if self.backend == "numpy" else Compiled(views, *what)
 
 
 def _as_input(trace: Any, value: Any) -> Tracer:
@@ -469,83 +255,3 @@ def _as_input(trace: Any, value: Any) -> Tracer:
     index = lift(trace, value)
     weak = type(value) in (float, int)
     return Tracer(trace, index, trace.nodes[index].type, weak)
-
-
-def _native(array: np.ndarray) -> np.ndarray:
-    """An array of a dtype that kernels read: small integers and byte orders change."""
-    kind = array.dtype.newbyteorder("=")
-    if kind in DTYPES:
-        return array.astype(kind)
-    return array.astype(np.int64)
-
-
-def _usable(value: Any) -> np.ndarray:
-    """An array whose memory a kernel can read: native, aligned."""
-    array = value if type(value) is np.ndarray else np.asarray(value)
-    if array.dtype not in DTYPES:
-        array = _native(array)
-    if not array.flags.aligned:
-        array = array.copy()
-    return array
-
-
-def _as_array(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
-    """An argument as an array, or an error that names it."""
-    plain = isinstance(value, np.ndarray | np.generic | float | int) or hasattr(
-        value, "__array__"
-    )
-    dtype = np.asarray(value).dtype if plain else None
-    if isinstance(value, np.ma.MaskedArray | np.matrix) or not plain:
-        kind = type(value).__name__
-    elif dtype.newbyteorder("=") in DTYPES or (
-        dtype.kind in "iu" and dtype != np.uint64
-    ):
-        return _usable(value)
-    else:
-        kind = f"{dtype}{list(np.shape(value))}"
-    where = tree.argument_names(spec)[k]
-    raise InputError(
-        f"{name}: argument {where} is a {kind}; expected arrays or numbers of "
-        "float64, float32, integers or bool, in nested tuples, lists, dicts or "
-        "dataclasses; convert it with np.asarray(x, dtype=float), or fix a "
-        "parameter that is not a number with functools.partial"
-    )
-
-
-def _overlap(inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> bool:
-    return any(
-        np.may_share_memory(o, x)
-        for k, o in enumerate(outputs)
-        for x in [*inputs, *outputs[:k]]
-    )
-
-
-def _axis(axis: int, dims: int, name: str) -> int:
-    if not -dims <= axis < dims:
-        raise ShapeError(
-            f"{name}: batch axis {axis} for an array with {dims} axes; expected one "
-            f"of {-dims} … {dims - 1}, or None"
-        )
-    return axis % dims
-
-
-def batch_first(array: Any, axes: Sequence[int | None]) -> Any:
-    """A view with the batch levels in front, of length 1 where there is no axis.
-
-    axes[k] is counted among the axes that are left when levels outside k are gone.
-    """
-    for k, axis in enumerate(axes):
-        if axis is None:
-            array = array[(slice(None),) * k + (None,)]
-        else:
-            place = _axis(axis, array.ndim - k, "vmap") + k
-            array = np.moveaxis(array, place, k)
-    return array
-
-
-def _result_shape(
-    shape: tuple[int, ...], extents: Sequence[int], axes: Sequence[int]
-) -> tuple[int, ...]:
-    for extent, axis in reversed(list(zip(extents, axes, strict=True))):
-        shape = (*shape[:axis], extent, *shape[axis:])
-    return shape

@@ -1,7 +1,7 @@
 """The only place that chooses: lane axis, layouts, back end; and remembers why.
 
-`Derived` is what is to be computed for one point, `Signature` what is known of the
-arrays of a call, `Plan` the kernel made for both.  `explain` reads a Plan.
+`Derived` is what is to be computed for one point, `Placement` where an array of a call
+lies, `Plan` the kernel made for both.  `explain` reads a Plan.
 """
 
 from __future__ import annotations
@@ -73,10 +73,12 @@ def lane_order(extents: Sequence[int]) -> tuple[int, ...]:
 def make(
     derived: Derived,
     order: tuple[int, ...],
-    varying: tuple[tuple[int, ...], ...],
-    layouts: tuple[Layout, ...],
+    inputs: Sequence[Placement],
+    outputs: Sequence[Placement],
 ) -> Plan:
     """Lower and compile: one lane axis at least, even for a single point."""
+    varying = tuple([p.varying for p in inputs])
+    layouts = tuple([p.layout for p in (*inputs, *outputs)])
     source = _Source(derived.graph.digest, derived.graph)
     kernel, executable, seconds = _compiled(
         source, max(1, len(order)), varying, layouts

@@ -21,6 +21,8 @@ FLOORS = {
     "lowering": 4,
     "backends": 5,
     "plan": 6,
+    "arrays": 7,
+    "call": 7,
     "function": 7,
     "operator": 7,
     "api": 7,

@@ -1,0 +1,147 @@
+"""Arguments and results as a kernel sees them: native arrays, batch axes in front.
+
+What the user passes is checked here, and never written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jitad import tree
+from jitad.errors import InputError, ShapeError
+from jitad.ir.graph import DTYPES, Type
+from jitad.ir.tracer import Tracer
+
+_NUMBERS = (float, int, bool, np.generic)
+
+
+def plain(value: Any) -> Any:
+    """An argument as an ndarray, a number or a traced value, if it is array-like."""
+    if isinstance(value, np.ndarray | Tracer) or not hasattr(value, "__array__"):
+        return value
+    return value if isinstance(value, np.generic) else np.asarray(value)
+
+
+def signature(value: Any) -> Any:
+    """What of an argument decides how a call is made."""
+    if isinstance(value, np.ndarray):
+        aligned = value.flags.aligned
+        return type(value), value.dtype, value.shape, value.strides, aligned
+    return type(value)
+
+
+def checked(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
+    """Argument number k as an array that a kernel can read, or an error that names it."""
+    if isinstance(value, np.ma.MaskedArray | np.matrix):
+        kind = type(value).__name__
+    elif isinstance(value, (np.ndarray, *_NUMBERS)):
+        dtype = np.asarray(value).dtype
+        if dtype.newbyteorder("=") in DTYPES or (
+            dtype.kind in "iu" and dtype != np.uint64
+        ):
+            return usable(value)
+        kind = f"{dtype}{list(np.shape(value))}"
+    else:
+        kind = type(value).__name__
+    raise InputError(
+        f"{name}: argument {tree.argument_names(spec)[k]} is a {kind}; expected arrays "
+        "or numbers of float64, float32, integers or bool, in nested tuples, lists, "
+        "dicts or dataclasses; convert it with np.asarray(x, dtype=float), or fix a "
+        "parameter that is not a number with functools.partial"
+    )
+
+
+def usable(value: Any) -> np.ndarray:
+    """An array whose memory a kernel can read: native, aligned; a copy if need be."""
+    array = value if type(value) is np.ndarray else np.asarray(value)
+    if array.dtype not in DTYPES:
+        native = array.dtype.newbyteorder("=")
+        array = array.astype(native if native in DTYPES else np.int64)
+    return array if array.flags.aligned else array.copy()
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array's elements begin."""
+    return array.__array_interface__["data"][0]
+
+
+def overlap(inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> bool:
+    """Whether writing an output might change an input or another output."""
+    return any(
+        np.may_share_memory(o, x)
+        for k, o in enumerate(outputs)
+        for x in [*inputs, *outputs[:k]]
+    )
+
+
+def targets(
+    out: Any,
+    spec: tree.PyTreeSpec,
+    expected: Sequence[tuple[tuple[int, ...], Type]],
+    name: str,
+) -> list[np.ndarray]:
+    """The arrays of out=, of the expected shapes and dtypes, or an error."""
+    leaves, found = tree.flatten(out)
+    if found != spec:
+        raise InputError(f"{name}: out has structure {found}; expected {spec}")
+    for k, (leaf, (shape, type)) in enumerate(zip(leaves, expected, strict=True)):
+        wanted = str(Type(type.dtype, shape))
+        if not isinstance(leaf, np.ndarray):
+            raise InputError(
+                f"{name}: out number {k} is {leaf!r}; expected an {wanted}"
+            )
+        if leaf.shape != shape or leaf.dtype != type.dtype:
+            got = Type(leaf.dtype, leaf.shape)
+            raise InputError(f"{name}: out number {k} is {got}; expected {wanted}")
+        if not leaf.flags.writeable or not leaf.flags.aligned:
+            raise InputError(
+                f"{name}: out number {k} is read-only or unaligned; expected an array "
+                "that can be written"
+            )
+    return leaves
+
+
+# -- batch axes ----------------------------------------------------------------
+
+
+def normal_axis(axis: int, dims: int, name: str) -> int:
+    """A batch axis counted from the front, or an error."""
+    if not -dims <= axis < dims:
+        raise ShapeError(
+            f"{name}: batch axis {axis} for an array with {dims} axes; expected one "
+            f"of {-dims} … {dims - 1}, or None"
+        )
+    return axis % dims
+
+
+def batch_first(array: Any, axes: Sequence[int | None]) -> Any:
+    """A view with the batch levels in front, of length 1 where there is no axis.
+
+    axes[k] is counted among the axes that are left when levels outside k are gone.
+    """
+    for k, axis in enumerate(axes):
+        if axis is None:
+            array = array[(slice(None),) * k + (None,)]
+        else:
+            place = normal_axis(axis, array.ndim - k, "vmap") + k
+            array = np.moveaxis(array, place, k)
+    return array
+
+
+def batch_back(array: Any, axes: Sequence[int]) -> Any:
+    """The inverse of batch_first, for results: every level has an axis."""
+    for level in range(len(axes) - 1, -1, -1):
+        array = np.moveaxis(array, level, axes[level] + level)
+    return array
+
+
+def result_shape(
+    shape: tuple[int, ...], extents: Sequence[int], axes: Sequence[int]
+) -> tuple[int, ...]:
+    """The shape of a result: a point's, with the batch axes put in."""
+    for extent, axis in reversed(list(zip(extents, axes, strict=True))):
+        shape = (*shape[:axis], extent, *shape[axis:])
+    return shape

@@ -1,0 +1,170 @@
+"""Calls whose argument types, shapes and strides are known, one class a back end.
+
+A Function makes one for each signature it meets and runs it again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitad import arrays, plan, tree
+from jitad.backends import cpu
+from jitad.backends.fastcall import fast_call
+from jitad.ir.graph import Type
+from jitad.ir.interpret import interpret
+from jitad.plan import Derived, Placement, Plan
+
+# A signature called so often, with little to do, gets a call without Python between.
+_FAST_AFTER = 3
+
+
+class Call:
+    """What is to be computed, and where the batch axes of arguments and results are.
+
+    in_axes, out_axes  for every leaf its axes, outermost level first
+    """
+
+    plan: Plan | None = None
+
+    def __init__(
+        self,
+        name: str,
+        derived: Derived,
+        spec: tree.PyTreeSpec,
+        in_axes: Sequence[Sequence[int | None]],
+        out_axes: Sequence[Sequence[int]],
+        extents: tuple[int, ...],
+    ) -> None:
+        self.name, self.derived, self.spec = name, derived, spec
+        self.in_axes, self.out_axes, self.extents = in_axes, out_axes, extents
+        types = derived.graph.output_types
+        self.results: list[tuple[tuple[int, ...], Type]] = [
+            (arrays.result_shape(t.shape, extents, a), t)
+            for t, a in zip(types, out_axes, strict=True)
+        ]
+        self._count = 0
+
+    def repeated(self) -> bool:
+        """True once, when the call has been made often enough to be worth a fast one."""
+        self._count += 1
+        return self._count == _FAST_AFTER
+
+    def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
+        """A function that makes this call without Python, where there can be one."""
+        del args, kwargs
+        return None
+
+    def run(self, leaves: Sequence[Any], out: Any) -> Any:
+        """The results for arguments of the same types, shapes and strides."""
+        raise AssertionError("every back end has its own")
+
+    def _targets(self, out: Any) -> list[np.ndarray]:
+        return arrays.targets(out, self.derived.result, self.results, self.name)
+
+
+class Interpreted(Call):
+    """The interpreter as a back end: NumPy, node by node."""
+
+    def run(self, leaves: Sequence[Any], out: Any) -> Any:
+        """Evaluate the derived graph with NumPy."""
+        pairs = zip(leaves, self.in_axes, strict=True)
+        views = [arrays.batch_first(arrays.usable(x), a) for x, a in pairs]
+        values = interpret(self.derived.graph, views, len(self.extents))
+        made = []
+        for value, axes, (_, type) in zip(
+            values, self.out_axes, self.results, strict=True
+        ):
+            whole = np.broadcast_to(value, (*self.extents, *type.shape))
+            made.append(arrays.batch_back(whole, axes))
+        if out is None:
+            found = [np.array(value)[()] for value in made]
+            return tree.unflatten(self.derived.result, found)
+        for target, value in zip(self._targets(out), made, strict=True):
+            target[...] = value
+        return out
+
+
+class Compiled(Call):
+    """A kernel, and everything about a launch that does not change between calls."""
+
+    def __init__(self, views: Sequence[np.ndarray], *what: Any) -> None:
+        """views: the first call's arguments, batch levels in front."""
+        super().__init__(*what)
+        self.order = plan.lane_order(self.extents)
+        self.lanes = tuple([self.extents[k] for k in self.order]) or (1,)
+        self.inputs = [plan.place(v, self.extents, self.order) for v in views]
+        self._plans: dict[Any, tuple[Plan, list[Placement]]] = {}
+        self.plan, self.outputs = self._planned(self._new())
+
+    def _new(self) -> list[np.ndarray]:
+        return [cpu.allocate(shape, type.dtype) for shape, type in self.results]
+
+    def _planned(self, outputs: Sequence[np.ndarray]) -> tuple[Plan, list[Placement]]:
+        """The plan for outputs of these strides, and where they lie."""
+        key = tuple([o.strides for o in outputs])
+        found = self._plans.get(key)
+        if found is None:
+            pairs = zip(outputs, self.out_axes, strict=True)
+            placed = [
+                plan.place_output(arrays.batch_first(o, a), self.extents, self.order)
+                for o, a in pairs
+            ]
+            made = plan.make(self.derived, self.order, self.inputs, placed)
+            found = self._plans[key] = made, placed
+        return found
+
+    def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
+        """A built-in function for this signature: little work, plain arguments."""
+        plain = tree.flatten(((0,) * len(args), {}))[1] == self.spec
+        if kwargs or not plain or not self.results or 0 in self.extents:
+            return None
+        result = self.derived.result
+        structure = tree.unflatten(result, list(range(len(self.results))))
+        if not _only_tuples(structure):
+            return None
+        assert self.plan is not None
+        blank = [p.argument(0) for p in (*self.inputs, *self.outputs)]
+        shapes = [(type.dtype, shape) for shape, type in self.results]
+        return fast_call(
+            self.plan.executable, self.lanes, args, shapes, blank, structure
+        )
+
+    def run(self, leaves: Sequence[Any], out: Any) -> Any:
+        """Launch the kernel on new arrays, or on those of out."""
+        inputs = [arrays.usable(x) for x in leaves]
+        if out is None:
+            outputs = self._new()
+            self._launch(inputs, outputs)
+            results = [o if o.shape else o[()] for o in outputs]
+            return tree.unflatten(self.derived.result, results)
+        outputs = self._targets(out)
+        if not arrays.overlap(inputs, outputs):
+            self._launch(inputs, outputs)
+            return out
+        apart = self._new()
+        self._launch(inputs, apart)
+        for target, value in zip(outputs, apart, strict=True):
+            target[...] = value
+        return out
+
+    def _launch(
+        self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
+    ) -> None:
+        if 0 in self.extents:
+            return
+        chosen, placed = self._planned(outputs)
+        arguments = [
+            p.argument(arrays.address(a))
+            for p, a in zip((*self.inputs, *placed), (*inputs, *outputs), strict=True)
+        ]
+        chosen.executable.launch(self.lanes, arguments)
+
+
+def _only_tuples(structure: Any) -> bool:
+    """Whether a tree of numbers has no containers but plain tuples."""
+    if type(structure) is tuple:
+        return all(_only_tuples(part) for part in structure)
+    return type(structure) is int
