@@ -119,13 +119,14 @@ class Compiled(Call):
     def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
         """A built-in function for this signature: little work, plain arguments."""
         plain = tree.flatten(((0,) * len(args), {}))[1] == self.spec
-        if kwargs or not plain or not self.results or 0 in self.extents:
+        assert self.plan is not None
+        whole = len(self.plan.buffers) == len(self.inputs) + len(self.outputs)
+        if kwargs or not plain or not whole or not self.results or 0 in self.extents:
             return None
         result = self.derived.result
         structure = tree.unflatten(result, list(range(len(self.results))))
         if not _only_tuples(structure):
             return None
-        assert self.plan is not None
         blank = [p.argument(0) for p in (*self.inputs, *self.outputs)]
         shapes = [(type.dtype, shape) for shape, type in self.results]
         return fast_call(
@@ -153,12 +154,12 @@ class Compiled(Call):
     def _launch(
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
     ) -> None:
-        if 0 in self.extents:
+        if 0 in self.extents or not any(o.size for o in outputs):
             return
         chosen, placed = self._planned(outputs)
+        placed, given = (*self.inputs, *placed), (*inputs, *outputs)
         arguments = [
-            p.argument(arrays.address(a))
-            for p, a in zip((*self.inputs, *placed), (*inputs, *outputs), strict=True)
+            placed[k].argument(arrays.address(given[k])) for k in chosen.buffers
         ]
         chosen.executable.launch(self.lanes, arguments)
 

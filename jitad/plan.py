@@ -15,7 +15,7 @@ import numpy as np
 
 from jitad import tree
 from jitad.backends import cpu
-from jitad.ir.graph import Graph
+from jitad.ir.graph import Graph, prune
 from jitad.ir.tracer import Tracer
 from jitad.lowering.kernel import Argument, Kernel, Layout
 from jitad.lowering.schedule import schedule
@@ -51,12 +51,14 @@ class Plan:
     """A compiled kernel and the choices behind it.
 
     order[a] is the batch level that became kernel axis a; order[0] gives the lanes.
+    buffers are the inputs, then the outputs that have elements: the kernel's buffers.
     """
 
     derived: Derived
     kernel: Kernel
     executable: cpu.Executable
     order: tuple[int, ...]
+    buffers: tuple[int, ...]
     seconds: dict[str, float]
 
 
@@ -77,13 +79,22 @@ def make(
     outputs: Sequence[Placement],
 ) -> Plan:
     """Lower and compile: one lane axis at least, even for a single point."""
-    varying = tuple([p.varying for p in inputs])
-    layouts = tuple([p.layout for p in (*inputs, *outputs)])
-    source = _Source(derived.graph.digest, derived.graph)
+    graph = derived.graph
+    types, placed = (*graph.input_types, *graph.output_types), (*inputs, *outputs)
+    buffers = tuple([k for k, type in enumerate(types) if type.size])
+    count = len(inputs)
+    if len(buffers) < len(types):
+        ins = [graph.inputs[k] for k in buffers if k < count]
+        outs = [graph.outputs[k - count] for k in buffers if k >= count]
+        graph = prune(graph.nodes, ins, tuple(outs))
+    varying = tuple([placed[k].varying for k in buffers if k < count])
+    layouts = tuple([placed[k].layout for k in buffers])
+    source = _Source(graph.digest, graph)
     kernel, executable, seconds = _compiled(
         source, max(1, len(order)), varying, layouts
     )
-    return Plan(derived, kernel, executable, order, {**derived.seconds, **seconds})
+    seconds = {**derived.seconds, **seconds}
+    return Plan(derived, kernel, executable, order, buffers, seconds)
 
 
 @dataclass(frozen=True, slots=True)

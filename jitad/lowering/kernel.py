@@ -131,6 +131,7 @@ class Kernel:
 
 def validate(kernel: Kernel) -> None:
     """Assert that values are assigned once, before use, and loops are well nested."""
+    assert all(b.elements > 0 for b in kernel.buffers), "an empty buffer is no buffer"
 
     def walk(body: Sequence[Statement], known: set[int], loops: frozenset[int]) -> None:
         for s in body:
