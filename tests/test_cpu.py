@@ -228,10 +228,10 @@ def test_machine_describes_itself():
     assert "libm" in machine.math_library()
 
 
-def test_allocate_begins_on_a_cache_line():
-    for shape in ((), (0, 3), (5,), (7, 2)):
+def test_a_large_array_begins_on_a_cache_line():
+    for shape in ((), (0, 3), (5,), (7, 2), (1 << 17,), (1 << 16, 3)):
         for dtype in (np.float64, np.float32, np.bool_):
             a = cpu.allocate(shape, np.dtype(dtype))
             assert a.shape == shape and a.dtype == dtype
-            assert a.ctypes.data % 64 == 0 or a.size == 0
+            assert a.ctypes.data % 64 == 0 or a.nbytes < 1 << 16
             assert a.flags.c_contiguous and a.flags.writeable

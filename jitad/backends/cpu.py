@@ -9,11 +9,12 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import itertools
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -31,6 +32,9 @@ from .machine import vector_width
 from .threads import POOL
 
 _serial = itertools.count()
+_LINE = 64
+# Bytes from which it pays that an array begins on a cache line.
+_LARGE = 1 << 16
 _SPILL = re.compile(r"\tvmov\w+\s+%[xyz]mm\d+, -?\d*\(%r[sb]p\)")
 
 
@@ -77,7 +81,7 @@ class Executable:
         """The machine code, as text."""
         return self._library.get_asm_str()
 
-    @property
+    @cached_property
     def spills(self) -> int:
         """How many vectors the code moves out to the stack, as its text shows."""
         return len(_SPILL.findall(self.assembly))
@@ -135,7 +139,7 @@ def compile(
     # Numba's linker keeps every symbol that it has seen: never give it a name twice.
     name = f"jitad.{digest}.{next(_serial)}"
     _link_copies(kernel)
-    library = _build(text, name, {NAME: name, f"{NAME}.tiles": f"{name}.tiles"})
+    library = link(text, name, {NAME: name, f"{NAME}.tiles": f"{name}.tiles"})
     address = library.get_pointer_to_function(name)
     signature = (None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
     return Executable(
@@ -170,7 +174,7 @@ class _Library(JITCodeLibrary):
 
 
 @global_compiler_lock
-def _build(text: str, library_name: str, names: dict[str, str]) -> _Library:
+def link(text: str, library_name: str, names: dict[str, str]) -> _Library:
     """Compile and link a module; names: function in the text -> name in the process."""
     codegen = cpu_target.target_context.codegen()  # pyright: ignore
     library = _Library(codegen, library_name)
@@ -194,18 +198,19 @@ def _link_copies(kernel: Kernel) -> None:
 
 @cache
 def _runs() -> _Library:
-    return _build(emit_copies.runs(), "jitad.runs", {})
+    return link(emit_copies.runs(), "jitad.runs", {})
 
 
 @cache
 def _copy(size: int) -> _Library:
-    return _build(emit_copies.copy(size), f"jitad.copy{size}", {})
+    return link(emit_copies.copy(size), f"jitad.copy{size}", {})
 
 
 def allocate(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
-    """An uninitialised array whose data begin on a cache line."""
-    dtype = np.dtype(dtype)
-    count = int(np.prod(shape, dtype=np.int64))
-    raw = np.empty(count * dtype.itemsize + 64, np.uint8)
-    skip = -raw.ctypes.data % 64
-    return raw[skip : skip + count * dtype.itemsize].view(dtype).reshape(shape)
+    """An uninitialised array; the data of a large one begin on a cache line."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < _LARGE:
+        return np.empty(shape, dtype)
+    raw = np.empty(size + _LINE, np.uint8)
+    skip = -raw.ctypes.data % _LINE
+    return raw[skip : skip + size].view(dtype).reshape(shape)

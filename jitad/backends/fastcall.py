@@ -20,10 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
 
 from jitad.backends import cpu, schedule
 from jitad.lowering import frame, kernel
@@ -124,16 +121,9 @@ def fast_call(
     return _Kept(function, (library, method, block, scratch)).function
 
 
-@global_compiler_lock
 def _link(text: str) -> tuple[Any, int]:
     name = f"jitad.call.{next(_serial)}"
-    library = cpu_target.target_context.codegen().create_library(name)
-    module = llvm.parse_assembly(text)
-    module.triple = llvm.get_process_triple()
-    module.data_layout = str(library.codegen.target_data)
-    module.get_function("call").name = name
-    library.add_llvm_module(module)
-    library.finalize()
+    library = cpu.link(text, name, {"call": name})
     return library, library.get_pointer_to_function(name)
 
 

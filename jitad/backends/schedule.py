@@ -16,7 +16,7 @@ from jitad.lowering.kernel import Argument, For, Kernel, Op, Statement
 
 from .machine import last_level_cache_bytes
 
-SERIAL_NANOSECONDS = 20_000.0
+SERIAL_NANOSECONDS = 200_000.0
 _TILE_NANOSECONDS = 50_000.0
 _FIRST_ROUND_SECONDS = 0.02
 _ROUND_SECONDS = 0.2
