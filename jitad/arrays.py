@@ -34,7 +34,7 @@ def signature(value: Any) -> Any:
 
 
 def checked(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
-    """Argument number k as an array that a kernel can read, or an error that names it."""
+    """Argument number k as an array that a kernel can read, or an error naming it."""
     if isinstance(value, np.ma.MaskedArray | np.matrix):
         kind = type(value).__name__
     elif isinstance(value, (np.ndarray, *_NUMBERS)):

@@ -48,7 +48,7 @@ class Call:
         self._count = 0
 
     def repeated(self) -> bool:
-        """True once, when the call has been made often enough to be worth a fast one."""
+        """True once: when the call has been made so often that a fast one pays."""
         self._count += 1
         return self._count == _FAST_AFTER
 

@@ -1,4 +1,4 @@
-"""The errors that jitad raises: each says what was expected, what came, and a remedy."""
+"""The errors that jitad raises: what was expected, what came, and a remedy."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from typing import Any
 from jitad import tree
 from jitad.backends.machine import copy_bandwidth, last_level_cache_bytes, vector_width
 from jitad.backends.threads import get_threads
+from jitad.call import Compiled
 from jitad.errors import InputError, TracingError
 from jitad.explanation import (
     Array,
@@ -23,7 +24,6 @@ from jitad.explanation import (
     Memory,
     Operations,
 )
-from jitad.call import Compiled
 from jitad.function import Function
 from jitad.ir.graph import Graph, Type, reach
 from jitad.ir.tracer import traced

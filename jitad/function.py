@@ -73,6 +73,7 @@ class Function:
         return f"<jitad {self.name}>"
 
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        """The results; traced where an argument is traced, else by the back end."""
         if self._fast is not None and out is None and not kwargs:
             result = self._fast(*args)
             if result is not None:

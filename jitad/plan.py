@@ -63,7 +63,7 @@ class Plan:
 
 
 def lane_order(extents: Sequence[int]) -> tuple[int, ...]:
-    """Which batch level gives the lanes: the outermost if it is long, else the longest."""
+    """The batch level of the lanes, then the others: the outermost if it is long."""
     if not extents:
         return ()
     lane = 0

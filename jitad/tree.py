@@ -1,6 +1,7 @@
-"""Nested containers of arrays, on optree: tuples, lists, dicts, named tuples, dataclasses.
+"""Nested containers of arrays: tuples, lists, dicts, named tuples, dataclasses.
 
-`flatten` and `unflatten` are all that the rest of the house knows of containers.
+`flatten` and `unflatten` are all that the rest of the house knows of containers
+(by way of optree).
 """
 
 from __future__ import annotations

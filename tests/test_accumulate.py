@@ -14,7 +14,7 @@ from jitad.ir.graph import Graph, reach, validate
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import registry
 from jitad.primitives.elementwise import gate
-from jitad.transforms import accumulate
+from jitad.transforms import accumulate, eliminate
 from jitad.transforms.accumulate import MODES, jacobian
 from jitad.transforms.differentiate import linearize, pullback, pushforward
 from jitad.transforms.scalarize import scalarize
@@ -269,7 +269,7 @@ def test_accumulation_is_reproducible() -> None:
 def test_cross_country_gives_up_where_it_fills_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(accumulate, "_FILL", 0)
+    monkeypatch.setattr(eliminate, "_FILL", 0)
     taken = jacobian(scalars(rotation, X), (0,))
     assert "elimination" in taken.untried["cross"]
     monkeypatch.setattr(accumulate, "_CROSS_LIMIT", 0)

@@ -248,9 +248,11 @@ def test_out_may_overlap_the_inputs() -> None:
         lambda x: np.repeat(x, 3, axis=0)[::3],
         lambda x: x[::-1, ::-1].copy()[::-1, ::-1],
         lambda x: x.astype(">f8"),
-        lambda x: np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:]
-        .view(np.float64)
-        .reshape(x.shape),
+        lambda x: (
+            np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:]
+            .view(np.float64)
+            .reshape(x.shape)
+        ),
     ],
     ids=["fortran", "strided", "skipping", "reversed", "big-endian", "unaligned"],
 )
@@ -330,7 +332,11 @@ def test_scipy_takes_the_results_as_they_are() -> None:
         (lambda: jitad.jit(f)(X.astype(object)), jitad.InputError, "object"),
         (lambda: jitad.jit(f)(np.ma.array(X)), jitad.InputError, "MaskedArray"),
         (lambda: jitad.jit(f)("text"), jitad.InputError, "functools.partial"),
-        (lambda: jitad.jit(f)(np.array(["2020-01-01"], "M8[D]")), jitad.InputError, "date"),
+        (
+            lambda: jitad.jit(f)(np.array(["2020-01-01"], "M8[D]")),
+            jitad.InputError,
+            "date",
+        ),
         (lambda: jitad.jit(lambda x: x[5])(X), IndexError, "out of bounds"),
         (lambda: jitad.jit(lambda x: "a")(X), jitad.UnsupportedError, "expected"),
         (

@@ -15,7 +15,7 @@ BACKENDS = ("cpu", "numpy")
 
 
 def same(got: Any, expected: Any) -> None:
-    """Equal to 4 ulp, infinities and NaNs in the same places; signed zeros are equal."""
+    """Equal to 4 ulp, infinities and NaNs in their places; signed zeros are equal."""
     got, expected = np.asarray(got), np.asarray(expected, float)
     assert got.shape == expected.shape
     np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))

@@ -177,7 +177,8 @@ def pushforward(graph: Graph, wrt: Sequence[int]) -> Graph:
     target, seeds = line.target, {}
     for k in wrt:
         dots = sc.elements(target, target.input(target.nodes[line.inputs[k]].type))
-        seeds |= zip(line.elements[k].ravel().tolist(), dots.ravel().tolist())
+        own = line.elements[k].ravel().tolist()
+        seeds |= zip(own, dots.ravel().tolist(), strict=True)
     tangents = forward(line, seeds)
     outputs = values(line)
     for ids, type in zip(line.outputs, line.types, strict=True):
