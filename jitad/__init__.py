@@ -14,6 +14,7 @@ from jitad.api import (
     vjp,
     vmap,
 )
+from jitad.backends.threads import get_threads, set_threads
 from jitad.errors import (
     InputError,
     JitadError,
@@ -23,6 +24,7 @@ from jitad.errors import (
 )
 from jitad.explain import explain
 from jitad.picture import graph
+from jitad.primitives.creation import array, empty, full, ones, zeros
 
 __all__ = [
     "InputError",
@@ -30,7 +32,11 @@ __all__ = [
     "ShapeError",
     "TracingError",
     "UnsupportedError",
+    "array",
+    "empty",
     "explain",
+    "full",
+    "get_threads",
     "grad",
     "graph",
     "hessian",
@@ -39,9 +45,12 @@ __all__ = [
     "jit",
     "jvp",
     "linearize",
+    "ones",
     "primitives",
+    "set_threads",
     "stop_gradient",
     "value_and_grad",
     "vjp",
     "vmap",
+    "zeros",
 ]

@@ -22,6 +22,7 @@ from jitad.ir.tracer import Tracer
 from jitad.operator import LinearMap
 from jitad.plan import Derived
 from jitad.primitives.elementwise import stop_gradient as hold
+from jitad.primitives.linalg import RAISING
 from jitad.transforms import accumulate
 from jitad.transforms.differentiate import pullback, pushforward
 from jitad.transforms.scalarize import scalarize
@@ -42,7 +43,7 @@ def jit(f: Callable[..., Any], *, backend: Backend = "cpu") -> Function:
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
         traced, graph, seconds = _traced(f, spec, inputs)
-        return Derived(graph, traced.result, traced.captured, "value", {}, seconds)
+        return _derived(graph, traced, "value", seconds)
 
     return Function(f, derive, name=f"jit({_name(f)})", backend=backend)
 
@@ -183,7 +184,10 @@ def hvp(
         )  # fmt: skip
         return _select(pushed, range(len(wrt), 2 * len(wrt)), inner)
 
-    function = Function(f, derive, name=name, backend=backend)
+    def value(*args: Any) -> Any:
+        return f(*args[:-1])
+
+    function = Function(f, derive, name=name, backend=backend, value=value)
 
     def product(*args: Any) -> Any:
         *primals, v = args
@@ -315,7 +319,10 @@ def _pushforward(f: Callable[..., Any], tangents_only: bool = False) -> Function
         both = _pair(traced.result, traced.result)
         return _select(pushed, range(2 * count), both)
 
-    return Function(f, derive, name=name)
+    def value(primals: Any, _: Any) -> Any:
+        return f(*primals)
+
+    return Function(f, derive, name=name, value=value)
 
 
 def _pullback(f: Callable[..., Any]) -> Function:
@@ -335,7 +342,10 @@ def _pullback(f: Callable[..., Any]) -> Function:
         )
         return _select(pulled, range(count, count + len(wrt)), result)
 
-    return Function(f, derive, name=name)
+    def value(primals: Any, _: Any) -> Any:
+        return f(*primals)
+
+    return Function(f, derive, name=name, value=value)
 
 
 def _seeded(
@@ -352,7 +362,18 @@ def _seeded(
     order = [*range(given), *range(last, last + seeds), *range(given, last)]
     inputs = tuple([graph.inputs[k] for k in order])
     graph = prune(graph.nodes, inputs, graph.outputs)
-    return Derived(graph, traced.result, traced.captured, mode, {}, seconds)
+    return _derived(graph, traced, mode, seconds)
+
+
+def _derived(
+    graph: Graph, traced: Traced, mode: str, seconds: dict[str, float], **more: Any
+) -> Derived:
+    """What was derived from a trace; its result is the function's own, at first."""
+    singular = any(node.primitive in RAISING for node in traced.graph.nodes)
+    return Derived(
+        graph, traced.result, traced.captured, mode, seconds=seconds,
+        may_raise=singular, **more,
+    )  # fmt: skip
 
 
 def _traced(
@@ -378,10 +399,11 @@ def _accumulated(
     start = time.perf_counter()
     found = accumulate.jacobian(graph, wrt, **options)
     seconds = {**seconds, "differentiate": time.perf_counter() - start}
-    return Derived(
-        found.graph, result, traced.captured, found.mode, found.costs, seconds,
-        options.get("mode") is not None, found.untried,
+    derived = _derived(
+        found.graph, traced, found.mode, seconds, costs=found.costs,
+        asked=options.get("mode") is not None, untried=found.untried,
     )  # fmt: skip
+    return replace(derived, result=result)
 
 
 def _select(

@@ -123,6 +123,8 @@ class Compiled(Call):
         whole = len(self.plan.buffers) == len(self.inputs) + len(self.outputs)
         if kwargs or not plain or not whole or not self.results or 0 in self.extents:
             return None
+        if self.derived.may_raise:
+            return None
         result = self.derived.result
         structure = tree.unflatten(result, list(range(len(self.results))))
         if not _only_tuples(structure):

@@ -57,8 +57,11 @@ class Function:
         name: str,
         levels: tuple[Level, ...] = (),
         backend: Backend = "cpu",
+        value: Callable[..., Any] | None = None,
     ) -> None:
+        """Value is what NumPy computes of the same arguments, if not function does."""
         self.function = function
+        self.value = value or function
         self.derive = derive
         self.name = name
         self.levels = levels
@@ -93,7 +96,16 @@ class Function:
             self._calls[key] = call
         elif call.repeated():
             self._fast = call.fast(args, kwargs) or self._fast
-        return call.run(leaves, out)
+        result = call.run(leaves, out)
+        if call.derived.may_raise and not self.levels:
+            self._raise_as_numpy(args, kwargs, result)
+        return result
+
+    def _raise_as_numpy(self, args: Any, kwargs: Any, result: Any) -> None:
+        """Let NumPy raise LinAlgError where a kernel could only give NaN."""
+        if any(np.isnan(x).any() for x in tree.flatten(result)[0]):
+            with np.errstate(all="ignore"):
+                self.value(*args, **kwargs)
 
     # -- deriving --------------------------------------------------------------
 
@@ -105,7 +117,9 @@ class Function:
             token = _called.set([])
             try:
                 found = self.derive(spec, inputs)
-                found = replace(found, inside=tuple(_called.get() or ()))
+                inside = tuple(_called.get() or ())
+                raises = found.may_raise or any(d.may_raise for _, d in inside)
+                found = replace(found, inside=inside, may_raise=raises)
             finally:
                 _called.reset(token)
             if not found.captured:

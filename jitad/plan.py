@@ -32,7 +32,8 @@ class Derived:
     Its inputs are the function's leaves, then one for each captured traced value.
     mode is the best of those with costs, unless it was asked for; untried says why
     other modes were not counted.  inside names the transformed functions that it
-    calls, and how each of them came.
+    calls, and how each of them came.  may_raise says that at a point where the result
+    is NaN NumPy may raise LinAlgError instead.
     """
 
     graph: Graph
@@ -44,6 +45,7 @@ class Derived:
     asked: bool = False
     untried: dict[str, str] = field(default_factory=dict)
     inside: tuple[tuple[str, Derived], ...] = ()
+    may_raise: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -365,6 +365,31 @@ def test_errors_say_what_was_expected(call: Any, error: Any, says: str) -> None:
         call()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_point_raises_as_numpy_and_a_batch_has_nan(backend: Any) -> None:
+    singular, fine = np.array([[1.0, 2], [2, 4]]), np.array([[2.0, 1], [1, 3]])
+    indefinite = np.array([[1.0, 2], [2, 1]])
+
+    def trace(a: Any) -> Any:
+        return np.sum(np.linalg.inv(a))
+
+    for call in (
+        lambda: jitad.jit(np.linalg.inv, backend=backend)(singular),
+        lambda: jitad.jit(np.linalg.cholesky, backend=backend)(indefinite),
+        lambda: jitad.grad(trace, backend=backend)(singular),
+        lambda: jitad.jit(lambda a: jitad.grad(trace)(a), backend=backend)(singular),
+        lambda: jitad.hvp(trace, backend=backend)(singular, fine),
+        lambda: jitad.jvp(trace, (singular,), (fine,)),
+    ):
+        with pytest.raises(np.linalg.LinAlgError):
+            call()
+    both = jitad.vmap(jitad.grad(trace), backend=backend)(np.stack([singular, fine]))
+    assert np.isnan(both[0]).all()
+    close(both[1], jitad.grad(trace)(fine))
+    unknown = np.full((2, 2), np.nan)
+    assert np.isnan(jitad.jit(np.linalg.inv, backend=backend)(unknown)).all()
+
+
 def test_other_integers_and_partials_work() -> None:
     close(jitad.jit(lambda x, n: x * n)(X, np.int8(3)), X * 3)
     close(jitad.jit(functools.partial(lambda n, x: x * n, 3))(X), X * 3)

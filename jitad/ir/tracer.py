@@ -320,7 +320,8 @@ def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
         return _cast(trace, index, dtype)
     array = np.asarray(value)
     if array.dtype == object:
-        return lift(trace, assemble(trace, array), dtype)
+        inside = assemble(trace, array) if array.ndim else array.item()
+        return lift(trace, inside, dtype)
     if isinstance(value, np.ma.MaskedArray | np.matrix):
         raise UnsupportedError(
             f"a {type(value).__name__} cannot be traced ({source_line()}); use a "
