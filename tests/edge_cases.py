@@ -246,4 +246,7 @@ FACTORIZATIONS = [
     ),
 ]
 
+# Where NumPy raises LinAlgError a point does too, and a batch is NaN there.
+RAISING = {"inv, singular", "inv of 0", "solve, singular", "cholesky, semidefinite"}
+
 CASES = SCALARS + ARRAYS + FACTORIZATIONS
