@@ -1,0 +1,71 @@
+"""The conditions: threads, cores and an empty home for everyone; and their description.
+
+The same for the process of ``python -m benchmarks`` and for those it starts.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+from benchmarks.work import Setting
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+PACKAGES = ("numpy", "numba", "jax", "torch", "drjit", "casadi", "autograd")
+
+
+def isolate(home: str, threads: int) -> dict[str, str]:
+    """Environment variables: so many threads, and no cache of an earlier run.
+
+    JAX sizes its pool by the cores that the process may use, so these are limited too.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))[:threads]
+        os.sched_setaffinity(0, cores)
+    return {
+        **dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        "HOME": home,
+        "XDG_CACHE_HOME": home,
+        "TORCHINDUCTOR_CACHE_DIR": home,
+        "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
+        "NUMBA_CACHE_DIR": home,
+        "JAX_PLATFORMS": "cpu",
+    }
+
+
+def describe(setting: Setting) -> str:
+    """Processor, cores, threads and versions, in two lines."""
+    versions = ", ".join(f"{p} {version(p)}" for p in PACKAGES)
+    cores = os.cpu_count()
+    size = "quick" if setting.quick else "full"
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return (
+        f"{processor()}, {cores} cores, {setting.threads} threads each, "
+        f"{setting.device}, {size} sizes, load before: {load}\n"
+        f"Python {platform.python_version()}, {versions}"
+    )
+
+
+def version(package: str) -> str:
+    """The installed version, or "not installed"."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.machine()
+    names = [x.split(":")[1] for x in text.splitlines() if x.startswith("model name")]
+    return names[0].strip() if names else platform.machine()
