@@ -1,0 +1,104 @@
+"""What the first call costs in a fresh process, packages imported and nothing cached.
+
+From NumPy inputs to the first result, compilation and start of threads included: what
+someone waits for who runs a script once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import statistics
+from collections.abc import Callable
+from functools import partial
+
+from benchmarks import child
+from benchmarks.bundle_adjustment import point_work, rows_work
+from benchmarks.harness import Participant, Result, UnavailableError, start
+from benchmarks.speed import Row, fastest, ratio, verdict
+from benchmarks.table import Table, quantity, three_digits
+from benchmarks.work import Setting, Target, Work
+
+WORKS: dict[str, Callable[[Setting], Work]] = {
+    "first-call": rows_work,
+    "first-call-point": point_work,
+}
+# the ways that the speed rows found fastest, one for each tool
+CHOSEN = {
+    "jitad": "jitad",
+    "jax": "JAX jacrev",
+    "torch": "PyTorch compiled",
+    "drjit": "Dr.Jit",
+    "casadi": "CasADi, C code",
+    "autograd": "autograd",
+    "native": "C by hand",
+}
+
+
+def in_child(name: str, tool: str, start_of_name: str, quick: bool) -> dict:
+    """Seconds of one participant's first call, in this fresh process."""
+    setting = Setting(quick=quick)
+    work = WORKS[name](setting)
+    reference = work.reference(work)
+    module = importlib.import_module(f"benchmarks.participants.{tool}")
+    listed = module.participants(work, setting)
+    participant = next(p for p in listed if p.name.startswith(start_of_name))
+    assert isinstance(participant, Participant)
+    result, runner = start(participant, work, reference)
+    if runner is None:
+        raise UnavailableError(result.note)
+    return {"name": participant.name, "seconds": result.first}
+
+
+def table(name: str, setting: Setting) -> Table:
+    """The median of several processes, for each tool."""
+    results = []
+    for tool, start_of_name in CHOSEN.items():
+        if not setting.takes(tool):
+            continue
+        arguments = {
+            "name": name,
+            "tool": tool,
+            "start_of_name": start_of_name,
+            "quick": setting.quick,
+        }
+        times = []
+        note, full_name = "", tool
+        for _ in range(1 if setting.quick else 3):
+            try:
+                measured = child.call(
+                    "benchmarks.first_call:in_child", arguments, setting
+                )
+            except UnavailableError as reason:
+                note = f"not available: {reason}"
+                break
+            full_name = measured["name"]
+            times.append(measured["seconds"])
+        median = statistics.median(times) if times else None
+        results.append(Result(full_name, median=median, note=note))
+    jitad = fastest(results, "jitad")
+    lines = [
+        (r.name, quantity(r.median), three_digits(ratio(r.median, jitad)))
+        if r.median is not None
+        else (r.name, r.note)
+        for r in results
+    ]
+    work = WORKS[name](setting)
+    size = f"{work.points:,} points" if work.batched else "one point"
+    title = f"{name}: bundle adjustment, first call in a fresh process, {size}"
+    notes = [verdict(Target("jitad", None, most=0.15), results)]
+    headers = ("participant", "first call", "÷ jitad")
+    return Table(title, headers, tuple(lines), tuple(notes))
+
+
+ROWS = (
+    Row(
+        "first-call",
+        "bundle adjustment in rows, first call in a fresh process after import",
+        partial(table, "first-call"),
+    ),
+    Row(
+        "first-call-point",
+        "bundle adjustment at one point, first call in a fresh process after import",
+        partial(table, "first-call-point"),
+    ),
+)
