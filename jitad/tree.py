@@ -23,7 +23,7 @@ def _register_dataclass(kind: type) -> None:
     def children(value: Any) -> tuple[tuple[Any, ...], None, tuple[str, ...]]:
         return tuple(getattr(value, n) for n in names), None, names
 
-    def rebuild(_: None, parts: tuple[Any, ...]) -> Any:
+    def rebuild(_: Any, parts: Any, /) -> Any:
         made = object.__new__(kind)
         for name, part in zip(names, parts, strict=True):
             object.__setattr__(made, name, part)

@@ -128,8 +128,9 @@ def _eliminate(
             after.setdefault(a, {})[v] = p
     taken, spent = [], 0
     queue = None if order is not None else _Queue(inner, before, after)
-    for k in range(len(inner)):
-        v = order[k] if queue is None else queue.pop()
+    given = iter(order or ())
+    for _ in inner:
+        v = next(given) if queue is None else queue.pop()
         taken.append(v)
         preds, succs = before.pop(v), after.pop(v, {})
         for s, p in succs.items():
