@@ -178,7 +178,7 @@ class Tracer(Storage, NDArrayOperatorsMixin):
             name = f"{function.__module__}.{function.__name__}"
             raise UnsupportedError(
                 f"{name} cannot be traced ({source_line()}); write it with functions "
-                "that can, or give it a derivative of its own with jitad.primitive"
+                "that can: NumPy's arithmetic, reductions, indexing, linear algebra"
             )
         if kwargs.get("out") is None:
             return handler(*args, **kwargs)
@@ -477,7 +477,7 @@ def apply_ufunc(ufunc: np.ufunc, args: Sequence[Any]) -> Any:
     if handler is None:
         raise UnsupportedError(
             f"{ufunc.__name__} cannot be traced ({source_line()}); write it with "
-            "functions that can, or give it a derivative with jitad.primitive"
+            "functions that can: NumPy's own, or those of scipy.special"
         )
     return handler(*args)
 
