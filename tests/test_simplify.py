@@ -235,7 +235,12 @@ def y(b: Builder, x: int, y: int) -> int:
     return y
 
 
+def c4(value: float) -> Make:
+    return lambda b, x, y: b.number(value, F4)
+
+
 less = op("lt", x, y, dtype=BOOL)
+half = op("cast", x, dtype=F4)
 
 REPLACED = {
     "x * 1": (op("mul", x, c(1)), x),
@@ -259,12 +264,27 @@ REPLACED = {
     "not not": (op("not", op("not", less, dtype=BOOL), dtype=BOOL), less),
     "c & c": (op("and", less, less, dtype=BOOL), less),
     "c | c": (op("or", less, less, dtype=BOOL), less),
+    "c & true": (op("and", less, lambda b, x, y: b.const(np.True_), dtype=BOOL), less),
+    "c | false": (op("or", less, lambda b, x, y: b.const(np.False_), dtype=BOOL), less),
+    "x ** 0": (op("pow", x, c(0)), c(1)),
+    "x ** 1": (op("pow", x, c(1)), x),
+    "x ** 2": (op("pow", x, c(2)), op("mul", x, x)),
+    "x ** -1": (op("pow", x, c(-1)), op("div", c(1), x)),
+    "x ** 3": (op("pow", x, c(3)), op("pow3", x)),
     "select same": (op("select", less, x, x), x),
     "select true": (op("select", lambda b, x, y: b.const(np.True_), x, y), x),
     "select false": (op("select", lambda b, x, y: b.const(np.False_), x, y), y),
     "gate true": (op("gate", lambda b, x, y: b.const(np.True_), x), x),
     "gate false": (op("gate", lambda b, x, y: b.const(np.False_), x), c(0)),
     "gate of 0": (op("gate", less, c(0)), c(0)),
+    "cast of a gate": (
+        op("cast", op("gate", less, half, dtype=F4)),
+        op("gate", less, op("cast", half)),
+    ),
+    "cast of a select": (
+        op("cast", op("select", less, c4(1), c4(2), dtype=F4)),
+        op("select", less, c(1), c(2)),
+    ),
     "cast to itself": (op("cast", x), x),
     "2 + 3": (op("add", c(2), c(3)), c(5)),
     "0 / 0": (op("div", c(0), c(0)), c(np.nan)),

@@ -1,7 +1,7 @@
-"""Powers and roots: x**p, square, sqrt, cbrt, reciprocal.
+"""Powers and roots: x**p, square, sqrt, cbrt, reciprocal, abs.
 
-`x ** p` is read as NumPy's operator reads it: a constant 2, 0.5 or -1 is a square, a
-root, a reciprocal.  Constant exponents 3, 4 and 5 are multiplied out, within 2 ulp.
+A constant exponent is read as NumPy reads it: 2, 0.5 and -1 are a square, a root and a
+reciprocal.  Other small multiples of ½ are products, too, within 2.5 ulp.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
-from jitad.ir.primitive import registry
+from jitad.ir.primitive import Primitive, registry
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, as_tracer, cast
+from jitad.ir.tracer import Tracer, as_tracer, bind, cast, innermost
 from jitad.primitives.define import derived, elementwise
+from jitad.primitives.elementwise import gate
 
 INF = float("inf")
 _ROOTS = ((0.3,), (2.0,), (1e-200,), (1e200,), (25.0,))
-_MULTIPLIED_OUT = 5
 
 elementwise(
     "abs",
@@ -32,86 +32,31 @@ elementwise(
     np.sqrt,
     word="sqrt",
     cost=8,
-    # |y|, because √-0 is -0 and the one-sided limit +inf.
-    partials=lambda y, x: [0.5 / np.abs(y)],
+    # y + 0, because √-0 is -0 and the one-sided limit +inf.
+    partials=lambda y, x: [0.5 / (y + 0.0)],
     points=_ROOTS,
 )
+
+
+def _cbrt(y: Any, x: Any) -> list[Any]:
+    """y / 3x, which has half the error of 1 / 3y²; at 0 and ±inf the limits."""
+    edge = (x == 0) | np.isinf(x)
+    return [np.where(edge, 1.0 / np.abs(x), (y / x) * (1.0 / 3.0))]
+
+
 elementwise(
     "cbrt",
     np.cbrt,
     word="cbrt",
     cost=25,
-    partials=lambda y, x: [1.0 / (3.0 * (y * y))],
+    partials=_cbrt,
     points=(*_ROOTS, (-8.0,)),
 )
 
-
-def _pow_partials(y: Any, x: Any, p: Any) -> list[Any]:
-    in_base = np.where(p == 0, 0.0, p * np.power(x, p - 1.0))
-    at_zero = np.where(p >= 0, 0.0, -INF)
-    return [in_base, np.where(x == 0, at_zero, np.log(x) * y)]
+# -- powers that are products --------------------------------------------------
 
 
-_power = elementwise(
-    "pow",
-    np.power,
-    word="pow",
-    cost=40,
-    partials=_pow_partials,
-    points=((2.0, 3.5), (0.3, -1.5), (1e-100, 2.0), (5.0, 0.0), (1.5, 100.0)),
-)
-_generic = registry.ufuncs[np.power]
-
-
-@derived(np.power)
-def power(x: Any, p: Any) -> Any:
-    """np.power; whole powers of integers are multiplied out."""
-    integers = all(_dtype(v).kind in "iub" for v in (x, p))
-    if not integers:
-        return _generic(x, p)
-    exponent = _constant(p)
-    if exponent is None or exponent < 0:
-        raise UnsupportedError(
-            f"an integer to the power {p!r} cannot be traced ({source_line()}): only "
-            "constant exponents that are not negative can; make the base a float"
-        )
-    return _multiplied(x, int(exponent))
-
-
-def _dtype(value: Any) -> np.dtype:
-    return value.dtype if isinstance(value, Tracer) else np.asarray(value).dtype
-
-
-def _constant(value: Any) -> float | None:
-    """The number that an exponent is, if it is known."""
-    if isinstance(value, Tracer) or np.ndim(value) != 0:
-        return None
-    return float(value)
-
-
-def _operator(x: Any, p: Any) -> Any:
-    """x ** p for a traced x or p."""
-    exponent = _constant(p)
-    if not isinstance(x, Tracer) or exponent is None:
-        return power(x, p)
-    if x.dtype.kind != "f":
-        return power(x, p)
-    wide = _dtype(p).kind == "f" and not isinstance(p, float)
-    base = cast(x, np.result_type(x.dtype, _dtype(p))) if wide else x
-    if exponent == 1:
-        return base * 1.0
-    if exponent == 2:
-        return base * base
-    if exponent == 0.5:
-        return np.sqrt(base)
-    if exponent == -1:
-        return 1.0 / base
-    if exponent in range(3, _MULTIPLIED_OUT + 1):
-        return _multiplied(base, int(exponent))
-    return _generic(x, p)
-
-
-def _multiplied(x: Any, n: int) -> Any:
+def multiplied(x: Any, n: int) -> Any:
     """x to a whole power by squaring."""
     if n == 0:
         return np.ones_like(x)
@@ -125,7 +70,116 @@ def _multiplied(x: Any, n: int) -> Any:
     return result
 
 
-registry.functions["power"] = _operator
+def _product(x: Any, p: float) -> Any:
+    """x^p for a multiple p of ½, by products, one root and one division."""
+    if p < 0:
+        return 1.0 / _product(x, -p)
+    whole = int(p)
+    if whole == p:
+        return multiplied(x, whole)
+    root = np.sqrt(x) + 0.0
+    return multiplied(x, whole) * root if whole else root
+
+
+def _power_of(p: float) -> Primitive:
+    """The primitive x^p.
+
+    Its slope is p x^(p-1); for p < 0 it is p y (1/x), since x^(1-p) may overflow.
+    """
+    slope = (lambda y, x: p * x ** (p - 1.0)) if p > 0 else None
+    root = 8 * (p % 1 != 0)
+    return elementwise(
+        f"pow{p:g}",
+        evaluate=lambda x: _product(x, p),
+        expand=lambda x: _product(x, p),
+        partials=lambda y, x: [slope(y, x) if slope else p * y * (1.0 / x)],
+        cost=abs(p) // 2 + 1 + root + 6 * (p < 0),
+        points=((1.5,), (0.3,), (1e-40,), (1e40,)),
+    )
+
+
+_PRODUCTS = {p: _power_of(p) for p in (3.0, 4.0, 5.0, 6.0, -2.0, -3.0, -4.0,
+                                       1.5, 2.5, -0.5, -1.5)}  # fmt: skip
+
+# -- any power -----------------------------------------------------------------
+
+
+def _pow_partials(y: Any, x: Any, p: Any) -> list[Any]:
+    """p x^(p-1) and y log x, each where it is accurate and at the edges its limit.
+
+    Below p = ½ the exponent p - 1 is rounded, and p y/x is the accurate form; it has
+    its limits but at 0 and ±inf for 0 < p.
+    """
+    edge = (p > 0) & ((x == 0) | np.isinf(x))
+    ratio = np.where(edge, 1.0 / np.abs(x), y / x)
+    slope = np.where(p < 0.5, ratio, np.power(x, p - 1.0))
+    flat = (x >= 0) & ((y == 0) | ((x == 0) & (p == 0)))
+    return [gate(p != 0, p * slope), np.where(flat, 0.0, y * np.log(x))]
+
+
+_power = elementwise(
+    "pow",
+    np.power,
+    word="pow",
+    cost=40,
+    partials=_pow_partials,
+    points=((2.0, 3.5), (0.3, -1.5), (1e-100, 2.0), (5.0, 0.0), (1.5, 100.0),
+            (1e300, 0.1), (1e-300, -0.3), (3.0, -200.0)),
+)  # fmt: skip
+_generic = registry.ufuncs[np.power]
+
+
+def _dtype(value: Any) -> np.dtype:
+    return value.dtype if isinstance(value, Tracer) else np.asarray(value).dtype
+
+
+def _constant(value: Any) -> float | None:
+    """The number that an exponent is, if it is known."""
+    if isinstance(value, Tracer) or np.ndim(value) != 0:
+        return None
+    return float(value)
+
+
+@derived(np.power)
+def power(x: Any, p: Any) -> Any:
+    """np.power; small constant whole exponents are products."""
+    exponent = _constant(p)
+    if all(_dtype(v).kind in "iub" for v in (x, p)):
+        return _integer_power(x, p, exponent)
+    if exponent is None or not isinstance(x, Tracer) or x.dtype.kind != "f":
+        return _generic(x, p)
+    weak = type(p) in (int, float, bool)
+    base = x if weak else cast(x, np.result_type(x.dtype, _dtype(p)))
+    if exponent == 0:
+        return np.ones_like(base)
+    if exponent == 1:
+        return base
+    if exponent == 2:
+        return base * base
+    if exponent == -1:
+        return 1.0 / base
+    if exponent == 0.5:
+        return np.sqrt(base)
+    if exponent in _PRODUCTS:
+        result = bind(_PRODUCTS[exponent], [base], [None], base.dtype)
+        result.weak = base.weak and weak
+        return result
+    return _generic(x, p)
+
+
+def _integer_power(x: Any, p: Any, exponent: float | None) -> Any:
+    if exponent is None or exponent < 0:
+        raise UnsupportedError(
+            f"an integer to the power {p!r} cannot be traced ({source_line()}): only "
+            "constant exponents that are not negative can; make the base a float"
+        )
+    dtype = np.result_type(x.dtype, np.int8 if type(p) is int else _dtype(p))
+    return multiplied(cast(x, dtype), int(exponent))
+
+
+registry.functions["power"] = power
+
+# -- functions that are powers -------------------------------------------------
 
 
 @derived(np.square)
@@ -147,12 +201,14 @@ def reciprocal(x: Any) -> Any:
 @derived(np.fabs)
 def fabs(x: Any) -> Any:
     """|x| as a float."""
-    return np.abs(x if _dtype(x).kind == "f" else cast(x, np.float64))
+    return np.abs(x if x.dtype.kind == "f" else cast(x, np.float64))
 
 
 @derived(np.float_power)
 def float_power(x: Any, p: Any) -> Any:
     """np.power in double precision."""
-    trace = next(v.builder for v in (x, p) if isinstance(v, Tracer))
     double = np.dtype(np.float64)
-    return _generic(as_tracer(trace, x, double), as_tracer(trace, p, double))
+    trace = innermost([x, p])
+    exponent = _constant(p)
+    base = as_tracer(trace, x, double)
+    return power(base, as_tracer(trace, p, double) if exponent is None else exponent)

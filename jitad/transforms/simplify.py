@@ -1,7 +1,8 @@
 """Rules that replace a scalar operation by a cheaper equal one while a graph is built.
 
 `simplify` is what a Builder calls.  Every rule is exact in IEEE arithmetic, NaN,
-infinities and signed zeros included: x * 0 stays, x * 1 goes.
+infinities and signed zeros included: x * 0 stays, x * 1 goes.  Only a small constant
+power changes a bit: it becomes a product or a root, as NumPy's own x**2 and x**0.5 do.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.ir.graph import Builder, Type
+from jitad.ir.graph import Builder, Node, Type
 from jitad.ir.primitive import Primitive, registry
 
 _COMMUTATIVE = frozenset({"add", "mul", "and", "or", "xor", "eq", "ne"})
@@ -57,7 +58,33 @@ def _negated(builder: Builder, operand: int, type: Type) -> int:
 
 
 def _cast(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
-    return operands[0] if builder.nodes[operands[0]].type == type else None
+    node = builder.nodes[operands[0]]
+    if node.type == type:
+        return operands[0]
+    if type.dtype.kind != "f":
+        return None
+    # A gate stays outside, where products find it; constants are converted now.
+    if node.primitive.name == "gate":
+        condition, factor = node.operands
+        return builder.apply(
+            node.primitive, (condition, _converted(builder, factor, type)), type
+        )
+    if node.primitive.name == "select" and _of_constants(builder, node):
+        condition, *branches = node.operands
+        converted = [_converted(builder, b, type) for b in branches]
+        return builder.apply(node.primitive, (condition, *converted), type)
+    return None
+
+
+def _converted(builder: Builder, operand: int, type: Type) -> int:
+    return builder.apply(registry.primitives["cast"], (operand,), type)
+
+
+def _of_constants(builder: Builder, node: Node) -> bool:
+    """Whether a select chooses between constants, one of them at least directly."""
+    known = [builder.values[b] is not None for b in node.operands[1:]]
+    inner = [builder.nodes[b].primitive.name == "select" for b in node.operands[1:]]
+    return any(known) and all(k or i for k, i in zip(known, inner, strict=True))
 
 
 def _add(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
@@ -120,6 +147,28 @@ def _normal(value: Any) -> bool:
     return bool(abs(value) >= np.finfo(value.dtype).tiny)
 
 
+_HALVES = frozenset(k / 2 for k in range(-12, 13))
+
+
+def _pow(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    exponent = None if values[1] is None else float(values[1])
+    if exponent == 0:
+        return builder.number(1.0, type.dtype)
+    if exponent == 1:
+        return operands[0]
+    if exponent == 2:
+        return builder.apply(registry.primitives["mul"], (operands[0],) * 2, type)
+    if exponent == -1:
+        one = builder.number(1.0, type.dtype)
+        return builder.apply(registry.primitives["div"], (one, operands[0]), type)
+    if exponent == 0.5:
+        return builder.apply(registry.primitives["sqrt"], (operands[0],), type)
+    product = registry.primitives.get(f"pow{exponent:g}") if exponent else None
+    if product is not None and exponent in _HALVES:
+        return builder.apply(product, (operands[0],), type)
+    return None
+
+
 def _neg(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
     node = builder.nodes[operands[0]]
     if node.primitive.name == "neg":
@@ -149,8 +198,24 @@ def _not(builder: Builder, operands: Any, values: Any, type: Type) -> int | None
     return node.operands[0] if node.primitive.name == "not" else None
 
 
-def _idempotent(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
-    return operands[0] if operands[0] == operands[1] else None
+def _and(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    return _with_neutral(operands, values, type, neutral=True)
+
+
+def _or(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    return _with_neutral(operands, values, type, neutral=False)
+
+
+def _with_neutral(
+    operands: Any, values: Any, type: Type, *, neutral: bool
+) -> int | None:
+    """One operand of and (whose neutral element is true) or or, if it is the result."""
+    if operands[0] == operands[1]:
+        return operands[0]
+    for k in (0, 1):
+        if values[k] is not None and type.dtype == bool:
+            return operands[1 - k] if values[k] == neutral else operands[k]
+    return None
 
 
 _RULES = {
@@ -159,10 +224,11 @@ _RULES = {
     "sub": _sub,
     "mul": _mul,
     "div": _div,
+    "pow": _pow,
     "neg": _neg,
     "select": _select,
     "gate": _gate,
     "not": _not,
-    "and": _idempotent,
-    "or": _idempotent,
+    "and": _and,
+    "or": _or,
 }
