@@ -47,11 +47,16 @@ class Primitive:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """What tracers know: primitives by name, and handlers by NumPy function."""
+    """What tracers know: primitives by name, and handlers by NumPy function.
+
+    redirects holds the handlers of plain Python functions that ask no protocol; they
+    take calls over while a function is traced, and only those of traced values.
+    """
 
     primitives: dict[str, Primitive] = field(default_factory=dict)
     ufuncs: dict[Any, Callable[..., Any]] = field(default_factory=dict)
     functions: dict[Any, Callable[..., Any]] = field(default_factory=dict)
+    redirects: dict[Any, Callable[..., Any]] = field(default_factory=dict)
 
     def add(self, primitive: Primitive) -> Primitive:
         """Register a primitive under its name, which must be new."""

@@ -17,6 +17,7 @@ import numpy as np
 from jitad import tree
 from jitad.errors import TracingError, UnsupportedError
 from jitad.ir.graph import DTYPES, Graph, Type
+from jitad.ir.redirect import redirected
 from jitad.ir.tracer import Trace, Tracer, lift
 
 _level: contextvars.ContextVar[tuple[Trace, ...]] = contextvars.ContextVar(
@@ -62,7 +63,8 @@ def trace(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> T
     try:
         args, kwargs = tree.unflatten(spec, tracers)
         try:
-            result = function(*args, **kwargs)
+            with redirected():
+                result = function(*args, **kwargs)
         except ValueError as error:
             # NumPy answers `np.zeros(3)[0] = t` with its own error, caused by ours.
             if isinstance(error.__cause__, TracingError):

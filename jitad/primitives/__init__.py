@@ -8,6 +8,7 @@ from jitad.primitives import (
     einsum,
     elementary,
     elementwise,
+    exact,
     gather,
     index,
     linalg,
@@ -16,6 +17,7 @@ from jitad.primitives import (
     nary,
     norm,
     order,
+    picking,
     power,
     query,
     reduction,
@@ -23,6 +25,7 @@ from jitad.primitives import (
     sequence,
     shape,
     special,
+    sums,
     ufunc,
 )
 
@@ -34,6 +37,7 @@ __all__ = [
     "einsum",
     "elementary",
     "elementwise",
+    "exact",
     "gather",
     "index",
     "linalg",
@@ -42,6 +46,7 @@ __all__ = [
     "nary",
     "norm",
     "order",
+    "picking",
     "power",
     "query",
     "reduction",
@@ -49,5 +54,6 @@ __all__ = [
     "sequence",
     "shape",
     "special",
+    "sums",
     "ufunc",
 ]

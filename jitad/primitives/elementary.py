@@ -6,14 +6,17 @@ why tanh' is not 1 - y² and arcsinh' not 1 / √(1 + x²).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from jitad.ir.tracer import bind, promote
-from jitad.primitives.define import derived, elementwise
+from jitad.ir.tracer import Tracer
+from jitad.primitives.barrier import undefined_where
+from jitad.primitives.define import bind_promoted, derived, elementwise
+from jitad.primitives.exact import bell
 
-LN2 = float(np.log(2.0))
+LN2 = 0.6931471805599453
 INVERSE_LN2 = 1.4426950408889634  # 1 / ln 2
 INVERSE_LN10 = 0.4342944819032518  # 1 / ln 10
 NAN = float("nan")
@@ -23,25 +26,23 @@ _POSITIVE = ((0.3,), (1.0,), (1.0000001,), (25.0,), (1e-200,), (1e200,))
 _INSIDE = ((0.3,), (-0.99,), (0.999999,), (1e-9,), (-0.5,))
 
 
-def _power(name: str, ufunc: np.ufunc, partial: Any, cost: float = 15) -> None:
-    elementwise(
-        name, ufunc, word=name, cost=cost, partials=partial, points=_ALL
-    )  # fmt: skip
+def _exponential(name: str, ufunc: np.ufunc, partial: Any) -> None:
+    elementwise(name, ufunc, word=name, cost=15, partials=partial, points=_ALL)
 
 
-_power("exp", np.exp, lambda y, x: [y])
-_power("exp2", np.exp2, lambda y, x: [y * LN2])
-_power("expm1", np.expm1, lambda y, x: [np.exp(x)])
+_exponential("exp", np.exp, lambda y, x: [y])
+_exponential("exp2", np.exp2, lambda y, x: [y * LN2])
+_exponential("expm1", np.expm1, lambda y, x: [np.exp(x)])
 
 
 def _logarithm(name: str, ufunc: np.ufunc, factor: float) -> None:
-    # At -0 the one-sided limit is +inf; below it there is no derivative.
+    # x + 0 makes -0 to 0, where the limit is +inf; below it there is no derivative.
     elementwise(
         name,
         ufunc,
         word=name,
         cost=15,
-        partials=lambda y, x: [np.where(x >= 0, factor / np.abs(x), NAN)],
+        partials=lambda y, x: [undefined_where(x < 0, NAN, factor / (x + 0.0))],
         points=_POSITIVE,
     )
 
@@ -54,7 +55,7 @@ elementwise(
     np.log1p,
     word="log1p",
     cost=15,
-    partials=lambda y, x: [np.where(x >= -1, 1.0 / np.abs(1.0 + x), NAN)],
+    partials=lambda y, x: [undefined_where(x < -1, NAN, 1.0 / (1.0 + x))],
     points=((0.3,), (-0.999,), (1e-12,), (1e200,), (-1e-9,)),
 )
 
@@ -87,8 +88,13 @@ _circular("arctan", np.arctan, lambda y, x: [1.0 / (1.0 + x * x)], word="atan")
 
 
 def _arctan2(y: Any, b: Any, a: Any) -> list[Any]:
-    radius = np.hypot(a, b)
-    return [(a / radius) / radius, -((b / radius) / radius)]
+    """a / (a² + b²) and -b / (a² + b²), divided by the larger: nothing overflows."""
+    wide = np.abs(a) >= np.abs(b)
+    large, other = np.where(wide, a, b), np.where(wide, b, a)
+    ratio = other / large
+    inverse = 1.0 / (large * (1.0 + ratio * ratio))
+    rest = ratio * inverse
+    return [np.where(wide, inverse, rest), -np.where(wide, rest, inverse)]
 
 
 elementwise(
@@ -112,14 +118,9 @@ elementwise(
 # -- hyperbolic ----------------------------------------------------------------
 
 
-def _tanh(y: Any, x: Any) -> list[Any]:
-    small = np.exp(-2.0 * np.abs(x))
-    return [4.0 * small / ((1.0 + small) * (1.0 + small))]
-
-
 _circular("sinh", np.sinh, lambda y, x: [np.cosh(x)], word="sinh")
 _circular("cosh", np.cosh, lambda y, x: [np.sinh(x)], word="cosh")
-_circular("tanh", np.tanh, _tanh, word="tanh")
+_circular("tanh", np.tanh, lambda y, x: [4.0 * bell(2.0 * x)], word="tanh")
 _circular(
     "arcsinh",
     np.arcsinh,
@@ -137,7 +138,7 @@ _circular(
 _circular(
     "arctanh",
     np.arctanh,
-    lambda y, x: [np.where(np.abs(x) <= 1, 1.0 / ((1.0 - x) * (1.0 + x)), NAN)],
+    lambda y, x: [undefined_where(np.abs(x) > 1, NAN, 1.0 / ((1.0 - x) * (1.0 + x)))],
     word="atanh",
     points=_INSIDE,
 )
@@ -158,26 +159,29 @@ def degrees(x: Any) -> Any:
 
 
 def _sinc(x: Any) -> Any:
-    angle = np.pi * np.where(x == 0, 1e-20, x)
+    angle = np.pi * x
+    angle = np.where(angle == 0, 1e-20, angle)
     return np.sin(angle) / angle
 
 
-# d/du (sin u / u) = Σ (-1)^k 2k u^(2k-1) / (2k+1)!, for |u| below _NEAR.
-_NEAR = 1.6
+# d/dx (sin πx / πx) = x Σ (-1)^k 2k π^2k x^(2k-2) / (2k+1)!, for |x| below _NEAR.
+_NEAR = 0.7
 _SERIES = [
-    float((-1) ** k * 2 * k / np.prod(np.arange(1.0, 2 * k + 2))) for k in range(1, 13)
+    (-1) ** k * 2 * k * math.pi ** (2 * k) / math.factorial(2 * k + 1)
+    for k in range(1, 15)
 ]
 
 
 def _sinc_slope(y: Any, x: Any) -> list[Any]:
-    u = np.pi * x
-    square, near = u * u, np.abs(u) < _NEAR
+    """The series near 0; beyond, (cos πx - sinc x) / x with x reduced to one period."""
+    near, square = np.abs(x) < _NEAR, x * x
     series = _SERIES[-1]
     for coefficient in _SERIES[-2::-1]:
         series = series * square + coefficient
-    away = np.where(near, 1.0, u)
-    formula = (np.cos(away) - np.sin(away) / away) / away
-    return [np.pi * np.where(near, series * u, formula)]
+    away = np.where(near, 1.0, x)
+    angle = np.pi * (away - 2.0 * np.rint(0.5 * away))
+    formula = (np.cos(angle) - np.sin(angle) / (np.pi * away)) / away
+    return [np.where(near, series * x, formula)]
 
 
 _cardinal = elementwise(
@@ -186,13 +190,11 @@ _cardinal = elementwise(
     expand=_sinc,
     partials=_sinc_slope,
     cost=25,
-    points=((0.0,), (1e-8,), (0.3,), (-0.49,), (0.52,), (1.3,), (-7.7,)),
+    points=((0.0,), (1e-8,), (0.3,), (-0.49,), (0.52,), (1.3,), (-7.7,), (1e5,)),
 )
 
 
 @derived(np.sinc)
-def sinc(x: Any) -> Any:
+def sinc(x: Any) -> Tracer:
     """sin(πx) / πx."""
-    dtype = promote([x])
-    dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
-    return bind(_cardinal, [x], [dtype], dtype)
+    return bind_promoted(_cardinal, [x])

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jitad.ir.tracer import Tracer, bind, promote, traced
+from jitad.errors import UnsupportedError
+from jitad.ir.source import source_line
+from jitad.ir.tracer import Tracer, bind, cast, promote, traced
 from jitad.primitives.define import derived, elementwise
 
 # -- selection -----------------------------------------------------------------
@@ -41,6 +43,8 @@ def gate(condition: Any, factor: Any) -> Any:
     """factor where condition holds, else a zero that even infinity cannot revive."""
     if not traced((condition, factor)):
         return np.where(condition, factor, 0.0)[()]
+    if isinstance(condition, Tracer) and condition.dtype != bool:
+        condition = condition != 0
     dtype = promote([factor])
     if dtype.kind != "f":
         dtype = np.dtype(np.float64)
@@ -51,8 +55,10 @@ def gate(condition: Any, factor: Any) -> Any:
 def where(condition: Any, *branches: Any) -> Any:
     """np.where with three arguments."""
     if len(branches) != 2:
-        raise TypeError("np.where(c) of a traced value has no fixed shape; give both "
-                        "branches: np.where(c, a, b)")  # fmt: skip
+        raise UnsupportedError(
+            f"np.where with one argument has no fixed shape while tracing "
+            f"({source_line()}); give both branches: np.where(c, a, b)"
+        )
     dtype = promote(branches)
     if isinstance(condition, Tracer) and condition.dtype != bool:
         condition = condition != 0
@@ -111,7 +117,7 @@ def _logical(ufunc: np.ufunc, bitwise: np.ufunc) -> None:
 
 
 def _truth(value: Any) -> Any:
-    return value if np.result_type(value) == bool else value != 0
+    return value if promote([value]).kind == "b" else value != 0
 
 
 for _ufunc, _bitwise in (
@@ -122,8 +128,20 @@ for _ufunc, _bitwise in (
 ):
     _logical(_ufunc, _bitwise)
 
+
+def _classify(ufunc: np.ufunc) -> None:
+    primitive = elementwise(ufunc.__name__, ufunc, word=ufunc.__name__)
+    boolean = np.dtype(bool)
+
+    @derived(ufunc)
+    def classify(x: Any) -> Any:
+        dtype = promote([x])
+        dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
+        return bind(primitive, [x], [dtype], boolean)
+
+
 for _ufunc in (np.isfinite, np.isnan, np.isinf):
-    elementwise(_ufunc.__name__, _ufunc, word=_ufunc.__name__)
+    _classify(_ufunc)
 
 
 @derived(np.positive)
@@ -132,16 +150,55 @@ def positive(x: Any) -> Any:
     return x
 
 
+@derived(np.conjugate)
+def conjugate(x: Any) -> Any:
+    """x, being real."""
+    return x
+
+
 @derived(np.select)
 def select_first(
     condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0
 ) -> Any:
     """np.select: the choice of the first condition that holds."""
+    if len(condlist) != len(choicelist) or not condlist:
+        raise ValueError(
+            f"np.select needs as many choices as conditions, and some, got "
+            f"{len(condlist)} conditions and {len(choicelist)} choices; pair them"
+        )
     result = default
-    pairs = list(zip(condlist, choicelist, strict=True))
-    for condition, choice in reversed(pairs):
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         result = np.where(condition, choice, result)
     return result
+
+
+@derived(np.piecewise)
+def piecewise(
+    x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any
+) -> Any:
+    """np.piecewise: each function is applied everywhere and selected where it holds.
+
+    As in NumPy, later conditions overrule earlier ones and the result has x's dtype.
+    """
+    conditions = _conditions(condlist, x.ndim)
+    if not conditions or len(funclist) - len(conditions) not in (0, 1):
+        raise ValueError(
+            f"np.piecewise with {len(conditions)} conditions needs as many functions, "
+            f"or one more as the default, got {len(funclist)}"
+        )
+    branches: list[Any] = [f(x, *args, **kw) if callable(f) else f for f in funclist]
+    result: Any = branches.pop() if len(branches) > len(conditions) else 0
+    for condition, branch in zip(conditions, branches, strict=True):
+        result = np.where(condition, branch, result)
+    return cast(result, x.dtype)
+
+
+def _conditions(condlist: Any, ndim: int) -> list[Any]:
+    """A list of conditions, which np.piecewise takes one alone for, too."""
+    alone = np.ndim(condlist if isinstance(condlist, Tracer) else condlist[0])
+    if isinstance(condlist, Tracer):
+        return [condlist] if alone == ndim else list(condlist)
+    return [condlist] if alone == 0 and ndim else list(condlist)
 
 
 stop = elementwise(

@@ -11,10 +11,12 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from jitad.ir.tracer import bind, cast
 from jitad.primitives.define import elementwise
-from jitad.primitives.elementwise import gate
+from jitad.primitives.elementwise import gate, stop_gradient
+from jitad.primitives.exact import exp_gap, gap
 
 NAN = float("nan")
 
@@ -93,42 +95,46 @@ def _norm(*xs: Any) -> Any:
     return np.sqrt(_total([x * x for x in xs]))
 
 
+def _norm_partials(y: Any, *xs: Any) -> list[Any]:
+    inverse = np.where(y == 0, 0.0, 1.0 / y)
+    return [x * inverse for x in xs]
+
+
 norm_of = elementwise(
     "norm_of",
     evaluate=_norm,
     expand=_norm,
-    partials=lambda y, *xs: [np.where(y == 0, 0.0, x / y) for x in xs],
+    partials=_norm_partials,
     cost=10,
     points=((3.0, 4.0), (0.0, 0.0, 0.0), (1.0, -2.0, 2.0), (1e-3, 1e3)),
 )
 
 
-def _shifted(xs: Sequence[Any]) -> tuple[Any, list[Any]]:
-    """A finite shift near the largest operand, and the exponentials below it."""
-    top = bind(max_of, xs, [None] * len(xs), xs[0].dtype)
-    shift = np.where(np.isfinite(top), top, 0.0)
-    return shift, [np.exp(x - shift) for x in xs]
+def _largest(xs: Sequence[Any]) -> Any:
+    """The largest operand, taken as a constant: sums below do not depend on it."""
+    return stop_gradient(bind(max_of, xs, [None] * len(xs), xs[0].dtype))
 
 
 def _logsumexp(*xs: Any) -> Any:
-    shift, powers = _shifted(xs)
-    return np.log(_total(powers)) + shift
+    """max + log1p(rest): those equal to the maximum add 1 each, the first of them 0."""
+    top = _largest(xs)
+    equal = [x == top for x in xs]
+    count = _total([cast(e, top.dtype) for e in equal])
+    powers = [np.exp(gap(x, top)) for x in xs]
+    rest = _total([np.where(e, 0.0, p) for e, p in zip(equal, powers, strict=True)])
+    return top + np.log1p((count - 1.0) + rest)
 
 
 def _softmax(y: Any, *xs: Any) -> list[Any]:
-    """Where the sum is infinite or zero, the operands that make it so share 1."""
-    _, powers = _shifted(xs)
-    total, finite = _total(powers), np.isfinite(y)
-    return [
-        np.where(finite, p / total, s)
-        for p, s in zip(powers, _shares(y, xs), strict=True)
-    ]
+    """exp(x_i - max) / Σ: equal infinities share, since their gap is 0."""
+    top = _largest(xs)
+    powers = [exp_gap(x, top) for x in xs]
+    inverse = 1.0 / _total(powers)
+    return [p * inverse for p in powers]
 
 
 def _evaluate_logsumexp(*xs: Any) -> Any:
-    top = reduce(np.maximum, xs)
-    shift = np.where(np.isfinite(top), top, top.dtype.type(0))
-    return np.log(reduce(np.add, [np.exp(x - shift) for x in xs])) + shift
+    return scipy.special.logsumexp(np.stack(np.broadcast_arrays(*xs)), axis=0)
 
 
 logsumexp_of = elementwise(

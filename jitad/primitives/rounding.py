@@ -1,11 +1,7 @@
-"""Rounding, signs, remainders, and the functions that pick one of their operands.
-
-At a tie the branches share the derivative equally; the untaken side gets an exact 0.
-"""
+"""Rounding, signs and remainders: functions whose derivative is a whole number."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +9,7 @@ import numpy as np
 from jitad.errors import UnsupportedError
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, bind, promote
+from jitad.ir.tracer import Tracer, bind, cast, promote
 from jitad.primitives.define import derived, elementwise
 from jitad.primitives.elementwise import gate
 
@@ -22,8 +18,20 @@ _STEPS = ((0.3,), (-1.7,), (2.0,), (-0.5,), (1e20,))
 
 # -- rounding ------------------------------------------------------------------
 
-for _name in ("floor", "ceil", "trunc", "rint"):
-    elementwise(_name, getattr(np, _name), word=_name, points=_STEPS)
+
+def _rounding(ufunc: np.ufunc) -> None:
+    """A rounding function; integers stay what they are, but rint makes floats."""
+    elementwise(ufunc.__name__, ufunc, word=ufunc.__name__, points=_STEPS)
+    floating = registry.ufuncs[ufunc]
+
+    @derived(ufunc)
+    def handler(x: Any) -> Any:
+        whole = x.dtype.kind != "f" and ufunc is not np.rint
+        return x if whole else floating(x)
+
+
+for _ufunc in (np.floor, np.ceil, np.trunc, np.rint):
+    _rounding(_ufunc)
 
 
 @derived(np.fix)
@@ -37,8 +45,10 @@ def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """Rounded to a number of decimals, as NumPy does it: scaled, rounded, unscaled."""
     if out is not None:
         raise UnsupportedError(f"np.round(out=…) cannot be traced ({source_line()})")
-    if a.dtype.kind != "f" or decimals == 0:
-        return np.rint(a) if a.dtype.kind == "f" else a
+    if a.dtype.kind != "f":
+        return a if decimals >= 0 else cast(around(a * 1.0, decimals), a.dtype)
+    if decimals == 0:
+        return np.rint(a)
     scale = 10.0 ** abs(decimals)
     if decimals > 0:
         return np.rint(a * scale) / scale
@@ -57,6 +67,17 @@ elementwise(
     ),
     points=((1.5,), (-2.0,), (0.0,)),
 )
+_float_sign = registry.ufuncs[np.sign]
+
+
+@derived(np.sign)
+def sign(x: Any) -> Any:
+    """-1, 0 or 1; NaN of NaN."""
+    if x.dtype.kind != "f":
+        return cast(x > 0, x.dtype) - cast(x < 0, x.dtype)
+    return _float_sign(x)
+
+
 elementwise("signbit", np.signbit, word="signbit", points=((1.5,), (-2.0,)))
 elementwise(
     "copysign",
@@ -101,21 +122,25 @@ elementwise(
 @derived(np.ldexp)
 def ldexp(x: Any, n: Any) -> Any:
     """x · 2ⁿ for a constant n."""
-    if isinstance(n, Tracer):
+    if isinstance(n, Tracer) or not isinstance(x, Tracer):
         raise UnsupportedError(
             f"np.ldexp with a traced exponent cannot be traced ({source_line()}); "
             "use x * 2.0**n"
         )
-    half = np.asarray(n) // 2
-    return x * np.ldexp(1.0, half) * np.ldexp(1.0, np.asarray(n) - half)
+    base = x if x.dtype.kind == "f" else x * 1.0
+    one, half = base.dtype.type(1), np.asarray(n) // 2
+    # In two factors, since 2ⁿ alone may overflow where x · 2ⁿ does not.
+    return base * np.ldexp(one, half) * np.ldexp(one, np.asarray(n) - half)
 
 
 @derived(np.modf)
 def modf(x: Any) -> tuple[Any, Any]:
     """Fractional and whole part, both with the sign of x."""
-    whole = np.trunc(x)
-    part = np.where(np.isinf(x), 0.0, x - whole)
-    return np.copysign(part, x), whole
+    base = x if x.dtype.kind == "f" else x * 1.0
+    whole = np.trunc(base)
+    part = np.where(np.isinf(base), 0.0, base - whole)
+    # The sign of zero, which a difference loses; the derivative is that of the part.
+    return np.where(part == 0, part * np.copysign(1.0, base), part), whole
 
 
 @derived(np.frexp)
@@ -131,7 +156,7 @@ def frexp(x: Any) -> Any:
 
 def _quotient(y: Any, a: Any, b: Any) -> list[Any]:
     """Partials of a - n·b, n the whole number that y belongs to; NaN where y is."""
-    return [y * 0.0 + 1.0, -np.rint((a - y) / b)]
+    return [np.where(np.isnan(y), NAN, 1.0), -np.rint((a - y) / b)]
 
 
 _REMAINDERS = ((5.5, 2.0), (-5.5, 2.0), (5.5, -2.0), (-3.0, 2.0), (4.0, 2.0))
@@ -204,107 +229,3 @@ _integers_apart(np.floor_divide, _integer_quotient)
 def divmod_(a: Any, b: Any) -> tuple[Any, Any]:
     """The floored quotient and the remainder."""
     return np.floor_divide(a, b), np.remainder(a, b)
-
-
-# -- picking -------------------------------------------------------------------
-
-_PICKS = ((1.0, 2.0), (2.0, -1.0), (1.5, 1.5))
-
-
-def _share(a: Any, b: Any, above: Any) -> Any:
-    """Partial of the picked one of a and b in a; above: where a is beyond b."""
-    weight = np.where(a == b, 0.5, np.where(above, 1.0, NAN))
-    return gate((a == b) | above | np.isnan(a) | np.isnan(b), weight)
-
-
-elementwise(
-    "maximum",
-    np.maximum,
-    word="maximum",
-    cost=2,
-    partials=lambda y, a, b: [_share(a, b, a > b), _share(b, a, b > a)],
-    points=_PICKS,
-)
-elementwise(
-    "minimum",
-    np.minimum,
-    word="minimum",
-    cost=2,
-    partials=lambda y, a, b: [_share(a, b, a < b), _share(b, a, b < a)],
-    points=_PICKS,
-)
-
-
-def _known(a: Any, b: Any, beyond: Any) -> Any:
-    """As _share, where a NaN in the other operand leaves this one."""
-    return gate((a == b) | beyond | np.isnan(b), np.where(a == b, 0.5, 1.0))
-
-
-elementwise(
-    "fmax",
-    np.fmax,
-    word="fmax",
-    cost=2,
-    partials=lambda y, a, b: [_known(a, b, a > b), _known(b, a, b > a)],
-    points=_PICKS,
-)
-elementwise(
-    "fmin",
-    np.fmin,
-    word="fmin",
-    cost=2,
-    partials=lambda y, a, b: [_known(a, b, a < b), _known(b, a, b < a)],
-    points=_PICKS,
-)
-
-
-@derived(np.clip)
-def clip(
-    a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None
-) -> Any:
-    """np.minimum(np.maximum(a, a_min), a_max); ½ at a bound."""
-    low, high = (a_min if min is None else min), (a_max if max is None else max)
-    result = a if low is None else np.maximum(a, low)
-    return result if high is None else np.minimum(result, high)
-
-
-@derived(np.nan_to_num)
-def nan_to_num(
-    x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
-) -> Any:
-    """x with numbers instead of NaN and infinities."""
-    limits = np.finfo(x.dtype)
-    high = limits.max if posinf is None else posinf
-    low = limits.min if neginf is None else neginf
-    result = np.where(np.isnan(x), x.dtype.type(nan), x)
-    result = np.where(x == np.inf, x.dtype.type(high), result)
-    return np.where(x == -np.inf, x.dtype.type(low), result)
-
-
-@derived(np.interp)
-def interp(
-    x: Any, xp: Sequence[float], fp: Any, left: Any = None, right: Any = None,
-    period: Any = None,
-) -> Any:  # fmt: skip
-    """Piecewise linear through constant knots xp; at a knot both slopes are averaged."""
-    if isinstance(xp, Tracer) or period is not None:
-        raise UnsupportedError(
-            f"np.interp with traced knots or a period cannot be traced "
-            f"({source_line()}); the knots must be constants"
-        )
-    knots = np.asarray(xp, float)
-    low, high = (fp[0] if left is None else left), (fp[-1] if right is None else right)
-
-    first, last = knots[0], knots[-1]
-
-    def chain(beyond: Any) -> Any:
-        value = np.where(x < first, low, fp[0])
-        for k in range(len(knots) - 1):
-            slope = (fp[k + 1] - fp[k]) / (knots[k + 1] - knots[k])
-            segment = slope * (x - knots[k]) + fp[k]
-            value = np.where(beyond(x, knots[k]), segment, value)
-        return np.where(beyond(x, last), np.where(x > last, high, fp[-1]), value)
-
-    # Two readings of the knots, equal in value: their mean has the mean slope.
-    value = 0.5 * (chain(np.greater_equal) + chain(np.greater))
-    return np.where(np.isnan(x), x, value)

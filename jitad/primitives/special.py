@@ -1,19 +1,22 @@
-"""Functions of scipy.special: error function, gamma function, sigmoids, entropies.
-
-Partials that need exp(-x²) use `_gaussian`, which squares without rounding.
-"""
+"""Functions of scipy.special: error functions, gamma function, sigmoids, entropies."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import scipy.special
 
-from jitad.primitives.define import derived, elementwise
+from jitad.errors import UnsupportedError
+from jitad.ir.primitive import registry
+from jitad.ir.source import source_line
+from jitad.ir.tracer import Tracer
+from jitad.primitives.barrier import undefined_where
+from jitad.primitives.define import bind_promoted, elementwise
+from jitad.primitives.exact import bell, gauss, gauss_half
 
 NAN, INF = float("nan"), float("inf")
-LN2 = 0.6931471805599453
 ROOT_HALF = 0.7071067811865476  # 1 / √2
 TWO_OVER_ROOT_PI = 1.1283791670955126  # 2 / √π
 ROOT_PI_OVER_TWO = 0.8862269254527580  # √π / 2
@@ -21,20 +24,18 @@ INVERSE_ROOT_TWO_PI = 0.3989422804014327  # 1 / √(2π)
 
 _ALL = ((0.3,), (-1.7,), (2.5,), (-0.02,), (1e-9,), (5.0,), (-6.0,))
 
+# What scipy.special names like NumPy.
+for _name in ("exp2", "expm1", "log1p", "cbrt"):
+    registry.ufuncs[getattr(scipy.special, _name)] = registry.ufuncs[getattr(np, _name)]
 
-def _gaussian(x: Any) -> Any:
-    """exp(-x²): the square of a rounded x is exact, the rest is small (Cody 1969)."""
-    whole = np.trunc(x * 16.0) * 0.0625
-    rest = (x - whole) * (x + whole)
-    return np.where(np.abs(x) > 40, 0.0, np.exp(-whole * whole) * np.exp(-rest))
-
+# -- error functions -----------------------------------------------------------
 
 elementwise(
     "erf",
     scipy.special.erf,
     word="erf",
     cost=25,
-    partials=lambda y, x: [TWO_OVER_ROOT_PI * _gaussian(x)],
+    partials=lambda y, x: [TWO_OVER_ROOT_PI * gauss(x)],
     points=_ALL,
 )
 elementwise(
@@ -42,36 +43,41 @@ elementwise(
     scipy.special.erfc,
     word="erfc",
     cost=30,
-    partials=lambda y, x: [-TWO_OVER_ROOT_PI * _gaussian(x)],
+    partials=lambda y, x: [-TWO_OVER_ROOT_PI * gauss(x)],
     points=_ALL,
 )
+
+
+def _erfinv(y: Any, x: Any) -> list[Any]:
+    """√π/2 exp(y²), where the rounding of y is made good by one Newton step in y.
+
+    exp((y + e)²) = exp(y²) (1 + 2 y e) with erf(y + e) = x.  Near 1 the residual comes
+    from erfc; near 0 the rounding does no harm.
+    """
+    size, y = np.abs(x), np.abs(y)
+    slope = TWO_OVER_ROOT_PI * gauss(y)
+    residual = scipy.special.erfc(y) - (1.0 - size)
+    inside = (size > 0.5) & (size < 1.0)
+    step = np.where(inside, 2.0 * y * (residual / slope), 0.0)
+    return [undefined_where(size > 1.0, NAN, (1.0 + step) / slope)]
+
+
 elementwise(
     "erfinv",
     scipy.special.erfinv,
     word="erfinv",
     cost=200,
-    partials=lambda y, x: [
-        np.where(np.isinf(y), INF, ROOT_PI_OVER_TWO / _gaussian(y)) + 0.0 * x
-    ],
-    points=((0.3,), (-0.7,), (1e-9,), (0.1,)),
+    partials=_erfinv,
+    points=((0.3,), (-0.7,), (1e-9,), (0.1,), (0.999999,), (-0.95,)),
 )
 elementwise(
     "ndtr",
     scipy.special.ndtr,
     cost=35,
     expand=lambda x: 0.5 * scipy.special.erfc(-x * ROOT_HALF),
-    partials=lambda y, x: [INVERSE_ROOT_TWO_PI * _half_gaussian(x)],
+    partials=lambda y, x: [INVERSE_ROOT_TWO_PI * gauss_half(x)],
     points=_ALL,
 )
-
-
-def _half_gaussian(x: Any) -> Any:
-    """exp(-x²/2), as _gaussian."""
-    whole = np.trunc(x * 16.0) * 0.0625
-    rest = (x - whole) * (x + whole)
-    powers = np.exp(-0.5 * whole * whole) * np.exp(-0.5 * rest)
-    return np.where(np.abs(x) > 60, 0.0, powers)
-
 
 # -- gamma function ------------------------------------------------------------
 
@@ -87,7 +93,7 @@ elementwise(
     scipy.special.gammaln,
     word="lgamma",
     cost=120,
-    partials=lambda y, x: [np.where(_pole(x), NAN, scipy.special.digamma(x))],
+    partials=lambda y, x: [undefined_where(_pole(x), NAN, scipy.special.digamma(x))],
     points=_GAMMA,
 )
 elementwise(
@@ -95,7 +101,7 @@ elementwise(
     scipy.special.digamma,
     word="digamma",
     cost=150,
-    partials=lambda y, x: [np.where(_pole(x), NAN, _hurwitz(2.0, x))],
+    partials=lambda y, x: [undefined_where(_pole(x), NAN, _hurwitz(2.0, x))],
     points=_GAMMA,
 )
 # scipy.special.zeta is a Python function around this ufunc.
@@ -111,6 +117,23 @@ elementwise(
 )
 
 
+def polygamma(n: Any, x: Any) -> Any:
+    """scipy.special.polygamma, the n-th derivative of digamma, for a constant n."""
+    if isinstance(n, Tracer) or np.ndim(n):
+        raise UnsupportedError(
+            f"polygamma with the order {n!r} cannot be traced ({source_line()}); the "
+            "order must be one constant whole number"
+        )
+    order = int(n)
+    if order == 0:
+        return scipy.special.digamma(x)
+    sign = 1.0 if order % 2 else -1.0
+    return sign * math.gamma(order + 1.0) * _hurwitz(order + 1.0, x)
+
+
+registry.redirects[scipy.special.polygamma] = polygamma
+
+
 # -- sigmoids ------------------------------------------------------------------
 
 
@@ -119,17 +142,12 @@ def _expit(x: Any) -> Any:
     return np.where(x < 0, small, 1.0) / (1.0 + small)
 
 
-def _expit_slope(y: Any, x: Any) -> list[Any]:
-    small = np.exp(-np.abs(x))
-    return [small / ((1.0 + small) * (1.0 + small))]
-
-
 elementwise(
     "expit",
     scipy.special.expit,
     cost=25,
     expand=_expit,
-    partials=_expit_slope,
+    partials=lambda y, x: [bell(x)],
     points=((0.3,), (-1.7,), (30.0,), (-700.0,)),
 )
 elementwise(
@@ -155,60 +173,9 @@ elementwise(
     cost=30,
     expand=_logit,
     partials=lambda y, x: [
-        np.where((x >= 0) & (x <= 1), 1.0 / np.abs(x * (1.0 - x)), NAN)
+        undefined_where((x < 0) | (x > 1), NAN, 1.0 / ((x + 0.0) * (1.0 - x)))
     ],
     points=((0.3,), (0.7,), (1e-9,), (0.999,), (0.5000001,)),
-)
-
-# -- logarithms of sums --------------------------------------------------------
-
-
-def _difference(a: Any, b: Any) -> tuple[Any, Any]:
-    """a - b and its rounding error (Knuth's two-sum); 0 where that is not finite."""
-    d = a - b
-    back = d + b
-    error = (a - back) + ((back - d) - b)
-    return d, np.where(np.isfinite(error), error, 0.0)
-
-
-def _share(a: Any, b: Any, factor: float = 1.0, power: Any = np.exp) -> Any:
-    """The weight of a in log(exp a + exp b); equal operands share, infinite too."""
-    d, error = _difference(b, a)
-    odds = power(d) * (1.0 + factor * error)
-    return np.where(a == b, 0.5, 1.0 / (1.0 + np.where(np.isinf(d), power(d), odds)))
-
-
-def _logaddexp(a: Any, b: Any) -> Any:
-    most = np.maximum(a, b)
-    other = most + np.log1p(np.exp(-np.abs(a - b)))
-    return np.where(a == b, a + LN2, other)
-
-
-def _logaddexp2(a: Any, b: Any) -> Any:
-    most = np.maximum(a, b)
-    other = most + np.log1p(np.exp2(-np.abs(a - b))) * (1.0 / LN2)
-    return np.where(a == b, a + 1.0, other)
-
-
-_SUMS = ((1.0, 2.0), (2.5, 2.5), (700.0, -3.0), (-800.0, -801.5))
-elementwise(
-    "logaddexp",
-    np.logaddexp,
-    cost=35,
-    expand=_logaddexp,
-    partials=lambda y, a, b: [_share(a, b), _share(b, a)],
-    points=_SUMS,
-)
-elementwise(
-    "logaddexp2",
-    np.logaddexp2,
-    cost=35,
-    expand=_logaddexp2,
-    partials=lambda y, a, b: [
-        _share(a, b, LN2, np.exp2),
-        _share(b, a, LN2, np.exp2),
-    ],
-    points=_SUMS,
 )
 
 # -- entropies -----------------------------------------------------------------
@@ -216,26 +183,31 @@ elementwise(
 _PAIRS = ((0.5, 2.0), (2.0, 0.3), (0.0, 0.5), (-1.0, 3.0))
 
 
+def _times_log(x: Any, log: Any, y: Any) -> Any:
+    return np.where((x == 0) & ~np.isnan(y), 0.0, x * log(y))
+
+
+def _times_log_partials(x: Any, log: Any, size: Any) -> list[Any]:
+    """Of x log y, y being `size` away from the logarithm's pole: 0 at x = size = 0."""
+    both = (x == 0) & (size == 0)
+    slope = np.where(both, 0.0, x / (size + 0.0))
+    return [np.where(both, 0.0, log), undefined_where(size < 0, NAN, slope)]
+
+
 elementwise(
     "xlogy",
     scipy.special.xlogy,
     cost=20,
-    expand=lambda x, y: np.where((x == 0) & ~np.isnan(y), 0.0, x * np.log(y)),
-    partials=lambda z, x, y: [
-        np.where((x == 0) & (y == 0), 0.0, np.log(y)),
-        np.where(x == 0, 0.0, x / y),
-    ],
+    expand=lambda x, y: _times_log(x, np.log, y),
+    partials=lambda z, x, y: _times_log_partials(x, np.log(y), y),
     points=_PAIRS,
 )
 elementwise(
     "xlog1py",
     scipy.special.xlog1py,
     cost=20,
-    expand=lambda x, y: np.where((x == 0) & ~np.isnan(y), 0.0, x * np.log1p(y)),
-    partials=lambda z, x, y: [
-        np.where((x == 0) & (y == -1), 0.0, np.log1p(y)),
-        np.where(x == 0, 0.0, x / (1.0 + y)),
-    ],
+    expand=lambda x, y: _times_log(x, np.log1p, y),
+    partials=lambda z, x, y: _times_log_partials(x, np.log1p(y), 1.0 + y),
     points=_PAIRS,
 )
 elementwise(
@@ -245,6 +217,69 @@ elementwise(
     expand=lambda x: np.where(
         x > 0, -x * np.log(x), np.where(x == 0, 0.0, np.where(x < 0, -INF, x))
     ),
-    partials=lambda y, x: [-np.log(x) - 1.0],
+    partials=lambda y, x: [-np.log(x + 0.0) - 1.0],
     points=((0.5,), (2.0,), (1e-9,), (0.3,)),
+)
+
+
+def _log_ratio(x: Any, y: Any) -> Any:
+    """log(x / y), accurate where x and y are close, finite where x / y is not."""
+    near = (0.5 * y < x) & (x < 2.0 * y)
+    close = np.log1p((x - y) / y)
+    ratio = x / y
+    far = np.where(
+        (ratio > 0) & np.isfinite(ratio), np.log(ratio), np.log(x) - np.log(y)
+    )
+    return np.where(near, close, far)
+
+
+_ratio = elementwise(
+    "log_ratio",
+    evaluate=_log_ratio,
+    expand=_log_ratio,
+    partials=lambda z, x, y: [1.0 / x, -1.0 / y],
+    cost=40,
+    points=((0.5, 2.0), (2.0, 0.3), (1.0, 1.0000001), (1e-200, 1e200)),
+)
+
+
+def log_ratio(x: Any, y: Any) -> Any:
+    """log(x / y) for positive x and y."""
+    return bind_promoted(_ratio, [x, y])
+
+
+def _relative(x: Any, y: Any, inside: Any, at_zero: Any) -> Any:
+    """A relative entropy: inside for positive x and y, at_zero for x = 0, else ∞."""
+    edge = np.where((x == 0) & (y >= 0), at_zero, INF)
+    value = np.where((x > 0) & (y > 0), inside, edge)
+    return np.where(np.isnan(x) | np.isnan(y), NAN, value)
+
+
+def _outside(x: Any, y: Any, slope: Any) -> Any:
+    return undefined_where(~((x >= 0) & (y >= 0)), NAN, slope)
+
+
+_RATIOS = ((0.5, 2.0), (2.0, 0.3), (1.0, 1.0000001))
+
+elementwise(
+    "rel_entr",
+    scipy.special.rel_entr,
+    cost=50,
+    expand=lambda x, y: _relative(x, y, x * log_ratio(x, y), 0.0),
+    partials=lambda z, x, y: [
+        _outside(x, y, log_ratio(x, y) + 1.0),
+        _outside(x, y, -x / y),
+    ],
+    points=_RATIOS,
+)
+elementwise(
+    "kl_div",
+    scipy.special.kl_div,
+    cost=50,
+    expand=lambda x, y: _relative(x, y, x * log_ratio(x, y) - x + y, y),
+    partials=lambda z, x, y: [
+        _outside(x, y, log_ratio(x, y)),
+        _outside(x, y, (y - x) / y),
+    ],
+    points=_RATIOS,
 )

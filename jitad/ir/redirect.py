@@ -1,0 +1,103 @@
+"""Calls of plain Python functions that no NumPy protocol hands over, while tracing.
+
+SciPy has functions written in Python that make arrays of their arguments and so never
+meet a tracer.  While any trace runs, `redirected` gives each function in the registry's
+redirects the code of a dispatcher, wherever the function was imported to.  Calls
+without traced values, from any thread, run the function's own code; after the last
+trace each function is what it was.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import CodeType, FunctionType
+from typing import Any
+
+from jitad.ir.primitive import registry
+from jitad.ir.tracer import traced
+
+
+class _Redirection:
+    """How many traces run, and the functions' own code meanwhile."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.traces = 0
+        self.own: dict[FunctionType, CodeType] = {}
+
+    def begin(self) -> None:
+        """The first trace puts the dispatchers in."""
+        with self.lock:
+            self.traces += 1
+            if self.traces > 1:
+                return
+            for function, handler in registry.redirects.items():
+                if _redirectable(function):
+                    self.own[function] = function.__code__
+                    function.__code__ = _dispatcher(function, handler)
+
+    def end(self) -> None:
+        """The last trace puts everything back."""
+        with self.lock:
+            self.traces -= 1
+            if self.traces:
+                return
+            for function, code in self.own.items():
+                function.__code__ = code
+            self.own.clear()
+
+
+_redirection = _Redirection()
+
+
+@contextmanager
+def redirected() -> Iterator[None]:
+    """Let the functions in registry.redirects take traced values."""
+    _redirection.begin()
+    try:
+        yield
+    finally:
+        _redirection.end()
+
+
+def _redirectable(function: Any) -> bool:
+    """Whether it is a plain function without captured variables."""
+    return isinstance(function, FunctionType) and not function.__code__.co_freevars
+
+
+@cache
+def _dispatcher(function: FunctionType, handler: Callable[..., Any]) -> CodeType:
+    """Code that asks its arguments which function they are for.
+
+    It holds both functions as constants, so that it needs no name in the globals of
+    the module that it runs in.
+    """
+    original = FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    original.__kwdefaults__ = function.__kwdefaults__
+
+    def dispatch(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        of_tracers = traced(args) or traced(list(kwargs.values()))
+        return (handler if of_tracers else original)(*args, **kwargs)
+
+    code = _template.__code__
+    constants = tuple(dispatch if c == _PLACE else c for c in code.co_consts)
+    return code.replace(
+        co_consts=constants, co_name=function.__name__, co_filename=__file__
+    )
+
+
+_PLACE = "where the dispatcher goes"
+
+
+def _template(*args: Any, **kwargs: Any) -> Any:
+    dispatch: Any = "where the dispatcher goes"
+    return dispatch(args, kwargs)

@@ -1,0 +1,169 @@
+"""Functions that pick one of their operands: extremes, clip, nan_to_num, interp.
+
+At a tie the branches share the derivative equally; the untaken side gets an exact 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitad.errors import UnsupportedError
+from jitad.ir.source import source_line
+from jitad.ir.tracer import Tracer
+from jitad.primitives.define import bind_promoted, derived, elementwise
+from jitad.primitives.elementwise import gate
+
+NAN = float("nan")
+
+# -- extremes ------------------------------------------------------------------
+
+_PICKS = ((1.0, 2.0), (2.0, -1.0), (1.5, 1.5))
+
+
+def _shares(a: Any, b: Any, a_first: Any, b_first: Any) -> list[Any]:
+    """Partials of the picked one of a and b: 1, ½ at a tie, NaN where either is NaN."""
+    tie = a == b
+    return [
+        gate(~b_first, np.where(tie, 0.5, np.where(a_first, 1.0, NAN))),
+        gate(~a_first, np.where(tie, 0.5, np.where(b_first, 1.0, NAN))),
+    ]
+
+
+def _known_shares(a: Any, b: Any, a_first: Any, b_first: Any) -> list[Any]:
+    """As _shares, but a NaN leaves the whole derivative to the other operand."""
+    tie, a_known, b_known = a == b, a == a, b == b
+    neither = ~(a_known | b_known)
+    return [
+        gate(
+            ~b_first & (a_known | neither),
+            np.where(tie, 0.5, np.where(a_known, 1.0, NAN)),
+        ),
+        gate(
+            ~a_first & (b_known | neither),
+            np.where(tie, 0.5, np.where(b_known, 1.0, NAN)),
+        ),
+    ]
+
+
+def _extreme(ufunc: np.ufunc, shares: Any, first: np.ufunc) -> None:
+    elementwise(
+        ufunc.__name__,
+        ufunc,
+        word=ufunc.__name__,
+        cost=2,
+        partials=lambda y, a, b: shares(a, b, first(a, b), first(b, a)),
+        points=_PICKS,
+    )
+
+
+_extreme(np.maximum, _shares, np.greater)
+_extreme(np.minimum, _shares, np.less)
+_extreme(np.fmax, _known_shares, np.greater)
+_extreme(np.fmin, _known_shares, np.less)
+
+
+@derived(np.clip)
+def clip(
+    a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *,
+    min: Any = None, max: Any = None,
+) -> Any:  # fmt: skip
+    """np.minimum(np.maximum(a, a_min), a_max); ½ at a bound."""
+    if out is not None:
+        raise UnsupportedError(f"np.clip(out=…) cannot be traced ({source_line()}); "
+                               "use x[...] = np.clip(x, low, high)")  # fmt: skip
+    low, high = (a_min if min is None else min), (a_max if max is None else max)
+    result = a if low is None else np.maximum(a, low)
+    return result if high is None else np.minimum(result, high)
+
+
+@derived(np.nan_to_num)
+def nan_to_num(
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    """x with numbers instead of NaN and infinities, where the derivative is 0."""
+    if x.dtype.kind != "f":
+        return x
+    limits = np.finfo(x.dtype)
+    high = limits.max if posinf is None else np.asarray(posinf, x.dtype)[()]
+    low = limits.min if neginf is None else np.asarray(neginf, x.dtype)[()]
+    result = np.where(np.isnan(x), np.asarray(nan, x.dtype)[()], x)
+    result = np.where(x == np.inf, high, result)
+    return np.where(x == -np.inf, low, result)
+
+
+# -- interpolation -------------------------------------------------------------
+
+
+def _on_line(x: Any, x0: Any, y0: Any, slope: Any, told: Any) -> Any:
+    return np.where(slope == 0, y0, slope * (x - x0) + y0)
+
+
+# A straight line y0 + slope (x - x0), whose derivative in x is told: at a knot it is
+# the mean of two slopes.
+_line = elementwise(
+    "line",
+    evaluate=_on_line,
+    expand=_on_line,
+    partials=lambda y, x, x0, y0, slope, told: [told, -slope, 1.0, x - x0, None],
+    cost=3,
+)
+
+
+@derived(np.interp)
+def interp(
+    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
+) -> Any:
+    """Piecewise linear through constant knots; at a knot both slopes are averaged."""
+    if isinstance(xp, Tracer) or isinstance(period, Tracer):
+        raise UnsupportedError(
+            f"np.interp with traced knots or a traced period cannot be traced "
+            f"({source_line()}); pass them as constants, with functools.partial"
+        )
+    knots = np.asarray(xp, float)
+    if knots.ndim != 1 or np.shape(fp) != knots.shape or not knots.size:
+        raise ValueError(
+            f"np.interp needs as many values as knots, got shapes {knots.shape} and "
+            f"{np.shape(fp)}; pass two arrays of one axis and the same length"
+        )
+    values = fp if isinstance(fp, Tracer) else np.asarray(fp, float)
+    if period is not None:
+        x, knots, values = _unrolled(x, knots, values, period)
+        left = right = None
+    return _interp(x, knots, values, left, right)
+
+
+def _unrolled(x: Any, knots: np.ndarray, values: Any, period: float) -> Any:
+    """Knots of one period in order, with a neighbour from the next on either side."""
+    if period == 0:
+        raise ValueError("np.interp needs a period other than 0, got 0; leave it out")
+    period = abs(period)
+    order = np.argsort(knots % period)
+    places = np.concatenate([order[-1:], order, order[:1]])
+    shifts = np.zeros(len(places))
+    shifts[0], shifts[-1] = -period, period
+    return x % period, knots[places] % period + shifts, values[places]
+
+
+def _interp(x: Any, knots: np.ndarray, values: Any, left: Any, right: Any) -> Any:
+    last = len(knots) - 1
+    slopes = [
+        (values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in range(last)
+    ]
+    sides = [0.0, *slopes, 0.0]
+    # Before the first knot, and then from knot to knot: base, value and slopes.
+    x0: Any = np.float64(knots[0])
+    y0: Any = values[0] if left is None else left
+    slope: Any = np.float64(0.0)
+    told: Any = np.float64(0.0)
+    for k, knot in enumerate(knots):
+        beyond = x >= knot
+        x0, y0 = np.where(beyond, knot, x0), np.where(beyond, values[k], y0)
+        slope = np.where(beyond, sides[k + 1], slope)
+        mean = 0.5 * sides[k] + 0.5 * sides[k + 1]
+        told = np.where(beyond, np.where(x == knot, mean, sides[k + 1]), told)
+    if right is not None:
+        y0 = np.where(x > knots[last], right, y0)
+    inside = bind_promoted(_line, [x, x0, y0, slope, told])
+    return np.where(np.isnan(x), x, inside)
