@@ -25,14 +25,17 @@ from jitad.errors import (
 from jitad.explain import explain
 from jitad.picture import graph
 from jitad.primitives.creation import array, empty, full, ones, zeros
+from jitad.testing import CheckError, check
 
 __all__ = [
+    "CheckError",
     "InputError",
     "JitadError",
     "ShapeError",
     "TracingError",
     "UnsupportedError",
     "array",
+    "check",
     "empty",
     "explain",
     "full",

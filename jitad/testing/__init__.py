@@ -1,0 +1,10 @@
+"""What users' own tests need: `check` holds every way to differentiate to the others.
+
+`check` compares and `report` says what came of it; `rounding` and `differences` find
+how large an error may be.
+"""
+
+from jitad.testing.check import check
+from jitad.testing.report import CheckError, Comparison, Report
+
+__all__ = ["CheckError", "Comparison", "Report", "check"]

@@ -1,0 +1,367 @@
+"""`check`: every way to compute derivatives against every other, at a point.
+
+A Case is a function at a point with its reference value and Jacobian and the errors
+that rounding may make; the generators below it each compute something in one more way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitad import tree
+from jitad.api import jacobian, jit, jvp, vjp, vmap
+from jitad.errors import InputError
+from jitad.function import Backend
+from jitad.ir.graph import FLOATS
+from jitad.names import argument_names, original, result_names
+from jitad.testing.differences import derivative
+from jitad.testing.report import DIFFERENCES, CheckError, Comparison, Report
+from jitad.testing.rounding import spread
+
+_MODES = ("forward", "reverse", "cross")
+_BACKENDS: tuple[Backend, ...] = ("numpy", "cpu")
+_LANES = 11
+# Errors may be so many times what was estimated from samples.
+_ALLOWANCE = 8
+# A number is decided if the error allowed is no larger a part of it.
+_DECIDED = 1e-3
+# More inputs or results than this are probed along random directions instead.
+_UNITS = 64
+_DIRECTIONS = 16
+
+
+def check(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] | None = None,
+    differences: bool = True,
+) -> Report:
+    """All modes and back ends against each other and finite differences, at args.
+
+    Compared are f's value by NumPy itself, interpreted, compiled, and compiled for a
+    batch; its Jacobian by forward, reverse and cross-country accumulation, each in the
+    same ways; tangents and cotangents pushed and pulled; and extrapolated central
+    differences of f as NumPy computes it.  NaN and infinities must be in the same
+    places.  check(jitad.grad(f), x) checks second derivatives.
+
+    argnums      the arguments to differentiate in; by default all that are floats
+    differences  False where they would be wrong, as below stop_gradient
+
+    Raises CheckError, an AssertionError, where anything differs or nothing is finite.
+    """
+    case = Case(f, args, argnums)
+    found = [*_values(case), *_jacobians(case), *_products(case)]
+    if differences:
+        found.append(_differences(case))
+    name = getattr(f, "__name__", repr(f))
+    report = Report(name, case.x.size, case.y.size, tuple(found))
+    if not report.passed:
+        raise CheckError(report)
+    return report
+
+
+class Case:
+    """A function at a point: x and y as flat vectors, and the Jacobian as a matrix.
+
+    y is NumPy's own, the Jacobian by forward accumulation and the interpreter;
+    y_spread and jacobian_spread are what rounding can do to them, in any mode.
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        args: Sequence[Any],
+        argnums: int | Sequence[int] | None,
+    ) -> None:
+        self.f, self.args = f, tuple(args)
+        self.argnums = _argnums(args, argnums)
+        self.leaves, self.spec = tree.flatten(tuple([args[i] for i in self.argnums]))
+        self.x = flat(self.leaves)
+        self.results, self.result = tree.flatten(self.at(self.leaves))
+        self.y = flat(self.results)
+        self.y_spread = flat(spread(jit(f, backend="numpy"), *args))
+        made = [jacobian(f, self.argnums, mode=m, backend="numpy") for m in _MODES]
+        self.jacobian = self.matrix(made[0](*args))
+        spreads = [self.matrix(spread(j, *args)) for j in made]
+        self.jacobian_spread = np.max(spreads, axis=0)
+        self.unit = float(
+            max(
+                np.finfo(np.asarray(y).dtype).eps for y in (*self.results, *self.leaves)
+            )
+        )
+
+    def at(self, leaves: Sequence[Any]) -> Any:
+        """What f returns by NumPy, with other values for what is differentiated in."""
+        args = list(self.args)
+        chosen = tree.unflatten(self.spec, list(leaves))
+        for i, arg in zip(self.argnums, chosen, strict=True):
+            args[i] = arg
+        with np.errstate(all="ignore"):
+            return self.f(*args)
+
+    def moved(self, x: np.ndarray) -> np.ndarray:
+        """Flat results of f at a flat x; NaN where NumPy's linear algebra refuses."""
+        try:
+            return flat(tree.flatten(self.at(self.unflat(x)))[0])
+        except np.linalg.LinAlgError:
+            return np.full_like(self.y, np.nan)
+
+    def unflat(self, x: np.ndarray) -> list[np.ndarray]:
+        """A flat vector as the leaves of what is differentiated in."""
+        return split(x, self.leaves)
+
+    def matrix(self, blocks: Any) -> np.ndarray:
+        """∂(each result)/∂(each input) as one matrix, leading axes kept."""
+        blocks = tree.flatten(blocks)[0]
+        columns, rows = len(self.leaves), []
+        for i, y in enumerate(self.results):
+            row = blocks[i * columns : (i + 1) * columns]
+            shaped = []
+            for block, x in zip(row, self.leaves, strict=True):
+                lead = np.shape(block)[: np.ndim(block) - np.ndim(y) - np.ndim(x)]
+                shaped.append(np.reshape(block, (*lead, np.size(y), np.size(x))))
+            rows.append(np.concatenate(shaped, axis=-1))
+        return np.concatenate(rows, axis=-2)
+
+    def batch(self) -> list[Any]:
+        """The arguments, repeated along a leading batch axis."""
+        leaves, spec = tree.flatten(list(self.args))
+        return tree.unflatten(spec, [np.stack([x] * _LANES) for x in leaves])
+
+    def result_name(self, i: int) -> str:
+        """What number i of the flat results is called."""
+        return _place(i, result_names(self.result), self.results)
+
+    def input_name(self, j: int) -> str:
+        """What number j of the flat inputs is called."""
+        leaves, spec = tree.flatten(self.args)
+        numbered = tree.unflatten(spec, list(range(len(leaves))))
+        picked = tree.flatten(tuple([numbered[i] for i in self.argnums]))[0]
+        names = argument_names(original(self.f), self.args, {})
+        return _place(j, [names[k] for k in picked], self.leaves)
+
+
+# -- the comparisons -----------------------------------------------------------
+
+
+def _values(case: Case) -> Iterator[Comparison]:
+    allowed = _allowed(case.y_spread, case.y, case.unit)
+
+    def compared(how: str, value: Any) -> Comparison:
+        lead = 1 if "batch" in how else 0
+        got = flat(tree.flatten(value)[0], lead)
+        return _compare("value", how, got, case.y, allowed, case.result_name)
+
+    yield compared("interpreted", jit(case.f, backend="numpy")(*case.args))
+    yield compared("compiled", jit(case.f)(*case.args))
+    yield compared("compiled, batch", vmap(case.f)(*case.batch()))
+
+
+def _jacobians(case: Case) -> Iterator[Comparison]:
+    allowed = _allowed(case.jacobian_spread, case.jacobian, case.unit)
+    width = case.x.size
+
+    def name(k: int) -> str:
+        return f"∂{case.result_name(k // width)}/∂{case.input_name(k % width)}"
+
+    def compared(how: str, blocks: Any) -> Comparison:
+        got = case.matrix(blocks)
+        return _compare("Jacobian", how, got, case.jacobian, allowed, name)
+
+    for mode in _MODES:
+        for backend, how in zip(_BACKENDS, ("interpreted", "compiled"), strict=True):
+            if (mode, backend) == ("forward", "numpy"):
+                continue
+            function = jacobian(case.f, case.argnums, mode=mode, backend=backend)
+            yield compared(f"{mode}, {how}", function(*case.args))
+        batched = vmap(jacobian(case.f, case.argnums, mode=mode))
+        yield compared(f"{mode}, compiled, batch", batched(*case.batch()))
+
+
+def _products(case: Case) -> Iterator[Comparison]:
+    """K tangents and K cotangents at once, where infinities do not spoil them all."""
+
+    def f(*leaves: Any) -> Any:
+        return tree.flatten(case.at(leaves))[0]
+
+    def result(k: int) -> str:
+        return f"{case.result_name(k % case.y.size)} along tangent {k // case.y.size}"
+
+    def argument(k: int) -> str:
+        name = case.input_name(k % case.x.size)
+        return f"{name} of cotangent {k // case.x.size}"
+
+    allowed = _allowed(case.jacobian_spread, case.jacobian, case.unit)
+    finite = np.isfinite(case.jacobian)
+    if finite.all(axis=1).any():
+        v = directions(case.x)
+        _, pushed = jvp(f, case.leaves, split(v, case.leaves))
+        want, most = _product(v, case.jacobian.T, allowed.T)
+        yield _compare("J v", "compiled", flat(pushed, 1), want, most, result)
+    if finite.all(axis=0).any():
+        u = directions(case.y)
+        _, pull = vjp(f, *case.leaves)
+        pulled = pull(split(u, case.results))
+        want, most = _product(u, case.jacobian, allowed)
+        yield _compare("Jᵀ u", "compiled", flat(pulled, 1), want, most, argument)
+
+
+def _differences(case: Case) -> Comparison:
+    """Derivatives along directions; what is not finite has none to compare with."""
+    vectors = directions(case.x)
+    allowed = _allowed(case.jacobian_spread, case.jacobian, case.unit)
+    want, most = _product(vectors, case.jacobian.T, allowed.T, strong=True)
+    found = [derivative(case.moved, case.x, v, case.unit) for v in vectors]
+    got, error, size = (np.stack(part) for part in zip(*found, strict=True))
+    most = most + _ALLOWANCE * error
+    single = len(vectors) == case.x.size
+
+    def name(k: int) -> str:
+        direction, i = divmod(k, case.y.size)
+        along = case.input_name(direction) if single else f"direction {direction}"
+        scale = f"{vectors[direction][direction]:g} · " if single else ""
+        return f"{scale}∂{case.result_name(i)}/∂{along}"
+
+    return _compare("J v", DIFFERENCES, want, got, most, name, size)
+
+
+# -- numbers -------------------------------------------------------------------
+
+
+def _compare(
+    what: str,
+    how: str,
+    got: np.ndarray,
+    expected: np.ndarray,
+    allowed: np.ndarray,
+    name: Callable[[int], str],
+    size: np.ndarray | None = None,
+) -> Comparison:
+    """A Comparison; got may have more leading axes, allowed = inf leaves it open.
+
+    size is what a zero is small against; nothing by default.
+    """
+    with np.errstate(all="ignore"):
+        alike = (got == expected) | (np.isnan(got) & np.isnan(expected))
+        error = np.where(alike, 0.0, np.abs(got - expected))
+        error = np.where(np.isnan(error), np.inf, error)
+        closed = np.broadcast_to(np.isfinite(allowed), error.shape)
+        finite = np.broadcast_to(np.isfinite(expected), error.shape) & closed
+        large = np.maximum(np.abs(expected), np.abs(got))
+        if size is not None:
+            large = np.where(large <= allowed, size, large)
+        decided = finite & (allowed <= _DECIDED * large)
+        ratio = np.where(error == 0, 0.0, error / allowed)
+    wrong = np.where(finite, error > allowed, closed & ~alike)
+    special = closed & ~finite
+    failure = ""
+    if wrong.any():
+        index = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+        within = np.ravel_multi_index(index[-expected.ndim :], expected.shape)
+        want, most = expected.flat[within], allowed.flat[within]
+        failure = (
+            f"expected {want:.17g} ± {most:.2g} for {name(int(within))}, got "
+            f"{got[index]:.17g}; {int(wrong.sum())} of {wrong.size} differ"
+        )
+    return Comparison(
+        what=what,
+        how=how,
+        compared=int(decided.sum()),
+        special=int(special.sum()),
+        undecided=int(wrong.size - decided.sum() - special.sum()),
+        ratio=float(ratio[decided].max(initial=0.0)),
+        failure=failure,
+    )
+
+
+def _allowed(spread: np.ndarray, value: np.ndarray, unit: float) -> np.ndarray:
+    size = np.where(np.isfinite(value), np.abs(value), 0.0)
+    return _ALLOWANCE * (spread + unit * size)
+
+
+def _product(
+    vectors: np.ndarray, matrix: np.ndarray, allowed: np.ndarray, strong: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """The product vectors @ matrix and its error, inf where it is not finite.
+
+    strong: zeros in vectors hide infinities of the matrix.
+    """
+    with np.errstate(all="ignore"):
+        terms = vectors[:, :, None] * matrix
+        most = np.abs(vectors)[:, :, None] * allowed
+        if strong:
+            hidden = vectors[:, :, None] == 0
+            terms, most = np.where(hidden, 0.0, terms), np.where(hidden, 0.0, most)
+        product, error = terms.sum(axis=1), most.sum(axis=1)
+    finite = np.isfinite(product)
+    return np.where(finite, product, 0.0), np.where(finite, error, np.inf)
+
+
+def directions(x: np.ndarray) -> np.ndarray:
+    """Vectors of x's size: one along each axis, or some random ones if x is long.
+
+    Their entries are powers of two, so that x + v/2ᵏ is exact, or nearly so.
+    """
+    usable = np.isfinite(x) & (x != 0)
+    typical = float(np.median(np.abs(x[usable]))) if usable.any() else 1.0
+    scale = 2.0 ** np.floor(np.log2(np.where(usable, np.abs(x), typical)))
+    if x.size <= _UNITS:
+        return np.diag(scale)
+    rng = np.random.default_rng(0)
+    return rng.choice([-1.0, 1.0], (_DIRECTIONS, x.size)) * scale
+
+
+def flat(leaves: Sequence[Any], lead: int = 0) -> np.ndarray:
+    """Arrays as one array in double precision, all but leading axes flattened."""
+    parts = [
+        np.reshape(x, (*np.shape(x)[:lead], math.prod(np.shape(x)[lead:])))
+        for x in leaves
+    ]
+    return np.concatenate(parts, axis=-1, dtype=np.float64)
+
+
+def split(x: np.ndarray, like: Sequence[Any]) -> list[np.ndarray]:
+    """The inverse of flat, in the shapes and dtypes of `like`."""
+    stops = np.cumsum([np.size(leaf) for leaf in like])[:-1]
+    return [
+        part.reshape((*x.shape[:-1], *np.shape(leaf))).astype(np.asarray(leaf).dtype)[
+            ()
+        ]
+        for part, leaf in zip(np.split(x, stops, axis=-1), like, strict=True)
+    ]
+
+
+def _argnums(
+    args: Sequence[Any], argnums: int | Sequence[int] | None
+) -> tuple[int, ...]:
+    if isinstance(argnums, int):
+        return (argnums,)
+    if argnums is not None:
+        return tuple(argnums)
+    found = tuple(
+        i
+        for i, arg in enumerate(args)
+        if all(np.asarray(x).dtype in FLOATS for x in tree.flatten(arg)[0])
+    )
+    if not found:
+        types = ", ".join(type(arg).__name__ for arg in args) or "none"
+        raise InputError(
+            "check expected at least one floating-point argument to differentiate in, "
+            f"got arguments of type {types}; pass floats"
+        )
+    return found
+
+
+def _place(k: int, names: Sequence[str], leaves: Sequence[Any]) -> str:
+    """What number k of all the leaves' elements is called: point[0], scale …"""
+    for name, leaf in zip(names, leaves, strict=True):
+        if k < np.size(leaf):
+            index = np.unravel_index(k, np.shape(leaf))
+            inside = ",".join(str(int(i)) for i in index)
+            return f"{name}[{inside}]" if inside else name
+        k -= np.size(leaf)
+    raise AssertionError("as many names as leaves")
