@@ -104,7 +104,7 @@ def multiply(target: Trace, p: int, t: int) -> int:
 
 
 def add(target: Trace, a: int, b: int) -> int:
-    """a + b; a sum of gated terms is gated by either."""
+    """a + b; a sum of gated terms is gated by either, or is the one that is there."""
     nodes = target.nodes
     if nodes[a].primitive.name == nodes[b].primitive.name == "gate":
         (c, x), (d, y) = nodes[a].operands, nodes[b].operands
@@ -112,10 +112,27 @@ def add(target: Trace, a: int, b: int) -> int:
         if c == d:
             total = add(target, x, y)
             return target.apply(gate, (c, total), nodes[total].type)
+        if _opposite(target, c, d):
+            return _chosen(target, c, x, y)
         total = _sum(target, a, b)
         either = target.apply(registry.primitives["or"], (c, d), nodes[c].type)
         return target.apply(gate, (either, total), nodes[total].type)
     return _sum(target, a, b)
+
+
+def _opposite(target: Trace, c: int, d: int) -> bool:
+    """Whether one of two conditions is the negation of the other."""
+    pairs = ((c, d), (d, c))
+    return any(
+        target.nodes[p].primitive.name == "not" and target.nodes[p].operands == (q,)
+        for p, q in pairs
+    )
+
+
+def _chosen(target: Trace, condition: int, a: int, b: int) -> int:
+    """a where condition holds, else b: the sum of two terms of which one is gone."""
+    a, b, type = _common(target, a, b)
+    return target.apply(registry.primitives["select"], (condition, a, b), type)
 
 
 def _sum(target: Trace, a: int, b: int) -> int:
