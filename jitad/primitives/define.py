@@ -23,7 +23,9 @@ from jitad.ir.tracer import (
     elementwise_handler,
     innermost,
     lift,
+    loop_dtypes,
     promote,
+    representative,
 )
 
 Function = Callable[..., Any]
@@ -128,12 +130,26 @@ def bind_promoted(primitive: Primitive, args: Sequence[Any]) -> Tracer:
 
 
 def derived(*functions: Any) -> Callable[[Function], Function]:
-    """Declare that tracing one of functions runs the decorated Python instead."""
+    """Declare that tracing one of functions runs the decorated Python instead.
+
+    A ufunc still refuses the operands for which NumPy has no loop, or computes in a
+    dtype that jitad does not, such as float16 for the sine of a bool.
+    """
 
     def declare(body: Function) -> Function:
         for function in functions:
-            table = registry.ufuncs if isinstance(function, np.ufunc) else None
-            (table if table is not None else registry.functions)[function] = body
+            if isinstance(function, np.ufunc):
+                registry.ufuncs[function] = _with_loop(function, body)
+            else:
+                registry.functions[function] = body
         return body
 
     return declare
+
+
+def _with_loop(ufunc: np.ufunc, body: Function) -> Function:
+    def handler(*args: Any) -> Any:
+        loop_dtypes(ufunc, tuple([representative(a) for a in args]))
+        return body(*args)
+
+    return handler
