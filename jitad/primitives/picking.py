@@ -97,7 +97,8 @@ def nan_to_num(
 
 
 def _on_line(x: Any, x0: Any, y0: Any, slope: Any, told: Any) -> Any:
-    return np.where(slope == 0, y0, slope * (x - x0) + y0)
+    # Not 0 · ∞ on the flat ends; but a NaN is no place on them.
+    return np.where((slope == 0) & (x == x), y0, slope * (x - x0) + y0)
 
 
 # A straight line y0 + slope (x - x0), whose derivative in x is told: at a knot it is
@@ -156,7 +157,7 @@ def _interp(x: Any, knots: np.ndarray, values: Any, left: Any, right: Any) -> An
     x0: Any = np.float64(knots[0])
     y0: Any = values[0] if left is None else left
     slope: Any = np.float64(0.0)
-    told: Any = np.float64(0.0)
+    told: Any = np.where(np.isnan(x), NAN, 0.0)
     for k, knot in enumerate(knots):
         beyond = x >= knot
         x0, y0 = np.where(beyond, knot, x0), np.where(beyond, values[k], y0)
@@ -165,5 +166,4 @@ def _interp(x: Any, knots: np.ndarray, values: Any, left: Any, right: Any) -> An
         told = np.where(beyond, np.where(x == knot, mean, sides[k + 1]), told)
     if right is not None:
         y0 = np.where(x > knots[last], right, y0)
-    inside = bind_promoted(_line, [x, x0, y0, slope, told])
-    return np.where(np.isnan(x), x, inside)
+    return bind_promoted(_line, [x, x0, y0, slope, told])
