@@ -56,11 +56,16 @@ class Participant:
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds; or None and a note that says why there are none."""
+    """Seconds, or None and a note that says why there are none.
+
+    ``median`` and ``best`` are over the turns; ratios are of medians. Where the two
+    differ much, something else was using the machine.
+    """
 
     name: str
     first: float | None = None
     median: float | None = None
+    best: float | None = None
     note: str = ""
 
 
@@ -140,15 +145,15 @@ def failure(error: Exception) -> str:
     return f"failed: {line[:90]}"
 
 
-def time_in_turns(runners: dict[str, Runner], *, quick: bool) -> dict[str, float]:
-    """The median over rounds of the median of one turn's calls, in seconds.
+def time_in_turns(runners: dict[str, Runner], *, quick: bool) -> dict[str, list[float]]:
+    """The median of each turn's calls, in seconds, for each participant.
 
     A turn is some calls in a row of one participant, after one call that is not
     counted; calls shorter than 50 µs are timed in loops. The slow get fewer rounds,
     but at least two.
     """
     rounds, turn_seconds, budget = (2, 0.01, 0.2) if quick else (9, 0.1, 12.0)
-    samples: dict[str, list[float]] = {name: [] for name in runners}
+    medians: dict[str, list[float]] = {name: [] for name in runners}
     cost = {name: time_calls(r.call, 1) for name, r in runners.items()}
     gc.collect()
     gc.disable()
@@ -162,10 +167,10 @@ def time_in_turns(runners: dict[str, Runner], *, quick: bool) -> dict[str, float
                 repeats = max(1, min(7, int(turn_seconds / (cost[name] * loop))))
                 cost[name] = min(cost[name], time_calls(runner.call, loop))
                 calls = [time_calls(runner.call, loop) for _ in range(repeats)]
-                samples[name].append(statistics.median(calls))
+                medians[name].append(statistics.median(calls))
     finally:
         gc.enable()
-    return {name: statistics.median(s) for name, s in samples.items()}
+    return medians
 
 
 def time_calls(call: Callable[[], Any], loop: int) -> float:
@@ -190,6 +195,7 @@ def measure(
         results[entry.name], runner = start(entry, work, reference)
         if runner is not None:
             runners[entry.name] = runner
-    for name, median in time_in_turns(runners, quick=setting.quick).items():
-        results[name] = replace(results[name], median=median)
+    for name, turns in time_in_turns(runners, quick=setting.quick).items():
+        median = statistics.median(turns)
+        results[name] = replace(results[name], median=median, best=min(turns))
     return list(results.values())

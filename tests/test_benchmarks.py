@@ -64,7 +64,11 @@ def test_quick_row_needs_only_numpy_and_jitad():
     assert done.returncode == 0, done.stderr
     lines = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
     assert all("not installed" in lines[name] for name in OTHERS)
-    for name in ("jitad, out=", "jitad, fresh results", "NumPy copy of the bytes"):
+    for name in (
+        "jitad, fresh results",
+        "jitad, out=NumPy's array",
+        "NumPy copy of the bytes",
+    ):
         assert "s  " in lines[name], lines[name]
 
 

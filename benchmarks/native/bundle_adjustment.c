@@ -70,7 +70,7 @@ static void tile(double (*restrict in)[LANES], double (*restrict out)[LANES]) {
 }
 
 void ba_rows(long points, const double *const *in, double *const *out, long threads) {
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(threads) if (points > LANES)
     for (long lo = 0; lo < points; lo += LANES) {
         double x[IN][LANES] __attribute__((aligned(64)));
         double y[OUT][LANES] __attribute__((aligned(64)));
@@ -89,7 +89,7 @@ void ba_rows(long points, const double *const *in, double *const *out, long thre
 
 void ba_streams(long points, const double *const *in, double *const *out,
                 long threads) {
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(threads) if (points > LANES)
     for (long lo = 0; lo < points; lo += LANES) {
         double x[IN][LANES] __attribute__((aligned(64)));
         double y[OUT][LANES] __attribute__((aligned(64)));

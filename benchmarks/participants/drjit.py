@@ -2,7 +2,9 @@
 
 Points never meet, so one backward pass from output component k gives row k of every
 point's Jacobian. Its arrays come from a pool that keeps their pages: its results are
-new arrays, but cost what reused ones cost.
+new arrays, but cost what reused ones cost. And they are separate arrays, one for each
+component: unlike the rows of one (n, 2^18) array, they do not lie a power of two apart,
+which spares them conflicts in the caches.
 """
 
 from __future__ import annotations
