@@ -109,6 +109,11 @@ def targets(
 
 def normal_axis(axis: int, dims: int, name: str) -> int:
     """A batch axis counted from the front, or an error."""
+    if not dims:
+        raise ShapeError(
+            f"{name}: batch axis {axis} for a number; expected an array, or "
+            "in_axes=None for it. A list is a tree of numbers: pass np.array(...)"
+        )
     if not -dims <= axis < dims:
         raise ShapeError(
             f"{name}: batch axis {axis} for an array with {dims} axes; expected one "

@@ -349,6 +349,11 @@ def test_scipy_takes_the_results_as_they_are() -> None:
             jitad.ShapeError,
             "no argument has a batch axis",
         ),
+        (
+            lambda: jitad.vmap(f)([[1.0, 2.0], [3.0, 4.0]]),
+            jitad.ShapeError,
+            "pass np.array",
+        ),
         (lambda: jitad.vmap(f, in_axes=3)(np.ones((2, 3))), jitad.ShapeError, "axis 3"),
         (
             lambda: jitad.vmap(f)(np.ones((2, 3)), out=np.empty(3)),
