@@ -11,7 +11,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer
+from jitad.ir.tracer import Tracer, traced
 from jitad.primitives.define import bind_promoted, derived, elementwise
 from jitad.primitives.elementwise import gate
 
@@ -117,7 +117,7 @@ def interp(
     x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
 ) -> Any:
     """Piecewise linear through constant knots; at a knot both slopes are averaged."""
-    if isinstance(xp, Tracer) or isinstance(period, Tracer):
+    if traced((xp, period)):
         raise UnsupportedError(
             f"np.interp with traced knots or a traced period cannot be traced "
             f"({source_line()}); pass them as constants, with functools.partial"
@@ -128,7 +128,9 @@ def interp(
             f"np.interp needs as many values as knots, got shapes {knots.shape} and "
             f"{np.shape(fp)}; pass two arrays of one axis and the same length"
         )
-    values = fp if isinstance(fp, Tracer) else np.asarray(fp, float)
+    values = fp if isinstance(fp, Tracer) else np.asarray(fp)
+    if values.dtype == object:
+        values = np.stack(list(fp))
     if period is not None:
         x, knots, values = _unrolled(x, knots, values, period)
         left = right = None

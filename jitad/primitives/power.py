@@ -1,7 +1,8 @@
 """Powers and roots: x**p, square, sqrt, cbrt, reciprocal, abs.
 
 A constant exponent is read as NumPy reads it: 2, 0.5 and -1 are a square, a root and a
-reciprocal.  Other small multiples of ½ are products, too, within 2.5 ulp.
+reciprocal.  Other small multiples of ½ are products, too, within 2.5 ulp of results
+that are normal numbers.
 """
 
 from __future__ import annotations
