@@ -212,7 +212,8 @@ def logsumexp(
     if b is None and not return_sign:
         return bind_composite(_logsumexp, [a], options)
     b = _floating(np.ones_like(a) if b is None else b)
-    arrays = np.broadcast_arrays(a, b)
+    dtype = np.result_type(a, b)
+    arrays = np.broadcast_arrays(a.astype(dtype), b.astype(dtype))
     if not return_sign:
         return bind_composite(_weighted, arrays, options)
     parts = [bind_composite(part, arrays, options) for part in (_magnitude, _sign)]
