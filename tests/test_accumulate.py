@@ -399,12 +399,26 @@ GATED: dict[str, tuple[Function, Any, Any]] = {
         1.0,
     ),
     "a product": (lambda x: np.where(x > 0, np.log(x), 2.0) * x, 0.0, 2.0),
+    "a branch in a branch, inf after": (
+        lambda x: np.sqrt(np.where(x > 0, np.where(x > 1, np.log(x - 1), 0.0), x)),
+        0.5,
+        0.0,
+    ),
+    "one branch twice, inf after": (
+        lambda x: np.sqrt(np.maximum(np.where(x > 1, np.log(x), 0.0), -1.0) - _late(x)),
+        0.5,
+        0.0,
+    ),
     "twice": (
         lambda x: np.where(x > 0, np.log(np.where(x > 1, np.log(x), 1.0)), 3.0),
         0.0,
         0.0,
     ),
 }
+
+
+def _late(x: Any) -> Any:
+    return np.where(x > 1, np.log(x), 0.0)
 
 
 @pytest.mark.parametrize("mode", MODES)

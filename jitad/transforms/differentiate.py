@@ -96,11 +96,23 @@ def multiply(target: Trace, p: int, t: int) -> int:
     for a, b in ((p, t), (t, p)):
         if nodes[a].primitive.name == "gate":
             condition, factor = nodes[a].operands
-            product = multiply(target, factor, b)
-            gate, type = registry.primitives["gate"], nodes[product].type
-            return target.apply(gate, (condition, product), type)
+            return _gated(target, condition, multiply(target, factor, b))
     p, t, type = _common(target, p, t)
     return target.apply(registry.primitives["mul"], (p, t), type)
+
+
+def _gated(target: Trace, condition: int, value: int) -> int:
+    """The value under a condition; a gate in a gate is one, open where both are.
+
+    So every gate says by itself where the term is there, and sums can tell.
+    """
+    node = target.nodes[value]
+    if node.primitive.name == "gate":
+        inner, value = node.operands
+        both = registry.primitives["and"]
+        condition = target.apply(both, (condition, inner), target.nodes[inner].type)
+    gate, type = registry.primitives["gate"], target.nodes[value].type
+    return target.apply(gate, (condition, value), type)
 
 
 def add(target: Trace, a: int, b: int) -> int:
@@ -110,8 +122,7 @@ def add(target: Trace, a: int, b: int) -> int:
         (c, x), (d, y) = nodes[a].operands, nodes[b].operands
         gate = registry.primitives["gate"]
         if c == d:
-            total = add(target, x, y)
-            return target.apply(gate, (c, total), nodes[total].type)
+            return _gated(target, c, add(target, x, y))
         if _opposite(target, c, d):
             return _chosen(target, c, x, y)
         total = _sum(target, a, b)
