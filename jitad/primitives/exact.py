@@ -4,7 +4,7 @@ The relative error of exp(t) is the absolute error of t, so a rule that exponent
 difference or a square of large numbers needs the part that rounding took.
 
     gap(a, b)         a - b, but 0 between equal infinities
-    gap_error(a, b)   what a - b lost; it is no part of any derivative
+    gap_error(a, b)   what a - b lost, where that matters; no part of any derivative
     gauss(x)          exp(-x²)
     bell(x)           e / (1 + e)², e = exp(-|x|): the slope of the logistic function
 """
@@ -78,7 +78,8 @@ def _lost(a: Any, b: Any) -> Any:
     difference = a - b
     back = difference + b
     error = (a - back) + ((back - difference) - b)
-    return np.where(np.isfinite(error), error, 0.0)
+    # Beyond, exponentials are 0 or infinite, and the error may be any number.
+    return np.where(np.abs(difference) < 2000, error, 0.0)
 
 
 _gap_error = elementwise(

@@ -13,8 +13,8 @@ from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer
 from jitad.primitives.barrier import undefined_where
-from jitad.primitives.define import bind_promoted, elementwise
-from jitad.primitives.exact import bell, gauss, gauss_half
+from jitad.primitives.define import bind_promoted, derived, elementwise
+from jitad.primitives.exact import bell, fma, gauss, gauss_half
 
 NAN, INF = float("nan"), float("inf")
 ROOT_HALF = 0.7071067811865476  # 1 / √2
@@ -74,10 +74,25 @@ elementwise(
     "ndtr",
     scipy.special.ndtr,
     cost=35,
-    expand=lambda x: 0.5 * scipy.special.erfc(-x * ROOT_HALF),
+    expand=lambda x: _ndtr(x),
     partials=lambda y, x: [INVERSE_ROOT_TWO_PI * gauss_half(x)],
     points=_ALL,
 )
+
+
+def _ndtr(x: Any) -> Any:
+    """erfc(t) / 2, t = -x / √2; far in the tail the rounding of t is made good.
+
+    There erfc(t) is exp(-t²) times a slow function, and t² is x²/2.
+    """
+    t, half = -x * ROOT_HALF, 0.5 * x
+    product, square = half * x, t * t
+    lost = (product - square) + (
+        bind_promoted(fma, [half, x, -product]) - bind_promoted(fma, [t, t, -square])
+    )
+    tail = 0.5 * scipy.special.erfc(t)
+    return np.where((t > 1) & (t < 30), tail * (1.0 - lost), tail)
+
 
 # -- gamma function ------------------------------------------------------------
 
@@ -104,6 +119,19 @@ elementwise(
     partials=lambda y, x: [undefined_where(_pole(x), NAN, _hurwitz(2.0, x))],
     points=_GAMMA,
 )
+_psi = registry.primitives["digamma"]
+
+
+@derived(scipy.special.digamma)
+def digamma(x: Any) -> Any:
+    """ψ(x); near its negative poles ψ(1 - x) - π / tan πx, SciPy having few digits."""
+    rest = x - np.rint(x)
+    near = (x < 0) & (np.abs(rest) < 0.125) & (rest != 0)
+    value = bind_promoted(_psi, [np.where(near, 1.0 - x, x)])
+    slope = np.tan(np.pi * np.where(near, rest, 0.25))
+    return np.where(near, value - np.pi / slope, value)
+
+
 # scipy.special.zeta is a Python function around this ufunc.
 _hurwitz = scipy.special._ufuncs._zeta  # type: ignore[attr-defined]
 elementwise(
