@@ -25,6 +25,7 @@ from jitad.errors import (
 from jitad.explain import explain
 from jitad.picture import graph
 from jitad.primitives.creation import array, empty, full, ones, zeros
+from jitad.primitives.sums import log_softmax, logsumexp, softmax
 from jitad.testing import CheckError, check
 
 __all__ = [
@@ -48,9 +49,12 @@ __all__ = [
     "jit",
     "jvp",
     "linearize",
+    "log_softmax",
+    "logsumexp",
     "ones",
     "primitives",
     "set_threads",
+    "softmax",
     "stop_gradient",
     "value_and_grad",
     "vjp",

@@ -35,7 +35,7 @@ class _Redirection:
             if self.traces > 1:
                 return
             for function, handler in registry.redirects.items():
-                if _redirectable(function):
+                if isinstance(function, FunctionType):
                     self.own[function] = function.__code__
                     function.__code__ = _dispatcher(function, handler)
 
@@ -63,11 +63,6 @@ def redirected() -> Iterator[None]:
         _redirection.end()
 
 
-def _redirectable(function: Any) -> bool:
-    """Whether it is a plain function without captured variables."""
-    return isinstance(function, FunctionType) and not function.__code__.co_freevars
-
-
 @cache
 def _dispatcher(function: FunctionType, handler: Callable[..., Any]) -> CodeType:
     """Code that asks its arguments which function they are for.
@@ -91,7 +86,11 @@ def _dispatcher(function: FunctionType, handler: Callable[..., Any]) -> CodeType
     code = _template.__code__
     constants = tuple(dispatch if c == _PLACE else c for c in code.co_consts)
     return code.replace(
-        co_consts=constants, co_name=function.__name__, co_filename=__file__
+        co_consts=constants,
+        co_name=function.__name__,
+        co_filename=__file__,
+        # A function's code must have as many as it, used or not.
+        co_freevars=function.__code__.co_freevars,
     )
 
 
