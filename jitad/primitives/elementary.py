@@ -173,15 +173,17 @@ _SERIES = [
 
 
 def _sinc_slope(y: Any, x: Any) -> list[Any]:
-    """The series near 0; beyond, (cos πx - sinc x) / x with x reduced to one period."""
+    """The series near 0; beyond, (cos πx - sinc x) / x by x less its nearest integer."""
     near, square = np.abs(x) < _NEAR, x * x
     series = _SERIES[-1]
     for coefficient in _SERIES[-2::-1]:
         series = series * square + coefficient
     away = np.where(near, 1.0, x)
-    angle = np.pi * (away - 2.0 * np.rint(0.5 * away))
+    whole = np.rint(away)
+    angle = np.pi * (away - whole)
+    odd = np.abs(whole - 2.0 * np.rint(0.5 * whole))
     formula = (np.cos(angle) - np.sin(angle) / (np.pi * away)) / away
-    return [np.where(near, series * x, formula)]
+    return [np.where(near, series * x, (1.0 - 2.0 * odd) * formula)]
 
 
 _cardinal = elementwise(
