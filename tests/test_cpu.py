@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 
 import numpy as np
 import pytest
@@ -226,6 +228,23 @@ def test_machine_describes_itself():
     assert machine.copy_bandwidth() > 1e8
     assert machine.copy_bandwidth() == machine.copy_bandwidth()
     assert "libm" in machine.math_library()
+
+
+def test_threads_made_for_one_launch_do_the_same(monkeypatch):
+    counts = []
+
+    def tiles(*_):
+        counts.append(threading.get_ident())
+
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(tiles)
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    for semaphores in (True, False):
+        counts.clear()
+        monkeypatch.setattr(threads, "_SEMAPHORES", semaphores)
+        threads.Pool().run(address, 0, 1)
+        assert counts == [threading.get_ident()]
+    threads.Pool().run(address, 0, 3)
+    assert len(counts) == 4
 
 
 def test_a_large_array_begins_on_a_cache_line():

@@ -20,7 +20,6 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
 
 from jitad.lowering import emit_copies, frame
 from jitad.lowering.emit import LONGEST, NAME, emit
@@ -28,6 +27,7 @@ from jitad.lowering.kernel import Argument, Kernel
 from jitad.lowering.target import Target, lanes
 
 from . import mathlib, schedule
+from .link import link
 from .machine import vector_width
 from .threads import POOL
 
@@ -155,39 +155,6 @@ def compile(
     )
 
 
-class _Library(JITCodeLibrary):
-    """A Numba library that skips the passes which vector code has no use for.
-
-    Numba's own rounds of optimisation take as long again as generating the code.
-    """
-
-    def _optimize_functions(self, ll_module: llvm.ModuleRef) -> None:
-        ll_module.data_layout = str(self._codegen.target_data)
-
-    def _optimize_final_module(self) -> None:
-        machine = self._codegen._tm
-        tuning = llvm.create_pipeline_tuning_options(speed_level=1)
-        passes = llvm.create_new_module_pass_manager()
-        passes.add_instruction_combine_pass()
-        passes.add_new_gvn_pass()
-        passes.run(self._final_module, llvm.create_pass_builder(machine, tuning))
-
-
-@global_compiler_lock
-def link(text: str, library_name: str, names: dict[str, str]) -> _Library:
-    """Compile and link a module; names: function in the text -> name in the process."""
-    codegen = cpu_target.target_context.codegen()  # pyright: ignore
-    library = _Library(codegen, library_name)
-    module = llvm.parse_assembly(text)
-    module.triple = llvm.get_process_triple()
-    for old, new in names.items():
-        module.get_function(old).name = new
-    module.verify()
-    library.add_llvm_module(module)
-    library.finalize()
-    return library
-
-
 @global_compiler_lock
 def _link_copies(kernel: Kernel) -> None:
     """Link the functions that kernels share, if no kernel before has."""
@@ -197,12 +164,12 @@ def _link_copies(kernel: Kernel) -> None:
 
 
 @cache
-def _runs() -> _Library:
+def _runs() -> JITCodeLibrary:
     return link(emit_copies.runs(), "jitad.runs", {})
 
 
 @cache
-def _copy(size: int) -> _Library:
+def _copy(size: int) -> JITCodeLibrary:
     return link(emit_copies.copy(size), f"jitad.copy{size}", {})
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from jitad.backends import cpu, schedule
+from jitad.backends.link import link
 from jitad.lowering import frame, kernel
 
 # Offsets in PyObject, PyFloatObject and NumPy's scalars, PyArrayObject.
@@ -123,7 +124,7 @@ def fast_call(
 
 def _link(text: str) -> tuple[Any, int]:
     name = f"jitad.call.{next(_serial)}"
-    library = cpu.link(text, name, {"call": name})
+    library = link(text, name, {"call": name})
     return library, library.get_pointer_to_function(name)
 
 

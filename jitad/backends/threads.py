@@ -1,29 +1,102 @@
-"""Run a kernel's tiles on several threads: Numba's pool, entered through its C entry.
+"""Run a kernel's tiles on several threads, and never wait for one that has not begun.
 
-Start at `Pool.run`.  Every thread takes tiles from a counter in the launch block
-until none is left, so it does not matter how many come, or when.  The pool is
-entered by one caller at a time (its workqueue layer would abort), and never in a
-forked child (GNU OpenMP would kill it): plain threads serve there.
+Start at `Pool.run`.  Every thread takes tiles from a counter in the launch block until
+none is left, so it does not matter how many come, or when.  Helpers sleep on a
+semaphore inside compiled code, without the interpreter's lock.  A launch opens the
+pool, wakes them, works itself, closes the pool, and waits only for helpers that are
+inside a tile: on a busy machine a helper that gets no processor costs nothing, where
+the barrier of an OpenMP region costs a time slice of the operating system.
 """
 
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
-import llvmlite.binding as llvm
 from numba import config
-from numba.np.ufunc import parallel
 
-_POINTER = ctypes.c_void_p
-_PARALLEL_FOR = ctypes.CFUNCTYPE(
-    None, *[_POINTER] * 5, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int
-)
-_LOOP = ctypes.CFUNCTYPE(None, *[_POINTER] * 4)
+from .link import link
+
+# The shared words: twice the helpers inside, plus 1 while open; then function, block.
+_TEXT = """
+declare i32 @sem_wait(ptr)
+declare i32 @sem_post(ptr)
+declare i32 @sched_yield()
+
+define void @help(ptr %shared) {
+  %function.at = getelementptr i64, ptr %shared, i64 1
+  %block.at = getelementptr i64, ptr %shared, i64 2
+  %bell = getelementptr i64, ptr %shared, i64 3
+  br label %sleep
+sleep:
+  %ignored = call i32 @sem_wait(ptr %bell)
+  %before = atomicrmw add ptr %shared, i64 2 seq_cst
+  %bit = and i64 %before, 1
+  %open = icmp ne i64 %bit, 0
+  br i1 %open, label %work, label %leave
+work:
+  %function = load ptr, ptr %function.at
+  %block = load ptr, ptr %block.at
+  call void %function(ptr null, ptr null, ptr null, ptr %block)
+  br label %leave
+leave:
+  %after = atomicrmw sub ptr %shared, i64 2 seq_cst
+  br label %sleep
+}
+
+define void @lead(ptr %shared, ptr %function, ptr %block, i64 %helpers) {
+entry:
+  %function.at = getelementptr i64, ptr %shared, i64 1
+  %block.at = getelementptr i64, ptr %shared, i64 2
+  %bell = getelementptr i64, ptr %shared, i64 3
+  store ptr %function, ptr %function.at
+  store ptr %block, ptr %block.at
+  %opened = atomicrmw or ptr %shared, i64 1 seq_cst
+  br label %ring
+ring:
+  %k = phi i64 [0, %entry], [%k.next, %rung]
+  %more = icmp ult i64 %k, %helpers
+  br i1 %more, label %rung, label %work
+rung:
+  %ignored = call i32 @sem_post(ptr %bell)
+  %k.next = add i64 %k, 1
+  br label %ring
+work:
+  call void %function(ptr null, ptr null, ptr null, ptr %block)
+  %closed = atomicrmw and ptr %shared, i64 -2 seq_cst
+  br label %wait
+wait:
+  %inside = load atomic i64, ptr %shared seq_cst, align 8
+  %done = icmp eq i64 %inside, 0
+  br i1 %done, label %exit, label %yield
+yield:
+  %yielded = call i32 @sched_yield()
+  br label %wait
+exit:
+  ret void
+}
+"""
+_WORDS = 16  # the three words, and room for a semaphore
+_SEMAPHORES = sys.platform == "linux"
+
+
+@cache
+def _functions() -> tuple[Callable[..., None], Callable[..., None]]:
+    """help(shared), which never returns, and lead(shared, function, block, helpers)."""
+    names = {"help": "jitad.help", "lead": "jitad.lead"}
+    library = link(_TEXT, "jitad.threads", names)
+    pointer = ctypes.c_void_p
+    helping = ctypes.CFUNCTYPE(None, pointer)
+    leading = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, ctypes.c_int64)
+    return (
+        helping(library.get_pointer_to_function(names["help"])),
+        leading(library.get_pointer_to_function(names["lead"])),
+    )
 
 
 def most_threads() -> int:
@@ -31,48 +104,64 @@ def most_threads() -> int:
     return config.NUMBA_NUM_THREADS  # pyright: ignore
 
 
+class _Helpers:
+    """The sleeping threads of one process, and the words they share with it."""
+
+    def __init__(self, count: int) -> None:
+        self.home = os.getpid()
+        self.words = (ctypes.c_int64 * _WORDS)()
+        self.entered = threading.Lock()
+        bell = ctypes.byref(self.words, 3 * 8)
+        failed = ctypes.CDLL(None).sem_init(bell, 0, 0)
+        assert failed == 0
+        helping, _ = _functions()
+        for _ in range(count):
+            threading.Thread(
+                target=helping, args=(ctypes.addressof(self.words),), daemon=True
+            ).start()
+
+
 @dataclass
 class Pool:
     """The threads of this process; `count` of them take part in a launch."""
 
     count: int = field(default_factory=most_threads)
-    _home: int = field(default_factory=os.getpid)
-    _inherited: bool = field(
-        # A pool that was there before us may be that of a parent process.
-        default_factory=lambda: (
-            parallel._is_initialized and multiprocessing.parent_process() is not None
-        )
-    )
-    _entered: threading.Lock = field(default_factory=threading.Lock)
-    _parallel_for: Callable[..., None] | None = None
+    _helpers: _Helpers | None = None
+    _starting: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, tiles: int, block: int, count: int) -> None:
-        """Let count threads run the function at address tiles on the block."""
-        if count == 1:
-            _LOOP(tiles)(None, None, None, block)
-        elif self._inherited or os.getpid() != self._home:
-            _run_on_new_threads(tiles, block, count)
-        elif self._entered.acquire(blocking=False):
-            try:
-                self._enter(tiles, block, count)
-            finally:
-                self._entered.release()
-        else:
-            _LOOP(tiles)(None, None, None, block)
+        """Let count threads run the function at address tiles on the block.
 
-    def _enter(self, tiles: int, block: int, count: int) -> None:
-        if self._parallel_for is None:
-            parallel._launch_threads()
-            address = llvm.address_of_symbol("numba_parallel_for")
-            self._parallel_for = _PARALLEL_FOR(address)
-        arguments = (ctypes.c_void_p * 1)()
-        dimensions = (ctypes.c_size_t * 1)(count)
-        steps = (ctypes.c_size_t * 1)(0)
-        self._parallel_for(tiles, arguments, dimensions, steps, block, 0, 1, count)
+        A second caller at the same time finds the helpers taken, and works alone.
+        """
+        if count > 1 and not _SEMAPHORES:
+            _run_on_new_threads(tiles, block, count)
+            return
+        helpers = self._awake() if count > 1 else None
+        _, lead = _functions()
+        if helpers is not None and helpers.entered.acquire(blocking=False):
+            try:
+                lead(ctypes.addressof(helpers.words), tiles, block, count - 1)
+            finally:
+                helpers.entered.release()
+        else:
+            alone = (ctypes.c_int64 * _WORDS)()
+            lead(ctypes.addressof(alone), tiles, block, 0)
+
+    def _awake(self) -> _Helpers:
+        """The helpers of this process: a forked child starts its own."""
+        helpers = self._helpers
+        if helpers is None or helpers.home != os.getpid():
+            with self._starting:
+                helpers = self._helpers
+                if helpers is None or helpers.home != os.getpid():
+                    helpers = self._helpers = _Helpers(most_threads() - 1)
+        return helpers
 
 
 def _run_on_new_threads(tiles: int, block: int, count: int) -> None:
-    loop = _LOOP(tiles)
+    """The same, where the C library has no unnamed semaphores."""
+    loop = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(tiles)
     others = [
         threading.Thread(target=loop, args=(None, None, None, block))
         for _ in range(count - 1)
@@ -85,6 +174,15 @@ def _run_on_new_threads(tiles: int, block: int, count: int) -> None:
 
 
 POOL = Pool()
+
+
+def _forked() -> None:
+    """Locks that another thread held during a fork would stay held in the child."""
+    POOL._starting = threading.Lock()
+
+
+if _SEMAPHORES:
+    os.register_at_fork(after_in_child=_forked)
 
 
 def set_threads(count: int) -> None:
