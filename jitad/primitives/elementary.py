@@ -173,7 +173,7 @@ _SERIES = [
 
 
 def _sinc_slope(y: Any, x: Any) -> list[Any]:
-    """The series near 0; beyond, (cos πx - sinc x) / x by x less its nearest integer."""
+    """The series near 0; beyond, (cos πx - sinc x) / x, x less its nearest integer."""
     near, square = np.abs(x) < _NEAR, x * x
     series = _SERIES[-1]
     for coefficient in _SERIES[-2::-1]:
