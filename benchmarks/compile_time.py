@@ -147,7 +147,7 @@ def with_drjit(steps: list[Step], results: list[int], x: np.ndarray) -> Callable
 def with_casadi(steps: list[Step], results: list[int], x: np.ndarray) -> Callable:
     """Generated C through gcc, mapped over the points."""
     casadi = importlib.import_module("casadi")
-    convert = importlib.import_module("benchmarks.participants.casadi")
+    convert = importlib.import_module("benchmarks.participants.with_casadi")
     names = SimpleNamespace(sin=casadi.sin, exp=casadi.exp)
 
     def call() -> np.ndarray:

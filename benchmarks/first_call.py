@@ -39,7 +39,7 @@ def in_child(name: str, tool: str, start_of_name: str, quick: bool) -> dict:
     setting = Setting(quick=quick)
     work = WORKS[name](setting)
     reference = work.reference(work)
-    module = importlib.import_module(f"benchmarks.participants.{tool}")
+    module = importlib.import_module(f"benchmarks.participants.with_{tool}")
     listed = module.participants(work, setting)
     participant = next(p for p in listed if p.name.startswith(start_of_name))
     assert isinstance(participant, Participant)

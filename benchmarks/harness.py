@@ -78,7 +78,7 @@ def participants(work: Work, setting: Setting) -> Iterable[Participant | Result]
             yield Result(tool, note=work.without[tool])
             continue
         try:
-            module = importlib.import_module(f"benchmarks.participants.{tool}")
+            module = importlib.import_module(f"benchmarks.participants.with_{tool}")
             yield from module.participants(work, setting)
         except UnavailableError as reason:
             yield Result(tool, note=f"not available: {reason}")

@@ -51,7 +51,7 @@ def in_child(tool: str, start_of_name: str, quick: bool) -> dict:
         raise UnavailableError("needs Linux")
     setting = Setting(quick=quick)
     work = work_of(setting)
-    module = importlib.import_module(f"benchmarks.participants.{tool}")
+    module = importlib.import_module(f"benchmarks.participants.with_{tool}")
 
     def runner_of(work: Work):
         listed = module.participants(work, setting)

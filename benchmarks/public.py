@@ -15,10 +15,18 @@ from benchmarks.speed import speed_row
 from benchmarks.work import Arrays, Setting, Work
 
 TERMS = 128
-POINTWISE = {
-    "casadi": "left out: scalar expressions of this size",
-    "drjit": "left out: one point",
-}
+
+
+def without(setting: Setting) -> dict[str, str]:
+    """Tools that do not take part, and why."""
+    reasons = {
+        "casadi": "left out: scalar expressions of this size",
+        "drjit": "left out: one point",
+    }
+    if not setting.quick:
+        # it writes a point's program out scalar by scalar, which takes minutes here
+        reasons["jitad"] = "left out: has no loops over a large point's elements"
+    return reasons
 
 
 def hello(xp: Any, x: Any) -> Any:
@@ -161,7 +169,7 @@ def lse_work(setting: Setting) -> Work:
         reference=lse_reference,
         native="public.c:lse",
         native_size=n,
-        without=POINTWISE,
+        without=without(setting),
     )
 
 
@@ -180,7 +188,7 @@ def llsq_work(setting: Setting) -> Work:
         reference=llsq_reference,
         native="public.c:llsq",
         native_size=n,
-        without=POINTWISE,
+        without=without(setting),
     )
 
 
@@ -199,7 +207,7 @@ def gmm_work(setting: Setting) -> Work:
         batched=False,
         copies=False,
         reference=gmm_reference,
-        without=POINTWISE,
+        without=without(setting),
     )
 
 
