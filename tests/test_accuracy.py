@@ -148,7 +148,7 @@ PARTIALS: dict[str, Callable[..., Sequence[Any]]] = {
 
 # Functions of conditions, and those whose derivative is zero or a convention.
 ELSEWHERE = {
-    "select", "gate", "stop_gradient", "hold", "undefined_where", "line", "gap_error",
+    "select", "gate", "stop_gradient", "undefined_where", "line", "gap_error",
     "sign", "spacing", "floor_divide",
 }  # fmt: skip
 

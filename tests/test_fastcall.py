@@ -32,7 +32,7 @@ def test_this_interpreter_is_supported() -> None:
     assert fastcall.supported()
 
 
-@pytest.mark.parametrize("a", [2.0, np.float64(2.0), np.float32(2.0)])
+@pytest.mark.parametrize("a", [2.0, np.float64(2.0), np.float32(2.0), np.array(2.0)])
 @pytest.mark.parametrize("x", [X, X.astype(np.float32), np.repeat(X, 2)[::2]])
 def test_results_and_types_equal_the_general_call(x: Any, a: Any) -> None:
     fast, general = warmed(x, a)(x, a), jitad.jit(f)(x, a)

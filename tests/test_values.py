@@ -177,7 +177,7 @@ MADE = {
 SLOW = {"erf", "erfc", "erfinv", "ndtr", "gammaln", "digamma", "zeta"}
 # The value is an operand, a condition, or a matter of bits: NumPy's, exactly.
 ELSEWHERE = {
-    "cast", "neg", "select", "gate", "stop_gradient", "hold", "undefined_where", "line",
+    "cast", "neg", "select", "gate", "stop_gradient", "undefined_where", "line",
     "gap_error", "spacing", "nextafter", "signbit", "isfinite", "isnan", "isinf",
     "and", "or", "xor", "not", "lt", "le", "gt", "ge", "eq", "ne",
     "argmax_of", "argmin_of", "integer_mod", "integer_floor_divide",

@@ -108,7 +108,8 @@ def fast_call(
     block = executable.block(extents, placed)
     scratch = np.zeros(len(placed), np.float64)
     for k, item in enumerate((*inputs, *outputs)):
-        if isinstance(item, NumberArgument) or getattr(item, "shape", None) == ():
+        by_value = isinstance(item, Result) and not item.shape
+        if by_value or isinstance(item, NumberArgument):
             block[words[k]] = scratch.ctypes.data + 8 * k
     entry = ctypes.cast(executable.entry, ctypes.c_void_p).value  # type: ignore
     assert entry is not None
@@ -130,7 +131,7 @@ def _link(text: str) -> tuple[Any, int]:
 
 def _argument(value: Any, word: int) -> Argument | None:
     """What a value of this kind is as an argument, if it can be one."""
-    if type(value) is np.ndarray and value.shape:
+    if type(value) is np.ndarray:
         return ArrayArgument(value.dtype, value.shape, value.strides, word)
     return NumberArgument(type(value), word) if type(value) in _NUMBERS else None
 

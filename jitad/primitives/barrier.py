@@ -1,8 +1,4 @@
-"""Scalars that keep a value and change its derivative.
-
-hold              its derivative is zero: what comes before is not differentiated
-undefined_where   it has no derivative, and another value, where a condition holds
-"""
+"""A scalar that has no derivative, and another value, where a condition holds."""
 
 from __future__ import annotations
 
@@ -10,12 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jitad.ir.primitive import registry
 from jitad.ir.tracer import bind, promote
 from jitad.primitives.define import elementwise
-
-_hold = elementwise("hold", evaluate=lambda x: x, expand=lambda x: x, cost=0,
-                    partials=lambda y, x: [None])  # fmt: skip
 
 _undefined = elementwise(
     "undefined_where",
@@ -30,17 +22,9 @@ _undefined = elementwise(
 )
 
 
-def hold(x: Any) -> Any:
-    """The value x, not to be differentiated."""
-    return bind(_hold, [x], [None], x.dtype)
-
-
 def undefined_where(condition: Any, value: float, x: Any) -> Any:
     """The given value with derivative NaN where condition holds, elsewhere x."""
     dtype = promote([x])
     return bind(
         _undefined, [condition, value, x], [np.dtype(bool), dtype, dtype], dtype
     )
-
-
-assert "select" in registry.primitives

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from jitad.ir.primitive import Primitive
-from jitad.primitives.barrier import hold
 from jitad.primitives.define import bind_composite, composite, derived
+from jitad.primitives.elementwise import stop_gradient
 from jitad.primitives.linalg import (
     Matrix,
     apply_implicit,
@@ -55,7 +55,7 @@ def _turn(condition: Any, x: Any, y: Any) -> tuple[Any, Any]:
 
 def _sizes(items: Sequence[Any]) -> list[Any]:
     """Magnitudes, to be compared only."""
-    return [np.abs(hold(x)) for x in items]
+    return [np.abs(stop_gradient(x)) for x in items]
 
 
 def _reduced(a: Matrix) -> tuple[Any, Matrix]:

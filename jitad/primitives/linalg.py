@@ -18,10 +18,11 @@ from jitad.errors import UnsupportedError
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, bind, cast
-from jitad.primitives.barrier import hold, undefined_where
+from jitad.primitives.barrier import undefined_where
 from jitad.primitives.contraction import matmul
 from jitad.primitives.define import bind_composite, composite, derived
 from jitad.primitives.einsum import both
+from jitad.primitives.elementwise import stop_gradient
 from jitad.primitives.nary import balanced
 from jitad.primitives.reduction import as_traced, floating
 
@@ -134,7 +135,7 @@ def _solve_values(a: Matrix, b: Matrix) -> Matrix:
 
 def held(table: Iterable[Iterable[Any]]) -> Matrix:
     """A matrix whose entries are not differentiated."""
-    return [[hold(item) for item in row] for row in table]
+    return [[stop_gradient(item) for item in row] for row in table]
 
 
 def _flat(table: Iterable[Iterable[Any]]) -> list[Any]:
