@@ -15,7 +15,7 @@ from jitad.transforms import differentiate as ad
 from jitad.transforms.differentiate import Linearized
 
 # Elimination multiplications that the local search may spend.
-_SEARCH = 4_000
+_SEARCH = 2_000
 # Multiplications for each edge of the graph beyond which Markowitz gives up.
 _FILL = 4
 
