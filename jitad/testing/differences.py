@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 _LEVELS = 12
-_FIRST_STEP = 2.0**-3
+# No power of two: x ± v/8 and x ± v/4 may be a whole number of periods apart.
+_FIRST_STEP = 13 / 128
 
 
 def derivative(
@@ -18,7 +19,7 @@ def derivative(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Σ_k ∂f/∂x_k v_k, an estimate of its error, and the size of f nearby.
 
-    v should have x's size: steps are 2⁻³ v to 2⁻¹⁴ v.  Of Richardson's tableau each
+    v should have x's size: steps are v/10 to v/20,000.  Of Richardson's tableau each
     result takes the entry that differs least from its neighbours, rounding by `unit`
     (the machine's) included (Ridders 1982, Accurate computation of F'(x)).  Steps that
     leave f's domain do not count; the error is infinite where none is left.

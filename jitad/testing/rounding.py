@@ -13,11 +13,16 @@ import numpy as np
 
 from jitad import tree
 from jitad.function import Function
-from jitad.ir.graph import FLOATS, Builder, Graph
+from jitad.ir.graph import FLOATS, Builder, Graph, Node
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import registry
 
 _SAMPLES = 12
+# What picks or turns operands does not round, and must not be told from them.
+_EXACT = {
+    "abs", "neg", "copysign", "select", "gate", "maximum", "minimum", "fmax", "fmin",
+    "max_of", "min_of", "hold", "stop_gradient", "undefined_where",
+}  # fmt: skip
 # Functions on whole vectors are accurate to so many units of the last place.
 _ULPS = 4
 
@@ -51,10 +56,15 @@ def loosened(graph: Graph) -> Graph:
             continue
         operands = tuple([index[a] for a in node.operands])
         index[i] = builder.add(node.primitive, operands, node.type, node.params)
-        if node.primitive.kind == "elementwise" and node.type.dtype in FLOATS:
+        if _rounds(node) and node.type.dtype in FLOATS:
             factor = builder.input(node.type)
             index[i] = builder.add(multiply, (index[i], factor), node.type)
     return builder.finish([index[i] for i in graph.outputs])
+
+
+def _rounds(node: Node) -> bool:
+    primitive = node.primitive
+    return primitive.kind == "elementwise" and primitive.name not in _EXACT
 
 
 def _farthest(samples: np.ndarray, exact: np.ndarray) -> np.ndarray:
