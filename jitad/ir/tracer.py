@@ -454,6 +454,9 @@ def bind(
 @lru_cache(maxsize=4096)
 def loop_dtypes(ufunc: np.ufunc, kinds: tuple[Any, ...]) -> tuple[np.dtype, ...]:
     """The dtypes that NumPy's ufunc computes in, for operand dtypes or number types."""
+    if all(isinstance(k, type) for k in kinds):
+        # NumPy compares Python's whole numbers as objects.
+        kinds = tuple([np.dtype(k) for k in kinds])
     try:
         resolved = ufunc.resolve_dtypes((*kinds, *(None,) * ufunc.nout))
     except TypeError:

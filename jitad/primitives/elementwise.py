@@ -144,6 +144,30 @@ for _ufunc in (np.isfinite, np.isnan, np.isinf):
     _classify(_ufunc)
 
 
+@derived(np.isposinf)
+def isposinf(x: Any, out: Any = None) -> Any:
+    """Whether x is +inf."""
+    return x == np.inf
+
+
+@derived(np.isneginf)
+def isneginf(x: Any, out: Any = None) -> Any:
+    """Whether x is -inf."""
+    return x == -np.inf
+
+
+@derived(np.isclose)
+def isclose(
+    a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False
+) -> Any:
+    """Whether |a - b| ≤ atol + rtol |b|, or a is b."""
+    if promote([b]).kind != "f":
+        b = cast(b, np.float64) if isinstance(b, Tracer) else np.asarray(b, float)
+    near = (np.abs(a - b) <= atol + rtol * np.abs(b)) & np.isfinite(b)
+    close = near | (a == b)
+    return close | (np.isnan(a) & np.isnan(b)) if equal_nan else close
+
+
 @derived(np.positive)
 def positive(x: Any) -> Any:
     """+x."""

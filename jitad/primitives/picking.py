@@ -11,7 +11,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, traced
+from jitad.ir.tracer import Tracer, cast, traced
 from jitad.primitives.define import bind_promoted, derived, elementwise
 from jitad.primitives.elementwise import gate
 
@@ -128,6 +128,8 @@ def interp(
             f"np.interp needs as many values as knots, got shapes {knots.shape} and "
             f"{np.shape(fp)}; pass two arrays of one axis and the same length"
         )
+    # NumPy interpolates in double precision.
+    x = cast(x, np.float64) if isinstance(x, Tracer) else np.asarray(x, float)
     values = fp if isinstance(fp, Tracer) else np.asarray(fp)
     if values.dtype == object:
         values = np.stack(list(fp))

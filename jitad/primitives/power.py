@@ -78,7 +78,9 @@ def _product(x: Any, p: float) -> Any:
     whole = int(p)
     if whole == p:
         return multiplied(x, whole)
-    root = np.sqrt(x) + 0.0
+    # To NumPy's power, unlike its root, -inf is as good as inf, and -0 as 0.
+    x = np.where(x == -INF, INF, x) + 0.0
+    root = np.sqrt(x)
     return multiplied(x, whole) * root if whole else root
 
 
@@ -174,6 +176,8 @@ def _integer_power(x: Any, p: Any, exponent: float | None) -> Any:
             f"an integer to the power {p!r} cannot be traced ({source_line()}): only "
             "constant exponents that are not negative can; make the base a float"
         )
+    if exponent == 2 and x.dtype == bool:
+        return np.square(x)
     dtype = np.result_type(x.dtype, np.int8 if type(p) is int else _dtype(p))
     return multiplied(cast(x, dtype), int(exponent))
 

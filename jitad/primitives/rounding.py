@@ -45,6 +45,8 @@ def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """Rounded to a number of decimals, as NumPy does it: scaled, rounded, unscaled."""
     if out is not None:
         raise UnsupportedError(f"np.round(out=…) cannot be traced ({source_line()})")
+    if a.dtype.kind == "b":
+        return np.rint(a)
     if a.dtype.kind != "f":
         return a if decimals >= 0 else cast(around(a * 1.0, decimals), a.dtype)
     if decimals == 0:
