@@ -229,6 +229,7 @@ _A = np.array([[1.0, 2.0], [2.0, 4.0]])
 ARRAYS = [
     case("sqrt(sum x²) at 0", root_mean, [0, 0], 0.0, [nan, nan]),
     case("norm at 0", np.linalg.norm, [0, 0], 0.0, [0, 0]),
+    case("norm, underflowing", np.linalg.norm, [1e-200, 0], 0.0, [inf, 0]),
     case("norm 1 at [0, 2]", lambda x: np.linalg.norm(x, 1), [0, 2], 2.0, [0, 1]),
     case(
         "norm inf at a tie",

@@ -123,8 +123,13 @@ def flat(steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def length(steps: Sequence[Step]) -> int:
-    """How many steps there are, those of loops included."""
-    return sum(1 for _ in flat(steps))
+    """How much there is to compile, in operations, that of loops included."""
+    return sum(_weight(s) for s in flat(steps))
+
+
+def _weight(step: Step) -> int:
+    """A block of a row is transposed in registers: some operations a column."""
+    return 5 * len(step.values) if isinstance(step, StoreRow) else 1
 
 
 def split(steps: Sequence[Step], limit: int) -> tuple[Part | Nest, ...]:
@@ -143,7 +148,7 @@ def _split(
         return Part(counter[0] - 1, tuple(pending))
 
     for s in steps:
-        size = length(s.body) if isinstance(s, Loop) else 1
+        size = length(s.body) if isinstance(s, Loop) else _weight(s)
         if pending and size > room:
             yield part()
             pending, room = [], limit

@@ -96,8 +96,9 @@ def _norm(*xs: Any) -> Any:
 
 
 def _norm_partials(y: Any, *xs: Any) -> list[Any]:
-    inverse = np.where(y == 0, 0.0, 1.0 / y)
-    return [x * inverse for x in xs]
+    inverse, zero = 1.0 / y, y == 0
+    # Where squares of numbers that are not 0 underflow, the slope is refused: inf.
+    return [np.where(zero & (x == 0), 0.0, x * inverse) for x in xs]
 
 
 norm_of = elementwise(
