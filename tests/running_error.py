@@ -1,0 +1,129 @@
+"""How far rounding can have taken each result of a scalar graph, at a point.
+
+Every operation is done again at the ends of its operands' intervals, so a bound follows
+the conditioning of this very computation (running error analysis, Wilkinson 1986), and
+is infinite where rounding decides a comparison.  Nothing that a primitive says of its
+derivative is used: the bounds judge derivatives, too.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jitad import primitives
+from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Node
+from jitad.transforms.expand import expand
+
+assert primitives
+
+# Words whose result is exact whenever their operands are.
+EXACT = {
+    "neg", "abs", "select", "gate", "copysign", "floor", "ceil", "trunc", "rint",
+    "maximum", "minimum", "fmax", "fmin", "fmod", "nextafter", "and", "or", "xor",
+    "not", "lt", "le", "gt", "ge", "eq", "ne", "isnan", "isinf", "isfinite", "signbit",
+}  # fmt: skip
+# Units of the last place that one result may be off: at most one of arithmetic, else
+# eight, more where functions are hard; two machines may differ by twice that.
+ONE = {"add", "sub", "mul", "div", "sqrt", "cast", "fma"}
+OTHER = 8.0
+# Of a constant that may be what a constant expression came to.
+FOLDED = 64.0
+HARD = {"lgamma": 32.0, "digamma": 32.0, "zeta": 64.0, "erfinv": 32.0, "pow": 16.0}
+
+
+def running_error(
+    graph: Graph, inputs: Sequence[Any], batch: int = 0
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The outputs of a scalar graph, and bounds on how far rounding takes each."""
+    graph = expand(graph)
+    dtypes = {n.type.dtype for n in graph.nodes if n.type.dtype.kind == "f"}
+    unit = max([float(np.finfo(d).eps) for d in dtypes], default=0.0)
+    values: list[Any] = [None] * len(graph.nodes)
+    errors: list[Any] = [None] * len(graph.nodes)
+    given = dict(zip(graph.inputs, inputs, strict=True))
+    with np.errstate(all="ignore"):
+        for i, node in enumerate(graph.nodes):
+            if node.primitive is INPUT:
+                values[i] = given[i]
+                errors[i] = np.zeros(np.shape(given[i]))
+            elif node.primitive is CONST:
+                values[i] = node.params[0][1].value
+                errors[i] = _folded(values[i], unit)
+            elif node.primitive in (ELEMENT, PACK):
+                for table in (values, errors):
+                    table[i] = _moved(node, [table[a] for a in node.operands], batch)
+            else:
+                values[i], errors[i] = _operation(node, values, errors)
+    return [values[i] for i in graph.outputs], [errors[i] for i in graph.outputs]
+
+
+def _folded(value: Any, unit: float) -> Any:
+    """The rounding inside a constant: none if the program spells it out."""
+    if value.dtype.kind != "f" or value.dtype.type(f"{value:.6g}") == value:
+        return np.float64(0)
+    return FOLDED * unit * np.abs(np.float64(value))
+
+
+def _moved(node: Node, operands: list[Any], batch: int) -> Any:
+    """What a node that only moves numbers makes of numbers or of errors."""
+    if node.primitive is ELEMENT:
+        (x,) = operands
+        return x.reshape(*x.shape[:batch], -1)[..., node.params[0][1]]
+    lead = np.broadcast_shapes((1,) * batch, *map(np.shape, operands))
+    if not operands:
+        return np.zeros((*lead, *node.type.shape), node.type.dtype)
+    whole = np.stack([np.broadcast_to(x, lead) for x in operands], axis=-1)
+    return whole.reshape(lead + node.type.shape)
+
+
+def _operation(node: Node, values: list[Any], errors: list[Any]) -> tuple[Any, Any]:
+    primitive, dtype = node.primitive, node.type.dtype
+    moving = sorted({a for a in node.operands if np.any(errors[a])})
+
+    def at(point: dict[int, Any]) -> Any:
+        args = [point.get(a, values[a]) for a in node.operands]
+        return np.asarray(primitive.evaluate(*args)).astype(dtype)[()]
+
+    value = at({})
+    error: Any = np.zeros(np.shape(value))
+    for signs in itertools.product((1, -1), repeat=len(moving)):
+        ends = {
+            a: _end(values[a], errors[a], s) for a, s in zip(moving, signs, strict=True)
+        }
+        end = at(ends)
+        if dtype.kind == "b":
+            distance = np.where(end != value, np.inf, 0.0)
+        else:
+            distance = np.abs(np.subtract(end, value, dtype=float))
+            distance = np.where(np.isnan(distance) & ~np.isnan(value), np.inf, distance)
+            distance = np.where(
+                end == value, 0.0, np.nan_to_num(distance, posinf=np.inf)
+            )
+        error = np.maximum(error, distance)
+    if (
+        dtype.kind == "f"
+        and primitive.name not in EXACT
+        and primitive.word not in EXACT
+    ):
+        word = primitive.word
+        places = 1.0 if word in ONE else HARD.get(str(word), OTHER)
+        size = np.where(np.isfinite(value), np.abs(value, dtype=float), 0.0)
+        error = error + places * (
+            np.finfo(dtype).eps * size + float(np.finfo(dtype).smallest_subnormal)
+        )
+    return value, error
+
+
+def _end(value: Any, error: Any, sign: int) -> Any:
+    """The end of an interval; of an undecided bool the other one."""
+    value = np.asarray(value)
+    if value.dtype.kind == "b":
+        return value ^ (error > 0)
+    if value.dtype.kind == "i":
+        step = np.where(np.isfinite(error), error, 2.0**30)
+        return (value + sign * step).astype(value.dtype)
+    return (value + sign * error).astype(value.dtype)

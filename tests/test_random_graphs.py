@@ -1,0 +1,455 @@
+"""Random programs, and everything that computes them held against everything else.
+
+NumPy itself, the interpreter on both graphs, the machine, the three orders of
+accumulation, seeds, differences and second derivatives.  What is allowed between two
+of them is the rounding that each can have suffered (`running_error`), no more; a
+result whose bound is useless does not count, and too many such are a failure.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import engine
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from random_graphs import (
+    ELEMENTWISE,
+    LAYOUTS,
+    LINALG,
+    REDUCTIONS,
+    STRUCTURES,
+    WRITES,
+    Growing,
+    Program,
+    programs,
+)
+from running_error import running_error
+
+import jitad
+from jitad.ir.graph import Graph, validate
+from jitad.ir.interpret import interpret
+from jitad.ir.primitive import registry
+from jitad.transforms.accumulate import MODES, jacobian
+from jitad.transforms.differentiate import pullback, pushforward
+from jitad.transforms.scalarize import scalarize
+
+BATCH = 9
+
+
+def examples(count: int) -> Any:
+    """Settings for so many examples; ten times as many, and other ones in every run,
+    and failing ones made small, in the profile `thorough`.
+    """
+    thorough = settings().max_examples > 100
+    return settings(
+        phases=[Phase.generate, Phase.shrink] if thorough else [Phase.generate],
+        max_examples=max(1, count * settings().max_examples // 100),
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+        derandomize=not thorough,
+        database=None,
+    )
+
+
+class Seen:
+    """How many of the compared numbers had a bound that says something."""
+
+    def __init__(self) -> None:
+        self.sharp = self.all = 0
+
+    def within(self, got: Any, want: Any, allowed: Any) -> None:
+        """Same shape, dtype and NaN pattern, and no further apart than allowed."""
+        got, want = np.asarray(got), np.asarray(want)
+        assert got.shape == want.shape
+        assert got.dtype == want.dtype
+        allowed = np.broadcast_to(allowed, want.shape)
+        decided = np.isfinite(allowed)
+        np.testing.assert_array_equal(np.isnan(got)[decided], np.isnan(want)[decided])
+        with np.errstate(all="ignore"):
+            apart = np.abs(np.subtract(got, want, dtype=float))
+            apart = np.where((got == want) | np.isnan(want), 0.0, apart)
+            size = np.abs(np.asarray(want, float))
+        assert np.all((apart <= allowed) | ~decided), (got, want, allowed)
+        moving = size > 0
+        self.all += int(np.count_nonzero(moving))
+        self.sharp += int(np.count_nonzero(moving & (allowed <= 1e-4 * size)))
+
+
+@contextmanager
+def mostly_sharp(least: float = 0.6) -> Iterator[Seen]:
+    """Count what is compared, and fail if too little of it had a useful bound."""
+    seen = Seen()
+    yield seen
+    assert seen.all > 0
+    assert seen.sharp >= least * seen.all, (seen.sharp, seen.all)
+
+
+def plain(program: Program, inputs: Sequence[np.ndarray] | None = None) -> list[Any]:
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return list(program.function(*(program.inputs if inputs is None else inputs)))
+
+
+def everything(program: Program) -> range:
+    return range(len(program.inputs))
+
+
+def scalars(f: Callable[..., Any], program: Program) -> Graph:
+    graph = scalarize(engine.traced(f, *program.inputs).graph)
+    validate(graph)
+    return graph
+
+
+# -- the interpreter -----------------------------------------------------------
+
+
+def check_values(seen: Seen, program: Program) -> Graph:
+    """NumPy, the interpreter on the array graph, and on the scalar graph."""
+    before = [x.copy() for x in program.inputs]
+    want = plain(program)
+    for x, y in zip(program.inputs, before, strict=True):
+        np.testing.assert_array_equal(x, y)
+    graph = engine.traced(program.function, *program.inputs).graph
+    small = scalarize(graph)
+    validate(small)
+    values, errors = running_error(small, program.inputs)
+    arrays = interpret(graph, program.inputs)
+    points = interpret(small, program.inputs)
+    for w, a, p, v, e in zip(want, arrays, points, values, errors, strict=True):
+        for got in (a, p, v):
+            seen.within(got, w, 2 * e)
+    return small
+
+
+def check_orders(seen: Seen, program: Program, graph: Graph) -> list[Any]:
+    """Forward, reverse and cross-country; and what the counts choose."""
+    found = []
+    for mode in (*MODES, None):
+        taken = jacobian(graph, everything(program), mode=mode).graph
+        validate(taken)
+        found.append(running_error(taken, program.inputs))
+        for a, v, e in zip(interpret(taken, program.inputs), *found[-1], strict=True):
+            seen.within(a, v, 2 * e)
+    values, errors = found[0]
+    for other, allowed in found[1:]:
+        for a, b, d, e in zip(other, values, allowed, errors, strict=True):
+            seen.within(a, b, d + e)
+    return [values, errors]
+
+
+def seeds(shapes: Sequence[Any], number: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(number)
+    return [np.asarray(rng.uniform(-1, 1, t.shape), t.dtype) for t in shapes]
+
+
+def paired(
+    left: Sequence[Any], right: Sequence[Any], errors: Sequence[Any]
+) -> tuple[float, float]:
+    """⟨left, right⟩ summed without rounding, and how far errors of right move it."""
+    a, b, e = (
+        np.concatenate([np.ravel(x).astype(float) for x in xs])
+        for xs in (left, right, errors)
+    )
+    products = a * b
+    rounding = np.finfo(float).eps * np.abs(products)
+    bounds = np.where(a == 0, 0.0, np.abs(a) * e) + rounding
+    return math.fsum(products.tolist()), float(np.sum(bounds))
+
+
+def check_seeds(seen: Seen, program: Program, graph: Graph, found: Any) -> None:
+    """⟨ȳ, J ẋ⟩ = ⟨Jᵀ ȳ, ẋ⟩ = ȳᵀ (J ẋ) with the Jacobian as a matrix."""
+    x_dot, y_bar = seeds(graph.input_types, 1), seeds(graph.output_types, 2)
+    wrt = everything(program)
+    pushed, pulled = pushforward(graph, wrt), pullback(graph, wrt)
+    validate(pushed)
+    validate(pulled)
+    count = len(graph.outputs)
+    values, errors = running_error(pushed, [*program.inputs, *x_dot])
+    left, allowed = paired(y_bar, values[count:], errors[count:])
+    values, errors = running_error(pulled, [*program.inputs, *y_bar])
+    right, more = paired(x_dot, values[count:], errors[count:])
+    seen.within(np.float64(left), np.float64(right), allowed + more)
+    weights = [
+        np.multiply.outer(bar.astype(float), dot.astype(float))
+        for bar in y_bar
+        for dot in x_dot
+    ]
+    whole, more = paired(weights, *found)
+    seen.within(np.float64(left), np.float64(whole), allowed + more)
+
+
+def check_differences(seen: Seen, program: Program, graph: Graph, found: Any) -> None:
+    """J v against central differences, judged by those of twice the step."""
+    v = seeds(graph.input_types, 3)
+    apart = []
+    for h in (2.0**-12, 2.0**-11):
+        ends = [
+            [
+                (x + s * h * d).astype(x.dtype)
+                for x, d in zip(program.inputs, v, strict=True)
+            ]
+            for s in (1, -1)
+        ]
+        # The direction that rounding has left of v.
+        steps = [
+            (a.astype(float) - b.astype(float)) / (2 * h)
+            for a, b in zip(*ends, strict=True)
+        ]
+        (up, high), (down, low) = (running_error(graph, end) for end in ends)
+        jacobians, errors = (iter(part) for part in found)
+        for k, (a, b) in enumerate(zip(up, down, strict=True)):
+            slope = np.subtract(a, b, dtype=float) / (2 * h)
+            allowed = (high[k] + low[k]) / (2 * h)
+            for step in steps:
+                axes = step.ndim
+                slope = slope - np.tensordot(
+                    np.asarray(next(jacobians), float), step, axes
+                )
+                allowed = allowed + np.tensordot(next(errors), np.abs(step), axes)
+            apart.append((slope, allowed, np.abs(np.subtract(a, b, dtype=float)) / h))
+    half = len(apart) // 2
+    for (a, e, size), (b, d, _) in zip(apart[:half], apart[half:], strict=True):
+        allowed = 8 * np.abs(a - b) + e + d
+        # Compared at the size of the slope, which is where the difference is zero.
+        seen.within(size + a, size, allowed)
+
+
+def test_interpreter_orders_seeds_and_differences_agree() -> None:
+    with mostly_sharp() as seen:
+
+        @examples(30)
+        @given(programs(5, 50))
+        def hold(program: Program) -> None:
+            graph = check_values(seen, program)
+            found = check_orders(seen, program, graph)
+            check_seeds(seen, program, graph, found)
+            check_differences(seen, program, graph, found)
+
+        hold()
+
+
+def test_programs_of_two_hundred_lines() -> None:
+    with mostly_sharp(0.2) as seen:
+
+        @examples(3)
+        @given(programs(190, 200))
+        def hold(program: Program) -> None:
+            graph = check_values(seen, program)
+            check_orders(seen, program, graph)
+
+        hold()
+
+
+# -- second derivatives --------------------------------------------------------
+
+
+def test_hessians_are_symmetric_in_every_order() -> None:
+    with mostly_sharp() as seen:
+
+        @examples(15)
+        @given(programs(5, 12))
+        def hold(program: Program) -> None:
+            graph = scalars(program.total, program)
+            inputs = program.inputs
+            first = jacobian(graph, (0,)).graph
+            whole = jacobian(first, (0,), mode="forward").graph
+            (want,), (error,) = running_error(whole, inputs)
+            axes = [*range(want.ndim // 2, want.ndim), *range(want.ndim // 2)]
+            seen.within(
+                np.transpose(want, axes), want, np.transpose(error, axes) + error
+            )
+            for mode in MODES:
+                half = jacobian(first, (0,), mode=mode, symmetric=True).graph
+                (got,), (allowed,) = running_error(half, inputs)
+                np.testing.assert_array_equal(got, np.transpose(got, axes))
+                seen.within(got, want, allowed + error)
+
+        hold()
+
+
+# -- NaN -----------------------------------------------------------------------
+
+
+def test_nan_goes_the_same_ways() -> None:
+    """One element of an input is NaN: patterns agree in values and in all orders."""
+    with mostly_sharp(0.3) as seen:
+
+        @examples(25)
+        # What LAPACK makes of NaN is nobody's rule.
+        @given(programs(5, 30, factors=False), st.integers(0, 20))
+        def hold(program: Program, place: int) -> None:
+            poisoned = [x.copy() for x in program.inputs]
+            x = poisoned[place % len(poisoned)]
+            if x.size:
+                x.reshape(-1)[place % x.size] = np.nan
+            want = plain(program, poisoned)
+            graph = scalars(program.function, program)
+            values, errors = running_error(graph, poisoned)
+            for w, v, e in zip(want, values, errors, strict=True):
+                seen.within(v, w, 2 * e)
+            found = [
+                running_error(
+                    jacobian(graph, everything(program), mode=m).graph, poisoned
+                )
+                for m in MODES
+            ]
+            for other, allowed in found[1:]:
+                for a, b, d, e in zip(
+                    other, found[0][0], allowed, found[0][1], strict=True
+                ):
+                    seen.within(a, b, d + e)
+
+        hold()
+
+
+# -- the machine ---------------------------------------------------------------
+
+
+def spread(program: Program, seed: int) -> list[np.ndarray]:
+    """A batch of points around the program's own."""
+    rng = np.random.default_rng(seed)
+    return [
+        (x * rng.uniform(0.7, 1.3, (BATCH, *x.shape))).astype(x.dtype)
+        for x in program.inputs
+    ]
+
+
+def flat(result: Any) -> list[np.ndarray]:
+    return [np.asarray(x) for x in jitad.tree.flatten(result)[0]]
+
+
+def test_the_machine_agrees_at_a_point_and_over_a_batch() -> None:
+    with mostly_sharp() as seen:
+
+        @examples(12)
+        @given(
+            programs(10, 40),
+            st.sampled_from(MODES),
+            st.sampled_from(sorted(LAYOUTS)),
+            st.booleans(),
+        )
+        def hold(program: Program, mode: Any, layout: str, last: bool) -> None:
+            wrt = tuple(everything(program))
+            graph = scalars(program.function, program)
+            values, errors = running_error(graph, program.inputs)
+            laid = [LAYOUTS[layout](x) for x in program.inputs]
+            got = flat(jitad.jit(program.function)(*laid))
+            for g, v, e in zip(got, values, errors, strict=True):
+                seen.within(g, v, 2 * e)
+            taken = jacobian(graph, wrt, mode=mode).graph
+            points = spread(program, len(program.lines))
+            values, errors = running_error(taken, points, 1)
+            axis = -1 if last else 0
+            laid = [LAYOUTS[layout](np.moveaxis(x, 0, axis)) for x in points]
+            before = [x.copy() for x in laid]
+            function = jitad.jacobian(program.function, wrt, mode=mode)
+            got = flat(jitad.vmap(function, in_axes=axis)(*laid))
+            for g, v, e in zip(got, values, errors, strict=True):
+                whole = np.broadcast_to(v, (BATCH, *v.shape[1:]))
+                seen.within(g, whole, 2 * e)
+            for x, y in zip(laid, before, strict=True):
+                np.testing.assert_array_equal(x, y)
+            reference = flat(jitad.vmap(function, in_axes=axis, backend="numpy")(*laid))
+            for g, v, e in zip(reference, values, errors, strict=True):
+                seen.within(g, np.broadcast_to(v, (BATCH, *v.shape[1:])), 2 * e)
+
+        hold()
+
+
+def test_points_that_are_one_point_without_copies() -> None:
+    """Stride 0: all points share the memory of one."""
+    with mostly_sharp() as seen:
+
+        @examples(3)
+        @given(programs(5, 20))
+        def hold(program: Program) -> None:
+            graph = scalars(program.function, program)
+            values, errors = running_error(graph, program.inputs)
+            many = [np.broadcast_to(x, (BATCH, *x.shape)) for x in program.inputs]
+            got = flat(jitad.vmap(program.function)(*many))
+            for g, v, e in zip(got, values, errors, strict=True):
+                seen.within(g, np.broadcast_to(v, (BATCH, *v.shape)), 2 * e)
+
+        hold()
+
+
+def test_seeds_and_hessians_on_the_machine() -> None:
+    with mostly_sharp() as seen:
+
+        @examples(4)
+        @given(programs(5, 15))
+        def hold(program: Program) -> None:
+            wrt, inputs = everything(program), program.inputs
+            graph = scalars(program.function, program)
+            x_dot, y_bar = seeds(graph.input_types, 1), seeds(graph.output_types, 2)
+            count = len(graph.outputs)
+            values, errors = running_error(pushforward(graph, wrt), [*inputs, *x_dot])
+            got = flat(jitad.jvp(program.function, inputs, tuple(x_dot)))
+            for g, v, e in zip(got, values, errors, strict=True):
+                seen.within(g, v, 2 * e)
+            values, errors = running_error(pullback(graph, wrt), [*inputs, *y_bar])
+            _, pull = jitad.vjp(program.function, *inputs)
+            got = flat(pull(tuple(y_bar)))
+            for g, v, e in zip(got, values[count:], errors[count:], strict=True):
+                seen.within(g, v, 2 * e)
+            total = scalars(program.total, program)
+            first = jacobian(total, (0,)).graph
+            half = jacobian(first, (0,), symmetric=True).graph
+            values, errors = running_error(half, inputs)
+            got = flat(jitad.hessian(program.total)(*inputs))
+            for g, v, e in zip(got, values, errors, strict=True):
+                seen.within(g, v, 2 * e)
+
+        hold()
+
+
+# -- what programs are made of -------------------------------------------------
+
+SHAPES = [((3,), (4,)), ((2, 2), (2, 2)), ((1, 3), (3,)), ((2, 1, 2), (2,))]
+LINES = {
+    **{t: lambda g, t=t: g.apply(t, "x0", "x1", "x0") for t in ELEMENTWISE},
+    **{t: lambda g, t=t: g.structured(t, "x0", "x0") for _, t in STRUCTURES},
+    **{t: lambda g, t=t: g.structured(t, "x0", "x0") for t in REDUCTIONS},
+    **{t: lambda g, t=t: g.factored(t, "x0", "x1", 2) for t in LINALG},
+    **{t: lambda g, t=t: g.written([t], "{a}.copy()", "x0", "x1") for t in WRITES},
+}
+# What only jitad has, or what only other primitives are made of.
+ELSEWHERE = {"input", "const", "stop_gradient"}
+
+
+def grown(line: str) -> Iterator[Program]:
+    """Programs of one line, on arrays of any number of axes that it takes."""
+    for shapes in SHAPES[1:2] if line in ELEMENTWISE else SHAPES:
+        rng = np.random.default_rng(len(shapes[0]))
+        growing = Growing(lambda _: 0, [rng.uniform(-1.5, 1.5, s) for s in shapes])
+        if LINES[line](growing):
+            yield growing.finish()
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_line_is_numpy_and_agrees(line: str) -> None:
+    seen, count = Seen(), 0
+    for program in grown(line):
+        count += 1
+        graph = check_values(seen, program)
+        check_orders(seen, program, graph)
+    assert count > 0
+
+
+def test_every_primitive_occurs() -> None:
+    found = set(ELSEWHERE)
+    for line in LINES:
+        for program in grown(line):
+            graph = engine.traced(program.function, *program.inputs).graph
+            small = scalarize(graph)
+            slopes = jacobian(small, everything(program), mode="reverse").graph
+            for g in (graph, small, slopes):
+                found |= {node.primitive.name for node in g.nodes}
+    assert set(registry.primitives) <= found, set(registry.primitives) - found
