@@ -140,7 +140,9 @@ def primitive(name: str) -> Callable[..., Any]:
 def _near_points() -> Iterator[str]:
     """Every scalar primitive, those that NumPy has no name for too, near a point."""
     for p in registry.primitives.values():
-        for point in p.points if p.kind == "elementwise" else ():
+        # A stopped gradient is not what differences find.
+        usable = p.kind == "elementwise" and p.name != "stop_gradient"
+        for point in p.points if usable else ():
             radius = [0.02 * (abs(v) or 1) for v in point]
             with np.errstate(all="ignore"):
                 ends = [
