@@ -17,9 +17,8 @@ from jitad.ir.graph import Type
 from jitad.ir.interpret import interpret
 from jitad.plan import Derived, Placement, Plan
 
-# A signature called so often, with little to do, gets a call without Python between:
-# making it takes some 10 ms, and each call then saves some 40 µs.
-_FAST_AFTER = 50
+# A signature called so often, with little to do, gets a call without Python between.
+_FAST_AFTER = 3
 
 
 class Call:

@@ -19,7 +19,7 @@ def f(x: Any, a: Any) -> Any:
 def warmed(*args: Any) -> Any:
     """A compiled f that has been called until it has its fast call."""
     function = jitad.jit(f)
-    for _ in range(60):
+    for _ in range(5):
         function(*args)
     assert function._fast is not None
     return function
