@@ -9,7 +9,6 @@ applies an elementwise primitive; start reading there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from jitad.errors import TracingError, UnsupportedError
 from jitad.ir.graph import CONST, DTYPES, PACK, Builder, Static, Type, scalar
 from jitad.ir.primitive import Primitive, registry
+from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
 from jitad.ir.views import Storage, kept_order
 
@@ -449,29 +449,6 @@ def bind(
     if len(type.shape) > 1:
         result._layout = kept_order(args, type.shape)
     return result
-
-
-@lru_cache(maxsize=4096)
-def loop_dtypes(ufunc: np.ufunc, kinds: tuple[Any, ...]) -> tuple[np.dtype, ...]:
-    """The dtypes that NumPy's ufunc computes in, for operand dtypes or number types."""
-    if all(isinstance(k, type) for k in kinds):
-        # NumPy compares Python's whole numbers as objects.
-        kinds = tuple([np.dtype(k) for k in kinds])
-    try:
-        resolved = ufunc.resolve_dtypes((*kinds, *(None,) * ufunc.nout))
-    except TypeError:
-        # Some ufuncs (scipy.special's) resolve no weak numbers.
-        dtypes = tuple(np.dtype(k) for k in kinds)
-        resolved = ufunc.resolve_dtypes((*dtypes, *(None,) * ufunc.nout))
-    for dtype in resolved:
-        if dtype not in DTYPES:
-            found = ", ".join(map(str, kinds))
-            raise UnsupportedError(
-                f"np.{ufunc.__name__} of {found} computes in {dtype} "
-                f"({source_line()}); jitad computes in float64, float32, int64, int32 "
-                "and bool: convert with astype"
-            )
-    return resolved
 
 
 def apply_ufunc(ufunc: np.ufunc, args: Sequence[Any]) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 
 from jitad.ir.graph import Static, Type
 from jitad.ir.primitive import Primitive, registry
+from jitad.ir.resolve import loop_dtypes
 from jitad.ir.structure import bind_structure, fill_call
 from jitad.ir.tracer import (
     Tracer,
@@ -23,7 +24,6 @@ from jitad.ir.tracer import (
     elementwise_handler,
     innermost,
     lift,
-    loop_dtypes,
     promote,
     representative,
 )
