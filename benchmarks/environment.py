@@ -37,6 +37,8 @@ def isolate(home: str, threads: int) -> dict[str, str]:
         "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
         "NUMBA_CACHE_DIR": home,
         "JAX_PLATFORMS": "cpu",
+        # packages come with their bytecode: let this one keep its own
+        "PYTHONDONTWRITEBYTECODE": "",
     }
 
 
