@@ -101,7 +101,7 @@ def operations(graph: Graph, kernel: Kernel | None = None) -> Operations:
     """The operations of a scalar graph, and of the kernel made from it."""
     used = [graph.nodes[i].primitive for i in reach(graph.nodes, graph.outputs)]
     counts = Counter(p.name for p in used if p.kind != "leaf")
-    found = statements(kernel.body) if kernel else ()
+    found = statements((*kernel.once, *kernel.body)) if kernel else ()
     words = Counter(s.word for s in found if isinstance(s, Op))
     return Operations(_sorted(counts), _sorted(words), sum(p.cost for p in used))
 
@@ -146,7 +146,7 @@ def _arrays(
 
 def _loaded(kernel: Kernel) -> dict[int, int]:
     """For every input the number of its elements that the kernel loads."""
-    loads = [s for s in statements(kernel.body) if isinstance(s, Load)]
+    loads = [s for s in statements((*kernel.once, *kernel.body)) if isinstance(s, Load)]
     found = Counter(b for b, _ in {(s.buffer, s.element) for s in loads})
     return {k: found[k] for k, buffer in enumerate(kernel.buffers) if not buffer.output}
 

@@ -25,6 +25,7 @@ from jitad.lowering.kernel import (
     Store,
     validate,
 )
+from jitad.lowering.order import order, spills
 from jitad.lowering.schedule import schedule
 from jitad.transforms.accumulate import jacobian
 from jitad.transforms.expand import expand
@@ -112,7 +113,8 @@ def test_values_are_computed_in_the_outermost_loop_that_can(varying: Any) -> Non
     kernel = schedule(graph, 3, varying, ["general"] * 8)
     needs: dict[int, set[int]] = {}
     depths: dict[int, int] = {}
-    for depth, s in statements(kernel.body):
+    # What all lanes share is computed before them; its loads may be repeated.
+    for depth, s in [*((-1, s) for s in kernel.once), *statements(kernel.body)]:
         match s:
             case Const():
                 needs[s.target], depths[s.target] = set(), depth
@@ -125,8 +127,51 @@ def test_values_are_computed_in_the_outermost_loop_that_can(varying: Any) -> Non
             case Store():
                 assert depth == 2
     assert depths
+    computed = {s.target for s in kernel.once if isinstance(s, Op)}
     for v, depth in depths.items():
-        assert depth == max(needs[v], default=0)
+        assert depth == max(needs[v], default=-1 if v in computed else 0)
+    assert all(not needs[v] for v in computed)
+
+
+def test_what_no_lane_changes_is_computed_once() -> None:
+    def f(a: Any, x: Any) -> Any:
+        return x / np.sqrt(a) + np.sqrt(a) * np.exp(a + 1)
+
+    kernel = schedule(words(f, 2.0, 3.0), 1, [(), (0,)], ["fixed", "rows", "rows"])
+    once = [s.word for s in kernel.once if isinstance(s, Op)]
+    assert sorted(once) == ["add", "exp", "mul", "sqrt"]
+    body = [s.word for s in kernel.body if isinstance(s, Op)]
+    assert sorted(body) == ["add", "div"]
+
+
+def test_nothing_is_taken_out_where_all_lanes_are_the_same() -> None:
+    kernel = schedule(words(product, X[:2], 1.0), 1, [(), ()], ["fixed"] * 3)
+    assert not kernel.once
+
+
+def test_few_values_live_at_a_time() -> None:
+    """The gradient of a sum of terms, one term after the other."""
+
+    def terms(a: Any, b: Any, x: Any) -> Any:
+        return np.sum(a * np.sin(b * x))
+
+    n = 40
+    args = (np.ones(n), np.ones(n), np.float64(1))
+    graph = scalarize(engine.traced(terms, *args).graph)
+    graph = expand(jacobian(graph, (0, 1), value=True).graph)
+    roots = [v for o in graph.outputs for v in graph.nodes[o].operands]
+    steps = order(graph)
+    assert sorted(~i for i, _ in steps if i < 0) == list(range(len(roots)))
+    place = {i: k for k, (i, _) in enumerate(steps)}
+    assert len(place) == len(steps)
+    for i, value in steps:
+        needed = (value,) if i < 0 else graph.nodes[i].operands
+        assert all(place[a] < place[i] for a in needed if a not in graph.inputs)
+    straight = [(i, -1) for i in range(len(graph.inputs), len(graph.nodes))]
+    straight += [(~k, v) for k, v in enumerate(roots)]
+    assert spills(graph, straight) > n
+    assert spills(graph, steps) == 0
+    assert spills(graph, steps, registers=4) > 0
 
 
 def test_every_needed_value_is_computed_once_and_no_other() -> None:

@@ -67,5 +67,5 @@ def varies(buffer: Buffer) -> bool:
 
 
 def level(buffer: Buffer) -> int:
-    """The innermost loop that a buffer's address depends on; 0 is the lane loop."""
-    return max(buffer.axes, default=0)
+    """The innermost loop a buffer's address depends on; 0 is the lane loop, -1 none."""
+    return max(buffer.axes, default=-1)

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-Layout = Literal["streams", "rows", "fixed", "general"]
+Layout = Literal["streams", "lines", "rows", "fixed", "general"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Buffer:
 
     layout  where element j of lane i lies, relative to the buffer's address
             streams  i * itemsize + j * element_stride        (structure of arrays)
+            lines    as streams, written past the cache: every vector that is written
+                     begins on a cache line (outputs only)
             rows     i * lane_stride + j * itemsize           (NumPy's (B, n) rows)
             fixed    j * itemsize                             (the same for all lanes)
             general  i * lane_stride + offsets[j]             (anything else)
@@ -92,13 +94,15 @@ Statement = Const | Op | Load | Store | For
 class Kernel:
     """Buffers, the number of batch axes (axis 0 is the lane axis) and the body.
 
+    once  what all lanes share: run before them, and free to be run again
     Every value is assigned once, before it is used, and is visible in the
-    statements after it and in the loops inside them.
+    statements after it and in the loops inside them; a load may be repeated.
     """
 
     buffers: tuple[Buffer, ...]
     axes: int
     body: tuple[Statement, ...]
+    once: tuple[Const | Op | Load, ...] = ()
 
     def __str__(self) -> str:
         heads = [
@@ -106,7 +110,8 @@ class Kernel:
             f"{b.layout} axes={','.join(map(str, b.axes)) or '-'}"
             for b in self.buffers
         ]
-        lines = ["kernel", *heads, *self._lines(self.body, 1)]
+        once = ["  once:", *self._lines(self.once, 2)] if self.once else []
+        lines = ["kernel", *heads, *once, *self._lines(self.body, 1)]
         return "\n".join(lines)
 
     def _lines(self, body: Sequence[Statement], depth: int) -> Iterator[str]:
@@ -156,7 +161,12 @@ def validate(kernel: Kernel) -> None:
                 case Const():
                     known.add(s.target)
 
-    walk(kernel.body, set(), frozenset({0}))
+    shared: set[int] = set()
+    for s in kernel.once:
+        assert not isinstance(s, Load) or not kernel.buffers[s.buffer].axes, s
+        assert not isinstance(s, Op) or shared.issuperset(s.operands), s
+        shared.add(s.target)
+    walk(kernel.body, shared, frozenset({0}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,5 +215,7 @@ def execute(
                     for i in range(extents[s.axis]):
                         walk(s.body, dict(env), {**index, s.axis: i})
 
+    shared: dict[int, object] = {}
+    walk(kernel.once, shared, {})
     for lane in range(extents[0]):
-        walk(kernel.body, {}, {0: lane})
+        walk(kernel.body, dict(shared), {0: lane})

@@ -2,14 +2,14 @@
 
 The batch is the lane axis.  A value is computed in the outermost loop where all that
 it depends on is known, so what does not vary along an inner batch axis is computed
-once.  Values are ordered depth-first from the outputs, each stored when it is ready.
+once.  `order` says in which order, and each output is stored when it is ready.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from jitad.ir.graph import CONST, ELEMENT, PACK, Graph, Node
+from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Node
 from jitad.lowering.kernel import (
     Buffer,
     Const,
@@ -22,6 +22,7 @@ from jitad.lowering.kernel import (
     Store,
     validate,
 )
+from jitad.lowering.order import order
 
 
 def schedule(
@@ -38,20 +39,24 @@ def schedule(
     buffers = _buffers(graph, axes, varying, layouts)
     levels = _levels(graph, varying)
     bodies: list[list[Statement]] = [[] for _ in range(axes)]
-    placed = [False] * len(graph.nodes)
+    shared = _shared(graph, varying)
+    once: list[Const | Op | Load] = []
     number = {i: k for k, i in enumerate(graph.inputs)}
-    for o, output in enumerate(graph.outputs):
-        buffer = len(graph.inputs) + o
-        for element, value in enumerate(graph.nodes[output].operands):
-            for i in _unplaced(graph, value, placed):
-                node = graph.nodes[i]
-                bodies[levels[i]].append(_statement(i, node, number))
-            bodies[-1].append(Store(buffer, element, value))
+    places = _places(graph)
+    for i, value in order(graph):
+        if i < 0:
+            bodies[-1].append(Store(*places[~i], value))
+            continue
+        statement = _statement(i, graph.nodes[i], number)
+        if i in shared:
+            once.append(statement)
+        if i not in shared or not isinstance(statement, Op):
+            bodies[levels[i]].append(statement)
     body: tuple[Statement, ...] = ()
     for axis in range(axes - 1, -1, -1):
         inner = (For(axis + 1, body),) if axis + 1 < axes else ()
         body = (*bodies[axis], *inner)
-    kernel = Kernel(buffers, axes, body)
+    kernel = Kernel(buffers, axes, body, tuple(once))
     validate(kernel)
     return kernel
 
@@ -86,23 +91,31 @@ def _levels(graph: Graph, varying: Sequence[tuple[int, ...]]) -> list[int]:
     return levels
 
 
-def _unplaced(graph: Graph, root: int, placed: list[bool]) -> Iterator[int]:
-    """The nodes that root needs and that are not placed yet, operands first."""
-    stack = [(root, False)]
-    while stack:
-        i, ready = stack.pop()
-        if placed[i]:
-            continue
-        node = graph.nodes[i]
-        if ready or node.primitive in (CONST, ELEMENT):
-            placed[i] = True
-            yield i
-            continue
-        stack.append((i, True))
-        stack.extend((a, False) for a in reversed(node.operands) if not placed[a])
+def _shared(graph: Graph, varying: Sequence[tuple[int, ...]]) -> frozenset[int]:
+    """What all lanes share and is computed, and what that needs; nothing if all is."""
+    same = bytearray(len(graph.nodes))
+    if not any(varying):
+        return frozenset()
+    number = {i: k for k, i in enumerate(graph.inputs)}
+    kept: set[int] = set()
+    for i, node in enumerate(graph.nodes):
+        if i in number:
+            same[i] = not varying[number[i]]
+        else:
+            same[i] = all(same[a] for a in node.operands)
+        if same[i] and node.primitive not in (INPUT, CONST, ELEMENT, PACK):
+            kept.update((i, *node.operands))
+    return frozenset(kept)
 
 
-def _statement(i: int, node: Node, number: dict[int, int]) -> Statement:
+def _places(graph: Graph) -> list[tuple[int, int]]:
+    """The buffer and element of every scalar of the outputs."""
+    first = len(graph.inputs)
+    sizes = [len(graph.nodes[o].operands) for o in graph.outputs]
+    return [(first + k, e) for k, size in enumerate(sizes) for e in range(size)]
+
+
+def _statement(i: int, node: Node, number: dict[int, int]) -> Const | Op | Load:
     dtype = node.type.dtype
     if node.primitive is CONST:
         return Const(i, node.params[0][1].value, dtype)

@@ -1,0 +1,177 @@
+"""In which order a kernel's values are computed: few live at a time.
+
+`order` gives the best of two orders, depth-first from the outputs as they stand and
+from the output that is nearest to done, by a count of the vectors that a processor
+with so many registers would move out to memory and back.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+
+from jitad.ir.graph import CONST, ELEMENT, Graph, reach
+
+REGISTERS = 32
+# The nearest output is searched for again and again: not where there are too many.
+_MOST_OUTPUTS = 256
+_MOST_NODES = 5000
+
+Step = tuple[int, int]  # a node to compute, or (~output, value) to store
+
+
+def order(graph: Graph) -> list[Step]:
+    """(node, -1) to compute and (~k, node) to store scalar k of all outputs."""
+    roots = [v for o in graph.outputs for v in graph.nodes[o].operands]
+    given = _depth_first(graph, roots)
+    if len(roots) > _MOST_OUTPUTS or len(graph.nodes) > _MOST_NODES:
+        return given
+    pressed = spills(graph, given)
+    if not pressed:
+        return given
+    nearest = _nearest_first(graph, roots)
+    return nearest if spills(graph, nearest) < pressed else given
+
+
+def spills(graph: Graph, steps: Sequence[Step], registers: int = REGISTERS) -> int:
+    """Values moved out and back if the one needed last always goes (L. Belady, 1966).
+
+    Constants and loaded values are not counted: they are in memory anyway.
+    """
+    uses: dict[int, list[int]] = {}
+    for place, (i, value) in enumerate(steps):
+        for a in (value,) if i < 0 else graph.nodes[i].operands:
+            uses.setdefault(a, []).append(place)
+    for places in uses.values():
+        places.reverse()
+    held: set[int] = set()
+    furthest: list[tuple[int, int]] = []
+    count = 0
+
+    def hold(v: int, place: int) -> None:
+        nonlocal count
+        places = uses.get(v, [])
+        while places and places[-1] <= place:
+            places.pop()
+        held.discard(v)
+        if not places:
+            return
+        held.add(v)
+        heapq.heappush(furthest, (-places[-1], v))
+        while len(held) > registers:
+            next_use, u = heapq.heappop(furthest)
+            if u in held and uses[u][-1] == -next_use:
+                held.remove(u)
+                count += 1
+
+    for place, (i, value) in enumerate(steps):
+        for a in (value,) if i < 0 else graph.nodes[i].operands:
+            if not _in_memory(graph, a):
+                hold(a, place)
+        if i >= 0 and not _in_memory(graph, i):
+            hold(i, place)
+    return count
+
+
+def _in_memory(graph: Graph, i: int) -> bool:
+    return graph.nodes[i].primitive in (CONST, ELEMENT)
+
+
+def _depth_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
+    placed = bytearray(len(graph.nodes))
+    steps: list[Step] = []
+    for k, root in enumerate(roots):
+        steps += ((i, -1) for i in _unplaced(graph, root, placed))
+        steps.append((~k, root))
+    return steps
+
+
+def _unplaced(graph: Graph, root: int, placed: bytearray) -> Iterator[int]:
+    """The nodes that root needs and that are not placed yet, operands first."""
+    stack = [(root, False)]
+    while stack:
+        i, ready = stack.pop()
+        if placed[i]:
+            continue
+        node = graph.nodes[i]
+        if ready or node.primitive in (CONST, ELEMENT):
+            placed[i] = 1
+            yield i
+            continue
+        stack.append((i, True))
+        stack.extend((a, False) for a in reversed(node.operands) if not placed[a])
+
+
+def _nearest_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
+    """Next the output that needs fewest new values, and at once what frees a register.
+
+    A value is computed early where it is the last to use one of its operands.
+    """
+    search = _Search(graph, roots)
+    waiting = dict(enumerate(roots))
+    while waiting:
+        k = min(waiting, key=lambda k: (search.distance(waiting[k]), k))
+        root = waiting.pop(k)
+        for i in list(_unplaced(graph, root, bytearray(search.placed))):
+            search.place(i)
+        search.steps.append((~k, root))
+    return search.steps
+
+
+class _Search:
+    """What is placed so far, and which values their operands still wait for."""
+
+    def __init__(self, graph: Graph, roots: Sequence[int]) -> None:
+        self.nodes = graph.nodes
+        self.placed = bytearray(len(self.nodes))
+        self.steps: list[Step] = []
+        self.memory = [_in_memory(graph, i) for i in range(len(self.nodes))]
+        # Sets of nodes are the bits of whole numbers.
+        self.done = 0
+        self.cones: list[int] = []
+        for i, node in enumerate(self.nodes):
+            cone = 0 if self.memory[i] else 1 << i
+            for a in node.operands:
+                cone |= self.cones[a]
+            self.cones.append(cone)
+        self.users: list[list[int]] = [[] for _ in self.nodes]
+        self.missing = [0] * len(self.nodes)
+        for i in reach(self.nodes, roots):
+            for a in self.operands(i):
+                self.users[a].append(i)
+                self.missing[i] += 1
+        self.uses = [len(users) for users in self.users]
+
+    def operands(self, i: int) -> list[int]:
+        """The different values that must be computed before i."""
+        return [a for a in dict.fromkeys(self.nodes[i].operands) if not self.memory[a]]
+
+    def distance(self, root: int) -> int:
+        """How many values are still to be computed for it."""
+        return (self.cones[root] & ~self.done).bit_count()
+
+    def place(self, first: int) -> None:
+        """Place a node, and whatever is then the last to use a value."""
+        stack = [first]
+        while stack:
+            i = stack.pop()
+            if self.placed[i]:
+                continue
+            before = () if self.memory[i] else self.nodes[i].operands
+            for a in (*before, i):
+                if not self.placed[a]:
+                    self.placed[a] = 1
+                    self.steps.append((a, -1))
+            if self.memory[i]:
+                continue
+            self.done |= 1 << i
+            operands = self.operands(i)
+            for u in self.users[i]:
+                self.missing[u] -= 1
+            for a in operands:
+                self.uses[a] -= 1
+            for a in (i, *operands):
+                if self.uses[a] == 1:
+                    last = next(u for u in self.users[a] if not self.placed[u])
+                    if not self.missing[last]:
+                        stack.append(last)
