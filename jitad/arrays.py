@@ -88,13 +88,13 @@ def targets(
     if found != spec:
         raise InputError(f"{name}: out has structure {found}; expected {spec}")
     for k, (leaf, (shape, type)) in enumerate(zip(leaves, expected, strict=True)):
-        wanted = str(Type(type.dtype, shape))
         if not isinstance(leaf, np.ndarray):
+            wanted = Type(type.dtype, shape)
             raise InputError(
                 f"{name}: out number {k} is {leaf!r}; expected an {wanted}"
             )
         if leaf.shape != shape or leaf.dtype != type.dtype:
-            got = Type(leaf.dtype, leaf.shape)
+            got, wanted = Type(leaf.dtype, leaf.shape), Type(type.dtype, shape)
             raise InputError(f"{name}: out number {k} is {got}; expected {wanted}")
         if not leaf.flags.writeable or not leaf.flags.aligned:
             raise InputError(

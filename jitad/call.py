@@ -104,7 +104,8 @@ class Compiled(Call):
 
     def _planned(self, outputs: Sequence[np.ndarray]) -> tuple[Plan, list[Placement]]:
         """The plan for outputs of these strides, and where they lie."""
-        key = tuple([o.strides for o in outputs])
+        phases = [arrays.address(o) % cpu.LINE for o in outputs]
+        key = (*phases, *[o.strides for o in outputs])
         found = self._plans.get(key)
         if found is None:
             pairs = zip(outputs, self.out_axes, strict=True)
@@ -112,6 +113,7 @@ class Compiled(Call):
                 plan.place_output(arrays.batch_first(o, a), self.extents, self.order)
                 for o, a in pairs
             ]
+            placed = plan.past_cache(self.derived.graph, placed, outputs, phases)
             made = plan.make(self.derived, self.order, self.inputs, placed)
             found = self._plans[key] = made, placed
         return found
@@ -123,7 +125,8 @@ class Compiled(Call):
         whole = len(self.plan.buffers) == len(self.inputs) + len(self.outputs)
         if kwargs or not plain or not whole or not self.results or 0 in self.extents:
             return None
-        if self.derived.may_raise:
+        lines = any(p.layout == "lines" for p in self.outputs)
+        if self.derived.may_raise or lines:
             return None
         result = self.derived.result
         structure = tree.unflatten(result, list(range(len(self.results))))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -192,3 +192,37 @@ def place_output(
     layout, elements = classify(lane, point, inner, view.itemsize)
     axes = tuple(range(max(1, len(order))))
     return Placement(layout, axes, strides or (lane,), elements)
+
+
+def past_cache(
+    graph: Graph,
+    placed: Sequence[Placement],
+    outputs: Sequence[np.ndarray],
+    phases: Sequence[int],
+) -> list[Placement]:
+    """The placements of results, as lines where streams can be and had better be.
+
+    phases  for every result how many bytes behind a cache line it begins
+
+    Their scalars must be as wide as the widest value, for a vector of them is a line,
+    and begin at the same place in a line as the largest result does.
+    """
+    if not outputs:
+        return []
+    widest = max(node.type.dtype.itemsize for node in graph.nodes)
+    _, phase = max((o.nbytes, p) for o, p in zip(outputs, phases, strict=True))
+    fitting = [
+        p.layout == "streams"
+        and len(p.strides) == 1
+        and o.itemsize == widest
+        and at == phase
+        and p.elements % cpu.LINE == 0
+        for p, o, at in zip(placed, outputs, phases, strict=True)
+    ]
+    written = sum(o.nbytes for o, fits in zip(outputs, fitting, strict=True) if fits)
+    if not cpu.past_cache(written):
+        return list(placed)
+    return [
+        replace(p, layout="lines") if fits else p
+        for p, fits in zip(placed, fitting, strict=True)
+    ]

@@ -12,11 +12,15 @@ from jitad.lowering.words import meaning
 
 
 def layout(
-    buffer: Buffer, axes: int, extents: Sequence[int]
+    buffer: Buffer, axes: int, extents: Sequence[int], phase: int = 0
 ) -> tuple[np.ndarray, Argument, np.ndarray]:
     """Memory for a buffer: a view of shape (*extents, elements), where it lies, and
     the bytes around it, which must stay as they are.
+
+    phase  how many bytes behind a cache line a buffer of lines begins
     """
+    if buffer.layout == "lines":
+        return _lines(buffer, extents[0], phase)
     n, size = buffer.elements, buffer.dtype.itemsize
     shape = [extents[a] if a in buffer.axes else 1 for a in range(axes)]
     if buffer.layout == "streams":
@@ -42,17 +46,32 @@ def layout(
     return view, Argument(view.ctypes.data, strides, elements), memory
 
 
+def _lines(
+    buffer: Buffer, count: int, phase: int
+) -> tuple[np.ndarray, Argument, np.ndarray]:
+    """Streams a whole number of cache lines apart, and what lies between them."""
+    stride = -(-count * buffer.dtype.itemsize // 64) * 64 + 64
+    memory = np.full(buffer.elements * stride + 256, 0xA5, np.uint8)
+    start = 64 + -memory.ctypes.data % 64 + phase
+    data = memory[start : start + buffer.elements * stride]
+    rows = data.view(buffer.dtype).reshape(buffer.elements, -1)
+    view = rows[:, :count].T
+    argument = Argument(view.ctypes.data, (buffer.dtype.itemsize,), stride)
+    return view, argument, memory
+
+
 def run(
     kernel: Kernel,
     extents: Sequence[int],
     inputs: Sequence[np.ndarray],
     executable: cpu.Executable,
+    phase: int = 0,
 ) -> list[np.ndarray]:
     """Outputs of the machine; inputs have shape (*extents or 1, elements)."""
     views, arguments, memories = [], [], []
     given = iter(inputs)
     for b in kernel.buffers:
-        view, argument, memory = layout(b, kernel.axes, extents)
+        view, argument, memory = layout(b, kernel.axes, extents, phase)
         if not b.output:
             view[...] = next(given)
         views.append(view)

@@ -252,6 +252,47 @@ def test_one_point_serves_all_lanes():
     assert np.array_equal(y, np.tile(2 * x[[3 * j % 11 for j in range(22)]], (9, 1)))
 
 
+@pytest.mark.parametrize("phase", [0, 8, 16, 56])
+@pytest.mark.parametrize("dtype", [F8, F4, I8], ids=str)
+@pytest.mark.parametrize("source", ["rows", "streams"])
+def test_streams_written_past_the_cache(source, dtype, phase):
+    """In whole lines from the first that begins one; others beside them as ever."""
+    kernel = moving(source, "lines", dtype, 3, 5)
+    buffers = (*kernel.buffers, Buffer("z", dtype, 1, (0,), "streams", True))
+    kernel = Kernel(buffers, 1, (*kernel.body, Store(2, 0, 0)))
+    assert executable(kernel, 64).ir.split("@staged")[0].count("!nontemporal") == 5
+    rng = np.random.default_rng(2)
+    for size in (*SIZES, 1000, 5003):
+        x = numbers(rng, (size, 3), dtype)
+        made = run(kernel, (size,), [x], executable(kernel, 64), phase)
+        for y, want in zip(made, reference(kernel, (size,), [x]), strict=True):
+            assert np.array_equal(y, want)
+
+
+def test_what_all_lanes_share_is_computed_before_them():
+    buffers = (
+        Buffer("a", F8, 2, (), "fixed", False),
+        Buffer("x", F8, 1, (0,), "streams", False),
+        Buffer("y", F8, 2, (0,), "streams", True),
+    )
+    once = (Load(0, 0, 0, F8), Load(1, 0, 1, F8), Op(2, "div", (0, 1), F8))
+    body = (
+        *(Load(3, 1, 0, F8), Load(0, 0, 0, F8), Op(4, "mul", (2, 3), F8)),
+        *(Op(5, "add", (4, 0), F8), Store(2, 0, 5), Store(2, 1, 2)),
+    )
+    kernel = Kernel(buffers, 1, body, once)
+    whole, cut = cpu.compile(kernel), cpu.compile(kernel, longest=2)
+    before, _, after = whole.ir.partition("@lanes")[2].partition("loop:")
+    assert "fdiv" in before
+    assert "fdiv" not in after
+    assert "@part1" in cut.ir
+    inputs = [np.array([[2.0, 3.0]]), np.random.default_rng(3).normal(size=(19, 1))]
+    want = reference(kernel, (19,), inputs)
+    for made in (run(kernel, (19,), inputs, e) for e in (whole, cut)):
+        for y, z in zip(made, want, strict=True):
+            np.testing.assert_allclose(y, z, rtol=4e-16)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="protects pages by Linux's calls")
 @pytest.mark.parametrize("dtype", [F8, F4, BOOL], ids=str)
 @pytest.mark.parametrize("layout", ["rows", "streams"])

@@ -49,7 +49,7 @@ BINARY: dict[str, Callable] = {
 }
 STATED = {"cos": 3.5, "sin": 3.3, "cbrt": 3.4, "fmod": 0.0}
 if cpu.host().fused:
-    STATED["exp"] = 1.5
+    STATED |= {"exp": 1.5, "sin": 1.5, "cos": 1.5}
 OTHERS = 3.0
 
 
@@ -115,6 +115,42 @@ def sample(word: str, dtype: np.dtype) -> tuple[tuple[np.ndarray, ...], list]:
             kept = np.abs(np.log2(np.abs(x)) - np.log2(np.abs(y))) < 150
     x, y = x[kept], y[kept]
     return (x, y), exact(BINARY[word], x, y)
+
+
+def test_sine_and_cosine_near_multiples_of_a_quarter_turn():
+    """Where digits of π/2 cancel, up to the largest arguments of our own reduction."""
+    rng = np.random.default_rng(3)
+    near = rng.integers(1, int(2**31 / np.pi), 300) * (np.pi / 2)
+    x = np.concatenate([near, np.nextafter(near, 0), [2.0**30, -np.pi, 1e-300, 5e-324]])
+    for words in (("sin", "cos"), ("cos", "sin")):
+        executable = compiled(words, DTYPES[:1], DTYPES[0], "64")
+        kernel = table(words, DTYPES[:1], DTYPES[0])
+        results = run(kernel, (len(x),), [x[:, None]], executable)
+        for word, got in zip(words, results, strict=True):
+            assert worst(got[:, 0], exact(UNARY[word], x)) <= STATED[word]
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, np.inf, -np.inf, np.nan, 1e300])
+def test_sine_and_cosine_of_a_lane_do_not_depend_on_the_others(value):
+    words, double = ("sin", "cos"), DTYPES[0]
+    executable = compiled(words, (double,), double, "64")
+    kernel = table(words, (double,), double)
+    alone = np.random.default_rng(4).uniform(-9, 9, 24)
+    mixed = alone.copy()
+    mixed[::3] = value
+    for word, a, b in zip(
+        words,
+        run(kernel, (24,), [alone[:, None]], executable),
+        run(kernel, (24,), [mixed[:, None]], executable),
+        strict=True,
+    ):
+        kept = np.arange(24) % 3 != 0
+        assert np.array_equal(a[kept], b[kept])
+        with np.errstate(invalid="ignore"):
+            want = {"sin": np.sin, "cos": np.cos}[word](mixed[::3, None])
+        np.testing.assert_allclose(b[::3], want, rtol=4e-16)
+        signs = np.signbit(b[::3]) == np.signbit(want)
+        assert np.all(signs | np.isnan(want))
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -32,9 +32,11 @@ from .machine import vector_width
 from .threads import POOL
 
 _serial = itertools.count()
-_LINE = 64
+LINE = 64
 # Bytes from which it pays that an array begins on a cache line.
 _LARGE = 1 << 16
+_LABEL = re.compile(r"^\S+:", re.MULTILINE)
+_FAR = re.compile(r"\.far\b")
 _SPILL = re.compile(r"\tvmov\w+\s+%[xyz]mm\d+, -?\d*\(%r[sb]p\)")
 
 
@@ -63,7 +65,8 @@ class Executable:
     ir        the LLVM text it was made from
     width     lanes in a vector
     entry     callable (block address, lo, hi): run lanes lo to hi of a filled block
-              in this thread, holding the interpreter's lock; for small batches
+              in this thread, holding the interpreter's lock; for small batches.
+              Of a kernel that writes lines, lane lo begins one, or hi does.
     """
 
     kernel: Kernel
@@ -83,8 +86,12 @@ class Executable:
 
     @cached_property
     def spills(self) -> int:
-        """How many vectors the code moves out to the stack, as its text shows."""
-        return len(_SPILL.findall(self.assembly))
+        """How many vectors the code moves out to the stack, as its text shows.
+
+        Not around calls that only arguments far from 0 need.
+        """
+        blocks = _LABEL.split(self.assembly)
+        return sum(len(_SPILL.findall(b)) for b in blocks if not _FAR.search(b))
 
     def block(
         self, extents: Sequence[int], arguments: Sequence[Argument]
@@ -115,14 +122,30 @@ class Executable:
         block[frame.MODE] = schedule.mode(
             self.kernel, extents, arguments, streaming=self._streaming
         )
+        apart = min(count, self._apart(arguments))
+        if apart:
+            self.entry(block.ctypes.data, 0, apart)
         if lane * count < schedule.SERIAL_NANOSECONDS:
-            self.entry(block.ctypes.data, 0, count)
+            self.entry(block.ctypes.data, apart, count)
             return
         threads = POOL.count
         block[frame.TILE] = schedule.tile(lane, count, threads)
-        for first, last in schedule.rounds(lane, count, threads):
+        for first, last in schedule.rounds(lane, apart, count, threads):
             block[frame.COUNTER], block[frame.STOP] = first, last
             POOL.run(self._tiles, block.ctypes.data, threads)
+
+    def _apart(self, arguments: Sequence[Argument]) -> int:
+        """How many lanes come before the first that begins on a cache line."""
+        for buffer, argument in zip(self.kernel.buffers, arguments, strict=True):
+            if buffer.layout == "lines":
+                return -argument.address % LINE // buffer.dtype.itemsize
+        return 0
+
+
+def past_cache(written: int) -> bool:
+    """Whether whole cache lines can be, and so many bytes had better be, written so."""
+    fits = host().streaming and host().vector_bytes == LINE
+    return fits and schedule.exceeds_cache(written)
 
 
 def compile(
@@ -178,6 +201,6 @@ def allocate(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
     size = math.prod(shape) * dtype.itemsize
     if size < _LARGE:
         return np.empty(shape, dtype)
-    raw = np.empty(size + _LINE, np.uint8)
-    skip = -raw.ctypes.data % _LINE
+    raw = np.empty(size + LINE, np.uint8)
+    skip = -raw.ctypes.data % LINE
     return raw[skip : skip + size].view(dtype).reshape(shape)

@@ -24,6 +24,7 @@ class _Library(JITCodeLibrary):
         machine = self._codegen._tm
         tuning = llvm.create_pipeline_tuning_options(speed_level=1)
         passes = llvm.create_new_module_pass_manager()
+        passes.add_always_inliner_pass()
         passes.add_instruction_combine_pass()
         passes.add_new_gvn_pass()
         passes.run(self._final_module, llvm.create_pass_builder(machine, tuning))

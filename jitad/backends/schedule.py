@@ -72,6 +72,11 @@ def nanoseconds(kernel: Kernel, extents: Sequence[int]) -> float:
     return work(kernel).nanoseconds(extents)
 
 
+def exceeds_cache(written: int) -> bool:
+    """Whether results of so many bytes are better written around the cache."""
+    return written > last_level_cache_bytes()
+
+
 def mode(
     kernel: Kernel,
     extents: Sequence[int],
@@ -88,14 +93,12 @@ def mode(
     for buffer, argument in zip(kernel.buffers, arguments, strict=True):
         if not buffer.output:
             continue
-        points = 1
-        for axis in buffer.axes:
-            points *= extents[axis]
+        points = math.prod(extents[axis] for axis in buffer.axes)
         written += points * buffer.elements * buffer.dtype.itemsize
         stride = argument.elements
         if buffer.layout == "streams" and isinstance(stride, int):
             aliased += buffer.elements * (stride % _ALIASING == 0)
-    if streaming and written > last_level_cache_bytes():
+    if streaming and exceeds_cache(written):
         return frame.STREAMED
     return frame.TILED if aliased > 8 else frame.DIRECT
 
@@ -109,11 +112,12 @@ def tile(lane: float, count: int, threads: int) -> int:
     return max(1, int(wanted) // _GRAIN) * _GRAIN
 
 
-def rounds(lane: float, count: int, threads: int) -> Iterator[tuple[int, int]]:
-    """Cut lanes 0 to count into rounds that each return to Python in good time."""
+def rounds(
+    lane: float, first: int, count: int, threads: int
+) -> Iterator[tuple[int, int]]:
+    """Cut lanes first to count into rounds that each return to Python in good time."""
     size = tile(lane, count, threads)
     lanes = _FIRST_ROUND_SECONDS * 1e9 / lane
-    first = 0
     while first < count:
         last = min(count, first + max(size, int(lanes) // size * size))
         start = time.perf_counter()

@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from . import emit_copies, emit_frame
+from . import emit_copies, emit_frame, emit_memory, emit_series
 from .emit_body import Body, Module
 from .emit_calls import Calls
 from .emit_formulas import constant
@@ -30,7 +30,11 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     """The LLVM module of a kernel: `@kernel(block, lo, hi)` and `@kernel.tiles`."""
     width = lanes(kernel, target)
     steps = arrange(kernel, kernel.body, width)
-    whole = length(steps) <= longest
+    whole = length(steps) + len(kernel.once) <= longest
+    if not whole:
+        known = {s.target for s in kernel.once}
+        again = (s for s in steps if not isinstance(s, Load) or s.target not in known)
+        steps = (*kernel.once, *again)
     items = () if whole else split(steps, longest)
     calls = Calls(target, width)
     plan = emit_frame.staging(kernel, width)
@@ -39,8 +43,8 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
         calls=calls,
         memory=Memory(width),
         plan=plan,
-        constants=_constants(steps, width),
-        dtypes=_dtypes(kernel, steps),
+        constants=_constants((*kernel.once, *steps), width),
+        dtypes=_dtypes(kernel, (*kernel.once, *steps)),
         slots=keep(items),
     )
     if whole:
@@ -51,12 +55,13 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     texts = [
         emit_copies.DECLARATIONS,
         *emit_frame.declarations(streaming=streaming),
-        *calls.declarations.values(),
-        *calls.helpers.values(),
+        *calls.texts(sum(isinstance(s, Op) for s in flat(steps))),
         *functions,
         emit_frame.staged(kernel, width, plan, streaming=streaming),
         emit_frame.entry(NAME, kernel, width, plan),
         emit_frame.tiles(NAME),
+        emit_memory.METADATA,
+        emit_series.METADATA,
     ]
     return "\n".join(texts) + "\n"
 
@@ -100,17 +105,22 @@ def _lanes(body: Body, reserve: Sequence[str], release: Sequence[str]) -> str:
 
 
 _LOOP = (
+    "  br label %before",
+    "before:",
     "  br label %loop",
     "loop:",
-    "  %x0 = phi i64 [%lo, %entry], [%x0.next, %latch]",
+    "  %x0 = phi i64 [%lo, %before], [%x0.next, %latch]",
 )
 
 
 def _whole(module: Module, steps: Sequence[Step]) -> str:
     """The loop over vectors with the whole body inside."""
-    used = accessed(steps)
+    once = module.kernel.once
+    used = accessed((*once, *steps))
     body = Body(module, loops=emit_frame.has_loops(module.kernel))
     body.read_frame(used)
+    body.enter(-1, used, copying=True)
+    body.steps(once)
     body.lines += _LOOP
     body.enter(0, used, copying=True)
     body.steps(steps)
@@ -124,6 +134,7 @@ def _outline(
     used = accessed(steps)
     body = Body(module, loops=emit_frame.has_loops(module.kernel))
     body.read_frame(used)
+    body.enter(-1, used, copying=True)
     body.lines += _LOOP
     body.enter(0, used, copying=True)
     _call_parts(body, items)
@@ -175,6 +186,7 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
     )
     body = Body(module, loops=emit_frame.has_loops(module.kernel))
     body.read_frame(used)
+    body.enter(-1, used, copying=False)
     for axis in (0, *axes):
         body.index[axis] = f"%x{axis}"
         body.enter(axis, used, copying=False)

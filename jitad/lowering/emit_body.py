@@ -286,11 +286,11 @@ class Body:
         return name
 
     def _store(self, s: Store) -> None:
-        dtype = self.module.kernel.buffers[s.buffer].dtype
+        buffer = self.module.kernel.buffers[s.buffer]
         pointer, stride = self.pointers[s.buffer], f"%element{s.buffer}"
         value = self._stored(s.value)
         self.add(
-            self.module.memory.store_stream(value, pointer, stride, s.element, dtype)
+            self.module.memory.store_stream(value, pointer, stride, s.element, buffer)
         )
 
     def _store_row(self, s: StoreRow) -> None:

@@ -11,8 +11,16 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 
-from .emit_series import exponential
+from .emit_series import exponential, sine
 from .target import Target, register_type, value_type
+
+# Words that can be computed in place of a call.  A kernel does so where they are a good
+# part of it, and not so many that its body is compiled slowly.
+_SERIES = frozenset(
+    {("exp", "float64"), ("exp", "float32"), ("sin", "float64"), ("cos", "float64")}
+)
+_MOST_INLINE = 64
+_PART = 20
 
 
 class Calls:
@@ -23,6 +31,15 @@ class Calls:
         self.width = width
         self.declarations: dict[str, str] = {}
         self.helpers: dict[str, str] = {}
+        self._series: dict[str, str] = {}
+        self._uses = 0
+
+    def texts(self, operations: int) -> list[str]:
+        """Declarations and definitions of what a body of operations asked for."""
+        fits = operations <= _PART * self._uses <= _PART * _MOST_INLINE
+        inline = "alwaysinline" if fits else "noinline"
+        series = [text.format(inline=inline) for text in self._series.values()]
+        return [*self.declarations.values(), *self.helpers.values(), *series]
 
     def declare(self, symbol: str, text: str) -> None:
         """Note a function that is defined elsewhere."""
@@ -42,15 +59,34 @@ class Calls:
 
     def function(self, word: str, arity: int, dtype: np.dtype) -> str:
         """The symbol of `word` on vectors of dtype; declares or defines it if new."""
-        vector = value_type(dtype, self.width)
         key = (word, dtype.name)
         symbol = f"@{word}.{dtype.name}"
         if symbol in self.helpers:
             return symbol
-        if word == "exp" and self.target.fused and self.width > 1:
-            self.intrinsic("fma", 3, dtype)
-            self.helpers[symbol] = exponential(symbol, dtype, self.width)
+        if self.target.fused and self.width > 1 and key in _SERIES:
+            self._uses += 1
+            if symbol not in self._series:
+                self._series[symbol] = self._own(symbol, word, dtype)
             return symbol
+        return self._foreign(symbol, key, arity, dtype)
+
+    def _own(self, symbol: str, word: str, dtype: np.dtype) -> str:
+        """The text of a function that is ours, for the compiler to see inside."""
+        self.intrinsic("fma", 3, dtype)
+        if word == "exp":
+            return exponential(symbol, dtype, self.width)
+        self.intrinsic("fabs", 1, dtype)
+        reduce = f"@llvm.vector.reduce.or.v{self.width}i1"
+        self.declare(reduce, f"declare i1 {reduce}(<{self.width} x i1>)")
+        far = f"{symbol}.far"
+        self.helpers[far] = self._lane_by_lane(far, (word, dtype.name), 1, dtype)
+        return sine(symbol, self.width, far, cosine=word == "cos")
+
+    def _foreign(
+        self, symbol: str, key: tuple[str, str], arity: int, dtype: np.dtype
+    ) -> str:
+        """The symbol of a library's function, or of a helper around it."""
+        word, vector = key[0], value_type(dtype, self.width)
         ready = self.target.vectors.get((*key, self.width))
         if ready is not None:
             types = ", ".join([vector] * arity)

@@ -21,6 +21,10 @@ _DECLARATIONS: tuple[str, ...] = (
 )
 # Scratch for outputs: small enough that copying it out overlaps with what follows.
 _TILE_BYTES = 8192
+# Streams are copied out in runs, which should not be short: so many vectors at least,
+# unless their scratch exceeded this.
+_RUN = 16
+_LONG_TILE_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,11 @@ def must_copy(buffer: Buffer) -> bool:
     return buffer.layout == "general" and frame.varies(buffer)
 
 
+def past_cache(kernel: Kernel) -> bool:
+    """Whether the body itself writes around the cache."""
+    return any(b.layout == "lines" for b in kernel.buffers)
+
+
 def staging(kernel: Kernel, width: int) -> Staging:
     """Plan scratch memory: outputs get a whole tile, inputs one vector."""
     moved = [i for i, b in enumerate(kernel.buffers) if frame.varies(b)]
@@ -58,6 +67,9 @@ def staging(kernel: Kernel, width: int) -> Staging:
     point = sum(kernel.buffers[i].elements * kernel.buffers[i].dtype.itemsize
                 for i in outputs)  # fmt: skip
     fitting = _TILE_BYTES // max(point, 1) // width * width
+    streams = any(kernel.buffers[i].layout != "rows" for i in outputs)
+    if streams and _RUN * width * point <= _LONG_TILE_BYTES:
+        fitting = max(fitting, _RUN * width)
     lanes = width if has_loops(kernel) else min(max(fitting, width), 64 * width)
     scratch, offset = {}, 0
     for i in moved:
@@ -115,7 +127,7 @@ def entry(name: str, kernel: Kernel, width: int, plan: Staging) -> str:
             "  br i1 %any, label %main, label %rest",
             "main:",
         ]
-        if not has_loops(kernel):
+        if not has_loops(kernel) and not past_cache(kernel):
             word(lines, "%mode", "%block", frame.MODE)
             lines += [
                 f"  %inplace = icmp eq i64 %mode, {frame.DIRECT}",
@@ -127,6 +139,7 @@ def entry(name: str, kernel: Kernel, width: int, plan: Staging) -> str:
             ]
         lines += [
             "  call void @lanes(ptr %block, i64 %lo, i64 %mid)",
+            *(["  call void @llvm.x86.sse.sfence()"] if past_cache(kernel) else []),
             "  br label %rest",
             "rest:",
             "  %left = icmp slt i64 %mid, %hi",

@@ -14,6 +14,9 @@ import numpy as np
 from .kernel import Buffer
 from .target import memory_type
 
+PAST_CACHE = 8  # the number of the metadata that makes a store go past the cache
+METADATA = f"!{PAST_CACHE} = !{{i32 1}}"
+
 
 @dataclass(frozen=True)
 class Block:
@@ -99,15 +102,16 @@ class Memory:
         ]
 
     def store_stream(
-        self, value: str, pointer: str, stride: str, element: int, dtype: np.dtype
+        self, value: str, pointer: str, stride: str, element: int, buffer: Buffer
     ) -> list[str]:
         """Store consecutive lanes of one element."""
         lines, address = self._element(pointer, stride, element)
+        dtype = buffer.dtype
         vector = f"<{self.width} x {memory_type(dtype)}>"
-        return [
-            *lines,
-            f"store {vector} {value}, ptr {address}, align {dtype.itemsize}",
-        ]
+        how = f"align {dtype.itemsize}"
+        if buffer.layout == "lines":
+            how = f"align {dtype.itemsize * self.width}, !nontemporal !{PAST_CACHE}"
+        return [*lines, f"store {vector} {value}, ptr {address}, {how}"]
 
     def load_rows(
         self, pointer: str, lane: str, block: Block, dtype: np.dtype
