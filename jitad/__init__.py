@@ -24,6 +24,7 @@ from jitad.errors import (
 )
 from jitad.explain import explain
 from jitad.picture import graph
+from jitad.primitives.control import fori_loop, scan, while_loop
 from jitad.primitives.creation import array, empty, full, ones, zeros
 from jitad.primitives.sums import log_softmax, logsumexp, softmax
 from jitad.testing import CheckError, check
@@ -39,6 +40,7 @@ __all__ = [
     "check",
     "empty",
     "explain",
+    "fori_loop",
     "full",
     "get_threads",
     "grad",
@@ -53,11 +55,13 @@ __all__ = [
     "logsumexp",
     "ones",
     "primitives",
+    "scan",
     "set_threads",
     "softmax",
     "stop_gradient",
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
     "zeros",
 ]

@@ -16,7 +16,8 @@ from jitad.ir.primitive import registry
 from jitad.primitives.elementwise import gate
 from jitad.transforms import accumulate, eliminate
 from jitad.transforms.accumulate import MODES, jacobian
-from jitad.transforms.differentiate import linearize, pullback, pushforward
+from jitad.transforms.differentiate import pullback, pushforward
+from jitad.transforms.linearized import linearize
 from jitad.transforms.scalarize import scalarize
 
 Function = Callable[..., Any]

@@ -20,9 +20,11 @@ from jitad.ir.graph import (
     Builder,
     Graph,
     Node,
+    Type,
     arguments,
 )
-from jitad.ir.tracer import Tracer, bind
+from jitad.ir.loop import LOOP, PART, add_loop, loop_of, run
+from jitad.ir.tracer import Tracer, bind, innermost, lift
 
 
 def interpret(graph: Graph, inputs: Sequence[Any], batch: int = 0) -> list[Any]:
@@ -37,6 +39,10 @@ def interpret(graph: Graph, inputs: Sequence[Any], batch: int = 0) -> list[Any]:
         for i, node in enumerate(graph.nodes):
             if node.primitive is INPUT:
                 values[i] = given[i]
+            elif node.primitive is LOOP:
+                values[i] = _repeat(node, [values[a] for a in node.operands], batch)
+            elif node.primitive is PART:
+                values[i] = values[node.operands[0]][node.params[0][1]]
             else:
                 values[i] = _evaluate(node, [values[a] for a in node.operands], batch)
     return [values[i] for i in graph.outputs]
@@ -71,6 +77,39 @@ def evaluate_array_node(node: Node, operands: Sequence[Any]) -> Any:
     return result if part is None else result[part]
 
 
+def _repeat(node: Node, operands: list[Any], batch: int) -> list[Any]:
+    """The parts of a loop; of a batch of traced values, a loop for every point."""
+    loop = loop_of(node)
+    if not any(isinstance(x, Tracer) for x in operands):
+        lead = np.broadcast_shapes((), *(np.shape(x)[:batch] for x in operands))
+        wide = [np.broadcast_to(x, lead + np.shape(x)[batch:]) for x in operands]
+
+        def evaluate(graph: Graph, inputs: Sequence[Any]) -> list[Any]:
+            return interpret(graph, inputs, batch)
+
+        return run(loop, wide, evaluate, lead)
+    trace = innermost(operands)
+    lead = np.broadcast_shapes((), *(np.shape(x)[:batch] for x in operands))
+    points = []
+    for place in np.ndindex(lead):
+        own = [_point(x, place) for x in operands]
+        parts = add_loop(trace, loop, [lift(trace, x) for x in own], node.line)
+        points.append([Tracer(trace, p, trace.nodes[p].type) for p in parts])
+    if not batch:
+        return points[0]
+    return [_batched(column, lead) for column in zip(*points, strict=True)]
+
+
+def _point(x: Any, place: tuple[int, ...]) -> Any:
+    """One point of a value, of which the batch may have only one along an axis."""
+    extents = np.shape(x)[: len(place)]
+    return x[tuple(k if n > 1 else 0 for k, n in zip(place, extents, strict=True))]
+
+
+def _batched(column: Sequence[Tracer], lead: tuple[int, ...]) -> Any:
+    return np.stack(column).reshape(lead + column[0].shape)
+
+
 def _pack(operands: list[Any], node: Node, batch: int) -> Any:
     shape = node.type.shape
     # Constants have no batch axes of their own.
@@ -98,3 +137,10 @@ def inline(builder: Builder, graph: Graph, operands: Sequence[int]) -> list[int]
                 node.primitive, args, node.type, node.params, node.line
             )
     return [index[i] for i in graph.outputs]
+
+
+def rearranged(graph: Graph, types: Sequence[Type], places: Sequence[int]) -> Graph:
+    """The same outputs with inputs of types; input k of graph is now number places[k]."""
+    builder = Builder()
+    inputs = [builder.input(t) for t in types]
+    return builder.finish(inline(builder, graph, [inputs[p] for p in places]))

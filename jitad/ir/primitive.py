@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["leaf", "elementwise", "structure", "composite"]
+Kind = Literal["leaf", "elementwise", "structure", "composite", "control"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -22,6 +22,7 @@ class Primitive:
               elementwise  a scalar function, broadcast
               structure    moves elements, computes nothing
               composite    an array function that `expand` reduces to the others
+              control      a loop, with graphs of its own (see `ir.loop`)
     evaluate  (*arrays, **params) -> array: the NumPy meaning, the reference
     partials  (y, *x) -> one partial per operand, in plain NumPy; None where it is zero.
               A scalar function with no partials is differentiated through `expand`.

@@ -2,6 +2,7 @@
 
 from jitad.primitives import (
     contraction,
+    control,
     creation,
     determinant,
     eigen,
@@ -31,6 +32,7 @@ from jitad.primitives import (
 
 __all__ = [
     "contraction",
+    "control",
     "creation",
     "determinant",
     "eigen",

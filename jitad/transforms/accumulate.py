@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jitad.ir.graph import PACK, Graph, Type
+from jitad.ir.loop import LOOP, loop_of
 from jitad.transforms import differentiate as ad
-from jitad.transforms.differentiate import Linearized
 from jitad.transforms.eliminate import Entries, cost, cross, one
+from jitad.transforms.linearized import Linearized, linearize
+from jitad.transforms.loops import MOST_RECORDED
+from jitad.transforms.products import cast
+from jitad.transforms.sweep import Derivatives, forward, reverse
+from jitad.transforms.tidy import tidy, weight
 
 Mode = Literal["forward", "reverse", "cross"]
 MODES: tuple[Mode, ...] = ("forward", "reverse", "cross")
@@ -51,7 +56,7 @@ def jacobian(
     and every x in wrt, y varying slowest.  symmetric says that ∂y/∂x is a symmetric
     matrix (a Hessian), whose upper triangle is computed.
     """
-    line = ad.linearize(graph, wrt)
+    line = linearize(graph, wrt)
     of = range(len(line.outputs)) if of is None else of
     rows = [int(v) for k in of for v in line.outputs[k].ravel()]
     columns = [int(e) for k in wrt for e in line.elements[k].ravel()]
@@ -70,14 +75,19 @@ def jacobian(
             entries = _METHODS[candidate](line, rows, columns)
         if wanted is not None:
             entries = {k: v for k, v in entries.items() if k in wanted}
-        costs[candidate] = cost(line, [*roots, *entries.values()])
+        if line.loops:
+            # The loops of a mode are fused before they run: count what is left.
+            costs[candidate] = weight(tidy(_assemble(line, wrt, of, entries, value)))
+        else:
+            costs[candidate] = cost(line, [*roots, *entries.values()])
         if best is None or costs[candidate] < best[0]:
             best = costs[candidate], candidate, entries
     assert best is not None
     _, chosen, entries = best
     if symmetric:
         entries |= {(c, r): v for (r, c), v in entries.items()}
-    return Accumulated(_assemble(line, wrt, of, entries, value), chosen, costs, untried)
+    graph = tidy(_assemble(line, wrt, of, entries, value))
+    return Accumulated(graph, chosen, costs, untried)
 
 
 def _triangle(n: int) -> set[tuple[int, int]]:
@@ -94,6 +104,8 @@ def _candidates(
 
     Puts the reasons against the others into untried.
     """
+    if line.loops:
+        return _candidates_of_loops(line, len(rows), len(columns), untried)
     sources = _counts(line, columns)
     sinks = _sink_counts(line, rows)
     forward = sum(sources.get(a, 0) for e in line.edges.values() for a, _ in e)
@@ -114,6 +126,33 @@ def _candidates(
     else:
         modes.append("cross")
     return modes
+
+
+def _candidates_of_loops(
+    line: Linearized, rows: int, columns: int, untried: dict[str, str]
+) -> list[Mode]:
+    """The same where loops are on the way: a seed costs about one more run of them.
+
+    Reverse mode runs them twice, and keeps a record.
+    """
+    untried["cross"] = "loops are on the way, which it takes as single steps"
+    estimates: dict[Mode, float] = {
+        "reverse": 3.0 + 2.0 * rows,
+        "forward": 1.0 + columns,
+    }
+    nodes = line.target.nodes
+    longest = max(
+        loop_of(nodes[v]).bound for v in line.order if nodes[v].primitive is LOOP
+    )
+    if longest > MOST_RECORDED:
+        untried["reverse"] = "a loop has no bound that its record would need"
+        return ["forward"]
+    least = min(estimates.values())
+    for mode, estimate in list(estimates.items()):
+        if estimate > _HOPELESS * least:
+            untried[mode] = f"about {estimate / least:.0f} times as many operations"
+            del estimates[mode]
+    return list(estimates)
 
 
 def _counts(line: Linearized, columns: Sequence[int]) -> dict[int, int]:
@@ -143,17 +182,7 @@ def _sink_counts(line: Linearized, rows: Sequence[int]) -> dict[int, int]:
 
 
 def _forward(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> Entries:
-    target = line.target
-    tangents: dict[int, dict[int, int]] = {
-        x: {c: one(line, x)} for c, x in enumerate(columns)
-    }
-    for v, edges in line.edges.items():
-        total: dict[int, int] = {}
-        for a, p in edges:
-            for c, t in tangents.get(a, {}).items():
-                term = ad.multiply(target, p, t)
-                total[c] = ad.add(target, total[c], term) if c in total else term
-        tangents[v] = total
+    tangents = forward(line, {x: {c: one(line, x)} for c, x in enumerate(columns)})
     return {
         (r, c): t for r, v in enumerate(rows) for c, t in tangents.get(v, {}).items()
     }
@@ -161,19 +190,10 @@ def _forward(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> E
 
 def _reverse(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> Entries:
     """All outputs at once: cotangents are kept by output."""
-    target = line.target
-    cotangents: dict[int, dict[int, int]] = {}
+    seeds: Derivatives = {}
     for r, v in enumerate(rows):
-        cotangents.setdefault(v, {})[r] = one(line, v)
-    for v in reversed(line.edges):
-        bars = cotangents.get(v)
-        if not bars:
-            continue
-        for a, p in line.edges[v]:
-            total = cotangents.setdefault(a, {})
-            for r, bar in bars.items():
-                term = ad.multiply(target, p, bar)
-                total[r] = ad.add(target, total[r], term) if r in total else term
+        seeds.setdefault(v, {})[r] = one(line, v)
+    cotangents = reverse(line, seeds)
     return {
         (r, c): t
         for c, x in enumerate(columns)
@@ -204,7 +224,7 @@ def _assemble(
             x = target.nodes[line.inputs[k]].type
             zero = target.number(0.0, x.dtype)
             flat = [
-                ad.cast(target, entries.get((row + i, column + j), zero), x.dtype)
+                cast(target, entries.get((row + i, column + j), zero), x.dtype)
                 for i in range(ids.size)
                 for j in range(x.size)
             ]

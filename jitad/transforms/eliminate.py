@@ -8,11 +8,16 @@ reverse mode are two of them.  Entries are scalars of the graph being built.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
-from jitad.ir.graph import reach
-from jitad.transforms import differentiate as ad
-from jitad.transforms.differentiate import Linearized
+from jitad.ir.graph import PACK, reach
+from jitad.ir.loop import LOOP
+from jitad.transforms import scalarize as sc
+from jitad.transforms.linearized import Edges, Linearized
+from jitad.transforms.loops import push
+from jitad.transforms.products import add, multiply
+from jitad.transforms.sweep import forward
 
 # Elimination multiplications that the local search may spend.
 _SEARCH = 2_000
@@ -48,6 +53,8 @@ def cross(
     Markowitz, the search starts from the elimination order that it stands for.
     None where Markowitz fills in hopelessly, unless cross-country is forced.
     """
+    if line.loops:
+        line = joined(line, columns)
     inner = _inner(line, rows, columns)
     edges = sum(map(len, line.edges.values()))
     limit = None if forced else _FILL * edges
@@ -61,6 +68,51 @@ def cross(
         entries, order, spent = _eliminate(line, rows, columns, sequence, inner)
         least = cost(line, [*roots, *entries.values()])
     return _search(line, rows, columns, roots, (least, entries, order, spent))
+
+
+def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
+    """Every loop as one step: edges from all that it reads to all that it gives."""
+    target, nodes = line.target, line.target.nodes
+    edges: Edges = {}
+    known = set(columns)
+
+    def scalars(a: int) -> list[int]:
+        if not nodes[a].type.shape:
+            return [a]
+        if nodes[a].primitive is PACK:
+            return list(nodes[a].operands)
+        return sc.elements(target, a).ravel().tolist()
+
+    for v in line.order:
+        if v in line.edges:
+            edges[v] = line.edges[v]
+            known.add(v)
+        if nodes[v].primitive is not LOOP:
+            continue
+        seeds = [_ones(line, a, scalars(a), known) for a in nodes[v].operands]
+        for part, found in push(target, v, seeds, forward).items():
+            columns_of = {c: scalars(t) for c, t in found.items()}
+            for k, e in enumerate(scalars(part)):
+                edges[e] = tuple([(c, own[k]) for c, own in columns_of.items()])
+                known.add(e)
+    return replace(line, edges=edges, order=tuple(edges))
+
+
+def _ones(
+    line: Linearized, a: int, scalars: Sequence[int], known: set[int]
+) -> dict[int, int]:
+    """For every scalar of an operand that matters, the derivative of the operand."""
+    target, type = line.target, line.target.nodes[a].type
+    wanted = [e for e in dict.fromkeys(scalars) if e in known]
+    if not type.shape:
+        return {e: one(line, e) for e in wanted}
+    zero = target.number(0.0, type.dtype) if wanted else 0
+    return {
+        e: target.add(
+            PACK, tuple([one(line, e) if s == e else zero for s in scalars]), type
+        )
+        for e in wanted
+    }
 
 
 def _inner(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> list[int]:
@@ -137,9 +189,9 @@ def _eliminate(
             row = before[s]
             del row[v]
             for a, q in preds.items():
-                term = ad.multiply(target, p, q)
+                term = multiply(target, p, q)
                 spent += 1
-                row[a] = ad.add(target, row[a], term) if a in row else term
+                row[a] = add(target, row[a], term) if a in row else term
                 after[a][s] = row[a]
         for a in preds:
             del after[a][v]
@@ -199,7 +251,7 @@ def _entries(
         total: dict[int, int] = dict(done.get(v, {}))
         for a, p in before[v].items():
             for c, t in done.get(a, {}).items():
-                term = ad.multiply(target, p, t)
-                total[c] = ad.add(target, total[c], term) if c in total else term
+                term = multiply(target, p, t)
+                total[c] = add(target, total[c], term) if c in total else term
         done[v] = total
     return {(r, c): t for r, v in enumerate(rows) for c, t in done.get(v, {}).items()}

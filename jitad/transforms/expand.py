@@ -7,15 +7,22 @@ hold such primitives again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from jitad.ir.graph import CONST, ELEMENT, PACK, Graph, Type
+from jitad.ir.graph import CONST, ELEMENT, PACK, Graph, Static, Type
+from jitad.ir.loop import LOOP, PART
 from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
+from jitad.transforms.tidy import tidy
 
 
 def expand(graph: Graph) -> Graph:
     """The same function in machine words."""
+    return _expanded(tidy(graph))
+
+
+def _expanded(graph: Graph) -> Graph:
     target = sc.builder()
     index = [0] * len(graph.nodes)
     for i in graph.inputs:
@@ -24,7 +31,12 @@ def expand(graph: Graph) -> Graph:
         if i < len(graph.inputs):
             continue
         operands = tuple([index[a] for a in args])
-        if primitive in (CONST, ELEMENT, PACK):
+        if primitive is LOOP:
+            loop = params[0][1].value
+            head = loop.head and _expanded(loop.head)
+            inner = replace(loop, body=_expanded(loop.body), head=head)
+            params = (("repeat", Static(inner)),)
+        if primitive in (CONST, ELEMENT, PACK, LOOP, PART):
             index[i] = target.add(primitive, operands, type, params)
         else:
             index[i] = _words(target, primitive, operands, type)

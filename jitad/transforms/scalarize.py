@@ -8,8 +8,10 @@ computes, and structural zeros and shared subexpressions are gone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +26,11 @@ from jitad.ir.graph import (
     Node,
     Type,
     arguments,
+    prune,
     scalar,
 )
 from jitad.ir.interpret import evaluate_array_node
+from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
 from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import Trace, Tracer, as_tracer, lift
 from jitad.transforms.simplify import simplify
@@ -45,22 +49,185 @@ def scalarize(graph: Graph) -> Graph:
     Raises UnsupportedError beyond some hundred thousand scalar operations.
     """
     target = builder()
-    values: list[np.ndarray] = [np.empty(0, np.int64)] * len(graph.nodes)
-    for i in graph.inputs:
-        values[i] = elements(target, target.input(graph.nodes[i].type))
+    given = [elements(target, target.input(t)) for t in graph.input_types]
+    made = unroll(target, graph, given)
+    types = graph.output_types
+    outputs = [pack(target, ids, t) for ids, t in zip(made, types, strict=True)]
+    return target.finish(outputs)
+
+
+def unroll(
+    target: Trace, graph: Graph, inputs: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """The scalars of a graph's outputs inside target; inputs are scalars, shaped."""
+    values: list[Any] = [None] * len(graph.nodes)
+    for i, ids in zip(graph.inputs, inputs, strict=True):
+        values[i] = ids
     for i, node in enumerate(graph.nodes):
         if node.primitive is INPUT:
             continue
         operands = [values[a] for a in node.operands]
-        values[i] = _scalarize_node(target, node, operands)
+        if node.primitive is LOOP:
+            values[i] = scalar_loop(target, node, operands)
+        elif node.primitive is PART:
+            values[i] = operands[0][node.params[0][1]]
+        else:
+            values[i] = _scalarize_node(target, node, operands)
         if len(target.nodes) > LIMIT:
             raise UnsupportedError(
                 f"one point takes more than {LIMIT} scalar operations (at "
                 f"{node.line or node.primitive.name}); use jitad.vmap for the axis of "
-                "independent points, so that it is a batch and not part of the function"
+                "independent points, so that it is a batch and not part of the "
+                "function, or jitad.scan for steps that follow one another"
             )
-    outputs = [pack(target, values[i], graph.nodes[i].type) for i in graph.outputs]
-    return target.finish(outputs)
+    return [values[i] for i in graph.outputs]
+
+
+# -- loops ---------------------------------------------------------------------
+
+
+def scalar_loop(
+    target: Trace, node: Node, operands: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """The parts of a loop over scalars, each an array of their indices, shaped."""
+    loop = loop_of(node)
+    count, carried, shared, arrays = loop.split(operands)
+    reads = [
+        _reads(target, x, s, loop) for x, s in zip(arrays, loop.slices, strict=True)
+    ]
+    varying = [x for r in reads for x in r.flat if isinstance(x, Read)]
+    # What every iteration reads alike is shared.
+    alike = np.array([x for r in reads for x in r.flat if not isinstance(x, Read)], int)
+    inner = builder()
+    index, *outer = _inside(inner, target, [*carried], [*shared, alike])
+    slots = iter([inner.input(scalar(r.dtype)) for r in varying])
+    again = iter(outer.pop().tolist())
+    slices = [_slots(r, slots, again) for r in reads]
+    made = unroll(inner, loop.body, [index, *outer, *slices])
+    kinds = loop.body.output_types
+    outputs = [
+        _cast_all(inner, ids, t.dtype) for ids, t in zip(made, kinds, strict=True)
+    ]
+    inputs = inner.inputs
+    body = prune(inner.nodes, inputs, tuple(_flat(outputs)))
+    head = None
+    if loop.head is not None:
+        test = builder()
+        at = _inside(test, target, [*carried], [*shared, alike])[:-1]
+        (alive,) = unroll(test, loop.head, at)
+        head = test.finish([int(alive)])
+    starts = _flat(carried)
+    same = [i for i in _flat([*shared, alike]) if target.values[i] is None]
+    scalars = Loop(
+        body=body,
+        head=head,
+        carried=len(starts),
+        shared=len(same),
+        slices=tuple([(r.offset, r.stride) for r in varying]),
+        written=len(_flat(outputs[loop.carried :])),
+        bound=loop.bound,
+        counted=loop.counted,
+        backwards=loop.backwards,
+    )
+    counts = [int(count)] if count is not None else []
+    sources = [r.array for r in varying]
+    parts = add_loop(target, scalars, [*counts, *starts, *same, *sources], node.line)
+    return _shaped(target, parts, outputs, loop)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A scalar that a loop reads from an array node: offset + iteration * stride."""
+
+    array: int
+    offset: int
+    stride: int
+    dtype: np.dtype
+
+
+def _reads(
+    target: Trace, ids: np.ndarray, how: tuple[int, int] | None, loop: Loop
+) -> np.ndarray:
+    """What an iteration reads of an array: a Read, or a scalar that is always it."""
+    steps = loop.bound
+    if how is not None:
+        offset, stride = how
+        ids = ids.ravel()[offset : offset + stride * (steps - 1) + 1 : stride or None]
+        ids = np.broadcast_to(ids, (steps,)) if not stride else ids
+    columns = ids.reshape(len(ids), -1)
+    found = np.empty(columns.shape[1], object)
+    for k in range(columns.shape[1]):
+        found[k] = _read(target, columns[:, k].tolist())
+    return found.reshape(ids.shape[1:])
+
+
+def _read(target: Trace, ids: list[int]) -> Read | int:
+    if len(set(ids)) == 1:
+        return ids[0]
+    nodes = [target.nodes[i] for i in ids]
+    dtype = nodes[0].type.dtype
+    sources = {n.operands for n in nodes if n.primitive is ELEMENT}
+    if len(sources) == 1 and all(n.primitive is ELEMENT for n in nodes):
+        places = [n.params[0][1] for n in nodes]
+        stride = places[1] - places[0]
+        if places == list(range(places[0], places[0] + stride * len(ids), stride)):
+            return Read(nodes[0].operands[0], places[0], stride, dtype)
+    packed = target.add(PACK, tuple(ids), Type(dtype, (len(ids),)))
+    return Read(packed, 0, 1, dtype)
+
+
+def _inside(
+    inner: Trace,
+    target: Trace,
+    carried: Sequence[np.ndarray],
+    shared: Sequence[np.ndarray],
+) -> list[np.ndarray]:
+    """Inputs of a body: the index, what is carried, and what is shared but no constant.
+
+    Constants of the enclosing graph are constants inside.
+    """
+    made = [np.asarray(inner.input(scalar(INT)))]
+    for k, ids in enumerate((*carried, *shared)):
+        flat = []
+        for i in ids.ravel().tolist():
+            known = target.values[i] if k >= len(carried) else None
+            type = target.nodes[i].type
+            flat.append(inner.input(type) if known is None else inner.const(known))
+        made.append(np.array(flat, np.int64).reshape(ids.shape))
+    return made
+
+
+def _slots(reads: np.ndarray, slots: Iterator[int], again: Iterator[int]) -> np.ndarray:
+    """The inputs of a body that stand for what an iteration reads."""
+    made = [next(slots if isinstance(r, Read) else again) for r in reads.flat]
+    return np.array(made, np.int64).reshape(reads.shape)
+
+
+def _cast_all(target: Trace, ids: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    made = [lift(target, Tracer(target, i, target.nodes[i].type), dtype)
+            for i in ids.ravel().tolist()]  # fmt: skip
+    return np.array(made, np.int64).reshape(ids.shape)
+
+
+def _flat(arrays: Sequence[np.ndarray]) -> list[int]:
+    return [i for ids in arrays for i in ids.ravel().tolist()]
+
+
+def _shaped(
+    target: Trace, parts: Sequence[int], outputs: Sequence[np.ndarray], loop: Loop
+) -> list[np.ndarray]:
+    """The parts of a loop over scalars as those of the loop over arrays."""
+    left = iter(parts)
+    made = []
+    for k, ids in enumerate(outputs):
+        own = np.array([next(left) for _ in range(ids.size)], np.int64)
+        if k < loop.carried:
+            made.append(own.reshape(ids.shape))
+            continue
+        columns = [elements(target, int(i)) for i in own]
+        table = np.array(columns, np.int64).reshape(len(own), loop.bound)
+        made.append(table.T.reshape((loop.bound, *ids.shape)))
+    return [*made, np.asarray(next(left))]
 
 
 def elements(target: Builder, index: int) -> np.ndarray:

@@ -1,0 +1,182 @@
+"""Loops as nodes: a body of its own, carried values, and arrays read and written.
+
+    loop   (count?, carried …, shared …, arrays …) -> parts: carried …, written …, steps
+    part   one of them
+
+In an array graph the values are arrays; in a scalar graph they are scalars, and an
+array is read one scalar at an iteration.  `run` says what a loop means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from jitad.ir.graph import Builder, Graph, Static, Type, scalar
+from jitad.ir.primitive import Primitive, registry
+
+INT = np.dtype(np.int64)
+LIMIT = 10_000_000  # iterations of a loop that has no bound of its own
+
+
+def _control(name: str) -> Primitive:
+    def evaluate(*_: Any, **__: Any) -> Any:
+        raise AssertionError(f"{name} is evaluated by the interpreter")
+
+    return registry.add(Primitive(name, "control", evaluate, cost=0))
+
+
+LOOP = _control("loop")
+PART = _control("part")
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """What is repeated, and how often.
+
+    body       (index, carried …, shared …, slices …) -> (carried …, written …)
+    head       (index, carried …, shared …) -> whether to go on; None: always
+    carried    how many values go from iteration to iteration
+    shared     how many values are the same in all of them
+    slices     for every array how it is read in iteration i: None, its leading axis;
+               (offset, stride), the scalar offset + i stride
+    written    how many values every iteration leaves in an array
+    bound      no more iterations than this
+    counted    whether the first operand is the number of iterations
+    backwards  the last iteration first; then there is no head
+    """
+
+    body: Graph
+    carried: int
+    shared: int
+    slices: tuple[tuple[int, int] | None, ...] = ()
+    written: int = 0
+    head: Graph | None = None
+    bound: int = LIMIT
+    counted: bool = False
+    backwards: bool = False
+
+    @cached_property
+    def text(self) -> str:
+        """Canonical text, in one line."""
+        parts = [f"{self.carried} carried", f"{self.shared} shared"]
+        parts.append(f"slices {self.slices}")
+        parts.append(f"at most {self.bound}")
+        parts += ["counted"] if self.counted else []
+        parts += ["backwards"] if self.backwards else []
+        graphs = [f"body {{{_one_line(self.body)}}}"]
+        if self.head is not None:
+            graphs.append(f"head {{{_one_line(self.head)}}}")
+        return ", ".join([*parts, *graphs])
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Loop) and self.text == other.text
+
+    def split(self, operands: Sequence[Any]) -> tuple[Any, Any, Any, Any]:
+        """(count or None), carried, shared and arrays, from the operands."""
+        rest = list(operands)
+        count = rest.pop(0) if self.counted else None
+        a, b = self.carried, self.carried + self.shared
+        return count, rest[:a], rest[a:b], rest[b:]
+
+    def types(self) -> list[Type]:
+        """The types of the parts."""
+        made = list(self.body.output_types)
+        for k in range(self.carried, len(made)):
+            made[k] = Type(made[k].dtype, (self.bound, *made[k].shape))
+        return [*made, scalar(INT)]
+
+
+def _one_line(graph: Graph) -> str:
+    inputs = ", ".join(f"%{i}" for i in graph.inputs)
+    return f"({inputs}) " + "; ".join(graph.text.splitlines())
+
+
+def loop_of(node: Any) -> Loop:
+    """What the node of a loop repeats."""
+    return node.params[0][1].value
+
+
+def add_loop(
+    builder: Builder, loop: Loop, operands: Sequence[int], line: str = ""
+) -> list[int]:
+    """The parts of a new loop in a graph: carried, written, steps."""
+    params = (("repeat", Static(loop)),)
+    node = builder.add(LOOP, tuple(operands), scalar(INT), params, line)
+    return [
+        builder.add(PART, (node,), type, (("number", k),), line)
+        for k, type in enumerate(loop.types())
+    ]
+
+
+Evaluate = Callable[[Graph, Sequence[Any]], list[Any]]
+
+
+def run(
+    loop: Loop, operands: Sequence[Any], evaluate: Evaluate, batch: tuple[int, ...]
+) -> list[Any]:
+    """The parts, by iterating: every point of the batch runs its own number of times.
+
+    evaluate  runs a graph on values with the batch's leading axes
+    """
+    count, carried, shared, arrays = loop.split(operands)
+    limit = loop.bound
+    if count is not None:
+        limit = min(limit, int(np.max(count, initial=0)))
+    active = np.ones(batch, bool)
+    steps = np.zeros(batch, np.int64)
+    written = _blank(loop, batch)
+    for i in range(limit):
+        index = np.int64(limit - 1 - i if loop.backwards else i)
+        at = np.broadcast_to(index, batch)
+        if loop.head is not None:
+            (alive,) = evaluate(loop.head, [at, *carried, *shared])
+            active = active & alive
+        now = active if count is None else active & (index < count)
+        if not now.any():
+            break
+        slices = [
+            _slice(x, s, index, len(batch))
+            for x, s in zip(arrays, loop.slices, strict=True)
+        ]
+        made = evaluate(loop.body, [at, *carried, *shared, *slices])
+        carried = [
+            _chosen(now, new, old)
+            for new, old in zip(made[: loop.carried], carried, strict=True)
+        ]
+        steps = steps + now
+        for array, value in zip(written, made[loop.carried :], strict=True):
+            place = (slice(None),) * len(batch) + (int(index),)
+            array[place] = value
+    return [*carried, *written, steps if batch else steps[()]]
+
+
+def _blank(loop: Loop, batch: tuple[int, ...]) -> list[np.ndarray]:
+    types = loop.types()[loop.carried : -1]
+    return [np.zeros((*batch, *t.shape), t.dtype) for t in types]
+
+
+def _chosen(mask: np.ndarray, new: Any, old: Any) -> Any:
+    shape = np.broadcast_shapes(np.shape(new), np.shape(old))
+    wide = mask.reshape(mask.shape + (1,) * (len(shape) - mask.ndim))
+    return np.where(wide, new, old)
+
+
+def _slice(x: Any, how: tuple[int, int] | None, index: Any, batch: int) -> Any:
+    """What iteration `index` reads of an array with `batch` leading axes."""
+    before = (slice(None),) * batch
+    if how is None:
+        return x[(*before, int(index))]
+    offset, stride = how
+    flat = x.reshape(x.shape[:batch] + (-1,))
+    return flat[(*before, offset + int(index) * stride)]

@@ -1,0 +1,378 @@
+"""Structured loops: scan, fori_loop and while_loop, with JAX's conventions.
+
+Inside a traced function a loop becomes one node (see `ir.loop`), whatever its length;
+outside it runs in Python.  What is carried may be any nested containers.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jitad import tree
+from jitad.errors import InputError, ShapeError
+from jitad.ir.graph import Type
+from jitad.ir.interpret import rearranged
+from jitad.ir.loop import INT, LIMIT, Loop, add_loop
+from jitad.ir.source import source_line
+from jitad.ir.trace import Input, Traced, current, trace
+from jitad.ir.tracer import Trace, Tracer, as_tracer, lift, traced
+from jitad.primitives.barrier import undefined_where
+
+Carry = Any
+
+
+def scan(
+    f: Callable[[Carry, Any], tuple[Carry, Any]],
+    init: Carry,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+) -> tuple[Carry, Any]:
+    """(c, xs) -> (c', ys): cₖ₊₁, yₖ = f(cₖ, xₖ) for k = 0, 1, …, length - 1.
+
+    init     what is carried, in any containers; f returns the same structure, shapes
+             and dtypes
+    xs       arrays in any containers, read along their leading axes, or None
+    length   how many steps; needed where xs is None
+    reverse  begin with the last element of xs; ys are in the order of xs
+    Returns the last carry and the y's, stacked along a new leading axis.
+    Raises InputError, ShapeError where lengths or carries do not fit.
+    """
+    xs = tree.transform(_array, xs)
+    steps = _length(xs, length)
+    running = current()
+    if running is None:
+        return _scan_now(f, init, xs, steps, reverse)
+    leaves, xs_spec = tree.flatten(xs)
+    slices = [Input(Type(x.dtype, x.shape[1:])) for x in leaves]
+    outputs: list[tree.PyTreeSpec] = []
+
+    def step(index: Any, carry: Any, xs: Any) -> Any:
+        del index
+        result = f(carry, xs)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise InputError(
+                f"scan: f returned {type(result).__name__} ({source_line()}); expected "
+                "a pair: the next carry, and what to stack (None for nothing)"
+            )
+        outputs[:] = [tree.flatten(result[1])[1]]
+        return result
+
+    body = _body("scan", step, init, (xs_spec, slices))
+    parts = _repeat(running, body, steps, leaves, backwards=reverse)
+    last = tree.unflatten(body.carry, parts[: body.count])
+    return last, tree.unflatten(outputs[0], parts[body.count : -1])
+
+
+def fori_loop(
+    lower: Any,
+    upper: Any,
+    body_fun: Callable[[Any, Carry], Carry],
+    init_val: Carry,
+    *,
+    max_steps: int | None = None,
+) -> Carry:
+    """c -> c': c = body_fun(i, c) for i = lower, …, upper - 1.
+
+    lower and upper may be traced whole numbers: in a batch every point runs its own
+    number of times.  max_steps bounds such a loop; reverse mode needs it.
+    """
+    running = current()
+    if running is None:
+        carry = init_val
+        for i in range(operator.index(lower), operator.index(upper)):
+            carry = body_fun(i, carry)
+        return carry
+    dynamic = traced([lower, upper])
+    body = _body("fori_loop", lambda i, c: (body_fun(lower + i, c), None), init_val)
+    if not dynamic:
+        steps = max(0, operator.index(upper) - operator.index(lower))
+        parts = _repeat(running, body, steps, [])
+        return tree.unflatten(body.carry, parts[: body.count])
+    count = np.maximum(upper - lower, 0)
+    if count.dtype.kind != "i" or count.shape:
+        raise InputError(
+            f"fori_loop: bounds of {count.type} ({source_line()}); expected whole "
+            "numbers of shape ()"
+        )
+    bound = LIMIT if max_steps is None else max_steps
+    parts = _repeat(running, body, bound, [], count=count)
+    unfinished = count > bound
+    return tree.unflatten(body.carry, _spoilt(parts[: body.count], unfinished))
+
+
+def while_loop(
+    cond_fun: Callable[[Carry], Any],
+    body_fun: Callable[[Carry], Carry],
+    init_val: Carry,
+    *,
+    max_steps: int | None = None,
+    status: bool = False,
+) -> Carry:
+    """c -> c': c = body_fun(c) while cond_fun(c).
+
+    In a batch every point runs its own number of times.
+    max_steps  a point that would go on has NaN in its floating-point results; the
+               default is ten million.  Reverse mode keeps a record of so many steps.
+    status     whether to return (c', finished)
+    """
+    bound = LIMIT if max_steps is None else max_steps
+    running = current()
+    if running is None:
+        return _while_now(cond_fun, body_fun, init_val, bound, status)
+    body = _body("while_loop", lambda i, c: (body_fun(c), None), init_val)
+    head = _head(cond_fun, body)
+    parts = _repeat(running, body, bound, [], head=head)
+    last = tree.unflatten(body.carry, parts[: body.count])
+    unfinished = cond_fun(last)
+    carry = tree.unflatten(body.carry, _spoilt(parts[: body.count], unfinished))
+    return (carry, np.logical_not(unfinished)) if status else carry
+
+
+# -- tracing the body ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A traced body: its graph, what is carried into it, and the carry's structure."""
+
+    name: str
+    traced: Traced
+    carry: tree.PyTreeSpec
+    starts: list[Any]
+    types: list[Input]
+
+    @property
+    def count(self) -> int:
+        return len(self.starts)
+
+
+def _body(
+    name: str,
+    step: Callable[..., tuple[Carry, Any]],
+    init: Carry,
+    xs: tuple[tree.PyTreeSpec, list[Input]] | None = None,
+) -> _Body:
+    """Trace step(index, carry, xs); Python numbers in init take the dtype they become."""
+    starts, spec = tree.flatten(init)
+    starts = [_array(x) for x in starts]
+    types = [Input(Type(x.dtype, x.shape)) for x in starts]
+    weak = [_weak(x) for x in tree.flatten(init)[0]]
+    for attempt in (0, 1):
+        made = _trace_body(name, step, spec, types, xs)
+        grown = _grown(made, types, weak)
+        if attempt or grown == types:
+            break
+        types = grown
+    _check_carry(name, spec, types, made)
+    return _Body(name, made, spec, starts, types)
+
+
+def _trace_body(
+    name: str,
+    step: Callable[..., Any],
+    spec: tree.PyTreeSpec,
+    types: Sequence[Input],
+    xs: tuple[tree.PyTreeSpec, list[Input]] | None,
+) -> Traced:
+    carry = tree.unflatten(spec, list(range(len(types))))
+    arguments: tuple[Any, ...] = (0, carry)
+    inputs = [Input(Type(INT)), *types]
+    if xs is not None:
+        structure, slices = xs
+        arguments += (tree.unflatten(structure, list(range(len(slices)))),)
+        inputs += slices
+
+    def whole(*args: Any) -> Any:
+        carry, stacked = step(*args)
+        found = tree.flatten(carry)[1]
+        if found != spec:
+            raise InputError(
+                f"{name}: the carry begins as {spec} and becomes {found} "
+                f"({source_line()}); expected the same structure"
+            )
+        return carry, stacked
+
+    return trace(whole, tree.flatten((arguments, {}))[1], inputs)
+
+
+def _grown(made: Traced, types: Sequence[Input], weak: Sequence[bool]) -> list[Input]:
+    """The carry's types, where numbers of Python take those that the body gives."""
+    found = made.graph.output_types[: len(types)]
+    return [
+        Input(t) if w and t.shape == old.type.shape else old
+        for t, old, w in zip(found, types, weak, strict=True)
+    ]
+
+
+def _check_carry(
+    name: str, spec: tree.PyTreeSpec, types: Sequence[Input], made: Traced
+) -> None:
+    found = made.graph.output_types
+    where = tree.paths(tree.unflatten(spec, list(range(len(types)))))
+    for k, (old, new) in enumerate(zip(types, found, strict=False)):
+        if old.type != new:
+            raise ShapeError(
+                f"{name}: carry{where[k]} begins as {old.type} and becomes {new} "
+                f"({source_line()}); expected the same shape and dtype in every "
+                "iteration: convert one of them, as in init.astype(...)"
+            )
+
+
+def _head(cond_fun: Callable[[Carry], Any], body: _Body) -> Traced:
+    """Trace the condition of a while_loop."""
+    carry = tree.unflatten(body.carry, list(range(body.count)))
+    spec = tree.flatten(((0, carry), {}))[1]
+
+    def condition(index: Any, carry: Any) -> Any:
+        del index
+        alive = cond_fun(carry)
+        if np.shape(alive) != ():
+            raise ShapeError(
+                f"while_loop: cond_fun returned shape {np.shape(alive)} "
+                f"({source_line()}); expected one bool: use .any() or .all()"
+            )
+        return alive != 0 if _dtype(alive).kind != "b" else alive
+
+    return trace(condition, spec, [Input(Type(INT)), *body.types])
+
+
+def _dtype(value: Any) -> np.dtype:
+    return value.dtype if isinstance(value, Tracer) else np.asarray(value).dtype
+
+
+def _repeat(
+    running: Trace,
+    body: _Body,
+    bound: int,
+    arrays: Sequence[Any],
+    *,
+    head: Traced | None = None,
+    count: Any = None,
+    backwards: bool = False,
+) -> list[Tracer]:
+    """Add the loop to the running trace: its parts."""
+    captured = [*body.traced.captured, *(head.captured if head else ())]
+    shared = list({(id(t.builder), t.index): t for t in captured}.values())
+    own = [Type(INT), *(t.type for t in body.types)]
+    slices = body.traced.graph.input_types[len(own) : len(own) + len(arrays)]
+    types = [*own, *(t.type for t in shared)]
+    known = {(id(t.builder), t.index): len(own) + k for k, t in enumerate(shared)}
+
+    def places(made: Traced, arrays: int) -> list[int]:
+        later = [known[id(t.builder), t.index] for t in made.captured]
+        last = len(types)
+        return [*range(len(own)), *range(last, last + arrays), *later]
+
+    graph = rearranged(
+        body.traced.graph, [*types, *slices], places(body.traced, len(arrays))
+    )
+    loop = Loop(
+        body=graph,
+        head=rearranged(head.graph, types, places(head, 0)) if head else None,
+        carried=body.count,
+        shared=len(shared),
+        slices=(None,) * len(arrays),
+        written=len(graph.outputs) - body.count,
+        bound=bound,
+        counted=count is not None,
+        backwards=backwards,
+    )
+    starts = [
+        lift(running, x, t.type.dtype)
+        for x, t in zip(body.starts, body.types, strict=True)
+    ]
+    counts = [lift(running, count, INT)] if count is not None else []
+    operands = [*counts, *starts, *[lift(running, x) for x in (*shared, *arrays)]]
+    parts = add_loop(running, loop, operands, running.line())
+    return [Tracer(running, p, running.nodes[p].type) for p in parts]
+
+
+# -- values --------------------------------------------------------------------
+
+
+def _array(x: Any) -> Any:
+    """A leaf as a traced value or a NumPy array."""
+    if isinstance(x, Tracer):
+        return x
+    if traced(x):
+        running = current()
+        assert running is not None
+        return as_tracer(running, x)
+    return np.asarray(x)
+
+
+def _weak(x: Any) -> bool:
+    return x.weak if isinstance(x, Tracer) else type(x) in (int, float)
+
+
+def _length(xs: Any, length: int | None) -> int:
+    """The common length of the leading axes, or the one that is given."""
+    leaves = tree.flatten(xs)[0]
+    if any(not x.shape for x in leaves):
+        raise ShapeError(
+            f"scan: xs holds a number ({source_line()}); expected arrays, which are "
+            "read along their leading axes"
+        )
+    lengths = {x.shape[0] for x in leaves} | ({length} if length is not None else set())
+    if len(lengths) != 1:
+        found = ", ".join(map(str, sorted(lengths))) or "none"
+        raise ShapeError(
+            f"scan: lengths {found} ({source_line()}); expected one, of the leading "
+            "axes of xs and of length="
+        )
+    return operator.index(lengths.pop())
+
+
+def _spoilt(parts: Sequence[Any], unfinished: Any) -> list[Any]:
+    """NaN, with derivatives of NaN, where a loop did not come to its end."""
+    return [
+        undefined_where(unfinished, np.nan, x) if x.dtype.kind == "f" else x
+        for x in parts
+    ]
+
+
+# -- without a trace -----------------------------------------------------------
+
+
+def _scan_now(
+    f: Callable[[Carry, Any], tuple[Carry, Any]],
+    init: Carry,
+    xs: Any,
+    steps: int,
+    reverse: bool,
+) -> tuple[Carry, Any]:
+    carry, rows = init, []
+    for k in reversed(range(steps)) if reverse else range(steps):
+        carry, y = f(carry, tree.transform(lambda x, k=k: x[k], xs))
+        rows.append(y)
+    if not rows:
+        raise ShapeError("scan: no steps outside of a traced function: expected xs")
+    rows = rows[::-1] if reverse else rows
+    columns = zip(*(tree.flatten(y)[0] for y in rows), strict=True)
+    spec = tree.flatten(rows[0])[1]
+    return carry, tree.unflatten(spec, [np.stack(c) for c in columns])
+
+
+def _while_now(
+    cond_fun: Callable[[Carry], Any],
+    body_fun: Callable[[Carry], Carry],
+    carry: Carry,
+    bound: int,
+    status: bool,
+) -> Carry:
+    steps = 0
+    while steps < bound and cond_fun(carry):
+        carry = body_fun(carry)
+        steps += 1
+    finished = steps < bound or not cond_fun(carry)
+    if not finished:
+        carry = tree.transform(
+            lambda x: x * np.nan if np.asarray(x).dtype.kind == "f" else x, carry
+        )
+    return (carry, np.bool_(finished)) if status else carry

@@ -1,0 +1,92 @@
+"""Products and sums of derivatives, which keep the exact zero of an untaken branch.
+
+All modes multiply and add by these, so they agree on what a gate hides.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jitad.ir.graph import Type, scalar
+from jitad.ir.primitive import registry
+from jitad.ir.tracer import Trace
+
+
+def multiply(target: Trace, p: int, t: int) -> int:
+    """p * t, where a gate on either side keeps its exact zero."""
+    nodes = target.nodes
+    for a, b in ((p, t), (t, p)):
+        if nodes[a].primitive.name == "gate":
+            condition, factor = nodes[a].operands
+            return _gated(target, condition, multiply(target, factor, b))
+    p, t, type = _common(target, p, t)
+    return target.apply(registry.primitives["mul"], (p, t), type)
+
+
+def _gated(target: Trace, condition: int, value: int) -> int:
+    """The value under a condition; a gate in a gate is one, open where both are.
+
+    So every gate says by itself where the term is there, and sums can tell.
+    """
+    node = target.nodes[value]
+    if node.primitive.name == "gate":
+        inner, value = node.operands
+        both = registry.primitives["and"]
+        condition = target.apply(both, (condition, inner), target.nodes[inner].type)
+    gate, type = registry.primitives["gate"], target.nodes[value].type
+    return target.apply(gate, (condition, value), type)
+
+
+def add(target: Trace, a: int, b: int) -> int:
+    """a + b; a sum of gated terms is gated by either, or is the one that is there."""
+    nodes = target.nodes
+    if nodes[a].primitive.name == nodes[b].primitive.name == "gate":
+        (c, x), (d, y) = nodes[a].operands, nodes[b].operands
+        gate = registry.primitives["gate"]
+        if c == d:
+            return _gated(target, c, add(target, x, y))
+        if _opposite(target, c, d):
+            return _chosen(target, c, x, y)
+        total = _sum(target, a, b)
+        either = target.apply(registry.primitives["or"], (c, d), nodes[c].type)
+        return target.apply(gate, (either, total), nodes[total].type)
+    return _sum(target, a, b)
+
+
+def _opposite(target: Trace, c: int, d: int) -> bool:
+    """Whether one of two conditions is the negation of the other."""
+    pairs = ((c, d), (d, c))
+    return any(
+        target.nodes[p].primitive.name == "not" and target.nodes[p].operands == (q,)
+        for p, q in pairs
+    )
+
+
+def _chosen(target: Trace, condition: int, a: int, b: int) -> int:
+    """a where condition holds, else b: the sum of two terms of which one is gone."""
+    a, b, type = _common(target, a, b)
+    return target.apply(registry.primitives["select"], (condition, a, b), type)
+
+
+def _sum(target: Trace, a: int, b: int) -> int:
+    a, b, type = _common(target, a, b)
+    return target.apply(registry.primitives["add"], (a, b), type)
+
+
+def _common(target: Trace, a: int, b: int) -> tuple[int, int, Type]:
+    left, right = target.nodes[a].type, target.nodes[b].type
+    if left is right or left == right:
+        return a, b, left
+    type = scalar(np.promote_types(left.dtype, right.dtype))
+    return cast(target, a, type.dtype), cast(target, b, type.dtype), type
+
+
+def cast(target: Trace, index: int, dtype: np.dtype) -> int:
+    """A scalar converted to dtype."""
+    return target.apply(registry.primitives["cast"], (index,), scalar(dtype))
+
+
+def include(target: Trace, sums: dict[int, int], key: int, term: int) -> None:
+    """Add a term to the sum under a key."""
+    old = sums.get(key)
+    sums[key] = term if old is None else add(target, old, term)

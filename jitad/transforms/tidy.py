@@ -1,0 +1,393 @@
+"""Loops without what nobody needs, and loops that run together made one.
+
+Transformations add loops freely: the value's own, one that carries tangents too, one
+that records.  `tidy` drops carried values and records that have no use, takes out what
+does not change, and fuses loops that run equally often and do not wait for each other,
+where what they carry alike is carried once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from jitad.ir.graph import Builder, Graph, prune, reach
+from jitad.ir.interpret import inline
+from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
+from jitad.transforms import scalarize as sc
+
+
+def tidy(graph: Graph) -> Graph:
+    """The same function; a graph without loops comes back as it is."""
+    if not has_loops(graph):
+        return graph
+    graph = _reduced(graph)
+    while True:
+        pair = _partners(graph)
+        if pair is None:
+            return graph
+        graph = _reduced(_fused(graph, *pair))
+
+
+def has_loops(graph: Graph) -> bool:
+    """Whether a graph has a loop at its own level."""
+    return any(node.primitive is LOOP for node in graph.nodes)
+
+
+def weight(graph: Graph) -> float:
+    """Weighted operations, those of loops as often as they may run."""
+    total = 0.0
+    for i in reach(graph.nodes, graph.outputs):
+        node = graph.nodes[i]
+        total += node.primitive.cost
+        if node.primitive is LOOP:
+            loop = loop_of(node)
+            times = min(loop.bound, 1000)
+            head = weight(loop.head) if loop.head else 0.0
+            moved = loop.carried + 2 * (loop.written + len(loop.slices))
+            total += times * (weight(loop.body) + head + 0.5 * moved)
+    return total
+
+
+# -- what nobody needs ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A smaller loop, the operands it keeps, and what its old parts have become.
+
+    parts  old number -> ("part", new number) or ("operand", place among the old)
+    """
+
+    loop: Loop
+    operands: tuple[int, ...]
+    parts: dict[int, tuple[str, int]]
+
+
+def _reduced(graph: Graph) -> Graph:
+    """Every loop cut down to the parts that are used."""
+    live = bytearray(len(graph.nodes))
+    used: dict[int, set[int]] = {}
+    cuts: dict[int, _Cut] = {}
+    for i in graph.outputs:
+        live[i] = 1
+    for i in range(len(graph.nodes) - 1, -1, -1):
+        if not live[i]:
+            continue
+        node = graph.nodes[i]
+        operands = node.operands
+        if node.primitive is PART:
+            used.setdefault(operands[0], set()).add(node.params[0][1])
+        elif node.primitive is LOOP:
+            cuts[i] = _cut(loop_of(node), used.get(i, set()))
+            kept = {*cuts[i].operands}
+            kept |= {p for kind, p in cuts[i].parts.values() if kind == "operand"}
+            operands = tuple([operands[p] for p in sorted(kept)])
+        for a in operands:
+            live[a] = 1
+    return _rebuilt(graph, live, cuts)
+
+
+def _rebuilt(graph: Graph, live: Sequence[int], cuts: dict[int, _Cut]) -> Graph:
+    target = sc.builder()
+    index: list[int] = [-1] * len(graph.nodes)
+    parts: dict[int, list[int]] = {}
+    for i in graph.inputs:
+        index[i] = target.input(graph.nodes[i].type)
+    for i, node in enumerate(graph.nodes):
+        if index[i] >= 0 or not live[i]:
+            continue
+        if node.primitive is LOOP:
+            operands = [index[node.operands[p]] for p in cuts[i].operands]
+            parts[i] = add_loop(target, cuts[i].loop, operands, node.line)
+            index[i] = target.nodes[parts[i][0]].operands[0]
+        elif node.primitive is PART:
+            loop = node.operands[0]
+            kind, place = cuts[loop].parts[node.params[0][1]]
+            if kind == "part":
+                index[i] = parts[loop][place]
+            else:
+                index[i] = index[graph.nodes[loop].operands[place]]
+        else:
+            operands = tuple([index[a] for a in node.operands])
+            index[i] = _copied(target, graph, i, operands)
+    return target.finish([index[i] for i in graph.outputs])
+
+
+def _copied(target: Builder, graph: Graph, i: int, operands: tuple[int, ...]) -> int:
+    node = graph.nodes[i]
+    if node.primitive.kind == "elementwise":
+        return target.apply(node.primitive, operands, node.type, node.line)
+    return target.add(node.primitive, operands, node.type, node.params, node.line)
+
+
+def _cut(loop: Loop, used: set[int]) -> _Cut:
+    """A loop with only the parts in used, and what they need."""
+    n, fixed = loop.carried, loop.body.inputs[1 : 1 + loop.carried]
+    still = {k for k in range(n) if loop.body.outputs[k] == fixed[k]}
+    alive = {k for k in used if k < n} - still
+    records = sorted(k for k in used if n <= k < n + loop.written)
+    asked = _needed(loop.head) if loop.head is not None else set()
+    while True:
+        kept = [*sorted(alive), *records]
+        outputs = tuple([loop.body.outputs[k] for k in kept])
+        body = tidy(prune(loop.body.nodes, loop.body.inputs, outputs))
+        wanted = _needed(body) | asked
+        more = {j - 1 for j in wanted if 1 <= j <= n} - still
+        if more <= alive:
+            break
+        alive |= more
+    carried = sorted(alive)
+    # A value that stays as it begins is shared.
+    shared = [k for k in sorted(still) if 1 + k in wanted]
+    shared += [k for k in range(n, n + loop.shared) if 1 + k in wanted]
+    first = n + loop.shared
+    slices = [k for k in range(len(loop.slices)) if 1 + first + k in wanted]
+    order = [0, *(1 + k for k in (*carried, *shared)), *(1 + first + k for k in slices)]
+    start = int(loop.counted)
+    operands = [*range(start), *(start + k for k in (*carried, *shared))]
+    operands += [start + first + k for k in slices]
+    parts: dict[int, tuple[str, int]] = {
+        k: ("part", place) for place, k in enumerate([*carried, *records])
+    }
+    parts |= {k: ("operand", start + k) for k in still}
+    parts[n + loop.written] = ("part", len(carried) + len(records))
+    head = loop.head and _with_inputs(loop.head, order[: 1 + len(carried + shared)])
+    made = replace(
+        loop,
+        body=_with_inputs(body, order),
+        head=head,
+        carried=len(carried),
+        shared=len(shared),
+        slices=tuple([loop.slices[k] for k in slices]),
+        written=len(records),
+    )
+    return _Cut(made, tuple(operands), parts)
+
+
+def _needed(graph: Graph) -> set[int]:
+    """The numbers of the inputs that a graph's outputs depend on."""
+    wanted = set(reach(graph.nodes, graph.outputs))
+    return {k for k, i in enumerate(graph.inputs) if i in wanted}
+
+
+def _with_inputs(graph: Graph, order: Sequence[int]) -> Graph:
+    """The graph with some of its inputs, in this order."""
+    target = sc.builder()
+    inputs = {k: target.input(graph.input_types[k]) for k in order}
+    unused = -1
+    given = [inputs.get(k, unused) for k in range(len(graph.inputs))]
+    wanted = reach(graph.nodes, graph.outputs)
+    index = dict(zip(graph.inputs, given, strict=True))
+    for i in wanted:
+        if i not in index:
+            operands = tuple([index[a] for a in graph.nodes[i].operands])
+            index[i] = _copied(target, graph, i, operands)
+    return target.finish([index[i] for i in graph.outputs])
+
+
+# -- loops that run together ---------------------------------------------------
+
+
+def _partners(graph: Graph) -> tuple[int, int] | None:
+    """Two loops that may be one: equally long, and neither waits for the other."""
+    loops = [i for i, node in enumerate(graph.nodes) if node.primitive is LOOP]
+    if len(loops) < 2:
+        return None
+    before: list[int] = []
+    bits = {i: 1 << k for k, i in enumerate(loops)}
+    for i, node in enumerate(graph.nodes):
+        mask = bits.get(i, 0)
+        for a in node.operands:
+            mask |= before[a]
+        before.append(mask)
+    for k, b in enumerate(loops):
+        for a in loops[:k]:
+            if not before[b] & bits[a] and _alike(graph, a, b):
+                return a, b
+    return None
+
+
+def _alike(graph: Graph, a: int, b: int) -> bool:
+    """Whether both run for the same iterations at every point."""
+    nodes = graph.nodes
+    one, two = loop_of(nodes[a]), loop_of(nodes[b])
+    same = (one.bound, one.counted, one.backwards) == (
+        two.bound, two.counted, two.backwards
+    )  # fmt: skip
+    if one.counted and nodes[a].operands[0] != nodes[b].operands[0]:
+        return False
+    if not same or (one.head is None) != (two.head is None):
+        return False
+    return one.head is None or _merged(graph, [a, b]) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """One loop of several; its operands, and where the parts of each have gone."""
+
+    loop: Loop
+    operands: tuple[int, ...]
+    parts: list[list[int]]
+
+
+def _merged(graph: Graph, nodes: Sequence[int]) -> _Merged | None:
+    """Loops as one; None where their heads differ."""
+    loops = [loop_of(graph.nodes[i]) for i in nodes]
+    split = [
+        x.split(graph.nodes[i].operands) for x, i in zip(loops, nodes, strict=True)
+    ]
+    starts = [s for _, carried, _, _ in split for s in carried]
+    shared = list(dict.fromkeys(s for _, _, same, _ in split for s in same))
+    reads = list(
+        dict.fromkeys(
+            (a, way)
+            for x, (_, _, _, arrays) in zip(loops, split, strict=True)
+            for a, way in zip(arrays, x.slices, strict=True)
+        )
+    )
+    # Carried values are taken for equal until their next values differ.
+    kinds = [x.body.input_types[1 + k] for x in loops for k in range(x.carried)]
+    classes = _numbered(list(zip(starts, kinds, strict=True)))
+    while True:
+        target, outputs, alive = _together(
+            graph, loops, split, classes, starts, shared, reads
+        )
+        nexts = [o for x, made in zip(loops, outputs, strict=True)
+                 for o in made[: x.carried]]  # fmt: skip
+        finer = _numbered(list(zip(classes, nexts, strict=True)))
+        if finer == classes:
+            break
+        classes = finer
+    if len(set(alive)) > 1:
+        return None
+    return _assembled(graph, nodes, loops, (classes, starts, shared, reads), target,
+                      outputs, alive)  # fmt: skip
+
+
+def _numbered(keys: Sequence[object]) -> list[int]:
+    """Equal keys by equal numbers, in order of first appearance."""
+    known: dict[object, int] = {}
+    return [known.setdefault(key, len(known)) for key in keys]
+
+
+def _together(
+    graph: Graph,
+    loops: Sequence[Loop],
+    split: Sequence[tuple],
+    classes: Sequence[int],
+    starts: Sequence[int],
+    shared: Sequence[int],
+    reads: Sequence[tuple],
+) -> tuple[Builder, list[list[int]], list[int]]:
+    """All bodies and heads in one builder, equal carried values being one input."""
+    target = sc.builder()
+    index = target.input(sc.scalar(INT))
+    first: dict[int, int] = {}
+    for c, s in zip(classes, starts, strict=True):
+        if c not in first:
+            first[c] = target.input(graph.nodes[s].type)
+    same = {s: target.input(graph.nodes[s].type) for s in shared}
+    read = {
+        key: target.input(sc.scalar(graph.nodes[key[0]].type.dtype)) for key in reads
+    }
+    outputs, alive, place = [], [], 0
+    for loop, (_, _, own, arrays) in zip(loops, split, strict=True):
+        carried = [first[c] for c in classes[place : place + loop.carried]]
+        place += loop.carried
+        constants = [same[s] for s in own]
+        slices = [read[key] for key in zip(arrays, loop.slices, strict=True)]
+        given = [index, *carried, *constants]
+        outputs.append(inline(target, loop.body, [*given, *slices]))
+        if loop.head is not None:
+            alive += inline(target, loop.head, given)
+    return target, outputs, alive
+
+
+def _assembled(
+    graph: Graph,
+    nodes: Sequence[int],
+    loops: Sequence[Loop],
+    operands: tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[tuple]],
+    target: Builder,
+    outputs: Sequence[list[int]],
+    alive: Sequence[int],
+) -> _Merged:
+    classes, starts, shared, reads = operands
+    count = len(set(classes))
+    nexts, begins = [-1] * count, [-1] * count
+    flat = [o for x, made in zip(loops, outputs, strict=True)
+            for o in made[: x.carried]]  # fmt: skip
+    for c, o, s in zip(classes, flat, starts, strict=True):
+        nexts[c], begins[c] = o, s
+    records = list(
+        dict.fromkeys(
+            o for x, made in zip(loops, outputs, strict=True) for o in made[x.carried :]
+        )
+    )
+    parts, place = [], 0
+    for x, made in zip(loops, outputs, strict=True):
+        own = list(classes[place : place + x.carried])
+        place += x.carried
+        own += [count + records.index(o) for o in made[x.carried :]]
+        parts.append([*own, count + len(records)])
+    inputs = tuple(target.inputs)
+    head_inputs = inputs[: 1 + count + len(shared)]
+    loop = replace(
+        loops[0],
+        body=prune(target.nodes, inputs, (*nexts, *records)),
+        head=prune(target.nodes, head_inputs, (alive[0],)) if alive else None,
+        carried=count,
+        shared=len(shared),
+        slices=tuple([way for _, way in reads]),
+        written=len(records),
+    )
+    counts = graph.nodes[nodes[0]].operands[: int(loops[0].counted)]
+    given = (*counts, *begins, *shared, *(a for a, _ in reads))
+    return _Merged(loop, given, parts)
+
+
+def _fused(graph: Graph, a: int, b: int) -> Graph:
+    """The graph with two loops made one, in an order that still holds."""
+    merged = _merged(graph, [a, b])
+    assert merged is not None
+    target = sc.builder()
+    index: dict[int, int] = {i: target.input(graph.nodes[i].type) for i in graph.inputs}
+    parts: list[int] = []
+
+    def operands(i: int) -> tuple[int, ...]:
+        return merged.operands if i in (a, b) else graph.nodes[i].operands
+
+    def copy(i: int) -> int:
+        node = graph.nodes[i]
+        if i in (a, b):
+            if not parts:
+                given = [index[o] for o in merged.operands]
+                parts.extend(add_loop(target, merged.loop, given, node.line))
+            return target.nodes[parts[0]].operands[0]
+        if node.primitive is PART and node.operands[0] in (a, b):
+            which = (a, b).index(node.operands[0])
+            return parts[merged.parts[which][node.params[0][1]]]
+        return _copied(target, graph, i, tuple([index[o] for o in node.operands]))
+
+    _in_order(graph.outputs, operands, index, copy)
+    return target.finish([index[i] for i in graph.outputs])
+
+
+def _in_order(
+    roots: Sequence[int],
+    operands: Callable[[int], tuple[int, ...]],
+    index: dict[int, int],
+    copy: Callable[[int], int],
+) -> None:
+    """Copy what the roots need, operands first."""
+    stack = [(i, False) for i in reversed(roots)]
+    while stack:
+        i, ready = stack.pop()
+        if i in index:
+            continue
+        if ready:
+            index[i] = copy(i)
+            continue
+        stack.append((i, True))
+        stack.extend((o, False) for o in reversed(operands(i)) if o not in index)
