@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitad import tree
@@ -27,7 +27,7 @@ from jitad.explanation import (
 from jitad.function import Function
 from jitad.ir.graph import Graph, Type, reach
 from jitad.ir.tracer import traced
-from jitad.lowering.kernel import For, Kernel, Load, Op, Statement
+from jitad.lowering.kernel import Kernel, Load, Op, statements
 from jitad.names import argument_names, original, result_names
 from jitad.plan import Derived, Placement, Plan
 
@@ -110,14 +110,6 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda kv: (-kv[1], kv[0])))
 
 
-def statements(body: Sequence[Statement]) -> Iterator[Statement]:
-    """All statements of a kernel's body, those in loops included."""
-    for s in body:
-        yield s
-        if isinstance(s, For):
-            yield from statements(s.body)
-
-
 def _arrays(
     derived: Derived,
     compiled: Compiled | None,
@@ -148,6 +140,9 @@ def _loaded(kernel: Kernel) -> dict[int, int]:
     """For every input the number of its elements that the kernel loads."""
     loads = [s for s in statements((*kernel.once, *kernel.body)) if isinstance(s, Load)]
     found = Counter(b for b, _ in {(s.buffer, s.element) for s in loads})
+    for s in loads:
+        if s.index is not None:
+            found[s.buffer] = kernel.buffers[s.buffer].elements
     return {k: found[k] for k, buffer in enumerate(kernel.buffers) if not buffer.output}
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from jitad.backends import cpu
-from jitad.lowering.kernel import Argument, Buffer, Kernel, execute, validate
+from jitad.lowering.execute import execute
+from jitad.lowering.kernel import Argument, Buffer, Kernel
+from jitad.lowering.validate import validate
 from jitad.lowering.words import meaning
 
 

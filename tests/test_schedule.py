@@ -23,10 +23,10 @@ from jitad.lowering.kernel import (
     Op,
     Statement,
     Store,
-    validate,
 )
 from jitad.lowering.order import order, spills
 from jitad.lowering.schedule import schedule
+from jitad.lowering.validate import validate
 from jitad.transforms.accumulate import jacobian
 from jitad.transforms.expand import expand
 from jitad.transforms.scalarize import scalarize

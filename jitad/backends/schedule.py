@@ -12,7 +12,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from jitad.lowering import frame
-from jitad.lowering.kernel import Argument, For, Kernel, Op, Statement
+from jitad.lowering.kernel import (
+    Argument,
+    For,
+    If,
+    Kernel,
+    Op,
+    Repeat,
+    Statement,
+    inside,
+)
 
 from .machine import last_level_cache_bytes
 
@@ -22,6 +31,8 @@ _FIRST_ROUND_SECONDS = 0.02
 _ROUND_SECONDS = 0.2
 _ALIASING = 4096  # bytes between addresses that share a set of a first-level cache
 _GRAIN = 64  # lanes: tiles of it begin on cache lines where the array does
+
+_REPEATS = 100  # iterations of a loop of which nothing is known
 
 _CHEAP = frozenset(
     {
@@ -60,11 +71,24 @@ def work(kernel: Kernel) -> Work:
             if isinstance(s, For):
                 walk(s.body, (*axes, s.axis))
             else:
-                own += 1.0 if isinstance(s, Op) and s.word not in _CHEAP else 0.1
+                own += _cost(s)
         terms[axes] = terms.get(axes, 0.0) + own
 
     walk(kernel.body, ())
     return Work(tuple(terms.items()))
+
+
+def _cost(statement: Statement) -> float:
+    """Nanoseconds for one lane, those of what stands inside included."""
+    match statement:
+        case Op() if statement.word not in _CHEAP:
+            return 1.0
+        case Repeat() | If():
+            once = sum(map(_cost, inside(statement)), 0.1)
+            bound = statement.bound if isinstance(statement, Repeat) else 1
+            return once * (_REPEATS if bound is None else bound)
+        case _:
+            return 0.1
 
 
 def nanoseconds(kernel: Kernel, extents: Sequence[int]) -> float:

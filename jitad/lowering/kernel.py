@@ -2,14 +2,15 @@
 
 A Kernel is a loop nest over batch axes.  Axis 0 is the *lane axis*: one SIMD lane
 (CPU) or one thread (CUDA) per index.  Other axes are `For` loops inside the lane.
-Its body is straight-line statements on scalar values, one value per lane.
-`schedule` makes kernels, `emit` prints them for a machine, and `execute` below runs
-one slowly in plain Python, for tests.
+Its body is statements on scalar values, one value per lane; loops with carried values
+(`Repeat`), branches (`If`) and lane-local storage (`Local`) stand among them.
+`schedule` makes kernels, `validate` checks them, `emit` prints them for a machine, and
+`execute` runs one slowly in plain Python, for tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,6 +43,18 @@ class Buffer:
 
 
 @dataclass(frozen=True, slots=True)
+class Local:
+    """Storage of a lane's own: `elements` scalars, for one point after the other.
+
+    Nothing is known of what has not been written at this point.
+    """
+
+    name: str
+    dtype: np.dtype
+    elements: int
+
+
+@dataclass(frozen=True, slots=True)
 class Const:
     """target = value, the same in every lane."""
 
@@ -62,12 +75,18 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """target = buffer[element] at the current lane and loop indices."""
+    """target = buffer[element + index * stride] at the current lane and loop indices.
+
+    index  an int64 value that is the same in all lanes: the index of a Repeat around
+           it, or a Const; None: element alone
+    """
 
     target: int
     buffer: int
     element: int
     dtype: np.dtype
+    index: int | None = None
+    stride: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +106,135 @@ class For:
     body: tuple[Statement, ...]
 
 
-Statement = Const | Op | Load | Store | For
+@dataclass(frozen=True, slots=True)
+class Read:
+    """target = local[element + index * stride], as `Load`."""
+
+    target: int
+    local: int
+    element: int
+    dtype: np.dtype
+    index: int | None = None
+    stride: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """local[element + index * stride] = value, as `Load`."""
+
+    local: int
+    element: int
+    value: int
+    index: int | None = None
+    stride: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A value that each iteration hands to the next.
+
+    start  before the loop
+    inner  its value in an iteration
+    next   what the iteration makes of it
+    outer  its value after the loop
+    """
+
+    inner: int
+    start: int
+    next: int
+    outer: int
+    dtype: np.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Run iterations 0, 1, … of head and body, each lane as many as it needs.
+
+    A lane runs iteration i if i < bound, i < count, and every `alive` up to it was
+    true; what is None does not limit it.  A lane that is done keeps its carried
+    values, though the iterations of others may compute with them.
+
+    index      the number of the iteration: an int64 value, the same in all lanes
+    bound      a number
+    count      an int64 value from before the loop
+    head       computes alive; the body sees its values
+    alive      a bool value
+    steps      this int64 value becomes the number of iterations that the lane ran
+    backwards  run the iterations from last to first; then there is no alive
+    """
+
+    index: int
+    bound: int | None
+    count: int | None
+    carried: tuple[Carried, ...]
+    head: tuple[Statement, ...]
+    alive: int | None
+    body: tuple[Statement, ...]
+    steps: int | None = None
+    backwards: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """outer = inner, a value of the branch, where its mask is true, else otherwise."""
+
+    inner: int
+    otherwise: int
+    outer: int
+    dtype: np.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """Run body where any lane of a vector needs it.
+
+    mask       a bool value
+    otherwise  what is merged for other lanes, made before
+    """
+
+    mask: int
+    body: tuple[Statement, ...]
+    merged: tuple[Merged, ...]
+
+
+Access = Load | Read | Write
+Statement = Const | Op | Load | Store | For | Read | Write | Repeat | If
+
+
+def inside(statement: Statement) -> tuple[Statement, ...]:
+    """The statements that stand directly in a loop or branch; of others none."""
+    match statement:
+        case For() | If():
+            return statement.body
+        case Repeat():
+            return (*statement.head, *statement.body)
+        case _:
+            return ()
+
+
+def statements(body: Sequence[Statement]) -> Iterator[Statement]:
+    """All statements in the order in which they stand, those in loops included."""
+    for s in body:
+        yield s
+        yield from statements(inside(s))
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
     """Buffers, the number of batch axes (axis 0 is the lane axis) and the body.
 
-    once  what all lanes share: run before them, and free to be run again
+    once    what all lanes share: run before them, and free to be run again
+    locals  the storage of each lane
     Every value is assigned once, before it is used, and is visible in the
-    statements after it and in the loops inside them; a load may be repeated.
+    statements after it and in the loops inside them; a load may be repeated, and
+    a constant is known everywhere.  Stores and `For` stand in no Repeat and no If.
     """
 
     buffers: tuple[Buffer, ...]
     axes: int
     body: tuple[Statement, ...]
     once: tuple[Const | Op | Load, ...] = ()
+    locals: tuple[Local, ...] = ()
 
     def __str__(self) -> str:
         heads = [
@@ -110,6 +242,7 @@ class Kernel:
             f"{b.layout} axes={','.join(map(str, b.axes)) or '-'}"
             for b in self.buffers
         ]
+        heads += [f"  own {k.name}: {k.dtype}[{k.elements}]" for k in self.locals]
         once = ["  once:", *self._lines(self.once, 2)] if self.once else []
         lines = ["kernel", *heads, *once, *self._lines(self.body, 1)]
         return "\n".join(lines)
@@ -123,50 +256,49 @@ class Kernel:
                 case Op():
                     args = ", ".join(f"v{a}" for a in s.operands)
                     yield f"{pad}v{s.target}: {s.dtype} = {s.word}({args})"
-                case Load():
-                    name = self.buffers[s.buffer].name
-                    yield f"{pad}v{s.target}: {s.dtype} = load {name}[{s.element}]"
+                case Load() | Read():
+                    verb = "load" if isinstance(s, Load) else "read"
+                    yield f"{pad}v{s.target}: {s.dtype} = {verb} {self._place(s)}"
+                case Write():
+                    yield f"{pad}write {self._place(s)} = v{s.value}"
                 case Store():
                     name = self.buffers[s.buffer].name
                     yield f"{pad}store {name}[{s.element}] = v{s.value}"
                 case For():
                     yield f"{pad}for axis {s.axis}:"
                     yield from self._lines(s.body, depth + 1)
+                case Repeat():
+                    yield from self._repeat(s, depth)
+                case If():
+                    yield f"{pad}if any v{s.mask}:"
+                    yield from self._lines(s.body, depth + 1)
+                    for m in s.merged:
+                        yield (
+                            f"{pad}v{m.outer}: {m.dtype} = v{m.inner} where v{s.mask}, "
+                            f"else v{m.otherwise}"
+                        )
 
+    def _place(self, s: Access) -> str:
+        owner = self.buffers[s.buffer] if isinstance(s, Load) else self.locals[s.local]
+        far = "" if s.index is None else f" + {s.stride} v{s.index}"
+        return f"{owner.name}[{s.element}{far}]"
 
-def validate(kernel: Kernel) -> None:
-    """Assert that values are assigned once, before use, and loops are well nested."""
-    assert all(b.elements > 0 for b in kernel.buffers), "an empty buffer is no buffer"
-
-    def walk(body: Sequence[Statement], known: set[int], loops: frozenset[int]) -> None:
-        for s in body:
-            match s:
-                case For():
-                    assert 0 < s.axis < kernel.axes and s.axis not in loops, s
-                    walk(s.body, set(known), loops | {s.axis})
-                case Store():
-                    buffer = kernel.buffers[s.buffer]
-                    assert buffer.output and s.value in known, s
-                    assert 0 <= s.element < buffer.elements, s
-                    assert set(buffer.axes) == loops, "a store must cover its axes"
-                case Op():
-                    assert all(a in known for a in s.operands), s
-                    assert s.target not in known, s
-                    known.add(s.target)
-                case Load():
-                    buffer = kernel.buffers[s.buffer]
-                    assert set(buffer.axes) <= loops, s
-                    assert 0 <= s.element < buffer.elements, s
-                    known.add(s.target)
-                case Const():
-                    known.add(s.target)
-
-    shared: set[int] = set()
-    for s in kernel.once:
-        assert not isinstance(s, Load) or not kernel.buffers[s.buffer].axes, s
-        assert not isinstance(s, Op) or shared.issuperset(s.operands), s
-        shared.add(s.target)
-    walk(kernel.body, shared, frozenset({0}))
+    def _repeat(self, s: Repeat, depth: int) -> Iterator[str]:
+        pad = "  " * depth
+        limits = [] if s.bound is None else [str(s.bound)]
+        limits += [] if s.count is None else [f"v{s.count}"]
+        below = f" < {', '.join(limits)}" if limits else ""
+        yield f"{pad}repeat v{s.index}{below}{' backwards' if s.backwards else ''}:"
+        for c in s.carried:
+            yield f"{pad}  v{c.inner}: {c.dtype} = v{c.start}, then v{c.next}"
+        yield from self._lines(s.head, depth + 1)
+        if s.alive is not None:
+            yield f"{pad}  while v{s.alive}"
+        yield from self._lines(s.body, depth + 1)
+        for c in s.carried:
+            yield f"{pad}v{c.outer}: {c.dtype} = last v{c.inner}"
+        if s.steps is not None:
+            yield f"{pad}v{s.steps}: int64 = steps of v{s.index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,41 +313,3 @@ class Argument:
     address: int
     strides: tuple[int, ...]
     elements: int | np.ndarray = 0
-
-
-def execute(
-    kernel: Kernel,
-    extents: Sequence[int],
-    arrays: Sequence[np.ndarray],
-    words: Callable[[str], Callable[..., object]],
-) -> None:
-    """Run a kernel slowly in plain Python; arrays have shape (*extents, elements).
-
-    Axes along which a buffer does not vary have length 1.  `words` gives the NumPy
-    meaning of a word.
-    """
-
-    def at(buffer: int, index: dict[int, int]) -> tuple[int, ...]:
-        axes = kernel.buffers[buffer].axes
-        return tuple(index[a] if a in axes else 0 for a in range(kernel.axes))
-
-    def walk(body: Sequence[Statement], env: dict[int, object], index: dict) -> None:
-        for s in body:
-            match s:
-                case Const():
-                    env[s.target] = s.dtype.type(s.value)
-                case Op():
-                    value = words(s.word)(*(env[a] for a in s.operands))
-                    env[s.target] = np.asarray(value).astype(s.dtype)[()]
-                case Load():
-                    env[s.target] = arrays[s.buffer][(*at(s.buffer, index), s.element)]
-                case Store():
-                    arrays[s.buffer][(*at(s.buffer, index), s.element)] = env[s.value]
-                case For():
-                    for i in range(extents[s.axis]):
-                        walk(s.body, dict(env), {**index, s.axis: i})
-
-    shared: dict[int, object] = {}
-    walk(kernel.once, shared, {})
-    for lane in range(extents[0]):
-        walk(kernel.body, dict(shared), {0: lane})

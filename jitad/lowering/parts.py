@@ -10,7 +10,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .emit_memory import Block, block_of
-from .kernel import Const, For, Kernel, Load, Op, Statement, Store
+from .kernel import (
+    Const,
+    For,
+    If,
+    Kernel,
+    Load,
+    Op,
+    Read,
+    Repeat,
+    Statement,
+    Store,
+    Write,
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class Nest:
     items: tuple[Part | Nest, ...]
 
 
-Step = Const | Op | Load | Store | StoreRow | Loop
+Step = Const | Op | Load | Store | Read | Write | Repeat | If | StoreRow | Loop
 
 
 def arrange(kernel: Kernel, body: Sequence[Statement], width: int) -> tuple[Step, ...]:

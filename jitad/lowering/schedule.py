@@ -20,9 +20,9 @@ from jitad.lowering.kernel import (
     Op,
     Statement,
     Store,
-    validate,
 )
 from jitad.lowering.order import order
+from jitad.lowering.validate import validate
 
 
 def schedule(
