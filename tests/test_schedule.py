@@ -160,7 +160,7 @@ def test_few_values_live_at_a_time() -> None:
     graph = scalarize(engine.traced(terms, *args).graph)
     graph = expand(jacobian(graph, (0, 1), value=True).graph)
     roots = [v for o in graph.outputs for v in graph.nodes[o].operands]
-    steps = order(graph)
+    steps = order(graph, roots)
     assert sorted(~i for i, _ in steps if i < 0) == list(range(len(roots)))
     place = {i: k for k, (i, _) in enumerate(steps)}
     assert len(place) == len(steps)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 
-from jitad.ir.graph import CONST, ELEMENT, Graph, reach
+from jitad.ir.graph import CONST, ELEMENT, INPUT, Graph, reach
 
 REGISTERS = 32
 # The nearest output is searched for again and again: not where there are too many.
@@ -20,11 +20,12 @@ _MOST_NODES = 5000
 Step = tuple[int, int]  # a node to compute, or (~output, value) to store
 
 
-def order(graph: Graph) -> list[Step]:
-    """(node, -1) to compute and (~k, node) to store scalar k of all outputs."""
-    roots = [v for o in graph.outputs for v in graph.nodes[o].operands]
+def order(graph: Graph, roots: Sequence[int]) -> list[Step]:
+    """(node, -1) to compute and (~k, node) to store roots[k], which are scalars."""
     given = _depth_first(graph, roots)
     if len(roots) > _MOST_OUTPUTS or len(graph.nodes) > _MOST_NODES:
+        return given
+    if any(node.primitive.kind == "control" for node in graph.nodes):
         return given
     pressed = spills(graph, given)
     if not pressed:
@@ -74,11 +75,17 @@ def spills(graph: Graph, steps: Sequence[Step], registers: int = REGISTERS) -> i
 
 
 def _in_memory(graph: Graph, i: int) -> bool:
-    return graph.nodes[i].primitive in (CONST, ELEMENT)
+    """Whether a node is a constant, or a scalar of an input."""
+    primitive, operands, *_ = graph.nodes[i]
+    if primitive is ELEMENT:
+        return graph.nodes[operands[0]].primitive is INPUT
+    return primitive is CONST
 
 
 def _depth_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
     placed = bytearray(len(graph.nodes))
+    for i in graph.inputs:
+        placed[i] = 1
     steps: list[Step] = []
     for k, root in enumerate(roots):
         steps += ((i, -1) for i in _unplaced(graph, root, placed))
@@ -93,13 +100,13 @@ def _unplaced(graph: Graph, root: int, placed: bytearray) -> Iterator[int]:
         i, ready = stack.pop()
         if placed[i]:
             continue
-        node = graph.nodes[i]
-        if ready or node.primitive in (CONST, ELEMENT):
+        if ready or _in_memory(graph, i):
             placed[i] = 1
             yield i
             continue
         stack.append((i, True))
-        stack.extend((a, False) for a in reversed(node.operands) if not placed[a])
+        operands = graph.nodes[i].operands
+        stack.extend((a, False) for a in reversed(operands) if not placed[a])
 
 
 def _nearest_first(graph: Graph, roots: Sequence[int]) -> list[Step]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Node
+from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph
 from jitad.lowering.kernel import (
     Buffer,
     Const,
@@ -23,6 +23,7 @@ from jitad.lowering.kernel import (
 )
 from jitad.lowering.order import order
 from jitad.lowering.validate import validate
+from jitad.lowering.write import Writer
 
 
 def schedule(
@@ -41,22 +42,23 @@ def schedule(
     bodies: list[list[Statement]] = [[] for _ in range(axes)]
     shared = _shared(graph, varying)
     once: list[Const | Op | Load] = []
-    number = {i: k for k, i in enumerate(graph.inputs)}
+    writer = Writer(graph)
     places = _places(graph)
-    for i, value in order(graph):
+    roots = [v for o in graph.outputs for v in graph.nodes[o].operands]
+    for i, value in order(graph, roots):
         if i < 0:
-            bodies[-1].append(Store(*places[~i], value))
+            bodies[-1].append(Store(*places[~i], writer.values[value]))
             continue
-        statement = _statement(i, graph.nodes[i], number)
+        made = writer.statements(i)
         if i in shared:
-            once.append(statement)
-        if i not in shared or not isinstance(statement, Op):
-            bodies[levels[i]].append(statement)
+            once += made
+        if i not in shared or not isinstance(made[0], Op):
+            bodies[levels[i]] += made
     body: tuple[Statement, ...] = ()
     for axis in range(axes - 1, -1, -1):
         inner = (For(axis + 1, body),) if axis + 1 < axes else ()
         body = (*bodies[axis], *inner)
-    kernel = Kernel(buffers, axes, body, tuple(once))
+    kernel = Kernel(buffers, axes, body, tuple(once), tuple(writer.locals))
     validate(kernel)
     return kernel
 
@@ -101,7 +103,7 @@ def _shared(graph: Graph, varying: Sequence[tuple[int, ...]]) -> frozenset[int]:
     for i, node in enumerate(graph.nodes):
         if i in number:
             same[i] = not varying[number[i]]
-        else:
+        elif node.primitive.kind != "control" and node.primitive is not PACK:
             same[i] = all(same[a] for a in node.operands)
         if same[i] and node.primitive not in (INPUT, CONST, ELEMENT, PACK):
             kept.update((i, *node.operands))
@@ -113,13 +115,3 @@ def _places(graph: Graph) -> list[tuple[int, int]]:
     first = len(graph.inputs)
     sizes = [len(graph.nodes[o].operands) for o in graph.outputs]
     return [(first + k, e) for k, size in enumerate(sizes) for e in range(size)]
-
-
-def _statement(i: int, node: Node, number: dict[int, int]) -> Const | Op | Load:
-    dtype = node.type.dtype
-    if node.primitive is CONST:
-        return Const(i, node.params[0][1].value, dtype)
-    if node.primitive is ELEMENT:
-        return Load(i, number[node.operands[0]], node.params[0][1], dtype)
-    assert node.primitive.word is not None and node.primitive is not PACK
-    return Op(i, node.primitive.word, node.operands, dtype)

@@ -1,0 +1,169 @@
+"""Graph nodes as the statements of a kernel: arithmetic, loops and what they record.
+
+`Writer` does it for the nodes of one graph; for the body of a loop it makes another,
+with numbers and storage of the same kernel.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph
+from jitad.ir.loop import LOOP, PART, Loop, loop_of
+from jitad.lowering.kernel import (
+    Carried,
+    Const,
+    Load,
+    Local,
+    Op,
+    Read,
+    Repeat,
+    Statement,
+    Write,
+)
+from jitad.lowering.order import order
+
+
+class Writer:
+    """Writes the nodes of a graph as statements.
+
+    values  node -> the number of its value in the kernel
+    arrays  node -> the storage that holds the array it stands for
+    """
+
+    def __init__(self, graph: Graph, outer: Writer | None = None) -> None:
+        self.graph = graph
+        self.arrays: dict[int, int] = {}
+        if outer is None:
+            self.values = {i: i for i in range(len(graph.nodes))}
+            self.fresh: Iterator[int] = itertools.count(len(graph.nodes))
+            self.locals: list[Local] = []
+        else:
+            self.values = {}
+            self.fresh, self.locals = outer.fresh, outer.locals
+        self.buffers = {i: k for k, i in enumerate(graph.inputs)}
+
+    def statements(self, i: int) -> list[Statement]:
+        """What computes node i, its operands being there."""
+        node = self.graph.nodes[i]
+        dtype = node.type.dtype
+        if node.primitive is LOOP:
+            return [self._repeat(i)]
+        if node.primitive is PART:
+            return []
+        if node.primitive is PACK:
+            return self._pack(i)
+        target = self._number(i)
+        if node.primitive is CONST:
+            return [Const(target, node.params[0][1].value, dtype)]
+        if node.primitive is ELEMENT:
+            (array,), place = node.operands, node.params[0][1]
+            if array in self.arrays:
+                return [Read(target, self.arrays[array], place, dtype)]
+            return [Load(target, self.buffers[array], place, dtype)]
+        assert node.primitive.word is not None, node
+        operands = tuple([self.values[a] for a in node.operands])
+        return [Op(target, node.primitive.word, operands, dtype)]
+
+    def _storage(self, i: int, name: str) -> int:
+        type = self.graph.nodes[i].type
+        self.arrays[i] = len(self.locals)
+        self.locals.append(Local(f"{name}{len(self.locals)}", type.dtype, type.size))
+        return self.arrays[i]
+
+    def _pack(self, i: int) -> list[Statement]:
+        """An array of a lane's own, written element by element."""
+        operands = self.graph.nodes[i].operands
+        local = self._storage(i, "a")
+        return [Write(local, k, self.values[a]) for k, a in enumerate(operands)]
+
+    def _parts(self, i: int, loop: Loop) -> list[int | None]:
+        """The nodes of a loop's parts, None for those that nobody asks for."""
+        found: list[int | None] = [None] * (loop.carried + loop.written + 1)
+        for k, node in enumerate(self.graph.nodes):
+            if node.primitive is PART and node.operands[0] == i:
+                found[node.params[0][1]] = k
+        return found
+
+    def _repeat(self, i: int) -> Repeat:
+        node = self.graph.nodes[i]
+        loop = loop_of(node)
+        count, starts, shared, arrays = loop.split(node.operands)
+        parts = self._parts(i, loop)
+        index = next(self.fresh)
+        inner = [next(self.fresh) for _ in starts]
+        same = [self.values[a] for a in shared]
+        body = Writer(loop.body, self)
+        given = [index, *inner, *same]
+        written = self._slices(loop, arrays, body, index)
+        for k, number in enumerate(given):
+            body.values[loop.body.inputs[k]] = number
+        made, outputs = body.all(loop.body.outputs)
+        records = []
+        for k in range(loop.carried, len(outputs)):
+            part = parts[k]
+            if part is not None:
+                local = self._storage(part, "r")
+                records.append(Write(local, 0, outputs[k], index, 1))
+        head: list[Statement] = []
+        alive = None
+        if loop.head is not None:
+            test = Writer(loop.head, self)
+            for k, number in enumerate(given):
+                test.values[loop.head.inputs[k]] = number
+            head, (alive,) = test.all(loop.head.outputs)
+        kinds = loop.body.output_types
+        carried = [
+            Carried(
+                v, self.values[s], outputs[k], self._number(parts[k]), kinds[k].dtype
+            )
+            for k, (v, s) in enumerate(zip(inner, starts, strict=True))
+        ]
+        steps = parts[-1]
+        return Repeat(
+            index=index,
+            bound=loop.bound,
+            count=None if count is None else self.values[count],
+            carried=tuple(carried),
+            head=tuple(head),
+            alive=alive,
+            body=(*written, *made, *records),
+            steps=None if steps is None else self._number(steps),
+            backwards=loop.backwards,
+        )
+
+    def _number(self, i: int | None) -> int:
+        """The number of a node's value; of what nobody asks for, some number."""
+        if i not in self.values:
+            number = next(self.fresh)
+            if i is None:
+                return number
+            self.values[i] = number
+        return self.values[i]
+
+    def _slices(
+        self, loop: Loop, arrays: Sequence[int], body: Writer, index: int
+    ) -> list[Statement]:
+        """What an iteration reads: of inputs of the kernel, or of a lane's own."""
+        first = 1 + loop.carried + loop.shared
+        made: list[Statement] = []
+        for k, (a, way) in enumerate(zip(arrays, loop.slices, strict=True)):
+            assert way is not None, "a loop over scalars"
+            offset, stride = way
+            dtype = self.graph.nodes[a].type.dtype
+            target = body.values[loop.body.inputs[first + k]] = next(self.fresh)
+            if a in self.arrays:
+                made.append(Read(target, self.arrays[a], offset, dtype, index, stride))
+            else:
+                buffer = self.buffers[a]
+                made.append(Load(target, buffer, offset, dtype, index, stride))
+        return made
+
+    def all(self, roots: Sequence[int]) -> tuple[list[Statement], list[int]]:
+        """Statements for all that the roots need, and the numbers of their values."""
+        made: list[Statement] = []
+        for i, _ in order(self.graph, roots):
+            if i >= 0 and self.graph.nodes[i].primitive is not INPUT:
+                made += self.statements(i)
+        return made, [self.values[r] for r in roots]
