@@ -12,23 +12,39 @@ from functools import partial
 
 import numpy as np
 
-from . import emit_copies, emit_frame, emit_memory, emit_series
-from .emit_body import Body, Module
+from . import emit_copies, emit_frame, emit_loops, emit_memory, emit_series
+from .emit_body import Body
 from .emit_calls import Calls
 from .emit_formulas import constant
 from .emit_memory import Memory
-from .kernel import Const, Kernel, Load, Op
-from .parts import Nest, Part, Step, accessed, arrange, flat, keep, length, split
+from .emit_values import Module
+from .kernel import Const, If, Kernel, Load, Op, Read, Repeat
+from .live import keep
+from .parts import (
+    Branch,
+    Cycle,
+    Item,
+    Nest,
+    Part,
+    Step,
+    accessed,
+    arrange,
+    each,
+    flat,
+    length,
+    settle,
+    split,
+)
 from .target import Target, lanes
 
 NAME = "kernel"
 LONGEST = 3000  # steps in one function; beyond, compilers take more than linear time
-_ON_STACK = 1 << 17  # bytes of values between parts that a thread's stack may hold
+_ON_STACK = 1 << 17  # bytes of locals and values that a thread's stack may hold
 
 
 def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     """The LLVM module of a kernel: `@kernel(block, lo, hi)` and `@kernel.tiles`."""
-    width = lanes(kernel, target)
+    width, kernel = lanes(kernel, target), settle(kernel)
     steps = arrange(kernel, kernel.body, width)
     whole = length(steps) + len(kernel.once) <= longest
     if not whole:
@@ -37,7 +53,9 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
         steps = (*kernel.once, *again)
     items = () if whole else split(steps, longest)
     calls = Calls(target, width)
-    plan = emit_frame.staging(kernel, width)
+    loads = (s for s in flat(steps) if isinstance(s, Load))
+    indexed = {s.buffer for s in loads if s.index is not None}
+    plan = emit_frame.staging(kernel, width, indexed)
     module = Module(
         kernel=kernel,
         calls=calls,
@@ -75,11 +93,32 @@ def _constants(steps: Sequence[Step], width: int) -> dict[int, str]:
 
 
 def _dtypes(kernel: Kernel, steps: Sequence[Step]) -> dict[int, np.dtype]:
-    return {
-        s.target: kernel.buffers[s.buffer].dtype if isinstance(s, Load) else s.dtype
-        for s in flat(steps)
-        if isinstance(s, Const | Op | Load)
-    }
+    dtypes: dict[int, np.dtype] = {}
+    for s in flat(steps):
+        match s:
+            case Const() | Op() | Read():
+                dtypes[s.target] = s.dtype
+            case Load():
+                dtypes[s.target] = kernel.buffers[s.buffer].dtype
+            case Repeat():
+                dtypes[s.index] = np.dtype(np.int64)
+                dtypes |= {v: c.dtype for c in s.carried for v in (c.inner, c.outer)}
+                if s.steps is not None:
+                    dtypes[s.steps] = np.dtype(np.int64)
+            case If():
+                dtypes |= {m.outer: m.dtype for m in s.merged}
+    return dtypes
+
+
+def _live(module: Module) -> tuple[list[str], list[str]]:
+    """Reserve and release memory for locals, and for values between parts."""
+    size = module.offsets[-1]
+    if not size:
+        return [], []
+    if size <= _ON_STACK:
+        return [f"  %live = alloca [{size} x i8], align 64"], []
+    reserve = [f"  %live = call ptr @aligned_alloc(i64 64, i64 {size})"]
+    return reserve, ["  call void @free(ptr %live)"]
 
 
 def _lanes(body: Body, reserve: Sequence[str], release: Sequence[str]) -> str:
@@ -124,12 +163,10 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
     body.lines += _LOOP
     body.enter(0, used, copying=True)
     body.steps(steps)
-    return _lanes(body, (), ())
+    return _lanes(body, *_live(module))
 
 
-def _outline(
-    module: Module, steps: Sequence[Step], items: Sequence[Part | Nest]
-) -> str:
+def _outline(module: Module, steps: Sequence[Step], items: Sequence[Item]) -> str:
     """The loop over vectors, which calls the parts in order."""
     used = accessed(steps)
     body = Body(module, loops=emit_frame.has_loops(module.kernel))
@@ -138,43 +175,44 @@ def _outline(
     body.lines += _LOOP
     body.enter(0, used, copying=True)
     _call_parts(body, items)
-    size = max(module.slot_bytes * (1 + max(module.slots.values(), default=0)), 64)
-    size = -(-size // 64) * 64
-    if size <= _ON_STACK:
-        return _lanes(body, [f"  %live = alloca [{size} x i8], align 64"], ())
-    reserve = [f"  %live = call ptr @aligned_alloc(i64 64, i64 {size})"]
-    return _lanes(body, reserve, ["  call void @free(ptr %live)"])
+    return _lanes(body, *_live(module))
 
 
-def _call_parts(body: Body, items: Sequence[Part | Nest]) -> None:
+def _call_parts(body: Body, items: Sequence[Item]) -> None:
     axes = range(body.module.kernel.axes)
     for item in items:
-        if isinstance(item, Part):
-            indices = ", ".join(f"i64 {body.index.get(a, '0')}" for a in axes)
-            call = f"call void @part{item.number}(ptr %frame, ptr %live, {indices})"
-            body.add([call])
-        else:
-            inside = accessed([s for part in _each(item) for s in part.steps])
-            body.loop(item.axis, inside, partial(_call_parts, body, item.items))
-
-
-def _each(item: Part | Nest) -> Iterator[Part]:
-    if isinstance(item, Part):
-        yield item
-    else:
-        for inner in item.items:
-            yield from _each(inner)
+        match item:
+            case Part():
+                indices = ", ".join(f"i64 {body.index.get(a, '0')}" for a in axes)
+                call = f"call void @part{item.number}(ptr %frame, ptr %live, {indices})"
+                body.add([call])
+            case Nest():
+                inside = accessed([s for part in each([item]) for s in part.steps])
+                body.loop(item.axis, inside, partial(_call_parts, body, item.items))
+            case Cycle():
+                printers = (
+                    partial(_call_parts, body, x) for x in (item.head, item.body)
+                )
+                emit_loops.repeat(body, item.repeat, *printers)
+            case Branch():
+                printer = partial(_call_parts, body, item.items)
+                emit_loops.branch(body, item.choice, printer)
 
 
 def _parts(
-    module: Module, items: Sequence[Part | Nest], axes: tuple[int, ...]
+    module: Module, items: Sequence[Item], axes: tuple[int, ...]
 ) -> Iterator[str]:
     """The parts as functions of the frame, the values in memory, and the indices."""
     for item in items:
-        if isinstance(item, Part):
-            yield _part(module, item, axes)
-        else:
-            yield from _parts(module, item.items, (*axes, item.axis))
+        match item:
+            case Part():
+                yield _part(module, item, axes)
+            case Nest():
+                yield from _parts(module, item.items, (*axes, item.axis))
+            case Cycle():
+                yield from _parts(module, (*item.head, *item.body), axes)
+            case Branch():
+                yield from _parts(module, item.items, axes)
 
 
 def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:

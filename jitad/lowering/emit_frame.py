@@ -8,6 +8,7 @@ same vector code computes every point, wherever it lies in the batch.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from . import frame
@@ -38,11 +39,16 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Staging:
-    """The scratch memory of a kernel: lanes in a tile, bytes in all, one per buffer."""
+    """The scratch memory of a kernel: lanes in a tile, bytes in all, one per buffer.
+
+    copied  the buffers that the body finds in scratch always, as it cannot address
+            them itself: there they are streams, if they are read and were not
+    """
 
     lanes: int
     bytes: int
     scratch: dict[int, Scratch]
+    copied: frozenset[int]
 
 
 def has_loops(kernel: Kernel) -> bool:
@@ -50,9 +56,14 @@ def has_loops(kernel: Kernel) -> bool:
     return any(isinstance(s, For) for s in kernel.body)
 
 
-def must_copy(buffer: Buffer) -> bool:
-    """Whether the body cannot address the buffer itself."""
-    return buffer.layout == "general" and frame.varies(buffer)
+def _copied(kernel: Kernel, indexed: Set[int]) -> frozenset[int]:
+    """The buffers that the body cannot address itself."""
+    varying = [(i, b) for i, b in enumerate(kernel.buffers) if frame.varies(b)]
+    return frozenset(
+        i
+        for i, b in varying
+        if b.layout == "general" or (b.layout == "rows" and i in indexed)
+    )
 
 
 def past_cache(kernel: Kernel) -> bool:
@@ -60,8 +71,12 @@ def past_cache(kernel: Kernel) -> bool:
     return any(b.layout == "lines" for b in kernel.buffers)
 
 
-def staging(kernel: Kernel, width: int) -> Staging:
-    """Plan scratch memory: outputs get a whole tile, inputs one vector."""
+def staging(kernel: Kernel, width: int, indexed: Set[int]) -> Staging:
+    """Plan scratch memory: outputs get a whole tile, inputs one vector.
+
+    indexed  the buffers of which elements are loaded by numbers known at run time
+    """
+    copied = _copied(kernel, indexed)
     moved = [i for i, b in enumerate(kernel.buffers) if frame.varies(b)]
     outputs = [i for i in moved if kernel.buffers[i].output]
     point = sum(kernel.buffers[i].elements * kernel.buffers[i].dtype.itemsize
@@ -76,7 +91,7 @@ def staging(kernel: Kernel, width: int) -> Staging:
         buffer = kernel.buffers[i]
         held = lanes if buffer.output else width
         size = buffer.dtype.itemsize
-        if buffer.layout == "rows":
+        if buffer.layout == "rows" and i not in copied:
             scratch[i] = Scratch(offset, buffer.elements * size, size)
             total = held * buffer.elements * size
         else:
@@ -85,7 +100,7 @@ def staging(kernel: Kernel, width: int) -> Staging:
             scratch[i] = Scratch(offset, size, stride)
             total = buffer.elements * stride
         offset += -(-total // 64) * 64
-    return Staging(lanes, max(offset, 64), scratch)
+    return Staging(lanes, max(offset, 64), scratch, copied)
 
 
 def word(lines: list[str], name: str, block: str, index: int, kind: str = "i64") -> str:
@@ -113,7 +128,7 @@ def entry(name: str, kernel: Kernel, width: int, plan: Staging) -> str:
         "  br i1 %empty, label %done, label %work",
         "work:",
     ]
-    if any(must_copy(b) for b in kernel.buffers):
+    if plan.copied:
         lines += [
             f"  call void @staged(ptr %block, i64 %lo, i64 %hi, i64 {width})",
             "  br label %done",
@@ -273,7 +288,7 @@ class _Staged:
         at, plan = frame.slots(self.kernel, i), self.plan.scratch[i]
         word(self.lines, f"%r{i}", "%block", at.lane)
         whole_tile = buffer.output and frame.level(buffer) == 0
-        copies = "true" if must_copy(buffer) or whole_tile else "%ragged"
+        copies = "true" if i in self.plan.copied or whole_tile else "%ragged"
         element = f"%e{i}" if buffer.layout != "rows" else "0"
         lane = f"%r{i}"
         self.lines += [

@@ -1,13 +1,15 @@
 """Cut a kernel's body into functions that a compiler handles in linear time.
 
-`arrange` groups the stores of rows; `split` cuts long bodies into parts; `keep` says
-which values must lie in memory because one part makes them and another uses them.
+`settle` resolves constant indices, `arrange` groups the stores of rows, and `split`
+cuts long bodies into parts; what lies in memory between them, `live` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from .emit_memory import Block, block_of
 from .kernel import (
@@ -22,6 +24,8 @@ from .kernel import (
     Statement,
     Store,
     Write,
+    inside,
+    statements,
 )
 
 
@@ -52,13 +56,62 @@ class Part:
 
 @dataclass(frozen=True)
 class Nest:
-    """A loop that is too long for one part."""
+    """A loop over a batch axis that is too long for one part."""
 
     axis: int
-    items: tuple[Part | Nest, ...]
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A `Repeat` that is too long for one part: its head and its body."""
+
+    repeat: Repeat
+    head: tuple[Item, ...]
+    body: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """An `If` that is too long for one part."""
+
+    choice: If
+    items: tuple[Item, ...]
 
 
 Step = Const | Op | Load | Store | Read | Write | Repeat | If | StoreRow | Loop
+Item = Part | Nest | Cycle | Branch
+
+
+def settle(kernel: Kernel) -> Kernel:
+    """Add constant indices to the elements that they belong to."""
+    every = (*kernel.once, *kernel.body)
+    numbers = {
+        s.target: int(s.value)
+        for s in statements(every)
+        if isinstance(s, Const) and s.dtype == np.int64
+    }
+    used = (s for s in statements(every) if isinstance(s, Load | Read | Write))
+    if not any(s.index in numbers for s in used):
+        return kernel
+
+    def walk(body: Sequence[Statement]) -> tuple[Statement, ...]:
+        return tuple(map(settled, body))
+
+    def settled(s: Statement) -> Statement:
+        match s:
+            case Load() | Read() | Write() if s.index in numbers:
+                element = s.element + numbers[s.index] * s.stride
+                return replace(s, element=element, index=None, stride=0)
+            case For() | If():
+                return replace(s, body=walk(s.body))
+            case Repeat():
+                return replace(s, head=walk(s.head), body=walk(s.body))
+            case _:
+                return s
+
+    once = tuple(s for s in walk(kernel.once) if isinstance(s, Const | Op | Load))
+    return replace(kernel, once=once, body=walk(kernel.body))
 
 
 def arrange(kernel: Kernel, body: Sequence[Statement], width: int) -> tuple[Step, ...]:
@@ -120,18 +173,21 @@ def _runs(elements: Sequence[int]) -> Iterator[list[int]]:
 
 def accessed(steps: Sequence[Step]) -> frozenset[int]:
     """The buffers that steps, and loops inside them, load or store."""
-    direct = {s.buffer for s in steps if isinstance(s, Load | Store | StoreRow)}
-    inner = [accessed(s.body) for s in steps if isinstance(s, Loop)]
-    return frozenset(direct).union(*inner)
+    touching = (s for s in flat(steps) if isinstance(s, Load | Store | StoreRow))
+    return frozenset(s.buffer for s in touching)
 
 
 def flat(steps: Sequence[Step]) -> Iterator[Step]:
-    """All steps but the loops themselves, in the order in which they stand."""
+    """All steps but loops over axes, in the order in which they stand."""
     for s in steps:
-        if isinstance(s, Loop):
-            yield from flat(s.body)
-        else:
-            yield s
+        match s:
+            case Loop():
+                yield from flat(s.body)
+            case Repeat() | If():
+                yield s
+                yield from flat(within(inside(s)))
+            case _:
+                yield s
 
 
 def length(steps: Sequence[Step]) -> int:
@@ -141,17 +197,23 @@ def length(steps: Sequence[Step]) -> int:
 
 def _weight(step: Step) -> int:
     """A block of a row is transposed in registers: some operations a column."""
-    return 5 * len(step.values) if isinstance(step, StoreRow) else 1
+    match step:
+        case StoreRow():
+            return 5 * len(step.values)
+        case Repeat():
+            return 4 + 2 * len(step.carried)
+        case If():
+            return 2 + 2 * len(step.merged)
+        case _:
+            return 1
 
 
-def split(steps: Sequence[Step], limit: int) -> tuple[Part | Nest, ...]:
+def split(steps: Sequence[Step], limit: int) -> tuple[Item, ...]:
     """Cut steps into parts of at most about `limit` steps, numbered in order."""
     return tuple(_split(steps, limit, [0]))
 
 
-def _split(
-    steps: Sequence[Step], limit: int, counter: list[int]
-) -> Iterator[Part | Nest]:
+def _split(steps: Sequence[Step], limit: int, counter: list[int]) -> Iterator[Item]:
     pending: list[Step] = []
     room = limit
 
@@ -160,12 +222,12 @@ def _split(
         return Part(counter[0] - 1, tuple(pending))
 
     for s in steps:
-        size = length(s.body) if isinstance(s, Loop) else _weight(s)
+        size = length([s])
         if pending and size > room:
             yield part()
             pending, room = [], limit
-        if isinstance(s, Loop) and size > limit:
-            yield Nest(s.axis, tuple(_split(s.body, limit, counter)))
+        if size > limit and isinstance(s, Loop | Repeat | If):
+            yield _cut(s, limit, counter)
             continue
         pending.append(s)
         room -= size
@@ -173,79 +235,31 @@ def _split(
         yield part()
 
 
-def keep(items: Sequence[Part | Nest]) -> dict[int, int]:
-    """Value -> slot, for all values that one part makes and another uses.
+def _cut(s: Loop | Repeat | If, limit: int, counter: list[int]) -> Item:
+    def items(body: Sequence[Step]) -> tuple[Item, ...]:
+        return tuple(_split(body, limit, counter))
 
-    Slots are used again, in order of first need, once a value is dead; a value that
-    a loop reads from outside lives until the loop's end.
-    """
-    made, needed = _lives(items)
-    crossing = sorted(v for v, last in needed.items() if last > made[v])
-    by_birth: dict[int, list[int]] = {}
-    for v in sorted(crossing, key=lambda v: (made[v], v)):
-        by_birth.setdefault(made[v], []).append(v)
-    slots: dict[int, int] = {}
-    free: list[int] = []
-    dying: dict[int, list[int]] = {}
-    for v in crossing:
-        dying.setdefault(needed[v], []).append(v)
-    count = 0
-    for number in range(max(needed.values(), default=0) + 1):
-        for v in by_birth.get(number, ()):
-            if free:
-                slots[v] = free.pop()
-            else:
-                slots[v], count = count, count + 1
-        free += [slots[v] for v in dying.get(number, ())]
-    return slots
+    match s:
+        case Loop():
+            return Nest(s.axis, items(s.body))
+        case Repeat():
+            return Cycle(s, items(within(s.head)), items(within(s.body)))
+        case If():
+            return Branch(s, items(within(s.body)))
 
 
-def _lives(items: Sequence[Part | Nest]) -> tuple[dict[int, int], dict[int, int]]:
-    """The part that makes each value, and the last part that needs it."""
-    made: dict[int, int] = {}
-    needed: dict[int, int] = {}
-    constant: set[int] = set()
-
-    def walk(items: Sequence[Part | Nest], ends: list[tuple[int, int]]) -> None:
-        for item in items:
-            if isinstance(item, Nest):
-                first, last = _span(item)
-                walk(item.items, [*ends, (first, last)])
-                continue
-            for s in flat(item.steps):
-                for v in operands(s):
-                    if v in constant:
-                        continue
-                    until = item.number
-                    for first, last in ends:
-                        if made[v] < first:
-                            until = last
-                            break
-                    needed[v] = max(needed.get(v, 0), until)
-                if isinstance(s, Const):
-                    constant.add(s.target)
-                elif isinstance(s, Op | Load):
-                    made[s.target] = item.number
-
-    walk(items, [])
-    return made, needed
+def within(body: Sequence[Statement]) -> list[Step]:
+    """What stands in a Repeat or an If: there are neither stores nor axes there."""
+    return [s for s in body if not isinstance(s, For)]
 
 
-def _span(nest: Nest) -> tuple[int, int]:
-    first, last = nest.items[0], nest.items[-1]
-    low = first.number if isinstance(first, Part) else _span(first)[0]
-    high = last.number if isinstance(last, Part) else _span(last)[1]
-    return low, high
-
-
-def operands(step: Step) -> tuple[int, ...]:
-    """The values that a step uses."""
-    match step:
-        case Op():
-            return step.operands
-        case Store():
-            return (step.value,)
-        case StoreRow():
-            return step.values
-        case _:
-            return ()
+def each(items: Sequence[Item]) -> Iterator[Part]:
+    """The parts inside, in order."""
+    for item in items:
+        match item:
+            case Part():
+                yield item
+            case Nest() | Branch():
+                yield from each(item.items)
+            case Cycle():
+                yield from each((*item.head, *item.body))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .kernel import Const, For, Kernel, Load, Op, Statement
+from .kernel import Const, Kernel, Load, Op, Read, statements
 
 _TYPES = {"float64": "double", "float32": "float", "int64": "i64", "int32": "i32"}
 
@@ -52,20 +52,8 @@ def memory_type(dtype: np.dtype) -> str:
 
 def lanes(kernel: Kernel, target: Target) -> int:
     """How many lanes a vector of this kernel has: enough to fill its widest values."""
-    widest = max(
-        [b.dtype.itemsize for b in kernel.buffers]
-        + [d.itemsize for d in _dtypes(kernel.body)]
-        + [4]
-    )
+    sizes = {s.dtype.itemsize for s in statements(kernel.body)
+             if isinstance(s, Const | Op | Load | Read)}  # fmt: skip
+    owners = (*kernel.buffers, *kernel.locals)
+    widest = max(*sizes, *(b.dtype.itemsize for b in owners), 4)
     return max(2, target.vector_bytes // widest)
-
-
-def _dtypes(body: tuple[Statement, ...]) -> set[np.dtype]:
-    found: set[np.dtype] = set()
-    for s in body:
-        match s:
-            case Const() | Op() | Load():
-                found.add(s.dtype)
-            case For():
-                found |= _dtypes(s.body)
-    return found

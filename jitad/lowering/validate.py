@@ -40,7 +40,7 @@ class _Scope:
     """Where a statement stands: the loops around it, and what they number.
 
     indices   value -> the numbers that it may be, the same in all lanes; None: any
-    assigned  all values that anything has assigned, visible or not
+    assigned  value -> whether it is loaded, for all that are assigned, visible or not
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class _Scope:
         kernel: Kernel,
         loops: frozenset[int],
         indices: Mapping[int, range | None],
-        assigned: set[int],
+        assigned: dict[int, bool],
         *,
         masked: bool,
     ) -> None:
@@ -59,7 +59,7 @@ class _Scope:
     def of(kernel: Kernel, constants: Sequence[Const]) -> _Scope:
         whole = [s for s in constants if s.dtype == _INDEX]
         numbers = {s.target: range(int(s.value), int(s.value) + 1) for s in whole}
-        return _Scope(kernel, frozenset({0}), numbers, set(), masked=False)
+        return _Scope(kernel, frozenset({0}), numbers, {}, masked=False)
 
     def once(self, known: dict[int, np.dtype]) -> None:
         """Check what all lanes share."""
@@ -89,7 +89,7 @@ class _Scope:
 
     def _assign(self, v: int, dtype: np.dtype, known: dict[int, np.dtype]) -> None:
         assert v not in known and v not in self.assigned, f"v{v} is assigned twice"
-        self.assigned.add(v)
+        self.assigned[v] = False
         known[v] = dtype
 
     def _store(self, s: Store, known: Mapping[int, np.dtype]) -> None:
@@ -110,6 +110,7 @@ class _Scope:
             assert known[s.value] == owner.dtype, s
             return
         assert isinstance(s, Load) or s.dtype == owner.dtype, s
+        assert self.assigned.setdefault(s.target, True), f"v{s.target} is no load's"
         known[s.target] = s.dtype
 
     def _elements(self, s: Access) -> Iterator[int]:
