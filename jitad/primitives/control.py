@@ -158,17 +158,15 @@ def _body(
     init: Carry,
     xs: tuple[tree.PyTreeSpec, list[Input]] | None = None,
 ) -> _Body:
-    """Trace step(index, carry, xs); Python numbers in init take the dtype they become."""
+    """Trace step(index, carry, xs); numbers of Python take the dtype they become."""
     starts, spec = tree.flatten(init)
     starts = [_array(x) for x in starts]
-    types = [Input(Type(x.dtype, x.shape)) for x in starts]
     weak = [_weak(x) for x in tree.flatten(init)[0]]
-    for attempt in (0, 1):
-        made = _trace_body(name, step, spec, types, xs)
-        grown = _grown(made, types, weak)
-        if attempt or grown == types:
-            break
-        types = grown
+    types = [Input(Type(x.dtype, x.shape)) for x in starts]
+    if any(weak):
+        soft = [Input(t.type, w) for t, w in zip(types, weak, strict=True)]
+        types = _grown(_trace_body(name, step, spec, soft, xs), types, weak)
+    made = _trace_body(name, step, spec, types, xs)
     _check_carry(name, spec, types, made)
     return _Body(name, made, spec, starts, types)
 

@@ -1,0 +1,348 @@
+"""Loops against unrolled code, in every mode and on every back end."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitad
+from jitad import tree
+
+BACKENDS = ("cpu", "numpy")
+MODES = ("forward", "reverse", "cross", "auto")
+X = np.array([0.5, 0.7, 1.1])
+
+
+def leaves(value: Any) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in tree.flatten(value)[0]]
+
+
+def close(got: Any, wanted: Any, rtol: float = 1e-12) -> None:
+    for a, b in zip(leaves(got), leaves(wanted), strict=True):
+        scale = np.max(np.abs(b), initial=0.0)
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * scale)
+
+
+# -- loops, and the same unrolled -----------------------------------------------
+
+
+def scanned(x: Any) -> Any:
+    def step(c: Any, t: Any) -> Any:
+        y = c + 0.1 * np.sin(c * x[0]) * t
+        return y, y[0] * y[1]
+
+    return jitad.scan(step, np.stack([x[1], x[2]]), np.arange(5.0) * x[0])
+
+
+def scanned_flat(x: Any) -> Any:
+    c, ys = np.stack([x[1], x[2]]), []
+    for k in range(5):
+        c = c + 0.1 * np.sin(c * x[0]) * (float(k) * x[0])
+        ys.append(c[0] * c[1])
+    return c, np.stack(ys)
+
+
+def backwards(x: Any) -> Any:
+    def step(c: Any, t: Any) -> Any:
+        return c * t["a"] + t["b"], {"y": c}
+
+    xs = {"a": np.stack([x[0], x[1], x[2], x[0]]), "b": np.arange(4.0)}
+    return jitad.scan(step, x[2], xs, reverse=True)
+
+
+def backwards_flat(x: Any) -> Any:
+    c, ys = x[2], []
+    for k in (3, 2, 1, 0):
+        ys.append(c)
+        c = c * x[k % 3] + float(k)
+    return c, {"y": np.stack(ys[::-1])}
+
+
+def nested(x: Any) -> Any:
+    def outer(c: Any, t: Any) -> Any:
+        def inner(i: Any, d: Any) -> Any:
+            return d * x[0] + np.sin(d) * t + i * x[1]
+
+        last = jitad.fori_loop(0, 3, inner, c)
+        return last / (1 + c * c), last
+
+    return jitad.scan(outer, x[2], np.array([0.1, 0.5, -0.3, 0.8]))
+
+
+def nested_flat(x: Any) -> Any:
+    c, ys = x[2], []
+    for t in (0.1, 0.5, -0.3, 0.8):
+        d = c
+        for i in range(3):
+            d = d * x[0] + np.sin(d) * t + i * x[1]
+        c = d / (1 + c * c)
+        ys.append(d)
+    return c, np.stack(ys)
+
+
+def chained(x: Any) -> Any:
+    """What one loop writes another reads, and scalars of it are read too."""
+    c, ys = jitad.scan(lambda c, t: (c * x[0] + t, c * c), x[1], np.linspace(0, 1, 6))
+    d, zs = jitad.scan(lambda c, y: (c + y * x[2], np.sin(c)), c, ys)
+    return d, zs[2] * ys[4], ys[1:3] @ zs[3:5]
+
+
+def chained_flat(x: Any) -> Any:
+    c, ys, zs = x[1], [], []
+    for t in np.linspace(0, 1, 6):
+        ys.append(c * c)
+        c = c * x[0] + t
+    for y in ys:
+        zs.append(np.sin(c))
+        c = c + y * x[2]
+    return c, zs[2] * ys[4], np.stack(ys[1:3]) @ np.stack(zs[3:5])
+
+
+def matrices(x: Any) -> Any:
+    """Carried arrays, a tree of them, and arrays read along their first axis."""
+    a = np.outer(x, x) / 4
+
+    def step(state: Any, row: Any) -> Any:
+        v, m = state["v"], state["m"]
+        return {"v": m @ v + row, "m": m * np.cos(v[0])}, v.sum()
+
+    rows = np.stack([x, 2 * x, x * x])
+    return jitad.scan(step, {"v": x, "m": a}, rows)
+
+
+def matrices_flat(x: Any) -> Any:
+    v, m, ys = x, np.outer(x, x) / 4, []
+    for row in (x, 2 * x, x * x):
+        ys.append(v.sum())
+        v, m = m @ v + row, m * np.cos(v[0])
+    return {"v": v, "m": m}, np.stack(ys)
+
+
+def newton(x: Any) -> Any:
+    """A square root by a while_loop; how often it runs depends on the point."""
+
+    def on(c: Any) -> Any:
+        return np.abs(c[0] * c[0] - x[0]) > 1e-14 * x[0]
+
+    def step(c: Any) -> Any:
+        return (c[0] + x[0] / c[0]) / 2, c[1] + x[1]
+
+    return jitad.while_loop(on, step, (x[2] + 1.0, x[2]), max_steps=40)
+
+
+def newton_flat(x: Any) -> Any:
+    count, c = 0, float(X[2]) + 1.0
+    while abs(c * c - X[0]) > 1e-14 * X[0]:
+        c, count = (c + float(X[0]) / c) / 2, count + 1
+    a, b = x[2] + 1.0, x[2]
+    for _ in range(count):
+        a, b = (a + x[0] / a) / 2, b + x[1]
+    return a, b
+
+
+LOOPS = {
+    "scan": (scanned, scanned_flat),
+    "reverse scan": (backwards, backwards_flat),
+    "nested": (nested, nested_flat),
+    "chained": (chained, chained_flat),
+    "matrices": (matrices, matrices_flat),
+    "while": (newton, newton_flat),
+}
+
+
+def total(f: Any) -> Any:
+    return lambda x: sum(np.sum(y * y) for y in tree.flatten(f(x))[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", LOOPS)
+def test_values(name, backend):
+    looped, flat = LOOPS[name]
+    close(jitad.jit(looped, backend=backend)(X), jitad.jit(flat)(X))
+    # Without a trace it is Python's loop.
+    close(looped(X), flat(X))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", LOOPS)
+def test_jacobian(name, mode, backend):
+    looped, flat = LOOPS[name]
+    J = jitad.vmap(jitad.jacobian(looped, mode=mode), backend=backend)
+    wanted = [leaf[None] for leaf in leaves(jitad.jacobian(flat)(X))]
+    close(J(X[None]), wanted)
+
+
+SECOND = {
+    "hessian": jitad.hessian,
+    "reverse over reverse": lambda f: jitad.jacobian(jitad.grad(f), mode="reverse"),
+    "forward over reverse": lambda f: jitad.jacobian(jitad.grad(f), mode="forward"),
+    "forward over forward": lambda f: jitad.jacobian(
+        jitad.jacobian(f, mode="forward"), mode="forward"
+    ),
+    "reverse over forward": lambda f: jitad.jacobian(
+        jitad.jacobian(f, mode="forward"), mode="reverse"
+    ),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("order", SECOND)
+@pytest.mark.parametrize("name", LOOPS)
+def test_second_derivatives(name, order, backend):
+    looped, flat = (total(f) for f in LOOPS[name])
+    wanted = jitad.hessian(flat)(X)
+    close(jitad.jit(SECOND[order](looped), backend=backend)(X), wanted, 1e-11)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_products_and_values_together(name):
+    looped, flat = LOOPS[name]
+    v = np.array([0.3, -1.0, 0.2])
+    close(jitad.jvp(looped, (X,), (v,)), jitad.jvp(flat, (X,), (v,)))
+    y, pullback = jitad.vjp(looped, X)
+    close(pullback(y), jitad.vjp(flat, X)[1](y))
+    close(jitad.hvp(total(looped))(X, v), jitad.hvp(total(flat))(X, v), 1e-11)
+    close(jitad.value_and_grad(total(looped))(X), jitad.value_and_grad(total(flat))(X))
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_batch_is_its_points(name):
+    """Bit for bit, though every point may run its own number of times."""
+    looped = LOOPS[name][0]
+    points = X * np.random.default_rng(0).uniform(0.5, 2.0, (19, 3))
+    for make in (jitad.jit, jitad.jacobian):
+        whole = leaves(jitad.vmap(make(looped))(points))
+        for k, x in enumerate(points):
+            alone = leaves(jitad.vmap(make(looped))(x[None]))
+            for a, b in zip(whole, alone, strict=True):
+                assert np.array_equal(a[k], b[0])
+
+
+def test_trip_counts_of_a_batch():
+    def f(x: Any, n: Any) -> Any:
+        return jitad.fori_loop(0, n, lambda i, c: c * x + i, 1.0, max_steps=9)
+
+    x, n = np.linspace(0.2, 0.9, 11), np.arange(11) % 8
+    wanted = []
+    for a, m in zip(x, n, strict=True):
+        c, d = 1.0, 0.0
+        for i in range(m):
+            c, d = c * a + i, d * a + c
+        wanted.append((c, d))
+    for mode in ("forward", "reverse", "cross"):
+        both = jitad.vmap(
+            lambda x, n, m=mode: (f(x, n), jitad.jacobian(f, mode=m)(x, n))
+        )
+        close(both(x, n), list(zip(*wanted, strict=True)))
+
+
+def test_nan_in_one_lane_touches_no_other():
+    points = np.tile(X, (16, 1))
+    points[5] = np.nan
+    for f, _ in LOOPS.values():
+        for y in leaves(jitad.vmap(jitad.jacobian(f))(points)):
+            assert np.isfinite(np.delete(y, 5, axis=0)).all()
+
+
+def test_a_loop_that_does_not_end_is_nan_and_says_so():
+    def f(x: Any) -> Any:
+        return jitad.while_loop(
+            lambda c: c < 10, lambda c: c + x, 0.0, max_steps=20, status=True
+        )
+
+    x = np.array([1.0, 0.1, 0.5, -1.0, 5.0])
+    value, finished = jitad.vmap(f)(x)
+    assert finished.tolist() == [True, False, True, False, True]
+    np.testing.assert_array_equal(value, [10, np.nan, 10, np.nan, 10])
+    for mode in ("forward", "reverse"):
+        slope = jitad.vmap(jitad.jacobian(lambda x: f(x)[0], mode=mode))(x)
+        np.testing.assert_array_equal(slope, [10, np.nan, 20, np.nan, 2])
+
+
+def test_the_graph_does_not_grow_with_the_length():
+    def f(x: Any, n: int) -> Any:
+        return jitad.fori_loop(0, n, lambda i, c: c * x + np.sin(c), 1.0)
+
+    sizes = {
+        len(
+            jitad.vmap(jitad.grad(lambda x, n=n: f(x, n)))
+            .prepare(X)
+            .derived.graph.nodes
+        )
+        for n in (5, 50, 5000)
+    }
+    assert len(sizes) == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_carried_numbers_take_the_dtype_of_the_body(dtype):
+    def f(x: Any) -> Any:
+        return jitad.fori_loop(0, 3, lambda i, c: (c[0] + x, c[1] + 1), (0.0, 0))
+
+    y, count = jitad.jit(f)(dtype(0.25))
+    assert (y, count) == (0.75, 3)
+    assert y.dtype == dtype
+    assert count.dtype == np.int64
+
+
+# -- errors -----------------------------------------------------------------------
+
+ERRORS = {
+    "dtype": (
+        lambda x: jitad.scan(lambda c, _: (c > 0, None), x[0], length=3),
+        r"scan: carry begins as float64\[\] and becomes bool\[\].*expected the same",
+    ),
+    "shape": (
+        lambda x: jitad.fori_loop(0, 2, lambda i, c: np.stack([c, c]), x),
+        r"fori_loop: carry begins as float64\[3\] and becomes float64\[2,3\]",
+    ),
+    "structure": (
+        lambda x: jitad.while_loop(lambda c: c[0] > 1, lambda c: c[0], (x[0],)),
+        r"while_loop: the carry begins as .* expected the same structure",
+    ),
+    "no pair": (
+        lambda x: jitad.scan(lambda c, _: c, x, length=3),
+        r"scan: f returned Tracer .* expected a pair",
+    ),
+    "lengths": (
+        lambda x: jitad.scan(lambda c, t: (c, t[0]), x, (x, x[:2])),
+        r"scan: lengths 2, 3 .* expected one",
+    ),
+    "no length": (
+        lambda x: jitad.scan(lambda c, t: (c, None), x),
+        r"scan: lengths none .* expected one",
+    ),
+    "condition": (
+        lambda x: jitad.while_loop(lambda c: c > 0, lambda c: c - 1, x),
+        r"while_loop: cond_fun returned shape \(3,\) .* expected one bool",
+    ),
+    "bounds": (
+        lambda x: jitad.fori_loop(0, x[0], lambda i, c: c, x[0]),
+        r"fori_loop: bounds of float64\[\] .* expected whole numbers",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors(name):
+    f, message = ERRORS[name]
+    with pytest.raises(jitad.JitadError, match=message) as caught:
+        jitad.jit(f)(X)
+    assert "test_loops_derivatives.py" in str(caught.value)
+
+
+def test_reverse_mode_needs_a_bound():
+    def f(x: Any) -> Any:
+        return jitad.while_loop(lambda c: c < 10, lambda c: c * x, 1.5)
+
+    assert jitad.jacobian(f)(1.5) > 0
+    with pytest.raises(jitad.UnsupportedError, match="give max_steps=n"):
+        jitad.jacobian(f, mode="reverse")(1.5)
+
+
+def test_every_pair_of_modes_was_compared():
+    assert len(list(itertools.product(LOOPS, MODES, BACKENDS))) == 48
