@@ -140,7 +140,7 @@ def inline(builder: Builder, graph: Graph, operands: Sequence[int]) -> list[int]
 
 
 def rearranged(graph: Graph, types: Sequence[Type], places: Sequence[int]) -> Graph:
-    """The same outputs with inputs of types; input k of graph is now number places[k]."""
+    """The same outputs for inputs of types; input k of graph is now places[k]."""
     builder = Builder()
     inputs = [builder.input(t) for t in types]
     return builder.finish(inline(builder, graph, [inputs[p] for p in places]))

@@ -178,5 +178,5 @@ def _slice(x: Any, how: tuple[int, int] | None, index: Any, batch: int) -> Any:
     if how is None:
         return x[(*before, int(index))]
     offset, stride = how
-    flat = x.reshape(x.shape[:batch] + (-1,))
+    flat = x.reshape((*x.shape[:batch], -1))
     return flat[(*before, offset + int(index) * stride)]

@@ -51,7 +51,7 @@ def schedule(
             continue
         made = writer.statements(i)
         if i in shared:
-            once += made
+            once += [s for s in made if isinstance(s, Const | Op | Load)]
         if i not in shared or not isinstance(made[0], Op):
             bodies[levels[i]] += made
     body: tuple[Statement, ...] = ()
