@@ -26,6 +26,7 @@ from jitad.explain import explain
 from jitad.picture import graph
 from jitad.primitives.control import fori_loop, scan, while_loop
 from jitad.primitives.creation import array, empty, full, ones, zeros
+from jitad.primitives.rules import custom_jvp, custom_vjp
 from jitad.primitives.sums import log_softmax, logsumexp, softmax
 from jitad.testing import CheckError, check
 
@@ -38,6 +39,8 @@ __all__ = [
     "UnsupportedError",
     "array",
     "check",
+    "custom_jvp",
+    "custom_vjp",
     "empty",
     "explain",
     "fori_loop",

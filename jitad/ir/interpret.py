@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jitad.ir.call import CALL, add_call, custom_of
 from jitad.ir.graph import (
     CONST,
     ELEMENT,
@@ -39,8 +40,8 @@ def interpret(graph: Graph, inputs: Sequence[Any], batch: int = 0) -> list[Any]:
         for i, node in enumerate(graph.nodes):
             if node.primitive is INPUT:
                 values[i] = given[i]
-            elif node.primitive is LOOP:
-                values[i] = _repeat(node, [values[a] for a in node.operands], batch)
+            elif node.primitive in (LOOP, CALL):
+                values[i] = _parts(node, [values[a] for a in node.operands], batch)
             elif node.primitive is PART:
                 values[i] = values[node.operands[0]][node.params[0][1]]
             else:
@@ -77,27 +78,35 @@ def evaluate_array_node(node: Node, operands: Sequence[Any]) -> Any:
     return result if part is None else result[part]
 
 
-def _repeat(node: Node, operands: list[Any], batch: int) -> list[Any]:
-    """The parts of a loop; of a batch of traced values, a loop for every point."""
-    loop = loop_of(node)
+def _parts(node: Node, operands: list[Any], batch: int) -> list[Any]:
+    """The parts of a loop or call; of traced values, a node for every point."""
     if not any(isinstance(x, Tracer) for x in operands):
+        if node.primitive is CALL:
+            return interpret(custom_of(node).value, operands, batch)
         lead = np.broadcast_shapes((), *(np.shape(x)[:batch] for x in operands))
         wide = [np.broadcast_to(x, lead + np.shape(x)[batch:]) for x in operands]
 
         def evaluate(graph: Graph, inputs: Sequence[Any]) -> list[Any]:
             return interpret(graph, inputs, batch)
 
-        return run(loop, wide, evaluate, lead)
+        return run(loop_of(node), wide, evaluate, lead)
     trace = innermost(operands)
     lead = np.broadcast_shapes((), *(np.shape(x)[:batch] for x in operands))
     points = []
     for place in np.ndindex(lead):
-        own = [_point(x, place) for x in operands]
-        parts = add_loop(trace, loop, [lift(trace, x) for x in own], node.line)
+        own = [lift(trace, _point(x, place)) for x in operands]
+        parts = again(trace, node, own)
         points.append([Tracer(trace, p, trace.nodes[p].type) for p in parts])
     if not batch:
         return points[0]
     return [_batched(column, lead) for column in zip(*points, strict=True)]
+
+
+def again(builder: Builder, node: Node, operands: Sequence[int]) -> list[int]:
+    """The parts of the same loop or call, of other operands."""
+    if node.primitive is CALL:
+        return add_call(builder, custom_of(node), operands, node.line)
+    return add_loop(builder, loop_of(node), operands, node.line)
 
 
 def _point(x: Any, place: tuple[int, ...]) -> Any:

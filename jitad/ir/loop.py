@@ -23,15 +23,17 @@ INT = np.dtype(np.int64)
 LIMIT = 10_000_000  # iterations of a loop that has no bound of its own
 
 
-def _control(name: str) -> Primitive:
+def control(name: str) -> Primitive:
+    """A primitive whose node holds graphs of its own."""
+
     def evaluate(*_: Any, **__: Any) -> Any:
         raise AssertionError(f"{name} is evaluated by the interpreter")
 
     return registry.add(Primitive(name, "control", evaluate, cost=0))
 
 
-LOOP = _control("loop")
-PART = _control("part")
+LOOP = control("loop")
+PART = control("part")
 
 
 @dataclass(frozen=True, eq=False)

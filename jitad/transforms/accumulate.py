@@ -141,9 +141,8 @@ def _candidates_of_loops(
         "forward": 1.0 + columns,
     }
     nodes = line.target.nodes
-    longest = max(
-        loop_of(nodes[v]).bound for v in line.order if nodes[v].primitive is LOOP
-    )
+    loops = [v for v in line.order if nodes[v].primitive is LOOP]
+    longest = max([loop_of(nodes[v]).bound for v in loops], default=0)
     if longest > MOST_RECORDED:
         untried["reverse"] = "a loop has no bound that its record would need"
         return ["forward"]

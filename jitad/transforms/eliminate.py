@@ -11,13 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
+from jitad.ir.call import CALL
 from jitad.ir.graph import PACK, reach
 from jitad.ir.loop import LOOP
 from jitad.transforms import scalarize as sc
 from jitad.transforms.linearized import Edges, Linearized
 from jitad.transforms.loops import push
 from jitad.transforms.products import add, multiply
-from jitad.transforms.sweep import forward
+from jitad.transforms.rules import push_call
+from jitad.transforms.sweep import forward, reverse
 
 # Elimination multiplications that the local search may spend.
 _SEARCH = 2_000
@@ -71,7 +73,7 @@ def cross(
 
 
 def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
-    """Every loop as one step: edges from all that it reads to all that it gives."""
+    """Every loop or call as one step: edges from what it reads to what it gives."""
     target, nodes = line.target, line.target.nodes
     edges: Edges = {}
     known = set(columns)
@@ -87,10 +89,16 @@ def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
         if v in line.edges:
             edges[v] = line.edges[v]
             known.add(v)
-        if nodes[v].primitive is not LOOP:
+        if nodes[v].primitive not in (LOOP, CALL):
             continue
         seeds = [_ones(line, a, scalars(a), known) for a in nodes[v].operands]
-        for part, found in push(target, v, seeds, forward).items():
+        loop = nodes[v].primitive is LOOP
+        through = (
+            push(target, v, seeds, forward)
+            if loop
+            else push_call(target, v, seeds, reverse)
+        )
+        for part, found in through.items():
             columns_of = {c: scalars(t) for c, t in found.items()}
             for k, e in enumerate(scalars(part)):
                 edges[e] = tuple([(c, own[k]) for c, own in columns_of.items()])

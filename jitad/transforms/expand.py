@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jitad.ir.graph import CONST, ELEMENT, PACK, Graph, Static, Type
-from jitad.ir.loop import LOOP, PART
+from jitad.ir.call import CALL, custom_of
+from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Static, Type
+from jitad.ir.interpret import inline
+from jitad.ir.loop import LOOP, PART, add_loop, loop_of
 from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
@@ -19,7 +21,38 @@ from jitad.transforms.tidy import tidy
 
 def expand(graph: Graph) -> Graph:
     """The same function in machine words."""
-    return _expanded(tidy(graph))
+    return _expanded(tidy(called(graph)))
+
+
+def called(graph: Graph) -> Graph:
+    """Calls replaced by what they call, also in the bodies of loops."""
+    if not any(node.primitive.kind == "control" for node in graph.nodes):
+        return graph
+    target = sc.builder()
+    index = [0] * len(graph.nodes)
+    parts: dict[int, list[int]] = {}
+    for i in graph.inputs:
+        index[i] = target.input(graph.nodes[i].type)
+    for i, node in enumerate(graph.nodes):
+        if node.primitive is INPUT:
+            continue
+        operands = [index[a] for a in node.operands]
+        if node.primitive is CALL:
+            parts[i] = inline(target, called(custom_of(node).value), operands)
+        elif node.primitive is LOOP:
+            loop = loop_of(node)
+            head = loop.head and called(loop.head)
+            inner = replace(loop, body=called(loop.body), head=head)
+            parts[i] = add_loop(target, inner, operands, node.line)
+        elif node.primitive is PART:
+            index[i] = parts[node.operands[0]][node.params[0][1]]
+        elif node.primitive.kind == "elementwise":
+            index[i] = target.apply(node.primitive, tuple(operands), node.type)
+        else:
+            index[i] = target.add(
+                node.primitive, tuple(operands), node.type, node.params
+            )
+    return target.finish([index[i] for i in graph.outputs])
 
 
 def _expanded(graph: Graph) -> Graph:

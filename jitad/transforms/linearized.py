@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jitad.ir.call import CALL
 from jitad.ir.graph import ELEMENT, INPUT, PACK, Graph, Type, reach
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, PART
@@ -42,7 +43,7 @@ class Linearized:
 
     @property
     def loops(self) -> bool:
-        """Whether a loop is on the way."""
+        """Whether a loop, or a call with a rule of its own, is on the way."""
         return len(self.order) > len(self.edges)
 
 
@@ -94,7 +95,7 @@ def _active(
             if not found:
                 continue
             edges[v] = found
-        elif node.primitive is LOOP:
+        elif node.primitive in (LOOP, CALL):
             pass
         elif node.type.dtype.kind != "f" or node.primitive is INPUT:
             continue

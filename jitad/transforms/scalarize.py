@@ -9,13 +9,14 @@ computes, and structural zeros and shared subexpressions are gone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.call import CALL, add_call, custom_of
 from jitad.ir.graph import (
     CONST,
     ELEMENT,
@@ -69,6 +70,8 @@ def unroll(
         operands = [values[a] for a in node.operands]
         if node.primitive is LOOP:
             values[i] = scalar_loop(target, node, operands)
+        elif node.primitive is CALL:
+            values[i] = scalar_call(target, node, operands)
         elif node.primitive is PART:
             values[i] = operands[0][node.params[0][1]]
         else:
@@ -83,7 +86,35 @@ def unroll(
     return [values[i] for i in graph.outputs]
 
 
-# -- loops ---------------------------------------------------------------------
+# -- calls and loops -----------------------------------------------------------
+
+
+def scalar_call(
+    target: Trace, node: Node, operands: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """The parts of a call over scalars, each an array of their indices, shaped."""
+    custom = custom_of(node)
+    scalars = replace(
+        custom,
+        value=scalar_graph(custom.value),
+        state=lambda: scalar_graph(custom.rule),
+    )
+    left = iter(add_call(target, scalars, _flat(operands), node.line))
+    return [
+        np.array([next(left) for _ in range(t.size)], np.int64).reshape(t.shape)
+        for t in custom.types()
+    ]
+
+
+def scalar_graph(graph: Graph) -> Graph:
+    """A graph whose inputs and outputs are the scalars of another's, all apart."""
+    inner = builder()
+    inputs = []
+    for type in graph.input_types:
+        ids = [inner.input(scalar(type.dtype)) for _ in range(type.size)]
+        inputs.append(np.array(ids, np.int64).reshape(type.shape))
+    made = zip(unroll(inner, graph, inputs), graph.output_types, strict=True)
+    return inner.finish(_flat([_cast_all(inner, ids, t.dtype) for ids, t in made]))
 
 
 def scalar_loop(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import ELEMENT, INPUT, PACK, Type, scalar
 from jitad.ir.loop import LOOP, PART, Loop, loop_of
 from jitad.ir.tracer import Trace
 from jitad.transforms.linearized import Linearized
 from jitad.transforms.loops import pull, push, sum_arrays
 from jitad.transforms.products import cast, include, multiply
+from jitad.transforms.rules import pull_call, push_call
 
 Derivatives = dict[int, dict[int, int]]
 
@@ -33,6 +35,9 @@ def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
         elif node.primitive is LOOP:
             dots = [_tangent(line, tangents, a) for a in node.operands]
             tangents |= push(target, v, dots, forward)
+        elif node.primitive is CALL:
+            dots = [tangents.get(a, {}) for a in node.operands]
+            tangents |= push_call(target, v, dots, reverse)
         elif node.primitive is ELEMENT:
             array = tangents.get(node.operands[0], {})
             tangents[v] = {c: _element(target, t, v) for c, t in array.items()}
@@ -88,6 +93,8 @@ def reverse(line: Linearized, seeds: Derivatives) -> Derivatives:
                     bars.add(a, r, multiply(target, p, bar))
         elif node.primitive is LOOP:
             bars.pull(v)
+        elif node.primitive is CALL:
+            bars.pull_call(v)
         elif node.primitive is ELEMENT:
             place = node.params[0][1]
             for r, bar in bars.scalars.get(v, {}).items():
@@ -159,6 +166,18 @@ class _Bars:
         for i in range(loop.bound):
             piece = self.pick(bar, i, type)
             self.add_element(array, seed, offset + i * stride, piece)
+
+    def pull_call(self, v: int) -> None:
+        """Through a call, from its parts to its operands."""
+        parts = [
+            self.target.add(PART, (v,), type, (("number", k),))
+            for k, type in enumerate(custom_of(self.target.nodes[v]).types())
+        ]
+        bars = [self.scalars.get(part, {}) for part in parts]
+        found = pull_call(self.target, v, bars, reverse)
+        for a, terms in zip(self.target.nodes[v].operands, found, strict=True):
+            for seed, bar in terms.items():
+                self.add(a, seed, bar)
 
     def pull(self, v: int) -> None:
         """Through a loop, from its parts to its operands."""

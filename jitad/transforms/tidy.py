@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import Builder, Graph, prune, reach
 from jitad.ir.interpret import inline
 from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
@@ -40,6 +41,8 @@ def weight(graph: Graph) -> float:
     for i in reach(graph.nodes, graph.outputs):
         node = graph.nodes[i]
         total += node.primitive.cost
+        if node.primitive is CALL:
+            total += weight(custom_of(node).value)
         if node.primitive is LOOP:
             loop = loop_of(node)
             times = min(loop.bound, 1000)
@@ -76,7 +79,7 @@ def _reduced(graph: Graph) -> Graph:
             continue
         node = graph.nodes[i]
         operands = node.operands
-        if node.primitive is PART:
+        if node.primitive is PART and graph.nodes[operands[0]].primitive is LOOP:
             used.setdefault(operands[0], set()).add(node.params[0][1])
         elif node.primitive is LOOP:
             cuts[i] = _cut(loop_of(node), used.get(i, set()))
@@ -101,7 +104,7 @@ def _rebuilt(graph: Graph, live: Sequence[int], cuts: dict[int, _Cut]) -> Graph:
             operands = [index[node.operands[p]] for p in cuts[i].operands]
             parts[i] = add_loop(target, cuts[i].loop, operands, node.line)
             index[i] = target.nodes[parts[i][0]].operands[0]
-        elif node.primitive is PART:
+        elif node.primitive is PART and node.operands[0] in cuts:
             loop = node.operands[0]
             kind, place = cuts[loop].parts[node.params[0][1]]
             if kind == "part":
