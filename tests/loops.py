@@ -218,6 +218,25 @@ def alive(dtype: np.dtype) -> Kernel:
     return Kernel(buffers, 1, tuple(k.body))
 
 
+def stopped(dtype: np.dtype) -> Kernel:
+    """A lane stops in the iteration that it names, and does not go on in the next."""
+    k = Lines()
+    x, zero, one = k.load(0, 0, dtype), k.const(0, dtype), k.const(1, dtype)
+
+    def going(head: Lines, i: int, y: int) -> int:
+        return head.op("ne", head.op("cast", i, dtype=dtype), x, dtype=BOOL)
+
+    y, steps = k.repeat(
+        [(zero, dtype)],
+        lambda body, i, y: [body.op("add", y, one, dtype=dtype)],
+        bound=7,
+        alive=going,
+    )
+    k.store(1, [y, k.op("cast", steps, dtype=dtype)])
+    buffers = varying("x", dtype, 1), varying("y", dtype, 2, output=True)
+    return Kernel(buffers, 1, tuple(k.body))
+
+
 def both(dtype: np.dtype) -> Kernel:
     """A loop that a lane leaves by its count or for its value, whichever is first."""
     k = Lines()

@@ -42,6 +42,7 @@ KERNELS: dict[str, Callable[[np.dtype], Kernel]] = {
     "sequence": loops.sequence,
     "counts": loops.counts,
     "alive": loops.alive,
+    "stopped": loops.stopped,
     "both": loops.both,
     "history": loops.history,
     "long history": partial(loops.history, bound=3000),
@@ -103,6 +104,39 @@ def test_loops_inside_loops_over_other_axes(layouts, longest):
     kernel = loops.chosen(F8, layouts, (0, 1))
     for extents in ((1, 3), (9, 2), (16, 1)):
         agree(kernel, extents, executable(kernel, 64, longest))
+
+
+def test_parts_that_share_nothing():
+    two = Const(0, np.float64(2), F8)
+    buffers = (varying("x", F8, 1), varying("y", F8, 2, output=True))
+    kernel = Kernel(buffers, 1, (two, Store(1, 0, 0), Store(1, 1, 0)))
+    (y,) = run(kernel, (9,), [np.zeros((9, 1))], executable(kernel, 64, 1))
+    assert np.array_equal(y, np.full((9, 2), 2.0))
+
+
+def test_long_loops_are_cut():
+    """Their body is not one function, which compilers would take too long for."""
+    k = Lines()
+    x, half = k.load(0, 0, F8), k.const(0.5, F8)
+
+    def iteration(body: Lines, i: int, y: int) -> list[int]:
+        values = [y, x]
+        for n in range(3500):
+            word, other = ("add", "sub")[n % 2], values[-1 - n % 97 % len(values)]
+            values.append(body.op(word, values[-1], other, dtype=F8))
+            values.append(body.op("mul", values[-1], half, dtype=F8))
+        return values[-1:]
+
+    y, _ = k.repeat([(x, F8)], iteration, bound=3)
+    k.store(1, [y])
+    buffers = (varying("x", F8, 1), varying("y", F8, 1, output=True))
+    kernel = Kernel(buffers, 1, tuple(k.body))
+    made = cpu.compile(kernel)
+    assert "@part2(" in made.ir
+    x = np.random.default_rng(5).normal(size=(9, 1))
+    (y,) = run(kernel, (9,), [x], made)
+    (want,) = reference(kernel, (9,), [x])
+    np.testing.assert_allclose(y, want, rtol=1e-9)
 
 
 # -- by hand -------------------------------------------------------------------

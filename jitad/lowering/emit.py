@@ -17,7 +17,7 @@ from .emit_body import Body
 from .emit_calls import Calls
 from .emit_formulas import constant
 from .emit_memory import Memory
-from .emit_values import Module
+from .emit_values import LINE, Module
 from .kernel import Const, If, Kernel, Load, Op, Read, Repeat
 from .live import keep
 from .parts import (
@@ -111,10 +111,8 @@ def _dtypes(kernel: Kernel, steps: Sequence[Step]) -> dict[int, np.dtype]:
 
 
 def _live(module: Module) -> tuple[list[str], list[str]]:
-    """Reserve and release memory for locals, and for values between parts."""
-    size = module.offsets[-1]
-    if not size:
-        return [], []
+    """Reserve and release memory for values between parts, and for locals."""
+    size = max(module.offsets[-1], LINE)
     if size <= _ON_STACK:
         return [f"  %live = alloca [{size} x i8], align 64"], []
     reserve = [f"  %live = call ptr @aligned_alloc(i64 64, i64 {size})"]
@@ -163,7 +161,7 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
     body.lines += _LOOP
     body.enter(0, used, copying=True)
     body.steps(steps)
-    return _lanes(body, *_live(module))
+    return _lanes(body, *(_live(module) if module.kernel.locals else ((), ())))
 
 
 def _outline(module: Module, steps: Sequence[Step], items: Sequence[Item]) -> str:

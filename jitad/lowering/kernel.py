@@ -120,7 +120,11 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """local[element + index * stride] = value, as `Load`."""
+    """local[element + index * stride] = value, as `Load`.
+
+    Within a Repeat or an If it may write in lanes that do not take part, too: what was
+    there is lost, and what is there then must not be read.
+    """
 
     local: int
     element: int
@@ -216,7 +220,8 @@ def statements(body: Sequence[Statement]) -> Iterator[Statement]:
     """All statements in the order in which they stand, those in loops included."""
     for s in body:
         yield s
-        yield from statements(inside(s))
+        if isinstance(s, For | Repeat | If):
+            yield from statements(inside(s))
 
 
 @dataclass(frozen=True, slots=True)

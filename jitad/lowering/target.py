@@ -54,6 +54,5 @@ def lanes(kernel: Kernel, target: Target) -> int:
     """How many lanes a vector of this kernel has: enough to fill its widest values."""
     sizes = {s.dtype.itemsize for s in statements(kernel.body)
              if isinstance(s, Const | Op | Load | Read)}  # fmt: skip
-    owners = (*kernel.buffers, *kernel.locals)
-    widest = max(*sizes, *(b.dtype.itemsize for b in owners), 4)
-    return max(2, target.vector_bytes // widest)
+    sizes |= {b.dtype.itemsize for b in (*kernel.buffers, *kernel.locals)}
+    return max(2, target.vector_bytes // max(sizes | {4}))
