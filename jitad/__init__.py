@@ -24,6 +24,7 @@ from jitad.errors import (
 )
 from jitad.explain import explain
 from jitad.picture import graph
+from jitad.primitives.branch import cond, switch
 from jitad.primitives.creation import array, empty, full, ones, zeros
 from jitad.primitives.sums import log_softmax, logsumexp, softmax
 from jitad.testing import CheckError, check
@@ -37,6 +38,7 @@ __all__ = [
     "UnsupportedError",
     "array",
     "check",
+    "cond",
     "empty",
     "explain",
     "full",
@@ -56,6 +58,7 @@ __all__ = [
     "set_threads",
     "softmax",
     "stop_gradient",
+    "switch",
     "value_and_grad",
     "vjp",
     "vmap",

@@ -1,6 +1,7 @@
 """Floor 2: everything jitad knows how to compute, a file per family."""
 
 from jitad.primitives import (
+    branch,
     contraction,
     creation,
     determinant,
@@ -30,6 +31,7 @@ from jitad.primitives import (
 )
 
 __all__ = [
+    "branch",
     "contraction",
     "creation",
     "determinant",
