@@ -26,6 +26,9 @@ from jitad.ir.tracer import Trace, Tracer, innermost, lift
 
 PATHS = 64
 
+# Errors name no more decisions of a path than its last ones.
+_TOLD = 3
+
 
 class Decision(NamedTuple):
     """A condition on a path and the outcome taken there.
@@ -76,24 +79,33 @@ class Path:
     given     decisions of the run before, the last of them turned over
     log       the nodes that the run before asked for
     finished  how many paths are done
+    fixed     conditions met on any path: the outcome of those that are constant
     """
 
     def __init__(
-        self, name: str, given: Sequence[Decision], log: Sequence[int], finished: int
+        self,
+        name: str,
+        given: Sequence[Decision],
+        log: Sequence[int],
+        finished: int,
+        fixed: dict[int, bool | None],
     ) -> None:
         self.name, self.given, self.log, self.finished = name, given, log, finished
+        self.fixed = fixed
         self.made: list[Decision] = []
         self.known: dict[int, bool] = {}
 
     def __str__(self) -> str:
-        return " and ".join(map(str, self.made))
+        last = [str(d) for d in self.made[-_TOLD:]]
+        return " and ".join(["…", *last] if len(self.made) > _TOLD else last)
 
     def decide(self, trace: Trace, condition: int) -> bool:
         """The outcome that this path takes; the same one for the same condition."""
         assert trace.log is not None
         trace.log.append(condition)
-        known = self.known.get(condition)
-        known = _constant(trace, condition) if known is None else known
+        if condition not in self.fixed:
+            self.fixed[condition] = _constant(trace, condition)
+        known = self.known.get(condition, self.fixed[condition])
         if known is not None:
             return known
         line, outcome = source_line(), True
@@ -251,9 +263,10 @@ def explore(
     ends: list[Branch] = []
     given: list[Decision] = []
     log: list[int] = []
+    fixed: dict[int, bool | None] = {}
     start, finished = mark(outer), 0
     while True:
-        path = Path(name, given, log, finished)
+        path = Path(name, given, log, finished, fixed)
         running = trace.again(path)
         ends.append(_end(run, running))
         path.finish(running)
