@@ -24,6 +24,7 @@ from jitad.errors import (
 )
 from jitad.explain import explain
 from jitad.picture import graph
+from jitad.primitives.branch import cond, switch
 from jitad.primitives.control import fori_loop, scan, while_loop
 from jitad.primitives.creation import array, empty, full, ones, zeros
 from jitad.primitives.rules import custom_jvp, custom_vjp
@@ -39,6 +40,7 @@ __all__ = [
     "UnsupportedError",
     "array",
     "check",
+    "cond",
     "custom_jvp",
     "custom_vjp",
     "empty",
@@ -62,6 +64,7 @@ __all__ = [
     "set_threads",
     "softmax",
     "stop_gradient",
+    "switch",
     "value_and_grad",
     "vjp",
     "vmap",

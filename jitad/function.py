@@ -20,7 +20,7 @@ from jitad.call import Call, Compiled, Interpreted
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import Type
 from jitad.ir.interpret import inline, interpret
-from jitad.ir.trace import Input, current
+from jitad.ir.trace import Input, current, touched
 from jitad.ir.tracer import Tracer, innermost, lift, traced
 from jitad.plan import Derived
 
@@ -114,15 +114,16 @@ class Function:
         key = (spec, inputs)
         found = self._derived.get(key)
         if found is None:
-            token = _called.set([])
+            token, before = _called.set([]), touched()
             try:
                 found = self.derive(spec, inputs)
                 inside = tuple(_called.get() or ())
                 raises = found.may_raise or any(d.may_raise for _, d in inside)
-                found = replace(found, inside=inside, may_raise=raises)
+                bound = bool(found.captured) or touched() != before
+                found = replace(found, inside=inside, may_raise=raises, bound=bound)
             finally:
                 _called.reset(token)
-            if not found.captured:
+            if not found.bound:
                 self._derived[key] = found
         return found
 
@@ -254,7 +255,7 @@ class Function:
     def _prepare(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Call | None:
         views, extents, inputs = self.point(spec, leaves)
         derived = self.derived(spec, inputs)
-        if derived.captured:
+        if derived.bound:
             return None
         axes = self.in_axes(spec, leaves), self.out_axes(derived)
         what = self.name, derived, spec, *axes, extents

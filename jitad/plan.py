@@ -33,7 +33,8 @@ class Derived:
     mode is the best of those with costs, unless it was asked for; untried says why
     other modes were not counted.  inside names the transformed functions that it
     calls, and how each of them came.  may_raise says that at a point where the result
-    is NaN NumPy may raise LinAlgError instead.
+    is NaN NumPy may raise LinAlgError instead.  bound says that values of an enclosing
+    trace, or branches taken on them, went in, so that nothing else can use it.
     """
 
     graph: Graph
@@ -46,6 +47,7 @@ class Derived:
     untried: dict[str, str] = field(default_factory=dict)
     inside: tuple[tuple[str, Derived], ...] = ()
     may_raise: bool = False
+    bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)

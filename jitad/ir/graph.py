@@ -216,6 +216,7 @@ class Builder:
     """Grows a graph node by node; equal nodes are shared, so no work is done twice.
 
     simplify, if given, may answer an elementwise application with an existing node.
+    log, if a list, gets every node that is asked for but inputs, whether new or not.
     """
 
     def __init__(self, simplify: Simplify | None = None) -> None:
@@ -224,6 +225,7 @@ class Builder:
         # values[i] is the value of node i where it is a constant, else None.
         self.values: list[Any] = []
         self.simplify = simplify
+        self.log: list[int] | None = None
         self._table: dict[Any, int] = {}
 
     def add(
@@ -241,6 +243,8 @@ class Builder:
             found = self._table[key] = len(self.nodes)
             self.nodes.append(Node(primitive, operands, params, type, line))
             self.values.append(params[0][1].value if primitive is CONST else None)
+        if self.log is not None and primitive is not INPUT:
+            self.log.append(found)
         return found
 
     def apply(

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
-_SKIP = (_PACKAGE, str(Path(np.__file__).resolve().parent), "<frozen", "<__array")
+NUMPY = str(Path(np.__file__).resolve().parent)
+_SKIP = (_PACKAGE, NUMPY, "<frozen", "<__array")
 
 
 def source_line() -> str:
@@ -17,3 +18,14 @@ def source_line() -> str:
     while frame is not None and frame.f_code.co_filename.startswith(_SKIP):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
+
+
+def raising_line(error: BaseException) -> str:
+    """The user's innermost line that an error came through, as file:line."""
+    line, step = "", error.__traceback__
+    while step is not None:
+        name = step.tb_frame.f_code.co_filename
+        if not name.startswith(_SKIP):
+            line = f"{name}:{step.tb_lineno}"
+        step = step.tb_next
+    return line

@@ -1,4 +1,4 @@
-"""From a plain NumPy function to a Graph: run it once on tracers.
+"""From a plain NumPy function to a Graph: run it on tracers, once for each path.
 
 `trace` takes input types and gives the graph and what the function returned, as a
 tree.  Traces nest: a function called inside may close over values of the outer trace,
@@ -12,23 +12,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from jitad import tree
-from jitad.errors import TracingError, UnsupportedError
-from jitad.ir.graph import DTYPES, Graph, Type
+from jitad.errors import TracingError
+from jitad.ir.fork import Branch, branch, explore
+from jitad.ir.graph import Graph, Type
 from jitad.ir.redirect import redirected
-from jitad.ir.tracer import Trace, Tracer, lift
+from jitad.ir.tracer import Trace, Tracer
 
 _level: contextvars.ContextVar[tuple[Trace, ...]] = contextvars.ContextVar(
     "jitad_traces", default=()
 )
 
 
+def running() -> tuple[Trace, ...]:
+    """The running traces, the outermost first."""
+    return _level.get()
+
+
 def current() -> Trace | None:
     """The innermost running trace, if one is running."""
     stack = _level.get()
     return stack[-1] if stack else None
+
+
+def touched() -> int:
+    """A number that grows with whatever is done in, or asked of, running traces."""
+    return sum(len(trace.log or ()) for trace in _level.get())
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,40 +63,38 @@ class Traced:
 def trace(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> Traced:
     """Run function(*args, **kwargs), (args, kwargs) having structure spec, on tracers.
 
+    Once; or once for each path, where it branches on traced values.
     Raises TracingError, UnsupportedError where the function does what cannot be traced.
     """
-    outer = _level.get()
-    running = Trace(len(outer))
-    tracers = [Tracer(running, running.input(i.type), i.type, i.weak) for i in inputs]
-    token = _level.set((*outer, running))
-    try:
-        args, kwargs = tree.unflatten(spec, tracers)
+    outer = running()
+    first = Trace(len(outer))
+    places = [first.input(i.type) for i in inputs]
+    name = getattr(function, "__name__", "the function")
+
+    def run(trace: Trace) -> Branch:
+        pairs = zip(places, inputs, strict=True)
+        tracers = [Tracer(trace, p, i.type, i.weak) for p, i in pairs]
+        token = _level.set((*outer, trace))
         try:
-            with redirected():
-                result = function(*args, **kwargs)
-        except ValueError as error:
-            # NumPy answers `np.zeros(3)[0] = t` with its own error, caused by ours.
-            if isinstance(error.__cause__, TracingError):
-                cause = error.__cause__.with_traceback(error.__traceback__)
-                raise cause from None
-            raise
-        leaves, result_spec = tree.flatten(result)
-        outputs = [_output(running, leaf, function) for leaf in leaves]
-    finally:
-        _level.reset(token)
-        running.open = False
-    graph = running.finish(outputs)
-    captured = tuple(tracer for tracer, _ in running.captured.values())
-    return Traced(graph, result_spec, captured)
+            args, kwargs = tree.unflatten(spec, tracers)
+            return branch(trace, _call(function, args, kwargs), name)
+        finally:
+            _level.reset(token)
+            trace.open = False
+
+    end = explore(first, outer, run, name)
+    graph = first.finish([leaf.index for leaf in end.leaves])
+    captured = tuple(tracer for tracer, _ in first.captured.values())
+    return Traced(graph, end.spec, captured)
 
 
-def _output(running: Trace, leaf: Any, function: Callable[..., Any]) -> int:
-    if not isinstance(leaf, Tracer):
-        kind = np.asarray(leaf).dtype
-        if kind not in DTYPES and kind.kind not in "iuO":
-            name = getattr(function, "__name__", "the function")
-            raise UnsupportedError(
-                f"{name} returned {leaf!r} of dtype {kind}; expected arrays or "
-                "numbers, in nested tuples, lists, dicts or dataclasses"
-            )
-    return lift(running, leaf)
+def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    try:
+        with redirected():
+            return function(*args, **kwargs)
+    except ValueError as error:
+        # NumPy answers `np.zeros(3)[0] = t` with its own error, caused by ours.
+        if isinstance(error.__cause__, TracingError):
+            cause = error.__cause__.with_traceback(error.__traceback__)
+            raise cause from None
+        raise

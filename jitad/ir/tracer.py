@@ -8,6 +8,8 @@ applies an elementwise primitive; start reading there.
 
 from __future__ import annotations
 
+import copy
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,13 +19,17 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from jitad.errors import TracingError, UnsupportedError
 from jitad.ir.graph import CONST, DTYPES, PACK, Builder, Static, Type, scalar
 from jitad.ir.primitive import Primitive, registry
-from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
 from jitad.ir.views import Storage, kept_order
 
 
 class Trace(Builder):
-    """The Builder of a running trace, which takes in values of outer ones."""
+    """The Builder of a running trace, which takes in values of outer ones.
+
+    path      decides the truth of its values, if anything can (see `ir.fork`)
+    writes    for every write to an array of it: when the array was born, and the line
+    compared  the last >= or <= : its node, and the instruction that asked for it
+    """
 
     def __init__(self, level: int, simplify: Any = None, lines: bool = True) -> None:
         super().__init__(simplify)
@@ -31,6 +37,21 @@ class Trace(Builder):
         self.lines = lines
         self.open = True
         self.captured: dict[tuple[int, int], tuple[Tracer, int]] = {}
+        self.path: Any = None
+        self.births = 0
+        self.writes: list[tuple[int, str]] = []
+        self.compared: tuple[int, ...] = ()
+
+    def again(self, path: Any) -> Trace:
+        """The trace for one more run of its function: the same graph, grown on."""
+        run = copy.copy(self)
+        run.path, run.log, run.writes, run.births = path, [], [], 0
+        return run
+
+    def bear(self) -> int:
+        """The number of a new array."""
+        self.births += 1
+        return self.births
 
     def capture(self, tracer: Tracer) -> int:
         """The input of this graph that carries a value of an enclosing trace.
@@ -128,6 +149,9 @@ class Tracer(Storage, NDArrayOperatorsMixin):
         whole = positions is None
         trace = innermost([owner, value])
         index = lift(trace, value, self.dtype)
+        owner.builder.writes.append((owner.born, trace.line()))
+        if owner.builder is not trace:
+            owner.born = trace.bear()
         if whole and owner is self:
             self.builder, self._index = trace, index
         else:
@@ -217,15 +241,21 @@ class Tracer(Storage, NDArrayOperatorsMixin):
     def __hash__(self) -> int:
         return id(self)
 
-    # -- what it refuses -------------------------------------------------------
+    # -- truth -----------------------------------------------------------------
 
     def __bool__(self) -> bool:
-        raise TracingError(
-            f"the truth of {self!r} is not known while tracing ({source_line()}): "
-            "if, while, and, or, not, min, max and chained comparisons need a number; "
-            "use np.where, np.minimum, np.maximum, & and |.  If this comes from an "
-            "array made by np.array([...]) or np.asarray, make it with np.stack"
-        )
+        return registry.functions["truth"](self)
+
+    def __contains__(self, item: Any) -> bool:
+        return bool((self == item).any())
+
+    def __ge__(self, other: Any) -> Any:
+        return _noted(super().__ge__(other))
+
+    def __le__(self, other: Any) -> Any:
+        return _noted(super().__le__(other))
+
+    # -- what it refuses -------------------------------------------------------
 
     def __float__(self) -> float:
         raise TracingError(
@@ -250,14 +280,19 @@ class Tracer(Storage, NDArrayOperatorsMixin):
             f"round({self!r}) needs a number ({source_line()}); use np.round"
         )
 
-    def __contains__(self, item: Any) -> bool:
-        return bool(self)
-
     def __reduce__(self) -> Any:
         raise TracingError(
             f"{self!r} has no value yet and cannot be pickled ({source_line()}); "
             "return it from the function"
         )
+
+
+def _noted(result: Any) -> Any:
+    """A comparison, its trace remembering which instruction of the caller made it."""
+    if isinstance(result, Tracer):
+        frame = sys._getframe(2)
+        result.builder.compared = (result.index, id(frame), frame.f_lasti)
+    return result
 
 
 # -- applying primitives -------------------------------------------------------
@@ -460,19 +495,3 @@ def apply_ufunc(ufunc: np.ufunc, args: Sequence[Any]) -> Any:
             "functions that can: NumPy's own, or those of scipy.special"
         )
     return handler(*args)
-
-
-_WEAK = {np.add, np.subtract, np.multiply, np.true_divide, np.negative, np.power}
-
-
-def elementwise_handler(ufunc: np.ufunc, primitive: Primitive) -> Callable[..., Any]:
-    """The handler of a ufunc that one primitive computes."""
-
-    def handler(*args: Any) -> Tracer:
-        kinds = tuple([representative(a) for a in args])
-        loop = loop_dtypes(ufunc, kinds)
-        result = bind(primitive, args, loop[:-1], loop[-1])
-        result.weak = ufunc in _WEAK and all(k is float or k is int for k in kinds)
-        return result
-
-    return handler

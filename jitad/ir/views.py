@@ -48,6 +48,7 @@ class Storage:
 
     An array with no view owns its memory; with no layout it lies there in C order.
     A value of shape () with no layout is a scalar, which nothing can write to.
+    born counts the arrays of its trace up to this one.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class Storage:
         "_seen",
         "_version",
         "_view",
+        "born",
         "builder",
         "type",
         "weak",
@@ -70,6 +72,7 @@ class Storage:
         self._view: View | None = None
         self._version = 0
         self._seen = 0
+        self.born = trace.bear()
 
     @property
     def index(self) -> int:

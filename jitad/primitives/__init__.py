@@ -1,6 +1,7 @@
 """Floor 2: everything jitad knows how to compute, a file per family."""
 
 from jitad.primitives import (
+    branch,
     contraction,
     control,
     creation,
@@ -32,6 +33,7 @@ from jitad.primitives import (
 )
 
 __all__ = [
+    "branch",
     "contraction",
     "control",
     "creation",

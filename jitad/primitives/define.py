@@ -21,7 +21,6 @@ from jitad.ir.tracer import (
     Tracer,
     as_tracer,
     bind,
-    elementwise_handler,
     innermost,
     lift,
     promote,
@@ -29,6 +28,9 @@ from jitad.ir.tracer import (
 )
 
 Function = Callable[..., Any]
+
+# Of weak numbers alone these give a weak number.
+_WEAK = {np.add, np.subtract, np.multiply, np.true_divide, np.negative, np.power}
 
 
 def elementwise(
@@ -54,8 +56,21 @@ def elementwise(
         )
     )  # fmt: skip
     if ufunc is not None:
-        registry.ufuncs[ufunc] = elementwise_handler(ufunc, primitive)
+        registry.ufuncs[ufunc] = _handler(ufunc, primitive)
     return primitive
+
+
+def _handler(ufunc: np.ufunc, primitive: Primitive) -> Function:
+    """The handler of a ufunc that one primitive computes."""
+
+    def handler(*args: Any) -> Tracer:
+        kinds = tuple([representative(a) for a in args])
+        loop = loop_dtypes(ufunc, kinds)
+        result = bind(primitive, args, loop[:-1], loop[-1])
+        result.weak = ufunc in _WEAK and all(k is float or k is int for k in kinds)
+        return result
+
+    return handler
 
 
 def structure(function: Function, *, name: str | None = None) -> Primitive:
