@@ -1,6 +1,6 @@
 """Plain NumPy functions to compiled, batched derivatives at the machine's limit."""
 
-from jitad import primitives
+from jitad import primitives, random
 from jitad.api import (
     grad,
     hessian,
@@ -53,6 +53,7 @@ __all__ = [
     "logsumexp",
     "ones",
     "primitives",
+    "random",
     "set_threads",
     "softmax",
     "stop_gradient",
