@@ -15,6 +15,7 @@ from jitad.api import (
     vmap,
 )
 from jitad.backends.threads import get_threads, set_threads
+from jitad.custom import primitive
 from jitad.errors import (
     InputError,
     JitadError,
@@ -52,6 +53,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "ones",
+    "primitive",
     "primitives",
     "random",
     "set_threads",
