@@ -24,6 +24,7 @@ from jitad.errors import (
     UnsupportedError,
 )
 from jitad.explain import explain
+from jitad.interop.njit import njit
 from jitad.picture import graph
 from jitad.primitives.creation import array, empty, full, ones, zeros
 from jitad.primitives.sums import log_softmax, logsumexp, softmax
@@ -52,6 +53,7 @@ __all__ = [
     "linearize",
     "log_softmax",
     "logsumexp",
+    "njit",
     "ones",
     "primitive",
     "primitives",
