@@ -7,7 +7,7 @@ fills a launch block of its own on the stack, so threads may call at once.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,23 +54,34 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Routine:
-    """Everything a call needs to know.
+class Launch:
+    """A kernel, and the block by which it is started; None where nothing is computed.
 
-    block      the launch block, its addresses still to be filled in
-    lanes      how many lanes to run
-    structure  what to return: the number of a result, or a nested tuple of numbers
-    kept       what must live as long as the code does
+    block  its addresses still to be filled in
+    lanes  how many to run
+    words  number of an argument, or result after them -> where its address goes
+    kept   what must live as long as the block
     """
 
-    name: str
     executable: Executable | None
     block: np.ndarray
     lanes: int
+    words: Mapping[int, int]
+    kept: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Routine:
+    """Everything a call needs to know.
+
+    structure  what to return: the number of a result, or a nested tuple of numbers
+    """
+
+    name: str
+    launch: Launch
     arguments: tuple[Place, ...]
     results: tuple[Place, ...]
     structure: Any
-    kept: Any = None
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -154,8 +165,8 @@ class _Writer:
         for place, type, value in zip(routine.arguments, given, parts, strict=True):
             self.argument(place, type, value)
         made = [self.result(place) for place in routine.results]
-        if routine.executable is not None:
-            self.run(routine.executable)
+        if routine.launch.executable is not None:
+            self.run(routine.launch.executable)
         loaded = [read() for read in made]
         return self.packed(routine.structure, sig.return_type, loaded)
 
@@ -201,7 +212,7 @@ class _Writer:
 
     def run(self, executable: Executable) -> None:
         """Fill a block on the stack, and call the kernel on all lanes."""
-        builder, words = self.builder, self.routine.block.tolist()
+        builder, words = self.builder, self.routine.launch.block.tolist()
         block = cgutils.alloca_once(builder, _WORD, size=len(words))
         for k, word in enumerate(words):
             value = self.addresses.get(k, ir.Constant(_WORD, word))
@@ -211,7 +222,7 @@ class _Writer:
         # A dynamic address: Numba then keeps the code out of its cache on disk.
         entry = self.context.add_dynamic_addr(builder, address, "jitad kernel")
         function = builder.bitcast(entry, _ENTRY.as_pointer())
-        lo, hi = ir.Constant(_WORD, 0), ir.Constant(_WORD, self.routine.lanes)
+        lo, hi = ir.Constant(_WORD, 0), ir.Constant(_WORD, self.routine.launch.lanes)
         builder.call(function, [builder.bitcast(block, _BYTES), lo, hi])
 
     def packed(self, structure: Any, type: Any, leaves: Sequence[Any]) -> Any:

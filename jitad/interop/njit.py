@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from jitad.api import jit
 from jitad.backends import njit as backend
 from jitad.errors import InputError
 from jitad.function import Function
+from jitad.ir.graph import DTYPES
 from jitad.ir.source import source_line
 from jitad.ir.tracer import traced
 from jitad.lowering import frame
@@ -70,60 +71,64 @@ def _routine(
         )
     structure = _structure(function, derived.result)
     results, seen = _results(function, derived, extents)
+    launch = _launch(derived, extents, views, seen)
+    named = zip(
+        [*names, *result_names(derived.result)], [*leaves, *results], strict=True
+    )
+    places = [
+        backend.Place(name, *_kind(function, name, x), launch.words.get(k))
+        for k, (name, x) in enumerate(named)
+    ]
+    count = len(leaves)
+    return backend.Routine(
+        function.name, launch, tuple(places[:count]), tuple(places[count:]), structure
+    )
+
+
+def _launch(
+    derived: plan.Derived,
+    extents: tuple[int, ...],
+    inputs: Sequence[np.ndarray],
+    outputs: Sequence[np.ndarray],
+) -> backend.Launch:
+    """The kernel and its block, for arrays that lie as these do."""
     order = plan.lane_order(extents)
     lanes = tuple([extents[k] for k in order]) or (1,)
-    inside = [plan.place(v, extents, order) for v in views]
-    outside = [plan.place_output(v, extents, order) for v in seen]
-    placed = [*inside, *outside]
-    executable, block, words = None, np.zeros(0, np.int64), {}
-    if 0 not in lanes and any(y.size for y in results):
-        made = plan.make(derived, order, inside, outside)
-        executable = made.executable
-        blank = [placed[k].argument(0) for k in made.buffers]
-        block = executable.block(lanes, blank)
-        slots = [frame.slots(made.kernel, n) for n in range(len(made.buffers))]
-        words = {k: s.address for k, s in zip(made.buffers, slots, strict=True)}
-    places = [
-        backend.Place(name, *_kind(x), words.get(k))
-        for k, (name, x) in enumerate(
-            zip(
-                (*names, *result_names(derived.result)),
-                (*leaves, *[y if y.ndim else y[()] for y in results]),
-                strict=True,
-            )
-        )
-    ]
-    arguments, returned = places[: len(leaves)], places[len(leaves) :]
-    return backend.Routine(
-        function.name,
-        executable,
-        block,
-        lanes[0],
-        tuple(arguments),
-        tuple(returned),
-        structure,
-        kept=placed,
-    )
+    if 0 in lanes or not any(y.size for y in outputs):
+        return backend.Launch(None, np.zeros(0, np.int64), 0, {})
+    inside = [plan.place(v, extents, order) for v in inputs]
+    outside = [plan.place_output(v, extents, order) for v in outputs]
+    made, placed = plan.make(derived, order, inside, outside), [*inside, *outside]
+    blank = [placed[k].argument(0) for k in made.buffers]
+    words = {k: frame.slots(made.kernel, n).address for n, k in enumerate(made.buffers)}
+    block = made.executable.block(lanes, blank)
+    return backend.Launch(made.executable, block, lanes[0], words, kept=blank)
 
 
 def _results(
     function: Function, derived: plan.Derived, extents: tuple[int, ...]
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Arrays like the results, and the same with batch levels in front."""
-    pairs = list(
-        zip(derived.graph.output_types, function.out_axes(derived), strict=True)
-    )
+) -> tuple[list[Any], list[np.ndarray]]:
+    """Arrays and numbers like the results; arrays with the batch levels in front."""
+    types, axes = derived.graph.output_types, function.out_axes(derived)
+    pairs = list(zip(types, axes, strict=True))
     made = [
-        np.empty(arrays.result_shape(t.shape, extents, a), t.dtype) for t, a in pairs
+        np.zeros(arrays.result_shape(t.shape, extents, a), t.dtype) for t, a in pairs
     ]
-    return made, [
-        arrays.batch_first(y, a) for y, (_, a) in zip(made, pairs, strict=True)
-    ]
+    seen = [arrays.batch_first(y, a) for y, a in zip(made, axes, strict=True)]
+    return [y if y.ndim else y[()] for y in made], seen
 
 
-def _kind(value: Any) -> tuple[np.dtype, tuple[int, ...] | None]:
+def _kind(
+    function: Function, name: str, value: Any
+) -> tuple[np.dtype, tuple[int, ...] | None]:
     """The dtype of an argument or result, and its shape if it is an array."""
     array = np.asarray(value)
+    if array.dtype not in DTYPES or not array.dtype.isnative:
+        raise InputError(
+            f"njit: argument {name} of {function.name} has dtype {array.dtype.str} "
+            f"({source_line()}); expected native float64, float32, int64, int32 or "
+            "bool, as kernels read: convert with astype"
+        )
     return array.dtype, array.shape if isinstance(value, np.ndarray) else None
 
 
