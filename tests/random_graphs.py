@@ -108,6 +108,7 @@ ELEMENTWISE = (
     "np.remainder({a}, 0.75) + {b}", "np.floor_divide({a}, 1.5 + {b} * {b}) + {a}",
     "np.divmod({a}, 1.25)[1]", "np.modf({a})[0]", "np.ldexp({a}, -1)",
     "(3.0 * {a}).astype(int) % 4 * {b}", "(3.0 * {a}).astype(int) // 2 * {b}",
+    "((9.0 * {a}).astype(int) << 2 >> 1) * {b}",
     "(5.0 * {a}).astype(np.int32) + {b}", "np.logaddexp({a}, {b})",
     "np.logaddexp2({a}, {b})", "np.interp({a}, [-1.0, 0.0, 0.5], [0.5, -0.5, 1.0])",
     "special.erf({a})", "special.erfc({a})", "special.erfinv(0.9 * np.tanh({a}))",

@@ -25,6 +25,7 @@ EXACT = {
     "neg", "abs", "select", "gate", "copysign", "floor", "ceil", "trunc", "rint",
     "maximum", "minimum", "fmax", "fmin", "fmod", "nextafter", "and", "or", "xor",
     "not", "lt", "le", "gt", "ge", "eq", "ne", "isnan", "isinf", "isfinite", "signbit",
+    "left_shift", "right_shift",
 }  # fmt: skip
 # Units of the last place that one result may be off: at most one of arithmetic, else
 # eight, more where functions are hard; two machines may differ by twice that.

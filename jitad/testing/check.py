@@ -64,6 +64,19 @@ def check(
     return report
 
 
+def check_primitive(function: Any) -> list[Report]:
+    """`check` of a function that `jitad.primitive` made, at each of its points.
+
+    Raises CheckError as check does, and InputError where there are no points.
+    """
+    if not function.points:
+        raise InputError(
+            f"check_primitive: {function.__name__} has no points; expected some: "
+            "jitad.primitive(…, points=[0.5, …])"
+        )
+    return [check(function, *point) for point in function.points]
+
+
 class Case:
     """A function at a point: x and y as flat vectors, and the Jacobian as a matrix.
 
