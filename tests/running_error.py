@@ -120,10 +120,10 @@ def _operation(node: Node, values: list[Any], errors: list[Any]) -> tuple[Any, A
 
 
 def _end(value: Any, error: Any, sign: int) -> Any:
-    """The end of an interval; of an undecided bool the other one."""
+    """The end of an interval; of an undecided bool itself and the other one."""
     value = np.asarray(value)
     if value.dtype.kind == "b":
-        return value ^ (error > 0)
+        return value ^ ((error > 0) & (sign > 0))
     if value.dtype.kind == "i":
         step = np.where(np.isfinite(error), error, 2.0**30)
         return (value + sign * step).astype(value.dtype)
