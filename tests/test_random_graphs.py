@@ -439,4 +439,7 @@ def test_every_primitive_occurs() -> None:
             slopes = jacobian(small, everything(program), mode="reverse").graph
             for g in (graph, small, slopes):
                 found |= {node.primitive.name for node in g.nodes}
-    assert set(registry.primitives) <= found, set(registry.primitives) - found
+    # Loops and calls have random programs of their own.
+    kinds = registry.primitives.items()
+    wanted = {name for name, p in kinds if p.kind != "control"}
+    assert wanted <= found, wanted - found
