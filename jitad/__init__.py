@@ -27,7 +27,7 @@ from jitad.explain import explain
 from jitad.interop.njit import njit
 from jitad.picture import graph
 from jitad.primitives.branch import cond, switch
-from jitad.primitives.control import fori_loop, scan, while_loop
+from jitad.primitives.control import checkpoint, fori_loop, scan, while_loop
 from jitad.primitives.creation import array, empty, full, ones, zeros
 from jitad.primitives.rules import custom_jvp, custom_vjp
 from jitad.primitives.sums import log_softmax, logsumexp, softmax
@@ -42,6 +42,7 @@ __all__ = [
     "UnsupportedError",
     "array",
     "check",
+    "checkpoint",
     "cond",
     "custom_jvp",
     "custom_vjp",

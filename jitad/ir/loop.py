@@ -50,6 +50,7 @@ class Loop:
     bound      no more iterations than this
     counted    whether the first operand is the number of iterations
     backwards  the last iteration first; then there is no head
+    apart      loops of different numbers are not run as one, though they could be
     """
 
     body: Graph
@@ -61,6 +62,7 @@ class Loop:
     bound: int = LIMIT
     counted: bool = False
     backwards: bool = False
+    apart: int = 0
 
     @cached_property
     def text(self) -> str:
@@ -70,6 +72,7 @@ class Loop:
         parts.append(f"at most {self.bound}")
         parts += ["counted"] if self.counted else []
         parts += ["backwards"] if self.backwards else []
+        parts += [f"apart {self.apart}"] if self.apart else []
         graphs = [f"body {{{_one_line(self.body)}}}"]
         if self.head is not None:
             graphs.append(f"head {{{_one_line(self.head)}}}")

@@ -22,6 +22,7 @@ from jitad.lowering.kernel import (
     Store,
 )
 from jitad.lowering.order import order
+from jitad.lowering.share import reused
 from jitad.lowering.validate import validate
 from jitad.lowering.write import Writer
 
@@ -58,7 +59,8 @@ def schedule(
     for axis in range(axes - 1, -1, -1):
         inner = (For(axis + 1, body),) if axis + 1 < axes else ()
         body = (*bodies[axis], *inner)
-    kernel = Kernel(buffers, axes, body, tuple(once), tuple(writer.locals))
+    body, locals = reused(body, writer.locals)
+    kernel = Kernel(buffers, axes, body, tuple(once), locals)
     validate(kernel)
     return kernel
 

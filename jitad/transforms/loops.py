@@ -117,7 +117,11 @@ def _derivative(line: Linearized, found: Derivatives, k: int, seed: int) -> int:
 def _given(target: Trace, found: dict[int, int], seed: int, type: Type) -> int:
     """A derivative of an operand, zero where there is none."""
     value = found.get(seed)
-    return target.number(0.0, type.dtype) if value is None else value
+    if value is None:
+        return target.number(0.0, type.dtype)
+    if target.nodes[value].type.shape:
+        return value
+    return cast(target, value, type.dtype)
 
 
 def _spread(
@@ -175,12 +179,19 @@ def _head(loop: Loop, body: Graph, carried: int, shared: int) -> Graph | None:
 
 
 def pull(
-    target: Trace, v: int, bars: Sequence[dict[int, int]], sweep: Sweep
+    target: Trace,
+    v: int,
+    bars: Sequence[dict[int, int]],
+    begun: Sequence[dict[int, int]],
+    sweep: Sweep,
 ) -> tuple[list[dict[int, int]], list[tuple[int, int, int]]]:
     """Cotangents of the operands of loop v, given those of its parts.
 
-    Those of scalars, and (number of an array, seed, what every iteration adds to what
-    it read).
+    begun  for every shared operand the cotangents that it has already; the loop adds
+           to them, one term after the other, so that it does not matter how many
+           loops the iterations are spread over
+    Gives those of scalars, and (number of an array, seed, what every iteration adds to
+    what it read).
     """
     node = target.nodes[v]
     loop = loop_of(node)
@@ -205,6 +216,8 @@ def pull(
     read_bars = [inner.input(line.types[k]) for k, _ in wanted]
     for (k, r), bar in zip([*back, *wanted], [*carried_bars, *read_bars], strict=True):
         _include(inner, seeds, int(line.outputs[k]), r, bar)
+    for (k, r), bar in zip(sums, sum_bars, strict=True):
+        _include(inner, seeds, own[a + k], r, bar)
     cotangents = sweep(line, seeds)
 
     def bar_of(input: int, seed: int) -> int:
@@ -215,10 +228,7 @@ def pull(
         return cast(inner, value, dtype)
 
     made = [bar_of(own[1 + k], r) for k, r in back]
-    made += [
-        _plus(inner, old, bar_of(own[a + k], r))
-        for (k, r), old in zip(sums, sum_bars, strict=True)
-    ]
+    made += [bar_of(own[a + k], r) for k, r in sums]
     reads = [
         (k, r)
         for k in range(len(arrays))
@@ -247,7 +257,7 @@ def pull(
     operands = [
         *([] if known else [steps]),
         *[_given(target, bars[k], r, line.types[k]) for k, r in back],
-        *[target.number(0.0, inner.nodes[i].type.dtype) for i in sum_bars],
+        *[_given(target, begun[k], r, loop.body.input_types[a + k]) for k, r in sums],
         *shared,
         *history,
         *arrays,

@@ -38,7 +38,7 @@ def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
             tangents |= push(target, v, dots, forward)
         elif node.primitive is CALL:
             dots = [tangents.get(a, {}) for a in node.operands]
-            tangents |= push_call(target, v, dots, reverse)
+            tangents |= push_call(target, v, dots, forward, reverse)
         elif node.primitive is ELEMENT:
             array = tangents.get(node.operands[0], {})
             tangents[v] = {c: _element(target, t, v) for c, t in array.items()}
@@ -188,8 +188,14 @@ class _Bars:
         for k, type in enumerate(loop.types()):
             part = self.target.add(PART, (v,), type, (("number", k),))
             bars.append(self.array(part) if type.shape else self.scalars.get(part, {}))
-        found, read = pull(self.target, v, bars, reverse)
         operands = nodes[v].operands
+        first = int(loop.counted) + loop.carried
+        shared = operands[first : first + loop.shared]
+        # What the loop adds to begins with what is there already.
+        begun = [self.scalars.pop(a, {}) for a in shared]
+        found, read = pull(self.target, v, bars, begun, reverse)
+        for own, old in zip(found[first:], begun, strict=False):
+            own |= {r: bar for r, bar in old.items() if r not in own}
         for a, terms in zip(operands, found, strict=True):
             for seed, bar in terms.items():
                 self.add(a, seed, bar)

@@ -215,8 +215,8 @@ def _alike(graph: Graph, a: int, b: int) -> bool:
     """Whether both run for the same iterations at every point."""
     nodes = graph.nodes
     one, two = loop_of(nodes[a]), loop_of(nodes[b])
-    same = (one.bound, one.counted, one.backwards) == (
-        two.bound, two.counted, two.backwards
+    same = (one.bound, one.counted, one.backwards, one.apart) == (
+        two.bound, two.counted, two.backwards, two.apart
     )  # fmt: skip
     if one.counted and nodes[a].operands[0] != nodes[b].operands[0]:
         return False
