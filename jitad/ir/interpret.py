@@ -8,10 +8,12 @@ it computes is elementwise.  `inline` copies a graph into one that is being buil
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from jitad.ir.branch import BRANCH, branch_of, take
 from jitad.ir.call import CALL, add_call, custom_of
 from jitad.ir.graph import (
     CONST,
@@ -40,7 +42,7 @@ def interpret(graph: Graph, inputs: Sequence[Any], batch: int = 0) -> list[Any]:
         for i, node in enumerate(graph.nodes):
             if node.primitive is INPUT:
                 values[i] = given[i]
-            elif node.primitive in (LOOP, CALL):
+            elif node.primitive in (LOOP, CALL, BRANCH):
                 values[i] = _parts(node, [values[a] for a in node.operands], batch)
             elif node.primitive is PART:
                 values[i] = values[node.operands[0]][node.params[0][1]]
@@ -83,6 +85,8 @@ def _parts(node: Node, operands: list[Any], batch: int) -> list[Any]:
     if not any(isinstance(x, Tracer) for x in operands):
         if node.primitive is CALL:
             return interpret(custom_of(node).value, operands, batch)
+        if node.primitive is BRANCH:
+            return take(branch_of(node), operands, partial(interpret, batch=batch))
         lead = np.broadcast_shapes((), *(np.shape(x)[:batch] for x in operands))
         wide = [np.broadcast_to(x, lead + np.shape(x)[batch:]) for x in operands]
 

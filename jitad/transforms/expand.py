@@ -16,12 +16,13 @@ from jitad.ir.loop import LOOP, PART, add_loop, loop_of
 from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
+from jitad.transforms.branches import sink
 from jitad.transforms.tidy import tidy
 
 
 def expand(graph: Graph) -> Graph:
     """The same function in machine words."""
-    return _expanded(tidy(called(graph)))
+    return sink(_expanded(tidy(called(graph))))
 
 
 def called(graph: Graph) -> Graph:

@@ -373,11 +373,11 @@ def _fused(graph: Graph, a: int, b: int) -> Graph:
             return parts[merged.parts[which][node.params[0][1]]]
         return _copied(target, graph, i, tuple([index[o] for o in node.operands]))
 
-    _in_order(graph.outputs, operands, index, copy)
+    in_order(graph.outputs, operands, index, copy)
     return target.finish([index[i] for i in graph.outputs])
 
 
-def _in_order(
+def in_order(
     roots: Sequence[int],
     operands: Callable[[int], tuple[int, ...]],
     index: dict[int, int],
