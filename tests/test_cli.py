@@ -217,7 +217,7 @@ REFUSED = {
     "lacking": ("check lacking:f", "No module named 'nothing_of_that_name'"),
     "syntax": ("check broken:f", "SyntaxError"),
     "no function": ("check models:f", "it defines residual, valley, square"),
-    "no callable": ("check models:three", "to be a function, got a int"),
+    "no callable": ("check models:three", "to be a function, got int"),
     "too few shapes": (
         "check models:residual --shapes 3",
         "expected 2 --shapes (camera, point), got 1",

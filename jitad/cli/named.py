@@ -50,7 +50,7 @@ def function(name: str) -> Callable[..., Any]:
         )
     if not callable(found):
         raise UsageError(
-            f"expected {name} to be a function, got a {type(found).__name__}; name a "
+            f"expected {name} to be a function, got {type(found).__name__}; name a "
             "function of that module"
         )
     return found
