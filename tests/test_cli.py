@@ -239,6 +239,10 @@ REFUSED = {
         "check models:eighth",
         "(models.py, line 26); choose them with --points",
     ),
+    "wrong shape on disk": (
+        "jacobian models:eighth x.npy J.npy",
+        "(models.py, line 26); each file holds the points along its first axis",
+    ),
     "if": ("check models:branching", "use np.where"),
     "grad of a vector": (
         "explain models:square --shapes 2 --transform grad",
