@@ -11,7 +11,7 @@ import contextvars
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -42,6 +42,16 @@ class Level:
     out_axes: Any
 
 
+def _need_usable(function: Any, name: str, backend: Any) -> None:
+    if not callable(function):
+        raise InputError(
+            f"{name}: expected a function, got {function!r}; pass the function itself, "
+            "not what it returns"
+        )
+    if backend not in get_args(Backend):
+        raise ValueError(f'{name}: backend is {backend!r}; expected "cpu" or "numpy"')
+
+
 class Function:
     """(args -> results), traced, transformed and compiled when it is called.
 
@@ -60,6 +70,7 @@ class Function:
         value: Callable[..., Any] | None = None,
     ) -> None:
         """Value is what NumPy computes of the same arguments, if not function does."""
+        _need_usable(function, name, backend)
         self.function = function
         self.value = value or function
         self.derive = derive
