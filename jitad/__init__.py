@@ -24,6 +24,7 @@ from jitad.errors import (
     UnsupportedError,
 )
 from jitad.explain import explain
+from jitad.implicit import fixed_point, linear_solve, root
 from jitad.interop.njit import njit
 from jitad.picture import graph
 from jitad.primitives.branch import cond, switch
@@ -48,6 +49,7 @@ __all__ = [
     "custom_vjp",
     "empty",
     "explain",
+    "fixed_point",
     "fori_loop",
     "full",
     "get_threads",
@@ -58,6 +60,7 @@ __all__ = [
     "jacobian",
     "jit",
     "jvp",
+    "linear_solve",
     "linearize",
     "log_softmax",
     "logsumexp",
@@ -66,6 +69,7 @@ __all__ = [
     "primitive",
     "primitives",
     "random",
+    "root",
     "scan",
     "set_threads",
     "softmax",

@@ -116,6 +116,9 @@ def again(builder: Builder, node: Node, operands: Sequence[int]) -> list[int]:
 def _point(x: Any, place: tuple[int, ...]) -> Any:
     """One point of a value, of which the batch may have only one along an axis."""
     extents = np.shape(x)[: len(place)]
+    if not extents:
+        # A constant has no batch axes.
+        return x
     return x[tuple(k if n > 1 else 0 for k, n in zip(place, extents, strict=True))]
 
 
