@@ -211,6 +211,28 @@ def integrated(p: np.ndarray) -> np.ndarray:
     return np.log(solved.y.T)
 
 
+def test_the_orbit_is_reached_with_little_thrust(example: Example) -> None:
+    found = example("orbit")
+    thrusts, states, last, costs = found["main"](120, 150)
+    x, v = last[:2], last[2:]
+    np.testing.assert_allclose(x @ x, 4, rtol=1e-4)
+    np.testing.assert_allclose(v @ v, 0.5, rtol=1e-4)
+    np.testing.assert_allclose(x @ v, 0, atol=1e-4)
+    pushed = np.sum(np.linalg.norm(thrusts, axis=1)) * found["DURATION"] / 120
+    assert found["HOHMANN"] < pushed < 1.05 * found["HOHMANN"]
+    assert all(part[-1] <= part[0] for part in costs)
+    np.testing.assert_array_equal(states[0], found["START"])
+
+
+def test_a_flight_without_thrust_stays_on_its_circle() -> None:
+    flight = runpy.run_path(str(FOLDER / "orbit.py"))["flight"]
+    last, states = jitad.jit(flight)(np.zeros((400, 2)))
+    t = 24 / 400 * np.arange(401)
+    expected = np.stack([np.cos(t), np.sin(t), -np.sin(t), np.cos(t)], axis=1)
+    # The rule is of fourth order: its error grows as h⁴ and in time.
+    np.testing.assert_allclose([*states, last], expected, atol=2 * (24 / 400) ** 4)
+
+
 def test_an_example_runs_as_a_script(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", str(FOLDER / "inverse_problem.py")],
