@@ -1,6 +1,6 @@
 """Plain NumPy functions to compiled, batched derivatives at the machine's limit."""
 
-from jitad import primitives
+from jitad import primitives, random
 from jitad.api import (
     grad,
     hessian,
@@ -15,6 +15,7 @@ from jitad.api import (
     vmap,
 )
 from jitad.backends.threads import get_threads, set_threads
+from jitad.custom import primitive
 from jitad.errors import (
     InputError,
     JitadError,
@@ -23,6 +24,7 @@ from jitad.errors import (
     UnsupportedError,
 )
 from jitad.explain import explain
+from jitad.interop.njit import njit
 from jitad.picture import graph
 from jitad.primitives.branch import cond, switch
 from jitad.primitives.control import fori_loop, scan, while_loop
@@ -58,8 +60,11 @@ __all__ = [
     "linearize",
     "log_softmax",
     "logsumexp",
+    "njit",
     "ones",
+    "primitive",
     "primitives",
+    "random",
     "scan",
     "set_threads",
     "softmax",

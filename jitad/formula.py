@@ -26,6 +26,7 @@ from jitad.ir.graph import (
 _INFIX = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">",
     "ge": ">=", "eq": "==", "ne": "!=", "and": "&", "or": "|", "xor": "^",
+    "left_shift": "<<", "right_shift": ">>",
 }  # fmt: skip
 _PREFIX = {"neg": "-", "not": "~"}
 # Elements of an array, and operands of a call, that are written out.

@@ -1,8 +1,9 @@
-"""Random programs: NumPy source that Hypothesis makes up, line by line, and runs.
+"""Random programs: NumPy source that is made up, line by line, and runs.
 
-`programs` is the strategy; a `Program` is text, so a failing example prints as a
-function to paste.  Every line is run while it is made up: operands are mapped smoothly
-into the domain of what is applied, and results that grow are bent back.
+`Growing` makes one from integers that it is given; `random_cases` says where they come
+from.  A `Program` is text, so a failing example prints as a function to paste.  Every
+line is run while it is made up: operands are mapped smoothly into the domain of what is
+applied, and results that grow are bent back.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from typing import Any
 
 import numpy as np
 import scipy.special
-from hypothesis import strategies as st
+from own import OWN
 
-from jitad import primitives
 from jitad.ir.primitive import registry
 from jitad.ir.tracer import Tracer, bind
 
-assert primitives
-
 LARGEST = 12  # elements of any value
+
+# number(low, high): some integer from low to high, which are among them.
+Number = Callable[[int, int], int]
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ ELEMENTWISE = (
     "np.remainder({a}, 0.75) + {b}", "np.floor_divide({a}, 1.5 + {b} * {b}) + {a}",
     "np.divmod({a}, 1.25)[1]", "np.modf({a})[0]", "np.ldexp({a}, -1)",
     "(3.0 * {a}).astype(int) % 4 * {b}", "(3.0 * {a}).astype(int) // 2 * {b}",
+    "((9.0 * {a}).astype(int) << 2 >> 1) * {b}",
     "(5.0 * {a}).astype(np.int32) + {b}", "np.logaddexp({a}, {b})",
     "np.logaddexp2({a}, {b})", "np.interp({a}, [-1.0, 0.0, 0.5], [0.5, -0.5, 1.0])",
     "special.erf({a})", "special.erfc({a})", "special.erfinv(0.9 * np.tanh({a}))",
@@ -139,7 +141,7 @@ def primitive(name: str) -> Callable[..., Any]:
 
 def _near_points() -> Iterator[str]:
     """Every scalar primitive, those that NumPy has no name for too, near a point."""
-    for p in registry.primitives.values():
+    for p in (registry.primitives[name] for name in OWN):
         # A stopped gradient is not what differences find.
         usable = p.kind == "elementwise" and p.name != "stop_gradient"
         for point in p.points if usable else ():
@@ -265,24 +267,18 @@ WRITES = (
 
 COPIES = ("{a}.copy()", "{a} * 1.5", "{a}.T.copy()", "np.flip({a}) + 0.5")
 
-SHAPES = ((), (1,), (3,), (4,), (2, 2), (1, 3), (2, 1, 2), (0,), (2, 0))
-
 
 class Growing:
     """A program while it is made up: its lines and the values they gave."""
 
-    def __init__(self, draw: Callable[..., Any], inputs: Sequence[np.ndarray]) -> None:
-        self.draw = draw
+    def __init__(self, number: Number, inputs: Sequence[np.ndarray]) -> None:
+        self.number = number
         self.lines: list[str] = []
         self.values = {f"x{k}": x for k, x in enumerate(inputs)}
         self.unused: list[str] = list(self.values)
 
-    def number(self, low: int, high: int) -> int:
-        return self.draw(st.integers(low, high))
-
     def pick(self, items: Sequence[Any]) -> Any:
-        # From a wide range, in which Hypothesis has few favourites.
-        return items[self.number(0, 9999) % len(items)]
+        return items[self.number(0, len(items) - 1)]
 
     def operand(self, fits: Callable[[Any], bool] = lambda x: True) -> str | None:
         """The name of a value that fits; late and unused ones come up more often."""
@@ -432,45 +428,3 @@ def _broadcasts_with(shape: tuple[int, ...]) -> Callable[[Any], bool]:
         return math.prod(whole) <= LARGEST
 
     return fits
-
-
-# -- inputs --------------------------------------------------------------------
-
-LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "contiguous": lambda x: x,
-    "fortran": np.asfortranarray,
-    "strided": lambda x: np.repeat(x[..., None], 3, -1)[..., 1],
-    "reversed": lambda x: np.flip(np.flip(x).copy()),
-    "shifted": lambda x: np.concatenate([x[:1], x])[1:] if x.ndim else x,
-    "big-endian": lambda x: x.astype(x.dtype.newbyteorder(">")),
-    "unaligned": lambda x: (
-        np.frombuffer(b"0" + x.tobytes(), "u1")[1:].view(x.dtype).reshape(x.shape)
-    ),
-}
-
-
-@st.composite
-def arrays(draw: Any, count: int) -> tuple[np.ndarray, ...]:
-    """Small arrays of both dtypes, of numbers that are no ties and near no edges."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
-    kind = draw(st.sampled_from(("f8", "f8", "f4", "mixed")))
-    found = []
-    for k in range(count):
-        shape = (
-            draw(st.sampled_from(SHAPES)) if k else draw(st.sampled_from(SHAPES[:5]))
-        )
-        dtype = rng.choice(["f8", "f4"]) if kind == "mixed" else kind
-        x = np.asarray(rng.uniform(-1.5, 1.5, shape)).astype(dtype)
-        found.append(x)
-    return tuple(found)
-
-
-@st.composite
-def programs(
-    draw: Any, least: int = 5, most: int = 60, *, factors: bool = True
-) -> Program:
-    """Programs of about so many lines."""
-    inputs = draw(arrays(draw(st.integers(1, 3))))
-    growing = Growing(draw, inputs)
-    growing.grow(draw(st.integers(least, most)), factors)
-    return growing.finish()

@@ -25,6 +25,7 @@ EXACT = {
     "neg", "abs", "select", "gate", "copysign", "floor", "ceil", "trunc", "rint",
     "maximum", "minimum", "fmax", "fmin", "fmod", "nextafter", "and", "or", "xor",
     "not", "lt", "le", "gt", "ge", "eq", "ne", "isnan", "isinf", "isfinite", "signbit",
+    "left_shift", "right_shift",
 }  # fmt: skip
 # Units of the last place that one result may be off: at most one of arithmetic, else
 # eight, more where functions are hard; two machines may differ by twice that.
@@ -119,10 +120,10 @@ def _operation(node: Node, values: list[Any], errors: list[Any]) -> tuple[Any, A
 
 
 def _end(value: Any, error: Any, sign: int) -> Any:
-    """The end of an interval; of an undecided bool the other one."""
+    """The end of an interval; of an undecided bool itself and the other one."""
     value = np.asarray(value)
     if value.dtype.kind == "b":
-        return value ^ (error > 0)
+        return value ^ ((error > 0) & (sign > 0))
     if value.dtype.kind == "i":
         step = np.where(np.isfinite(error), error, 2.0**30)
         return (value + sign * step).astype(value.dtype)

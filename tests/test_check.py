@@ -47,6 +47,12 @@ RIGHT = {
     "NaN in part": (lambda x: np.log(x), np.array([-1.0, 2.0])),
     "matrix": (lambda A: np.linalg.inv(A) @ A.T, np.array([[2.0, 0.3], [-1.0, 1.0]])),
     "gradient": (jitad.grad(lambda x: np.sum(np.sin(x) ** 2)), np.array([1.0, 2.0])),
+    "periodic": (lambda x: np.mod(x, 1), 9.3),
+    "period nearby": (lambda x: np.mod(x, 1), 9.9999),
+    "steps within steps": (lambda x: np.floor(50 * x) * x, 9.313),
+    "fine steps": (lambda x: x + np.rint(1e6 * x), 9.3313131),
+    "rounded inside": (lambda x: x.astype(np.float32) * x, np.array([0.7, 3.0])),
+    "cancelled inside": (lambda x: ((1e6 + x) ** 2 - 1e12) / 2e6, 0.37),
     "long": (lambda x: np.cumsum(np.sin(x))[::10], np.linspace(0.1, 3, 100)),
 }
 
@@ -63,7 +69,8 @@ def test_the_report_is_a_table():
     report = check(mixed, *RIGHT["mixed"][1:])
     lines = str(report).splitlines()
     assert lines[0] == "check of mixed: 4 results, 6 inputs"
-    assert lines[1].split() == ["compared", "nan,", "inf", "undecided", "error/allowed"]
+    heads = "compared nan, inf not checked undecided error/allowed"
+    assert lines[1].split() == heads.split()
     assert len(lines) == 2 + len(report.comparisons)
     assert all(line.endswith("ok") for line in lines[2:])
 
@@ -90,6 +97,39 @@ def test_nothing_finite_is_not_passed(f, x):
     verdicts = {c.verdict for c in caught.value.report.comparisons}
     assert "vacuous" in verdicts
     assert "wrong" not in verdicts
+
+
+def test_nan_is_wrong_where_differences_are_finite():
+    with pytest.raises(CheckError, match="got nan") as caught:
+        check(lambda x: np.sqrt(x * x) + x, np.array([0.0, 2.0]))
+    wrong = [c for c in caught.value.report.comparisons if c.verdict == "wrong"]
+    assert [c.how for c in wrong] == ["finite differences"]
+    assert "1 of 4 differ" in wrong[0].failure
+    assert "has no derivative there" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (np.sqrt, [0.0, 1.0]),
+        (lambda x: np.stack([np.arctan2(x[0], x[1]), x[0]]), [0.0, 0.0]),
+        (lambda x: np.cbrt(x), [0.0, 1.0]),
+    ],
+    ids=["one-sided", "no limit", "vertical"],
+)
+def test_no_derivative_is_right_where_differences_have_none(f, x):
+    assert check(f, np.array(x)).passed
+
+
+def test_nan_of_a_nan_value_is_not_checked():
+    report = check(np.log, np.array([-1.0, 2.0]))
+    found = {(c.what, c.how): c for c in report.comparisons}
+    for how in ("forward, compiled", "reverse, interpreted"):
+        assert found["Jacobian", how].unchecked == 1
+        assert found["Jacobian", how].special == 0
+    assert found["J v", "finite differences"].unchecked == 2
+    assert found["value", "compiled"].special == 1
+    assert "not checked" in str(report).splitlines()[1]
 
 
 # -- planted mistakes ----------------------------------------------------------

@@ -27,7 +27,7 @@ EVERY = {
 # Contractions are other rooms' ufuncs; the rest work on bits and dates.
 CONTRACTIONS = {"matmul", "matvec", "vecdot", "vecmat"}
 REFUSED = {
-    "bitwise_count", "left_shift", "right_shift", "gcd", "lcm", "isnat", "frexp",
+    "bitwise_count", "gcd", "lcm", "isnat", "frexp",
 }  # fmt: skip
 TRACED = sorted(set(EVERY) - REFUSED - CONTRACTIONS)
 

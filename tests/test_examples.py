@@ -233,6 +233,20 @@ def test_a_flight_without_thrust_stays_on_its_circle() -> None:
     np.testing.assert_allclose([*states, last], expected, atol=2 * (24 / 400) ** 4)
 
 
+def test_custom_primitives_pass_their_check(example: Example) -> None:
+    found = example("custom_primitives")
+    reports = found["main"]()
+    assert len(reports) == 9
+    assert all(report.passed for report in reports)
+    x = np.linspace(1, 60, 200)
+    levels = np.interp(x, found["HOURS"], found["LEVELS"])
+    np.testing.assert_allclose(found["tide"](x), levels, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(found["tanh_by_definition"](x / 60), np.tanh(x / 60))
+    slopes = jitad.vmap(jitad.grad(found["tide"]))(found["HOURS"][1:-1])
+    steps = np.diff(found["LEVELS"]) / np.diff(found["HOURS"])
+    np.testing.assert_allclose(slopes, (steps[1:] + steps[:-1]) / 2, rtol=1e-11)
+
+
 def test_an_example_runs_as_a_script(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", str(FOLDER / "inverse_problem.py")],

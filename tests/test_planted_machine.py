@@ -19,8 +19,7 @@ from jitad.ir import interpret as interpreting
 from jitad.ir.primitive import registry
 from jitad.lowering import schedule as scheduling
 from jitad.lowering.kernel import Load, Op, Store
-from jitad.transforms import accumulate
-from jitad.transforms import differentiate as ad
+from jitad.transforms import accumulate, products
 
 X = np.array([0.5, 2.0, -1.25])
 
@@ -89,7 +88,7 @@ def forgetting_gates(f: Function) -> Function:
     """Multiplication in which a gate is any factor."""
 
     def multiply(target: Any, p: int, t: int) -> int:
-        p, t, type = ad._common(target, p, t)
+        p, t, type = products._common(target, p, t)
         return target.apply(registry.primitives["mul"], (p, t), type)
 
     return multiply
@@ -154,13 +153,15 @@ MACHINE: dict[str, tuple[Change, Function, Function, Any]] = {
         (np.array([0.5, -1.0]),),
     ),
     "gates are products": (
-        replaced(ad, "multiply", forgetting_gates),
+        replaced(products, "multiply", forgetting_gates),
         finite,
         lambda x: np.where(x > 0, np.sqrt(x), 0.0),
         (np.array([0.5, -1.0]),),
     ),
     "a gate in a gate is open": (
-        replaced(ad, "_gated", lambda f: lambda target, c, v: _outer(target, c, v)),
+        replaced(
+            products, "_gated", lambda f: lambda target, c, v: _outer(target, c, v)
+        ),
         finite,
         lambda x: np.sqrt(np.where(x > 0, np.where(x > 1, np.log(x - 1), 0.0), x)),
         (np.array([0.5, 2.5]),),

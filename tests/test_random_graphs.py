@@ -17,18 +17,15 @@ from typing import Any
 import engine
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from random_cases import LAYOUTS, integers, one_of, over, programs
 from random_graphs import (
     ELEMENTWISE,
-    LAYOUTS,
     LINALG,
     REDUCTIONS,
     STRUCTURES,
     WRITES,
     Growing,
     Program,
-    programs,
 )
 from running_error import running_error
 
@@ -41,28 +38,18 @@ from jitad.transforms.differentiate import pullback, pushforward
 from jitad.transforms.scalarize import scalarize
 
 BATCH = 9
-
-
-def examples(count: int) -> Any:
-    """Settings for so many examples; ten times as many, and other ones in every run,
-    and failing ones made small, in the profile `thorough`.
-    """
-    thorough = settings().max_examples > 100
-    return settings(
-        phases=[Phase.generate, Phase.shrink] if thorough else [Phase.generate],
-        max_examples=max(1, count * settings().max_examples // 100),
-        suppress_health_check=list(HealthCheck),
-        deadline=None,
-        derandomize=not thorough,
-        database=None,
-    )
+# Bounds of at most such a part of a number say something about it.
+USEFUL = {"d": 1e-4, "f": 1e-3}
 
 
 class Seen:
-    """How many of the compared numbers had a bound that says something."""
+    """How much of what was compared had a bound that says something.
+
+    All arrays count alike, however many numbers they hold.
+    """
 
     def __init__(self) -> None:
-        self.sharp = self.all = 0
+        self.shares: list[float] = []
 
     def within(self, got: Any, want: Any, allowed: Any) -> None:
         """Same shape, dtype and NaN pattern, and no further apart than allowed."""
@@ -78,17 +65,18 @@ class Seen:
             size = np.abs(np.asarray(want, float))
         assert np.all((apart <= allowed) | ~decided), (got, want, allowed)
         moving = size > 0
-        self.all += int(np.count_nonzero(moving))
-        self.sharp += int(np.count_nonzero(moving & (allowed <= 1e-4 * size)))
+        if moving.any():
+            useful = USEFUL[want.dtype.char] * size
+            self.shares.append(float(np.mean((allowed <= useful)[moving])))
 
 
 @contextmanager
-def mostly_sharp(least: float = 0.25) -> Iterator[Seen]:
+def mostly_sharp(least: float = 0.6) -> Iterator[Seen]:
     """Count what is compared, and fail if too little of it had a useful bound."""
     seen = Seen()
     yield seen
-    assert seen.all > 0
-    assert seen.sharp >= least * seen.all, (seen.sharp, seen.all)
+    assert seen.shares
+    assert np.mean(seen.shares) >= least
 
 
 def plain(program: Program, inputs: Sequence[np.ndarray] | None = None) -> list[Any]:
@@ -105,6 +93,24 @@ def scalars(f: Callable[..., Any], program: Program) -> Graph:
     graph = scalarize(engine.traced(f, *program.inputs).graph)
     validate(graph)
     return graph
+
+
+# -- the bounds ----------------------------------------------------------------
+
+
+def test_an_undecided_choice_may_be_off_as_either_side() -> None:
+    """A slope of 0 ± e, taken or not, is no exact 0 beside an exact 0."""
+
+    def f(x: Any) -> Any:
+        s = np.sin(x)
+        y = np.arctan2(1.0 + 0.02 * s, 2.0 + 0.04 * s)
+        return np.where(y[0] < y[1], y[0], 0.0), np.where(y[0] < y[1], 0.0, y[0])
+
+    x = np.array([0.015, -0.69])
+    graph = jacobian(scalarize(engine.traced(f, x).graph), (0,)).graph
+    for value, error in zip(*running_error(graph, [x]), strict=True):
+        assert value[0] == 0
+        assert 1e-18 < error[0] < 1e-15
 
 
 # -- the interpreter -----------------------------------------------------------
@@ -224,37 +230,30 @@ def check_differences(seen: Seen, program: Program, graph: Graph, found: Any) ->
 def test_interpreter_orders_seeds_and_differences_agree() -> None:
     with mostly_sharp() as seen:
 
-        @examples(30)
-        @given(programs(5, 50))
+        @over(30, programs(5, 50))
         def hold(program: Program) -> None:
             graph = check_values(seen, program)
             found = check_orders(seen, program, graph)
             check_seeds(seen, program, graph, found)
             check_differences(seen, program, graph, found)
 
-        hold()
-
 
 def test_programs_of_two_hundred_lines() -> None:
-    with mostly_sharp(0.2) as seen:
+    with mostly_sharp(0.3) as seen:
 
-        @examples(3)
-        @given(programs(190, 200))
+        @over(3, programs(190, 200))
         def hold(program: Program) -> None:
             graph = check_values(seen, program)
             check_orders(seen, program, graph)
-
-        hold()
 
 
 # -- second derivatives --------------------------------------------------------
 
 
 def test_hessians_are_symmetric_in_every_order() -> None:
-    with mostly_sharp(0.05) as seen:
+    with mostly_sharp() as seen:
 
-        @examples(25)
-        @given(programs(5, 12))
+        @over(25, programs(5, 12))
         def hold(program: Program) -> None:
             graph = scalars(program.total, program)
             inputs = program.inputs
@@ -271,19 +270,15 @@ def test_hessians_are_symmetric_in_every_order() -> None:
                 np.testing.assert_array_equal(got, np.transpose(got, axes))
                 seen.within(got, want, allowed + error)
 
-        hold()
-
 
 # -- NaN -----------------------------------------------------------------------
 
 
 def test_nan_goes_the_same_ways() -> None:
     """One element of an input is NaN: patterns agree in values and in all orders."""
-    with mostly_sharp(0.3) as seen:
-
-        @examples(25)
+    with mostly_sharp() as seen:
         # What LAPACK makes of NaN is nobody's rule.
-        @given(programs(5, 30, factors=False), st.integers(0, 20))
+        @over(25, programs(5, 30, factors=False), integers(0, 20))
         def hold(program: Program, place: int) -> None:
             poisoned = [x.copy() for x in program.inputs]
             x = poisoned[place % len(poisoned)]
@@ -306,8 +301,6 @@ def test_nan_goes_the_same_ways() -> None:
                 ):
                     seen.within(a, b, d + e)
 
-        hold()
-
 
 # -- the machine ---------------------------------------------------------------
 
@@ -328,12 +321,12 @@ def flat(result: Any) -> list[np.ndarray]:
 def test_the_machine_agrees_at_a_point_and_over_a_batch() -> None:
     with mostly_sharp() as seen:
 
-        @examples(12)
-        @given(
+        @over(
+            12,
             programs(10, 40),
-            st.sampled_from(MODES),
-            st.sampled_from(sorted(LAYOUTS)),
-            st.booleans(),
+            one_of(MODES),
+            one_of(sorted(LAYOUTS)),
+            one_of((False, True)),
         )
         def hold(program: Program, mode: Any, layout: str, last: bool) -> None:
             wrt = tuple(everything(program))
@@ -360,15 +353,12 @@ def test_the_machine_agrees_at_a_point_and_over_a_batch() -> None:
             for g, v, e in zip(reference, values, errors, strict=True):
                 seen.within(g, np.broadcast_to(v, (BATCH, *v.shape[1:])), 2 * e)
 
-        hold()
-
 
 def test_points_that_are_one_point_without_copies() -> None:
     """Stride 0: all points share the memory of one."""
     with mostly_sharp() as seen:
 
-        @examples(3)
-        @given(programs(5, 20))
+        @over(3, programs(5, 20))
         def hold(program: Program) -> None:
             graph = scalars(program.function, program)
             values, errors = running_error(graph, program.inputs)
@@ -377,14 +367,11 @@ def test_points_that_are_one_point_without_copies() -> None:
             for g, v, e in zip(got, values, errors, strict=True):
                 seen.within(g, np.broadcast_to(v, (BATCH, *v.shape)), 2 * e)
 
-        hold()
-
 
 def test_seeds_and_hessians_on_the_machine() -> None:
     with mostly_sharp() as seen:
 
-        @examples(4)
-        @given(programs(5, 15))
+        @over(4, programs(5, 15))
         def hold(program: Program) -> None:
             wrt, inputs = everything(program), program.inputs
             graph = scalars(program.function, program)
@@ -407,8 +394,6 @@ def test_seeds_and_hessians_on_the_machine() -> None:
             for g, v, e in zip(got, values, errors, strict=True):
                 seen.within(g, v, 2 * e)
 
-        hold()
-
 
 # -- what programs are made of -------------------------------------------------
 
@@ -428,7 +413,9 @@ def grown(line: str) -> Iterator[Program]:
     """Programs of one line, on arrays of any number of axes that it takes."""
     for shapes in SHAPES[1:2] if line in ELEMENTWISE else SHAPES:
         rng = np.random.default_rng(len(shapes[0]))
-        growing = Growing(lambda _: 0, [rng.uniform(-1.5, 1.5, s) for s in shapes])
+        growing = Growing(
+            lambda low, high: max(low, 0), [rng.uniform(-1.5, 1.5, s) for s in shapes]
+        )
         if LINES[line](growing):
             yield growing.finish()
 
@@ -452,4 +439,7 @@ def test_every_primitive_occurs() -> None:
             slopes = jacobian(small, everything(program), mode="reverse").graph
             for g in (graph, small, slopes):
                 found |= {node.primitive.name for node in g.nodes}
-    assert set(registry.primitives) <= found, set(registry.primitives) - found
+    # Loops and calls have random programs of their own.
+    kinds = registry.primitives.items()
+    wanted = {name for name, p in kinds if p.kind != "control"}
+    assert wanted <= found, wanted - found

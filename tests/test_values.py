@@ -180,7 +180,8 @@ ELSEWHERE = {
     "cast", "neg", "select", "gate", "stop_gradient", "undefined_where", "line",
     "gap_error", "spacing", "nextafter", "signbit", "isfinite", "isnan", "isinf",
     "and", "or", "xor", "not", "lt", "le", "gt", "ge", "eq", "ne",
-    "argmax_of", "argmin_of", "integer_mod", "integer_floor_divide",
+    "left_shift", "right_shift", "argmax_of", "argmin_of",
+    "integer_mod", "integer_floor_divide",
 }  # fmt: skip
 
 

@@ -101,6 +101,8 @@ INTEGER = (
     "mod",
     "maximum",
     "minimum",
+    "left_shift",
+    "right_shift",
 )
 
 
@@ -182,7 +184,8 @@ def test_functions_at_special_and_random_points(dtype, target):
 @pytest.mark.parametrize("dtype", INTS, ids=str)
 def test_integer_words(dtype, target):
     info = np.iinfo(dtype)
-    x = np.array([0, 1, 2, 3, 7, -1, -2, -3, -7, info.max, info.min, 1000], dtype)
+    x = [0, 1, 2, 3, 7, -1, -2, -3, -7, info.max, info.min, 1000, 31, 32, 63, 64]
+    x = np.array(x, dtype)
     check(("neg", "abs", "not"), [x], dtype, target, 0)
     check((*INTEGER, *LOGIC), [*pairs(x)], dtype, target, 0)
     check(COMPARE, [*pairs(x)], BOOL, target, 0)

@@ -29,6 +29,7 @@ from jitad.lowering.target import Target, lanes
 from . import mathlib, schedule
 from .link import link
 from .machine import vector_width
+from .scalars import Scalars
 from .threads import POOL
 
 _serial = itertools.count()
@@ -51,7 +52,7 @@ def target(vector_bytes: int, *, vector_library: bool = True) -> Target:
     return Target(
         vector_bytes=vector_bytes,
         vectors=dict(mathlib.vector_functions(vector_bytes)) if vector_library else {},
-        scalars=dict(mathlib.scalar_functions()),
+        scalars=Scalars(mathlib.scalar_functions()),
         loops=dict(mathlib.inner_loops()),
         fused=vector_library and bool(llvm.get_host_cpu_features().get("fma")),
         streaming=llvm.get_process_triple().startswith("x86_64"),

@@ -39,7 +39,7 @@ _CHEAP = frozenset(
         *("add", "sub", "mul", "neg", "abs", "fma", "cast", "select", "copysign"),
         *("lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor", "not"),
         *("floor", "ceil", "trunc", "rint", "isnan", "isinf", "isfinite", "signbit"),
-        *("maximum", "minimum", "fmax", "fmin"),
+        *("maximum", "minimum", "fmax", "fmin", "left_shift", "right_shift"),
     }
 )
 

@@ -213,6 +213,27 @@ def _integer_division(*, remainder: bool) -> Formula:
     return formula
 
 
+def _shift(instruction: str, *, keeps_sign: bool) -> Formula:
+    """NumPy's: by as many bits as there are or more, or by fewer than none, all go."""
+
+    def formula(op: Operation) -> list[str]:
+        (a, b), n, vector, mask = op.operands, op.name, op.type, op.mask
+        last = op.constant(8 * op.dtype.itemsize - 1, op.dtype)
+        lines = [
+            f"{n}.in = icmp ule {vector} {b}, {last}",
+            f"{n}.by = select {mask} {n}.in, {vector} {b}, {vector} {last}",
+        ]
+        if keeps_sign:
+            return [*lines, f"{n} = {instruction} {vector} {a}, {n}.by"]
+        return [
+            *lines,
+            f"{n}.s = {instruction} {vector} {a}, {n}.by",
+            f"{n} = select {mask} {n}.in, {vector} {n}.s, {vector} zeroinitializer",
+        ]
+
+    return formula
+
+
 _ANY: dict[str, Formula] = {"neg": _neg, "select": _select, "cast": _cast}
 FLOATING: Mapping[str, Formula] = MappingProxyType(
     {
@@ -234,5 +255,7 @@ INTEGER: Mapping[str, Formula] = MappingProxyType(
         "not": _not,
         "floor_divide": _integer_division(remainder=False),
         "mod": _integer_division(remainder=True),
+        "left_shift": _shift("shl", keeps_sign=False),
+        "right_shift": _shift("ashr", keeps_sign=True),
     }
 )

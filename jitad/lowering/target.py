@@ -6,6 +6,7 @@ that differs between machines is here, so that kernels print alike everywhere el
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +29,7 @@ class Target:
 
     vector_bytes: int
     vectors: dict[tuple[str, str, int], str] = field(default_factory=dict)
-    scalars: dict[tuple[str, str], str] = field(default_factory=dict)
+    scalars: Mapping[tuple[str, str], str] = field(default_factory=dict)
     loops: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
     streaming: bool = False
     fused: bool = False

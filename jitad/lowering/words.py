@@ -56,6 +56,8 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         "or": _bitwise(np.logical_or, np.bitwise_or),
         "xor": _bitwise(np.logical_xor, np.bitwise_xor),
         "not": _bitwise(np.logical_not, np.invert),
+        "left_shift": np.left_shift,
+        "right_shift": np.right_shift,
         "select": np.where,
         "cast": _identity,
         "copysign": np.copysign,

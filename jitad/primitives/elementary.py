@@ -105,13 +105,25 @@ elementwise(
     partials=_arctan2,
     points=((1.0, 2.0), (-0.3, -2.0), (1e-200, 1e-200), (1e150, 1e160), (0.0, -1.0)),
 )
+
+
+def _hypot(y: Any, a: Any, b: Any) -> list[Any]:
+    """a / y and b / y; 0 at the kink, and ±1 for the one that is infinite alone."""
+
+    def slope(x: Any, other: Any) -> Any:
+        # np.where and not gate: at the kink the derivative is 0, as a number.
+        edge = (y == 0) | (np.isinf(x) & np.isfinite(other))
+        return np.where(edge, np.sign(x), x / y)
+
+    return [slope(a, b), slope(b, a)]
+
+
 elementwise(
     "hypot",
     np.hypot,
     word="hypot",
     cost=15,
-    # np.where and not gate: at the kink the derivative is 0, as a number.
-    partials=lambda y, a, b: [np.where(y == 0, 0.0, x / y) for x in (a, b)],
+    partials=_hypot,
     points=((3.0, 4.0), (0.0, -1.5), (1e160, 2e160), (1e-200, 1e-200), (-1e-3, 1e3)),
 )
 

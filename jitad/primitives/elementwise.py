@@ -108,6 +108,8 @@ elementwise("and", np.bitwise_and, word="and")
 elementwise("or", np.bitwise_or, word="or")
 elementwise("xor", np.bitwise_xor, word="xor")
 elementwise("not", np.invert, word="not")
+elementwise("left_shift", np.left_shift, word="left_shift")
+elementwise("right_shift", np.right_shift, word="right_shift")
 
 
 def _logical(ufunc: np.ufunc, bitwise: np.ufunc) -> None:

@@ -4,7 +4,7 @@
 how large an error may be.
 """
 
-from jitad.testing.check import check
+from jitad.testing.check import check, check_primitive
 from jitad.testing.report import CheckError, Comparison, Report
 
-__all__ = ["CheckError", "Comparison", "Report", "check"]
+__all__ = ["CheckError", "Comparison", "Report", "check", "check_primitive"]

@@ -7,7 +7,7 @@ that rounding may make; the generators below it each compute something in one mo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,8 @@ def check(
     batch; its Jacobian by forward, reverse and cross-country accumulation, each in the
     same ways; tangents and cotangents pushed and pulled; and extrapolated central
     differences of f as NumPy computes it.  NaN and infinities must be in the same
-    places.  check(jitad.grad(f), x) checks second derivatives.
+    places, and no derivative NaN where f and its differences are finite; where f itself
+    is NaN nothing is checked.  check(jitad.grad(f), x) checks second derivatives.
 
     argnums      the arguments to differentiate in; by default all that are floats
     differences  False where they would be wrong, as below stop_gradient
@@ -62,6 +63,19 @@ def check(
     if not report.passed:
         raise CheckError(report)
     return report
+
+
+def check_primitive(function: Any) -> list[Report]:
+    """`check` of a function that `jitad.primitive` made, at each of its points.
+
+    Raises CheckError as check does, and InputError where there are no points.
+    """
+    if not function.points:
+        raise InputError(
+            f"check_primitive: {function.__name__} has no points; expected some: "
+            "jitad.primitive(…, points=[0.5, …])"
+        )
+    return [check(function, *point) for point in function.points]
 
 
 class Case:
@@ -83,16 +97,17 @@ class Case:
         self.x = flat(self.leaves)
         self.results, self.result = tree.flatten(self.at(self.leaves))
         self.y = flat(self.results)
-        self.y_spread = flat(spread(jit(f, backend="numpy"), *args))
+        interpreted = jit(f, backend="numpy")
+        self.y_spread = flat(spread(interpreted, *args))
         made = [jacobian(f, self.argnums, mode=m, backend="numpy") for m in _MODES]
         self.jacobian = self.matrix(made[0](*args))
         spreads = [self.matrix(spread(j, *args)) for j in made]
         self.jacobian_spread = np.max(spreads, axis=0)
-        self.unit = float(
-            max(
-                np.finfo(np.asarray(y).dtype).eps for y in (*self.results, *self.leaves)
-            )
-        )
+        dtypes = {np.asarray(y).dtype for y in (*self.results, *self.leaves)}
+        self.unit = _unit(dtypes)
+        # Numbers inside f may be shorter, which shows in its differences.
+        nodes = interpreted.prepare(*args).derived.graph.nodes
+        self.coarsest = _unit(dtypes | {node.type.dtype for node in nodes})
 
     def at(self, leaves: Sequence[Any]) -> Any:
         """What f returns by NumPy, with other values for what is differentiated in."""
@@ -170,7 +185,8 @@ def _jacobians(case: Case) -> Iterator[Comparison]:
 
     def compared(how: str, blocks: Any) -> Comparison:
         got = case.matrix(blocks)
-        return _compare("Jacobian", how, got, case.jacobian, allowed, name)
+        lost = np.isnan(case.y)[:, None]
+        return _compare("Jacobian", how, got, case.jacobian, allowed, name, lost=lost)
 
     for mode in _MODES:
         for backend, how in zip(_BACKENDS, ("interpreted", "compiled"), strict=True):
@@ -211,13 +227,17 @@ def _products(case: Case) -> Iterator[Comparison]:
 
 
 def _differences(case: Case) -> Comparison:
-    """Derivatives along directions; what is not finite has none to compare with."""
+    """Derivatives along directions; one that is not finite must have no differences."""
     vectors = directions(case.x)
     allowed = _allowed(case.jacobian_spread, case.jacobian, case.unit)
     want, most = _product(vectors, case.jacobian.T, allowed.T, strong=True)
-    found = [derivative(case.moved, case.x, v, case.unit) for v in vectors]
+    rough = np.where(np.isfinite(case.y_spread), case.y_spread, 0.0)
+    found = [derivative(case.moved, case.x, v, case.coarsest, rough) for v in vectors]
     got, error, size = (np.stack(part) for part in zip(*found, strict=True))
-    most = most + _ALLOWANCE * error
+    error = _ALLOWANCE * error
+    clear = np.isfinite(got) & (error <= _DECIDED * np.maximum(np.abs(got), size))
+    refuted = ~np.isfinite(want) & clear & np.isfinite(case.y)
+    most = np.where(refuted, 0.0, most) + error
     single = len(vectors) == case.x.size
 
     def name(k: int) -> str:
@@ -226,10 +246,15 @@ def _differences(case: Case) -> Comparison:
         scale = f"{vectors[direction][direction]:g} · " if single else ""
         return f"{scale}∂{case.result_name(i)}/∂{along}"
 
-    return _compare("J v", DIFFERENCES, want, got, most, name, size)
+    return _compare("J v", DIFFERENCES, want, got, most, name, size, np.isnan(case.y))
 
 
 # -- numbers -------------------------------------------------------------------
+
+
+def _unit(dtypes: Collection[np.dtype]) -> float:
+    """The unit of the last place of the shortest of some floats."""
+    return max(float(np.finfo(d).eps) for d in dtypes if d.kind == "f")
 
 
 def _compare(
@@ -240,10 +265,12 @@ def _compare(
     allowed: np.ndarray,
     name: Callable[[int], str],
     size: np.ndarray | None = None,
+    lost: np.ndarray | bool = False,
 ) -> Comparison:
     """A Comparison; got may have more leading axes, allowed = inf leaves it open.
 
-    size is what a zero is small against; nothing by default.
+    size is what a zero is small against; nothing by default.  lost tells where the
+    value itself is NaN: what is not finite there is not checked.
     """
     with np.errstate(all="ignore"):
         alike = (got == expected) | (np.isnan(got) & np.isnan(expected))
@@ -257,7 +284,8 @@ def _compare(
         decided = finite & (allowed <= _DECIDED * large)
         ratio = np.where(error == 0, 0.0, error / allowed)
     wrong = np.where(finite, error > allowed, closed & ~alike)
-    special = closed & ~finite
+    missed = ~finite & ~wrong & np.broadcast_to(lost, error.shape)
+    special = closed & ~finite & ~missed
     failure = ""
     if wrong.any():
         index = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
@@ -272,7 +300,8 @@ def _compare(
         how=how,
         compared=int(decided.sum()),
         special=int(special.sum()),
-        undecided=int(wrong.size - decided.sum() - special.sum()),
+        unchecked=int(missed.sum()),
+        undecided=int((~decided & ~special & ~missed).sum()),
         ratio=float(ratio[decided].max(initial=0.0)),
         failure=failure,
     )
@@ -297,8 +326,7 @@ def _product(
             hidden = vectors[:, :, None] == 0
             terms, most = np.where(hidden, 0.0, terms), np.where(hidden, 0.0, most)
         product, error = terms.sum(axis=1), most.sum(axis=1)
-    finite = np.isfinite(product)
-    return np.where(finite, product, 0.0), np.where(finite, error, np.inf)
+    return product, np.where(np.isfinite(product), error, np.inf)
 
 
 def directions(x: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ class Comparison:
     what, how   such as "Jacobian", "reverse, cpu"
     compared    finite numbers that were compared
     special     NaN and infinities, whose places and signs must be the same
+    unchecked   derivatives that are not finite where the value is NaN
     undecided   numbers that rounding, or a step of differences, leaves open
     ratio       the largest error as a part of what is allowed
     failure     what was expected, what came, and where; "" if nothing is wrong
@@ -26,6 +27,7 @@ class Comparison:
     how: str
     compared: int
     special: int
+    unchecked: int
     undecided: int
     ratio: float
     failure: str = ""
@@ -64,7 +66,16 @@ class CheckError(JitadError, AssertionError):
         self.report = report
 
 
-_HEAD = ("", "", "compared", "nan, inf", "undecided", "error/allowed", "")
+_HEAD = (
+    "",
+    "",
+    "compared",
+    "nan, inf",
+    "not checked",
+    "undecided",
+    "error/allowed",
+    "",
+)
 
 
 def _text(report: Report) -> Iterator[str]:
@@ -74,8 +85,8 @@ def _text(report: Report) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         left = [c.ljust(w) for c, w in zip(row[:2], widths[:2], strict=True)]
-        right = [c.rjust(w) for c, w in zip(row[2:6], widths[2:6], strict=True)]
-        yield "  ".join([" ", *left, *right, row[6]]).rstrip()
+        right = [c.rjust(w) for c, w in zip(row[2:7], widths[2:7], strict=True)]
+        yield "  ".join([" ", *left, *right, row[7]]).rstrip()
     for c in report.comparisons:
         if c.failure:
             yield f"{c.what}, {c.how}: {c.failure}"
@@ -90,6 +101,12 @@ def _remedies(comparisons: Sequence[Comparison]) -> Iterator[str]:
             "Modes or back ends disagree: jitad.graph(f, …) prints the operations, and "
             'backend="numpy" runs them one by one.'
         )
+    elif any("got nan" in c.failure for c in comparisons):
+        yield (
+            "All modes give NaN where f and its differences are finite: an operation "
+            "inside has no derivative there, as √ at 0 in √(x·x); np.hypot, "
+            "np.linalg.norm, np.where, scipy.special.xlogy spell such functions safely."
+        )
     elif verdicts.get(DIFFERENCES) == "wrong":
         yield (
             "All modes agree, but not with differences of f: a rule is wrong, f has an "
@@ -103,7 +120,7 @@ def _remedies(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 
 def _cells(c: Comparison) -> tuple[str, ...]:
-    counts = [str(n or "") for n in (c.compared, c.special, c.undecided)]
+    counts = [str(n or "") for n in (c.compared, c.special, c.unchecked, c.undecided)]
     return (c.what, c.how, *counts, f"{c.ratio:.2g}" if c.compared else "", c.verdict)
 
 

@@ -56,14 +56,19 @@ def loosened(graph: Graph) -> Graph:
             continue
         operands = tuple([index[a] for a in node.operands])
         index[i] = builder.add(node.primitive, operands, node.type, node.params)
-        if _rounds(node) and node.type.dtype in FLOATS:
+        if _rounds(graph, node) and node.type.dtype in FLOATS:
             factor = builder.input(node.type)
             index[i] = builder.add(multiply, (index[i], factor), node.type)
     return builder.finish([index[i] for i in graph.outputs])
 
 
-def _rounds(node: Node) -> bool:
+def _rounds(graph: Graph, node: Node) -> bool:
     primitive = node.primitive
+    if (
+        primitive.name == "cast"
+        and graph.nodes[node.operands[0]].type.dtype.kind != "f"
+    ):
+        return False
     return primitive.kind == "elementwise" and primitive.name not in _EXACT
 
 

@@ -14,10 +14,10 @@ from heapq import heapify, heappop, heappush
 from jitad.ir.call import CALL
 from jitad.ir.graph import PACK, reach
 from jitad.ir.loop import LOOP
+from jitad.transforms import products
 from jitad.transforms import scalarize as sc
 from jitad.transforms.linearized import Edges, Linearized
 from jitad.transforms.loops import push
-from jitad.transforms.products import add, multiply
 from jitad.transforms.rules import push_call
 from jitad.transforms.sweep import forward, reverse
 
@@ -197,9 +197,9 @@ def _eliminate(
             row = before[s]
             del row[v]
             for a, q in preds.items():
-                term = multiply(target, p, q)
+                term = products.multiply(target, p, q)
                 spent += 1
-                row[a] = add(target, row[a], term) if a in row else term
+                row[a] = products.add(target, row[a], term) if a in row else term
                 after[a][s] = row[a]
         for a in preds:
             del after[a][v]
@@ -259,7 +259,7 @@ def _entries(
         total: dict[int, int] = dict(done.get(v, {}))
         for a, p in before[v].items():
             for c, t in done.get(a, {}).items():
-                term = multiply(target, p, t)
-                total[c] = add(target, total[c], term) if c in total else term
+                term = products.multiply(target, p, t)
+                total[c] = products.add(target, total[c], term) if c in total else term
         done[v] = total
     return {(r, c): t for r, v in enumerate(rows) for c, t in done.get(v, {}).items()}

@@ -16,8 +16,8 @@ from jitad.ir.graph import ELEMENT, INPUT, PACK, Graph, Type, reach
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, PART
 from jitad.ir.tracer import Trace
+from jitad.transforms import products
 from jitad.transforms import scalarize as sc
-from jitad.transforms.products import add
 
 Edges = dict[int, tuple[tuple[int, int], ...]]
 
@@ -118,7 +118,9 @@ def _edges(target: Trace, v: int, active: set[int]) -> tuple[tuple[int, int], ..
     for slot, partial in zip(slots, partials, strict=True):
         a = operands[slot]
         if a in active and _nonzero(target.values[partial]):
-            found[a] = add(target, found[a], partial) if a in found else partial
+            found[a] = (
+                products.add(target, found[a], partial) if a in found else partial
+            )
     return tuple(found.items())
 
 

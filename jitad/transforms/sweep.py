@@ -12,9 +12,10 @@ from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import ELEMENT, INPUT, PACK, Type, scalar
 from jitad.ir.loop import LOOP, PART, Loop, loop_of
 from jitad.ir.tracer import Trace
+from jitad.transforms import products
 from jitad.transforms.linearized import Linearized
 from jitad.transforms.loops import pull, push, sum_arrays
-from jitad.transforms.products import cast, include, multiply
+from jitad.transforms.products import cast, include
 from jitad.transforms.rules import pull_call, push_call
 
 Derivatives = dict[int, dict[int, int]]
@@ -30,7 +31,7 @@ def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
             total: dict[int, int] = {}
             for a, p in line.edges[v]:
                 for c, t in tangents.get(a, {}).items():
-                    include(target, total, c, multiply(target, p, t))
+                    include(target, total, c, products.multiply(target, p, t))
             tangents[v] = total
         elif node.primitive is LOOP:
             dots = [_tangent(line, tangents, a) for a in node.operands]
@@ -90,7 +91,7 @@ def reverse(line: Linearized, seeds: Derivatives) -> Derivatives:
         if v in line.edges:
             for r, bar in bars.scalars.get(v, {}).items():
                 for a, p in line.edges[v]:
-                    bars.add(a, r, multiply(target, p, bar))
+                    bars.add(a, r, products.multiply(target, p, bar))
         elif node.primitive is LOOP:
             bars.pull(v)
         elif node.primitive is CALL:

@@ -1,0 +1,195 @@
+"""Scalar functions that the user compiled with Numba, for kernels to call lane by lane.
+
+`define` notes a function under a word.  `Scalars` is a target's table of functions on
+one lane: the C library's, and those, compiled for a dtype when a kernel first asks.
+`apply` runs the same machine code over arrays, so that NumPy sees the same bits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from numba.core import types
+from numba.core.dispatcher import Dispatcher
+from numba.core.errors import NumbaError
+
+from jitad.errors import UnsupportedError
+from jitad.lowering.target import register_type
+
+from .link import link
+
+_serial = itertools.count()
+_RESULTS = {
+    types.float64: "double", types.float32: "float", types.int64: "i64",
+    types.int32: "i32", types.boolean: "i8",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Functions:
+    """The functions by word; filled by `define`, never emptied."""
+
+    by_word: dict[str, tuple[Any, int]] = field(default_factory=dict)
+
+
+_functions = _Functions()
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether function is one of Numba's: an @njit function."""
+    return isinstance(function, Dispatcher)
+
+
+def original(function: Any) -> Callable[..., Any]:
+    """The Python function that Numba compiles."""
+    return function.py_func
+
+
+def define(name: str, function: Any, arity: int) -> str:
+    """The new word by which kernels call an @njit function of `arity` floats."""
+    word = f"{name}.{next(_serial)}"
+    _functions.by_word[word] = function, arity
+    return word
+
+
+class Scalars(Mapping[tuple[str, str], str]):
+    """(word, dtype name) -> symbol of a function on one lane, known to LLVM."""
+
+    def __init__(self, library: Mapping[tuple[str, str], str]) -> None:
+        self._library = library
+
+    def __getitem__(self, key: tuple[str, str]) -> str:
+        if key in self._library or key[0] not in _functions.by_word:
+            return self._library[key]
+        return _symbol(*key)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._library)
+
+    def __len__(self) -> int:
+        return len(self._library)
+
+
+def apply(word: str, operands: Sequence[Any], dtype: np.dtype) -> np.ndarray:
+    """The function of a word on arrays, broadcast and converted to dtype."""
+    arrays = np.broadcast_arrays(*operands)
+    packed = [np.ascontiguousarray(a, dtype) for a in arrays]
+    result = np.empty(arrays[0].shape, dtype)
+    places = [a.ctypes.data for a in (result, *packed)]
+    _loop(word, dtype.name)(*places, result.size)
+    return result
+
+
+@cache
+def _symbol(word: str, dtype: str) -> str:
+    """Compile for a dtype; the symbol of a C function, NaN where Numba's raises."""
+    function, arity = _functions.by_word[word]
+    lane = register_type(np.dtype(dtype))
+    address, returned = _native(word, function, arity, dtype)
+    parameters = "".join(f", {lane} %x{k}" for k in range(arity))
+    name = f"jitad.{word}.{dtype}.{next(_serial)}"
+    # Numba's convention: status f(result *, exception **, arguments …).
+    lines = [
+        f"define {lane} @lane({parameters[2:]}) {{",
+        f"  %place = alloca {returned}",
+        "  %raised = alloca ptr",
+        f"  %function = inttoptr i64 {address} to ptr",
+        f"  %status = call i32 %function(ptr %place, ptr %raised{parameters})",
+        f"  %value = load {returned}, ptr %place",
+        *_converted(returned, lane),
+        "  %ok = icmp eq i32 %status, 0",
+        # A NaN, quiet, in either type.
+        f"  %y = select i1 %ok, {lane} %result, {lane} 0x7FF8000000000000",
+        f"  ret {lane} %y",
+        "}",
+    ]
+    library = link("\n".join(lines), name, {"lane": name})
+    llvm.add_symbol(name, library.get_pointer_to_function(name))
+    return name
+
+
+def _native(word: str, function: Any, arity: int, dtype: str) -> tuple[int, str]:
+    """The address of Numba's machine code for a dtype, and the type it returns."""
+    signature = (getattr(types, dtype),) * arity
+    name = function.__name__
+    try:
+        # A dispatcher of our own: what the user's has compiled stays as it was.
+        options = {**function.targetoptions, "nopython": True, "parallel": False}
+        own: Any = numba.jit(**options)(function.py_func)
+        own.compile(signature)
+    except NumbaError as error:
+        raise UnsupportedError(
+            f"Numba cannot compile {name} for {arity} arguments of {dtype}: {error}\n"
+            "expected an @njit function of floats that returns a float"
+        ) from error
+    result = own.overloads[signature]
+    returned = _RESULTS.get(result.signature.return_type)
+    if returned is None:
+        raise UnsupportedError(
+            f"{name} of {dtype} returns {result.signature.return_type}; expected a "
+            "float: return one number of the type of its arguments"
+        )
+    entry = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+    return entry, returned
+
+
+def _converted(source: str, lane: str) -> list[str]:
+    """%value of what Numba returned -> %result of the lane's type."""
+    if source == lane:
+        return [f"  %result = select i1 true, {lane} %value, {lane} %value"]
+    if source.startswith("i"):
+        conversion = "uitofp" if source == "i8" else "sitofp"
+    else:
+        conversion = "fpext" if lane == "double" else "fptrunc"
+    return [f"  %result = {conversion} {source} %value to {lane}"]
+
+
+@cache
+def _loop(word: str, dtype: str) -> Callable[..., None]:
+    """loop(result, operands …, count), the function on every element."""
+    _, arity = _functions.by_word[word]
+    symbol, lane = _symbol(word, dtype), register_type(np.dtype(dtype))
+    places = "".join(f", ptr %a{k}" for k in range(arity))
+    types_ = ", ".join([lane] * arity)
+    given = ", ".join(f"{lane} %x{k}" for k in range(arity))
+    loads = [
+        line
+        for k in range(arity)
+        for line in (
+            f"  %p{k} = getelementptr {lane}, ptr %a{k}, i64 %i",
+            f"  %x{k} = load {lane}, ptr %p{k}",
+        )
+    ]
+    text = [
+        f"declare {lane} @{symbol}({types_})",
+        f"define void @loop(ptr %y{places}, i64 %n) {{",
+        "entry:",
+        "  br label %test",
+        "test:",
+        "  %i = phi i64 [0, %entry], [%next, %body]",
+        "  %more = icmp slt i64 %i, %n",
+        "  br i1 %more, label %body, label %exit",
+        "body:",
+        *loads,
+        f"  %v = call {lane} @{symbol}({given})",
+        f"  %p = getelementptr {lane}, ptr %y, i64 %i",
+        f"  store {lane} %v, ptr %p",
+        "  %next = add i64 %i, 1",
+        "  br label %test",
+        "exit:",
+        "  ret void",
+        "}",
+    ]
+    name = f"jitad.{word}.{dtype}.{next(_serial)}"
+    library = link("\n".join(text), name, {"loop": name})
+    address = library.get_pointer_to_function(name)
+    kinds = (None, *[ctypes.c_void_p] * (1 + arity), ctypes.c_int64)
+    return ctypes.CFUNCTYPE(*kinds)(address)

@@ -1,0 +1,1 @@
+"""Floor 8: what lets other libraries use what jitad compiled."""

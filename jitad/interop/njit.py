@@ -1,0 +1,150 @@
+"""`njit`: a value or a derivative, compiled, for the user's own Numba code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitad import arrays, plan, tree
+from jitad.api import jit
+from jitad.backends import njit as backend
+from jitad.errors import InputError
+from jitad.function import Function
+from jitad.ir.graph import DTYPES
+from jitad.ir.source import source_line
+from jitad.ir.tracer import traced
+from jitad.lowering import frame
+from jitad.names import argument_names, original, result_names
+
+
+def njit(function: Callable[..., Any], *args: Any) -> Any:
+    """(*args) -> results as an @njit function, for arguments like those of args.
+
+        slope = jitad.njit(jitad.grad(f), np.zeros(3))
+
+        @numba.njit(parallel=True)
+        def slopes(X):
+            result = np.empty_like(X)
+            for i in numba.prange(len(X)):
+                result[i] = slope(X[i])
+            return result
+
+    It runs the kernel that function itself would run, in the calling thread: the same
+    numbers, no Python, no lock.  Numbers must be of the example's dtype, arrays of its
+    dtype and shape and in C order; anything else is Numba's TypingError, another shape
+    a ValueError (which Numba loses in a prange, as it does all exceptions: look at the
+    shapes before).  Results are numbers, arrays and tuples of them.  Where NumPy would
+    raise LinAlgError they are NaN.  The code cannot be cached on disk.
+
+    Raises InputError for arguments or results that are other containers.
+    """
+    wrapped = function if isinstance(function, Function) else jit(function)
+    if traced(args):
+        raise InputError(
+            f"njit: an argument is a traced value ({source_line()}); expected examples "
+            "of the arguments: call jitad.njit outside of the function, once"
+        )
+    leaves, spec = tree.flatten((args, {}))
+    names = argument_names(original(wrapped), args, {})
+    if len(leaves) != len(args) or tree.flatten((tuple(leaves), {}))[1] != spec:
+        raise InputError(
+            f"njit: {wrapped.name} takes {', '.join(names)} ({source_line()}); "
+            "expected arguments that are numbers or arrays, not containers of them: "
+            "unpack them, in a function of the parts"
+        )
+    return backend.compile(_routine(wrapped, names, spec, leaves))
+
+
+def _routine(
+    function: Function, names: list[str], spec: tree.PyTreeSpec, leaves: list[Any]
+) -> backend.Routine:
+    """The kernel for arrays in C order, and where its launch block has them."""
+    given = [np.array(x, order="C") if np.ndim(x) else x for x in leaves]
+    views, extents, inputs = function.point(spec, given)
+    derived = function.derived(spec, inputs)
+    if derived.captured:
+        raise InputError(
+            f"njit: {function.name} uses a traced value ({source_line()}); expected a "
+            "function of its arguments alone: call jitad.njit outside of functions"
+        )
+    structure = _structure(function, derived.result)
+    results, seen = _results(function, derived, extents)
+    launch = _launch(derived, extents, views, seen)
+    named = zip(
+        [*names, *result_names(derived.result)], [*leaves, *results], strict=True
+    )
+    places = [
+        backend.Place(name, *_kind(function, name, x), launch.words.get(k))
+        for k, (name, x) in enumerate(named)
+    ]
+    count = len(leaves)
+    return backend.Routine(
+        function.name, launch, tuple(places[:count]), tuple(places[count:]), structure
+    )
+
+
+def _launch(
+    derived: plan.Derived,
+    extents: tuple[int, ...],
+    inputs: Sequence[np.ndarray],
+    outputs: Sequence[np.ndarray],
+) -> backend.Launch:
+    """The kernel and its block, for arrays that lie as these do."""
+    order = plan.lane_order(extents)
+    lanes = tuple([extents[k] for k in order]) or (1,)
+    if 0 in lanes or not any(y.size for y in outputs):
+        return backend.Launch(None, np.zeros(0, np.int64), 0, {})
+    inside = [plan.place(v, extents, order) for v in inputs]
+    outside = [plan.place_output(v, extents, order) for v in outputs]
+    made, placed = plan.make(derived, order, inside, outside), [*inside, *outside]
+    blank = [placed[k].argument(0) for k in made.buffers]
+    words = {k: frame.slots(made.kernel, n).address for n, k in enumerate(made.buffers)}
+    block = made.executable.block(lanes, blank)
+    return backend.Launch(made.executable, block, lanes[0], words, kept=blank)
+
+
+def _results(
+    function: Function, derived: plan.Derived, extents: tuple[int, ...]
+) -> tuple[list[Any], list[np.ndarray]]:
+    """Arrays and numbers like the results; arrays with the batch levels in front."""
+    types, axes = derived.graph.output_types, function.out_axes(derived)
+    pairs = list(zip(types, axes, strict=True))
+    made = [
+        np.zeros(arrays.result_shape(t.shape, extents, a), t.dtype) for t, a in pairs
+    ]
+    seen = [arrays.batch_first(y, a) for y, a in zip(made, axes, strict=True)]
+    return [y if y.ndim else y[()] for y in made], seen
+
+
+def _kind(
+    function: Function, name: str, value: Any
+) -> tuple[np.dtype, tuple[int, ...] | None]:
+    """The dtype of an argument or result, and its shape if it is an array."""
+    array = np.asarray(value)
+    if array.dtype not in DTYPES or not array.dtype.isnative:
+        raise InputError(
+            f"njit: argument {name} of {function.name} has dtype {array.dtype.str} "
+            f"({source_line()}); expected native float64, float32, int64, int32 or "
+            "bool, as kernels read: convert with astype"
+        )
+    return array.dtype, array.shape if isinstance(value, np.ndarray) else None
+
+
+def _structure(function: Function, result: tree.PyTreeSpec) -> Any:
+    """The numbers of the results, in the tuples that they are returned in."""
+    structure = tree.unflatten(result, list(range(result.num_leaves)))
+    if not _only_tuples(structure):
+        raise InputError(
+            f"njit: {function.name} returns {structure} with results in place of "
+            f"numbers ({source_line()}); expected numbers, arrays or tuples of them: "
+            "return a tuple"
+        )
+    return structure
+
+
+def _only_tuples(structure: Any) -> bool:
+    if type(structure) is tuple:
+        return all(_only_tuples(part) for part in structure)
+    return type(structure) is int
