@@ -23,6 +23,7 @@ WORKLOADS = (
     "compile_time",
     "memory",
     "public",
+    "trajectories",
 )
 
 
