@@ -24,6 +24,8 @@ WORKLOADS = (
     "memory",
     "public",
     "trajectories",
+    "long_scan",
+    "branches",
 )
 
 
