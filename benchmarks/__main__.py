@@ -26,6 +26,7 @@ WORKLOADS = (
     "trajectories",
     "long_scan",
     "branches",
+    "scan_length",
 )
 
 

@@ -25,8 +25,8 @@ ALLOWED = 64e6
 CHOSEN = {"jitad": "jitad, fresh", "jax": "JAX value_and_grad"}
 
 
-def energy(xp: Any, loops: Any, parameters: Any, start: Any) -> Any:
-    """|s|² after s' = s + h (a sin(neighbour) - b s + c), 1,000 times."""
+def energy(xp: Any, loops: Any, parameters: Any, start: Any, steps: int = STEPS) -> Any:
+    """|s|² after s' = s + h (a sin(neighbour) - b s + c), again and again."""
     a, b, c = parameters[:8], parameters[8:16], parameters[16:]
     drift = xp.concatenate([c, c])
 
@@ -34,7 +34,7 @@ def energy(xp: Any, loops: Any, parameters: Any, start: Any) -> Any:
         neighbour = xp.concatenate([s[7:], s[:7]])
         return s + STEP * (a * xp.sin(neighbour) - b * s + drift), None
 
-    last = loops.scan(step, start, None, length=STEPS)[0]
+    last = loops.scan(step, start, None, length=steps)[0]
     return xp.sum(last * last, axis=0)
 
 
@@ -53,11 +53,13 @@ def reference(work: Work) -> Arrays:
     return np.concatenate(values), np.concatenate(gradients, axis=1).T
 
 
-def sweep(parameters: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """∂|s|²/∂(a, b, c), lanes on the last axis."""
+def sweep(
+    parameters: np.ndarray, start: np.ndarray, steps: int = STEPS
+) -> tuple[np.ndarray, np.ndarray]:
+    """|s|² and ∂|s|²/∂(a, b, c), lanes on the last axis."""
     a, b, c = parameters[:8], parameters[8:16], parameters[16:]
     states = [start]
-    for _ in range(STEPS):
+    for _ in range(steps):
         s = states[-1]
         push = a * np.sin(np.roll(s, 1, axis=0)) - b * s + np.concatenate([c, c])
         states.append(s + STEP * push)
