@@ -27,6 +27,7 @@ WORKLOADS = (
     "long_scan",
     "branches",
     "scan_length",
+    "sums",
 )
 
 
