@@ -23,6 +23,11 @@ WORKLOADS = (
     "compile_time",
     "memory",
     "public",
+    "trajectories",
+    "long_scan",
+    "branches",
+    "scan_length",
+    "sums",
 )
 
 

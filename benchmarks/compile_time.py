@@ -24,10 +24,10 @@ import numpy as np
 
 from benchmarks import child
 from benchmarks.compiler import compile_c
-from benchmarks.harness import TOLERANCE, UnavailableError, compare
+from benchmarks.harness import UnavailableError, compare
 from benchmarks.speed import Row
 from benchmarks.table import Table, quantity
-from benchmarks.work import Setting
+from benchmarks.work import TOLERANCE, Setting
 
 INPUTS, POINTS = 14, 1024
 LIMITS = {1_000: 0.1, 5_000: 0.5, 20_000: 2.5, 100_000: 15.0}

@@ -1,9 +1,10 @@
 """Check and time: participants in, results out.
 
 All participants of a row live in one process, compute the same outputs from the same
-inputs, are checked against the reference to 1e-10, and are then timed in turns, so
-that a slow minute of the machine meets everyone. A turn starts with a pause, in which
-the thread pool of whoever ran before stops spinning.
+inputs, are checked against the reference to the tolerance of the Work (1e-10 where it
+says nothing else), and are then timed in turns, so that a slow minute of the machine
+meets everyone. A turn starts with a pause, in which the thread pool of whoever ran
+before stops spinning.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import numpy as np
 
 from benchmarks.work import Arrays, Setting, Work
 
-TOLERANCE = 1e-10
 TOOLS = ("jitad", "jax", "torch", "drjit", "casadi", "autograd", "native", "numpy")
 
 
@@ -133,7 +133,7 @@ def start(
     if outputs is not None:
         batch_axis = work.out_axis if work.batched else None
         error = compare(outputs, reference, batch_axis)
-        if not error <= TOLERANCE:
+        if not error <= work.tolerance:
             note = f"WRONG: error {error:.1e} relative, not timed"
             return Result(participant.name, first, note=note), None
     return Result(participant.name, first), runner

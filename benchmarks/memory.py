@@ -45,12 +45,16 @@ def status(field: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def in_child(tool: str, start_of_name: str, quick: bool) -> dict:
-    """Growth of resident memory in one large batch, after a small one."""
+def in_child(tool: str, start_of_name: str, quick: bool, workload: str) -> dict:
+    """Growth of resident memory in one large batch, after a small one.
+
+    ``workload`` is the ``module:function`` that makes the Work, all in rows.
+    """
     if not Path("/proc/self/clear_refs").exists():
         raise UnavailableError("needs Linux")
     setting = Setting(quick=quick)
-    work = work_of(setting)
+    source, function = workload.split(":")
+    work = getattr(importlib.import_module(source), function)(setting)
     module = importlib.import_module(f"benchmarks.participants.with_{tool}")
 
     def runner_of(work: Work):
@@ -84,6 +88,7 @@ def table(setting: Setting) -> Table:
             "tool": tool,
             "start_of_name": start_of_name,
             "quick": setting.quick,
+            "workload": "benchmarks.memory:work_of",
         }
         try:
             measured = child.call("benchmarks.memory:in_child", arguments, setting)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.harness import Result, measure
 from benchmarks.table import Table, quantity, three_digits
-from benchmarks.work import Setting, Target, Work
+from benchmarks.work import TOLERANCE, Setting, Target, Work
 
 HEADERS = (
     "participant",
@@ -68,6 +68,8 @@ def speed_table(work: Work, results: list[Result]) -> Table:
     size = f"{work.points:,} points, " if work.batched else ""
     title = f"{work.name}: {work.title} ({size}{quantity_of_bytes(work)})"
     notes = [verdict(target, results) for target in work.targets]
+    if work.tolerance != TOLERANCE:
+        notes.append(f"outputs are compared to {work.tolerance:g}")
     return Table(title, HEADERS, tuple(lines), tuple(notes))
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 Arrays = tuple[np.ndarray, ...]
+TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Work:
     native: str | None = None  # "file.c:symbol" of the C written by hand
     native_size: int | None = None  # its first argument, where not the points
     copies: bool = True  # compare with copying the same bytes
+    tolerance: float = TOLERANCE  # of the outputs, relative (see `harness.compare`)
     without: dict[str, str] = field(default_factory=dict)  # tool -> why it is left out
     targets: tuple[Target, ...] = ()
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
+from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 import jitad
@@ -169,6 +171,66 @@ def test_custom_functions_pass_their_check(example: Example) -> None:
     x = np.array([-800.0, -3.0, 0.0, 2.0, 800.0])
     assert found["smooth_ramp"](x)[[0, 4]].tolist() == [0, 800]
     np.testing.assert_allclose(found["tanh"](x[1:4]), np.tanh(x[1:4]), rtol=1e-15)
+
+
+def test_hares_and_lynxes_have_the_published_rates(example: Example) -> None:
+    found = example("lynx_hare")
+    (ends, costs), (again, costs_again) = found["main"](300)
+    best = ends[np.argmin(costs)]
+    np.testing.assert_allclose(np.exp(best[:4]), found["PUBLISHED"], rtol=0.04)
+    other = again[np.argmin(costs_again)]
+    np.testing.assert_allclose(best, other, rtol=1e-7)
+    assert np.sum(np.abs(costs - costs.min()) < 1e-6) > 50
+
+    def residual(p: np.ndarray) -> np.ndarray:
+        return (integrated(p) - np.log(found["PELTS"])).ravel()
+
+    by_scipy = least_squares(residual, best + 0.01, jac="3-point", xtol=1e-12)
+    np.testing.assert_allclose(other, by_scipy.x, rtol=1e-5)
+    np.testing.assert_allclose(costs_again.min(), by_scipy.cost, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["runge_kutta", "dormand_prince"])
+def test_populations_are_those_of_another_integrator(name: str) -> None:
+    found = runpy.run_path(str(FOLDER / "lynx_hare.py"))
+    p = np.log([0.5, 0.03, 0.9, 0.02, 25, 8])
+    got = found["populations"](p, found[name])
+    np.testing.assert_allclose(got, integrated(p), rtol=1e-6)
+
+
+def integrated(p: np.ndarray) -> np.ndarray:
+    """Logarithms of hares and lynxes in 21 years, by SciPy, from the equations."""
+    a, b, c, d = np.exp(p[:4])
+
+    def change(_: float, y: np.ndarray) -> list[float]:
+        return [a * y[0] - b * y[0] * y[1], d * y[0] * y[1] - c * y[1]]
+
+    years = np.arange(21)
+    options = {"method": "DOP853", "rtol": 1e-11, "atol": 1e-11}
+    solved = solve_ivp(change, (0, 20), np.exp(p[4:]), t_eval=years, **options)
+    return np.log(solved.y.T)
+
+
+def test_the_orbit_is_reached_with_little_thrust(example: Example) -> None:
+    found = example("orbit")
+    thrusts, states, last, costs = found["main"](120, 150)
+    x, v = last[:2], last[2:]
+    np.testing.assert_allclose(x @ x, 4, rtol=1e-4)
+    np.testing.assert_allclose(v @ v, 0.5, rtol=1e-4)
+    np.testing.assert_allclose(x @ v, 0, atol=1e-4)
+    pushed = np.sum(np.linalg.norm(thrusts, axis=1)) * found["DURATION"] / 120
+    assert found["HOHMANN"] < pushed < 1.05 * found["HOHMANN"]
+    assert all(part[-1] <= part[0] for part in costs)
+    np.testing.assert_array_equal(states[0], found["START"])
+
+
+def test_a_flight_without_thrust_stays_on_its_circle() -> None:
+    flight = runpy.run_path(str(FOLDER / "orbit.py"))["flight"]
+    last, states = jitad.jit(flight)(np.zeros((400, 2)))
+    t = 24 / 400 * np.arange(401)
+    expected = np.stack([np.cos(t), np.sin(t), -np.sin(t), np.cos(t)], axis=1)
+    # The rule is of fourth order: its error grows as h⁴ and in time.
+    np.testing.assert_allclose([*states, last], expected, atol=2 * (24 / 400) ** 4)
 
 
 def test_custom_primitives_pass_their_check(example: Example) -> None:
