@@ -92,7 +92,7 @@ def reverse(line: Linearized, seeds: Derivatives) -> Derivatives:
                 for a, p in line.edges[v]:
                     bars.add(a, r, multiply(target, p, bar))
         elif node.primitive is LOOP:
-            bars.pull(v)
+            bars.pull(v, line.active)
         elif node.primitive is CALL:
             bars.pull_call(v)
         elif node.primitive is ELEMENT:
@@ -179,16 +179,17 @@ class _Bars:
             for seed, bar in terms.items():
                 self.add(a, seed, bar)
 
-    def pull(self, v: int) -> None:
-        """Through a loop, from its parts to its operands."""
+    def pull(self, v: int, active: frozenset[int]) -> None:
+        """Through a loop, from its parts to those of its operands that are active."""
         nodes = self.target.nodes
         loop = loop_of(nodes[v])
         bars = []
         for k, type in enumerate(loop.types()):
             part = self.target.add(PART, (v,), type, (("number", k),))
             bars.append(self.array(part) if type.shape else self.scalars.get(part, {}))
-        found, read = pull(self.target, v, bars, reverse)
         operands = nodes[v].operands
+        wanted = [a in active for a in operands]
+        found, read = pull(self.target, v, bars, reverse, wanted)
         for a, terms in zip(operands, found, strict=True):
             for seed, bar in terms.items():
                 self.add(a, seed, bar)
