@@ -29,6 +29,7 @@ from jitad.primitives.control import fori_loop, scan, while_loop
 from jitad.primitives.creation import array, empty, full, ones, zeros
 from jitad.primitives.rules import custom_jvp, custom_vjp
 from jitad.primitives.sums import log_softmax, logsumexp, softmax
+from jitad.residuals import gauss_newton
 from jitad.testing import CheckError, check
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "explain",
     "fori_loop",
     "full",
+    "gauss_newton",
     "get_threads",
     "grad",
     "graph",

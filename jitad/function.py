@@ -31,8 +31,9 @@ Backend = Literal["cpu", "numpy"]
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
 
 _REMEMBERED = 512
-# Inside a trace, a batch of more points is a loop over them.
+# Inside a trace, a batch of more points, or of more operations, is a loop over points.
 _UNROLLED = 64
+_LONG = 20_000
 
 # What the function that is being derived has called so far.
 _called: contextvars.ContextVar[list[tuple[str, Derived]] | None]
@@ -197,6 +198,8 @@ class Function:
         outside = _called.get()
         if outside is not None:
             outside.append((self.name, derived))
+        if levels == 1 and extents[0] * len(derived.graph.nodes) > _LONG:
+            return self._repeated(trace, spec, tracers, extents[0])
         operands = [*views, *derived.captured]
         if not levels:
             indices = inline(trace, derived.graph, [lift(trace, v) for v in operands])

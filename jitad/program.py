@@ -185,7 +185,7 @@ class _Split:
         points = body.graph(dtypes)
         varying = tuple([() if r.lane is None else (0,) for r in body.inputs])
         sums: list[Layout] = ["sum"] * len(dtypes)
-        layouts = (*[r.layout for r in body.inputs], *sums)
+        layouts: tuple[Layout, ...] = (*[r.layout for r in body.inputs], *sums)
         kernel, executable, seconds = planning.compiled(points, 1, varying, layouts)
         rows = tuple(body.inputs)
         step = SumStep(points, kernel, executable, rows, loop.bound, seconds)

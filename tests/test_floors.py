@@ -28,6 +28,7 @@ FLOORS = {
     "function": 7,
     "operator": 7,
     "api": 7,
+    "residuals": 7,
 }
 TOP = 8
 COMPILERS = {"numba", "llvmlite"}

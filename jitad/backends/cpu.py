@@ -148,7 +148,8 @@ class Executable:
         for buffer, argument in zip(self.kernel.buffers, arguments, strict=True):
             if argument is None:
                 shape = (tiles, buffer.elements, self.width)
-                partial.append(np.zeros(shape, buffer.dtype))
+                partial.append(aligned(shape, buffer.dtype))
+                partial[-1][...] = 0
                 argument = Argument(partial[-1].ctypes.data, (0,))
             given.append(argument)
         block = self.block((count,), given)
@@ -172,9 +173,11 @@ class Executable:
 def _added(partial: np.ndarray) -> np.ndarray:
     """The sums of partial sums of shape (tiles, elements, lanes), added pairwise."""
     dtype = partial.dtype
-    wide = np.moveaxis(partial, 1, 2).reshape(-1, partial.shape[1])
-    rows = wide.astype(np.float64) if dtype.kind == "f" else wide
+    vectors = partial.astype(np.float64, copy=False) if dtype.kind == "f" else partial
     with np.errstate(all="ignore"):
+        while (lanes := vectors.shape[2]) > 1:
+            vectors = vectors[:, :, : lanes // 2] + vectors[:, :, lanes // 2 :]
+        rows = vectors[:, :, 0]
         while len(rows) > 1:
             half = len(rows) // 2
             pairs = rows[:half] + rows[half : 2 * half]
@@ -239,8 +242,12 @@ def _copy(size: int) -> JITCodeLibrary:
 def allocate(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
     """An uninitialised array; the data of a large one begin on a cache line."""
     size = math.prod(shape) * dtype.itemsize
-    if size < _LARGE:
-        return np.empty(shape, dtype)
+    return np.empty(shape, dtype) if size < _LARGE else aligned(shape, dtype)
+
+
+def aligned(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    """An uninitialised array whose data begin on a cache line."""
+    size = math.prod(shape) * dtype.itemsize
     raw = np.empty(size + LINE, np.uint8)
     skip = -raw.ctypes.data % LINE
     return raw[skip : skip + size].view(dtype).reshape(shape)
