@@ -32,6 +32,7 @@ from jitad.primitives.control import checkpoint, fori_loop, scan, while_loop
 from jitad.primitives.creation import array, empty, full, ones, zeros
 from jitad.primitives.rules import custom_jvp, custom_vjp
 from jitad.primitives.sums import log_softmax, logsumexp, softmax
+from jitad.residuals import gauss_newton
 from jitad.testing import CheckError, check
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "fixed_point",
     "fori_loop",
     "full",
+    "gauss_newton",
     "get_threads",
     "grad",
     "graph",

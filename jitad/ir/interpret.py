@@ -54,7 +54,9 @@ def interpret(graph: Graph, inputs: Sequence[Any], batch: int = 0) -> list[Any]:
 def _evaluate(node: Node, operands: list[Any], batch: int) -> Any:
     primitive = node.primitive
     if primitive is CONST:
-        return node.params[0][1].value
+        value = node.params[0][1].value
+        # The batch has a constant array in common.
+        return value[(None,) * batch] if batch and node.type.shape else value
     if primitive is ELEMENT:
         (x,) = operands
         shape = x.shape[batch:]

@@ -78,6 +78,47 @@ class Loop:
             graphs.append(f"head {{{_one_line(self.head)}}}")
         return ", ".join([*parts, *graphs])
 
+    @cached_property
+    def adds(self) -> bool:
+        """Whether all that happens to what is carried is that it is added to.
+
+        Then iterations do not depend on each other, and may come in any order.
+        """
+        if self.head is not None or self.counted:
+            return False
+        if not self._depending.isdisjoint(self.body.outputs[self.carried :]):
+            return False
+        return all(self.added(k) is not None for k in range(self.carried))
+
+    def added(self, k: int) -> list[tuple[int, bool]] | None:
+        """The terms that an iteration adds to carried value k, and which are negated.
+
+        None where it does anything else, or where they depend on what is carried.
+        """
+        nodes, start = self.body.nodes, self.body.inputs[1 + k]
+        terms: list[tuple[int, bool]] = []
+        v = self.body.outputs[k]
+        while v != start:
+            name, operands = nodes[v].primitive.name, nodes[v].operands
+            before = [a for a in operands if a in self._depending]
+            if name not in ("add", "sub") or len(before) != 1:
+                return None
+            side = operands.index(before[0])
+            if name == "sub" and side:
+                return None
+            terms.append((operands[1 - side], name == "sub"))
+            v = before[0]
+        return terms[::-1]
+
+    @cached_property
+    def _depending(self) -> frozenset[int]:
+        """The nodes of the body that depend on what is carried."""
+        found = set(self.body.inputs[1 : 1 + self.carried])
+        for i, node in enumerate(self.body.nodes):
+            if not found.isdisjoint(node.operands):
+                found.add(i)
+        return frozenset(found)
+
     def __str__(self) -> str:
         return self.text
 

@@ -250,6 +250,39 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     return checkpointed
 
 
+def points_loop(
+    running: Trace,
+    body: Traced,
+    values: Sequence[Tracer],
+    same: Sequence[bool],
+    count: int,
+) -> list[Tracer]:
+    """The results of a traced body at count points, along a new leading axis.
+
+    values  for every argument of the body: what all points share where same, else an
+            array whose leading axis is that of the points
+    """  # fmt: skip
+    shared = [x for x, s in zip(values, same, strict=True) if s]
+    arrays = [x for x, s in zip(values, same, strict=True) if not s]
+    kinds = body.graph.input_types
+    order = [k for k, s in enumerate(same) if s]
+    order += range(len(same), len(kinds))
+    order += [k for k, s in enumerate(same) if not s]
+    places = [1 + order.index(k) for k in range(len(kinds))]
+    types = [Type(INT), *(kinds[k] for k in order)]
+    loop = Loop(
+        body=rearranged(body.graph, types, places),
+        carried=0,
+        shared=len(shared) + len(body.captured),
+        slices=(None,) * len(arrays),
+        written=len(body.graph.outputs),
+        bound=count,
+    )
+    given = [lift(running, x) for x in (*shared, *body.captured, *arrays)]
+    parts = add_loop(running, loop, given, running.line())[:-1]
+    return [Tracer(running, p, running.nodes[p].type) for p in parts]
+
+
 # -- tracing the body ----------------------------------------------------------
 
 

@@ -93,7 +93,7 @@ def reverse(line: Linearized, seeds: Derivatives) -> Derivatives:
                 for a, p in line.edges[v]:
                     bars.add(a, r, products.multiply(target, p, bar))
         elif node.primitive is LOOP:
-            bars.pull(v)
+            bars.pull(v, line.active)
         elif node.primitive is CALL:
             bars.pull_call(v)
         elif node.primitive is ELEMENT:
@@ -180,8 +180,8 @@ class _Bars:
             for seed, bar in terms.items():
                 self.add(a, seed, bar)
 
-    def pull(self, v: int) -> None:
-        """Through a loop, from its parts to its operands."""
+    def pull(self, v: int, active: frozenset[int]) -> None:
+        """Through a loop, from its parts to those of its operands that are active."""
         nodes = self.target.nodes
         loop = loop_of(nodes[v])
         bars = []
@@ -193,7 +193,8 @@ class _Bars:
         shared = operands[first : first + loop.shared]
         # What the loop adds to begins with what is there already.
         begun = [self.scalars.pop(a, {}) for a in shared]
-        found, read = pull(self.target, v, bars, begun, reverse)
+        wanted = [a in active for a in operands]
+        found, read = pull(self.target, v, bars, begun, wanted, reverse)
         for own, old in zip(found[first:], begun, strict=False):
             own |= {r: bar for r, bar in old.items() if r not in own}
         for a, terms in zip(operands, found, strict=True):
