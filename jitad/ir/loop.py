@@ -79,9 +79,14 @@ class Loop:
     def adds(self) -> bool:
         """Whether all that happens to what is carried is that it is added to.
 
+        What is written does not look at it either.
+
         Then iterations do not depend on each other, and may come in any order.
         """
+        written = self.body.outputs[self.carried :]
         if self.head is not None or self.counted:
+            return False
+        if not self._depending.isdisjoint(written):
             return False
         return all(self.added(k) is not None for k in range(self.carried))
 
