@@ -82,7 +82,8 @@ class Loop:
     def adds(self) -> bool:
         """Whether all that happens to what is carried is that it is added to.
 
-        Then iterations do not depend on each other, and may come in any order.
+        What is written does not look at it either.  Then iterations do not depend on
+        each other, and may come in any order.
         """
         if self.head is not None or self.counted:
             return False
