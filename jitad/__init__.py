@@ -23,6 +23,7 @@ from jitad.errors import (
     UnsupportedError,
 )
 from jitad.explain import explain
+from jitad.implicit import fixed_point, linear_solve, root
 from jitad.picture import graph
 from jitad.primitives.branch import cond, switch
 from jitad.primitives.control import fori_loop, scan, while_loop
@@ -45,6 +46,7 @@ __all__ = [
     "custom_vjp",
     "empty",
     "explain",
+    "fixed_point",
     "fori_loop",
     "full",
     "get_threads",
@@ -55,11 +57,13 @@ __all__ = [
     "jacobian",
     "jit",
     "jvp",
+    "linear_solve",
     "linearize",
     "log_softmax",
     "logsumexp",
     "ones",
     "primitives",
+    "root",
     "scan",
     "set_threads",
     "softmax",
