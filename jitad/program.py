@@ -75,6 +75,58 @@ class PointStep:
 
 
 @dataclass(frozen=True, eq=False)
+class MoveStep:
+    """Results that are only put together, of elements of arrays and of constants.
+
+    pieces  for every result: where in it elements of an array go, and which they are
+    """
+
+    graph: Graph
+    blanks: tuple[np.ndarray, ...]
+    pieces: tuple[tuple[tuple[int, np.ndarray, np.ndarray], ...], ...]
+    seconds: dict[str, float]
+
+    def layout_of(self, array: int) -> Layout | None:
+        """The layout of an array of the environment; None: it is not read."""
+        read = any(k == array for own in self.pieces for k, _, _ in own)
+        return "fixed" if read else None
+
+    def run(self, environment: Environment) -> None:
+        """Copy, and append the results."""
+        made = [x.copy() for x in self.blanks]
+        for x, own in zip(made, self.pieces, strict=True):
+            for k, places, numbers in own:
+                x.reshape(-1)[places] = environment[k].reshape(-1)[numbers]
+        environment += made
+
+
+def moving(graph: Graph, given: Sequence[int]) -> MoveStep | None:
+    """A graph as a step that moves elements; None where it computes anything."""
+    if any(n.primitive not in (INPUT, ELEMENT, CONST, PACK) for n in graph.nodes):
+        return None
+    slot = dict(zip(graph.inputs, given, strict=True))
+    blanks, pieces = [], []
+    for o in graph.outputs:
+        type = graph.nodes[o].type
+        blank = np.zeros(type.shape, type.dtype)
+        found: dict[int, list[tuple[int, int]]] = {}
+        for place, v in enumerate(graph.nodes[o].operands):
+            node = graph.nodes[v]
+            if node.primitive is CONST:
+                blank.reshape(-1)[place] = node.params[0][1].value
+            elif node.primitive is ELEMENT and node.operands[0] in slot:
+                pair = place, node.params[0][1]
+                found.setdefault(slot[node.operands[0]], []).append(pair)
+            else:
+                return None
+        blanks.append(blank)
+        pieces.append(
+            tuple([(k, *np.array(own, np.int64).T) for k, own in found.items()])
+        )
+    return MoveStep(graph, tuple(blanks), tuple(pieces), {})
+
+
+@dataclass(frozen=True, eq=False)
 class SumStep:
     """A kernel over `count` points; its sums are new arrays of the environment.
 
@@ -100,11 +152,14 @@ class SumStep:
         environment += self.executable.total(self.count, arguments)
 
 
+Step = PointStep | MoveStep | SumStep
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """Steps over an environment of arrays, which begins with inputs and constants."""
 
-    steps: tuple[PointStep | SumStep, ...]
+    steps: tuple[Step, ...]
     constants: tuple[np.ndarray, ...]
     outputs: int
 
@@ -139,9 +194,9 @@ class _Split:
 
     derived: Derived
     arrays: list[np.ndarray]
-    made: list[PointStep | SumStep] = field(default_factory=list)
+    made: list[Step] = field(default_factory=list)
 
-    def steps(self, graph: Graph) -> tuple[PointStep | SumStep, ...]:
+    def steps(self, graph: Graph) -> tuple[Step, ...]:
         given = list(range(len(graph.inputs)))
         while (i := planning.long_sum(graph)) is not None:
             sums = self._sum(graph, i, given)
@@ -158,6 +213,10 @@ class _Split:
         kept = [k for k, i in enumerate(graph.inputs) if i in used]
         part = prune(graph.nodes, [graph.inputs[k] for k in kept], tuple(outputs))
         inputs = tuple([given[k] for k in kept])
+        step = moving(part, inputs)
+        if step is not None:
+            self.made.append(step)
+            return self._append(step.blanks)
         types = part.output_types
         made = [np.empty(t.shape, t.dtype) for t in types]
         placed = [planning.place(self.arrays[k], (), ()) for k in inputs]

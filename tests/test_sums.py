@@ -360,3 +360,21 @@ def test_explain_says_how_it_sums() -> None:
     assert found.memory is not None
     assert found.memory.read == p.nbytes + x.nbytes + y.nbytes
     assert found.memory.written == 32
+
+
+def test_a_scan_that_only_adds_is_a_sum_and_one_that_shows_it_is_not() -> None:
+    p, x, _ = data(1000)
+
+    def added(p: Any, x: Any) -> Any:
+        return jitad.scan(lambda c, r: (c + np.sin(r @ p), None), 0.0, x)[0]
+
+    def shown(p: Any, x: Any) -> Any:
+        _, sums = jitad.scan(lambda c, r: (c + np.sin(r @ p), c), 0.0, x)
+        return sums[-1]
+
+    f, g = jitad.value_and_grad(added), jitad.value_and_grad(shown)
+    assert isinstance(f.prepare(p, x), Summed)
+    assert isinstance(g.prepare(p, x), Compiled)
+    for found, rows in ((f(p, x), x), (g(p, x), x[:-1])):
+        close(found[0], np.sin(rows @ p).sum())
+        close(found[1], rows.T @ np.cos(rows @ p))

@@ -176,8 +176,8 @@ def _needed(graph: Graph) -> set[int]:
 
 def _with_inputs(graph: Graph, order: Sequence[int]) -> Graph:
     """The graph with some of its inputs, in this order."""
-    target = sc.builder()
-    inputs = {k: target.input(graph.input_types[k]) for k in order}
+    target, types = sc.builder(), graph.input_types
+    inputs = {k: target.input(types[k]) for k in order}
     unused = -1
     given = [inputs.get(k, unused) for k in range(len(graph.inputs))]
     wanted = reach(graph.nodes, graph.outputs)
