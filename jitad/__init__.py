@@ -24,13 +24,15 @@ from jitad.errors import (
     UnsupportedError,
 )
 from jitad.explain import explain
+from jitad.implicit import fixed_point, linear_solve, root
 from jitad.interop.njit import njit
 from jitad.picture import graph
 from jitad.primitives.branch import cond, switch
-from jitad.primitives.control import fori_loop, scan, while_loop
+from jitad.primitives.control import checkpoint, fori_loop, scan, while_loop
 from jitad.primitives.creation import array, empty, full, ones, zeros
 from jitad.primitives.rules import custom_jvp, custom_vjp
 from jitad.primitives.sums import log_softmax, logsumexp, softmax
+from jitad.residuals import gauss_newton
 from jitad.testing import CheckError, check
 
 __all__ = [
@@ -42,13 +44,16 @@ __all__ = [
     "UnsupportedError",
     "array",
     "check",
+    "checkpoint",
     "cond",
     "custom_jvp",
     "custom_vjp",
     "empty",
     "explain",
+    "fixed_point",
     "fori_loop",
     "full",
+    "gauss_newton",
     "get_threads",
     "grad",
     "graph",
@@ -57,6 +62,7 @@ __all__ = [
     "jacobian",
     "jit",
     "jvp",
+    "linear_solve",
     "linearize",
     "log_softmax",
     "logsumexp",
@@ -65,6 +71,7 @@ __all__ = [
     "primitive",
     "primitives",
     "random",
+    "root",
     "scan",
     "set_threads",
     "softmax",

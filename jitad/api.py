@@ -18,11 +18,11 @@ from jitad.errors import InputError, ShapeError
 from jitad.function import Backend, Function, Level
 from jitad.ir.graph import FLOATS, Graph, prune
 from jitad.ir.trace import Input, Traced, trace
-from jitad.ir.tracer import Tracer
 from jitad.operator import LinearMap
 from jitad.plan import Derived
 from jitad.primitives.elementwise import stop_gradient as hold
 from jitad.primitives.linalg import RAISING
+from jitad.seeds import seeds_like
 from jitad.transforms import accumulate
 from jitad.transforms.differentiate import pullback, pushforward
 from jitad.transforms.scalarize import scalarize
@@ -69,8 +69,8 @@ def jacobian(
         )
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        traced, graph, seconds = _traced(f, spec, inputs)
         wrt, inner = _wrt(spec, inputs, argnums, name)
+        traced, graph, seconds = _traced(f, spec, inputs)
         _need_floats(graph, range(len(graph.outputs)), name)
         forced = None if mode == "auto" else mode
         return _accumulated(
@@ -94,8 +94,8 @@ def value_and_grad(
     name = f"value_and_grad({_name(f)})"
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        traced, graph, seconds = _traced(f, spec, inputs)
         wrt, inner = _wrt(spec, inputs, argnums, name)
+        traced, graph, seconds = _traced(f, spec, inputs)
         _need_scalar(traced, graph, has_aux, name)
         result = _pair(traced.result, inner)
         return _accumulated(graph, wrt, traced, result, seconds, value=True, of=(0,))
@@ -117,8 +117,8 @@ def grad(
     name = f"grad({_name(f)})"
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        traced, graph, seconds = _traced(f, spec, inputs)
         wrt, inner = _wrt(spec, inputs, argnums, name)
+        traced, graph, seconds = _traced(f, spec, inputs)
         _need_scalar(traced, graph, has_aux, name)
         found = _accumulated(graph, wrt, traced, inner, seconds, of=(0,))
         if not has_aux:
@@ -146,8 +146,8 @@ def hessian(
     name = f"hessian({_name(f)})"
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        traced, graph, seconds = _traced(f, spec, inputs)
         wrt, inner = _wrt(spec, inputs, argnums, name)
+        traced, graph, seconds = _traced(f, spec, inputs)
         _need_floats(graph, range(len(graph.outputs)), name)
         first = accumulate.jacobian(graph, wrt).graph
         square = len(graph.outputs) == 1 and graph.output_types[0].size == 1
@@ -174,8 +174,8 @@ def hvp(
         args, kwargs = _numbered(spec)
         given, inner_spec = tree.flatten((args[:-1], kwargs))
         primals = tuple([inputs[k] for k in given])
-        traced, graph, seconds = _traced(f, inner_spec, primals)
         wrt, inner = _wrt(inner_spec, primals, argnums, name)
+        traced, graph, seconds = _traced(f, inner_spec, primals)
         _need_scalar(traced, graph, False, name)
         gradient = accumulate.jacobian(graph, wrt).graph
         pushed = _seeded(
@@ -192,8 +192,8 @@ def hvp(
     def product(*args: Any) -> Any:
         *primals, v = args
         chosen = [primals[i] for i in _sequence(argnums)]
-        like = chosen[0] if isinstance(argnums, int) else tuple(chosen)
-        v, count = _seeds("hvp", like, v)
+        like = chosen[0] if _single(argnums) else tuple(chosen)
+        v, count = seeds_like("hvp", like, v)
         if count is None:
             return function(*primals, v)
         axes = (*[None] * len(primals), 0)
@@ -212,7 +212,7 @@ def jvp(
     ẏ has it too, and one kernel evaluates all K.
     """
     primals = tuple(primals)
-    tangents, count = _seeds("jvp", primals, tuple(tangents))
+    tangents, count = seeds_like("jvp", primals, tuple(tangents))
     if count is None:
         return _pushforward(f)(primals, tangents)
     push = vmap(_pushforward(f, tangents_only=True), in_axes=(None, 0))
@@ -230,7 +230,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]
     several = vmap(single, in_axes=(None, 0))
 
     def pull(cotangent: Any) -> Any:
-        cotangent, count = _seeds("vjp", y, cotangent)
+        cotangent, count = seeds_like("vjp", y, cotangent)
         return (single if count is None else several)(primals, cotangent)
 
     return y, pull
@@ -247,7 +247,7 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, LinearMap]:
     several = vmap(single, in_axes=(None, 0))
 
     def push(*tangents: Any) -> Any:
-        tangents, count = _seeds("linearize", primals, tangents)
+        tangents, count = seeds_like("linearize", primals, tangents)
         return (single if count is None else several)(primals, tangents)
 
     return y, LinearMap(push, pull, primals, y)
@@ -296,7 +296,11 @@ def _numbered(spec: tree.PyTreeSpec) -> Any:
 
 
 def _sequence(argnums: Argnums) -> Sequence[int]:
-    return (argnums,) if isinstance(argnums, int) else argnums
+    return (argnums,) if _single(argnums) else tuple(argnums)  # type: ignore[arg-type]
+
+
+def _single(argnums: Argnums) -> bool:
+    return isinstance(argnums, int | np.integer)
 
 
 def _pushforward(f: Callable[..., Any], tangents_only: bool = False) -> Function:
@@ -307,8 +311,8 @@ def _pushforward(f: Callable[..., Any], tangents_only: bool = False) -> Function
         (primals, _), _ = _numbered(spec)
         leaves, inner = tree.flatten((primals, {}))
         given = tuple([inputs[k] for k in leaves])
-        traced, graph, seconds = _traced(f, inner, given)
         wrt, _ = _wrt(inner, given, range(len(primals)), name)
+        traced, graph, seconds = _traced(f, inner, given)
         _need_floats(graph, range(len(graph.outputs)), name)
         pushed = _seeded(
             pushforward(graph, wrt), traced, len(given), len(wrt), "forward", seconds
@@ -333,8 +337,8 @@ def _pullback(f: Callable[..., Any]) -> Function:
         (primals, _), _ = _numbered(spec)
         leaves, inner = tree.flatten((primals, {}))
         given = tuple([inputs[k] for k in leaves])
-        traced, graph, seconds = _traced(f, inner, given)
         wrt, result = _wrt(inner, given, range(len(primals)), name)
+        traced, graph, seconds = _traced(f, inner, given)
         _need_floats(graph, range(len(graph.outputs)), name)
         count = len(graph.outputs)
         pulled = _seeded(
@@ -428,13 +432,18 @@ def _wrt(
     """The leaves to differentiate in, and the structure of a derivative in them."""
     args, _ = _numbered(spec)
     for i in _sequence(argnums):
+        if not _single(i):
+            raise InputError(
+                f"{name}: expected argnums to be integers, got {argnums!r}; count the "
+                "positional arguments from 0"
+            )
         if not -len(args) <= i < len(args):
             raise InputError(
                 f"{name}: argnums={argnums}, but the call has {len(args)} positional "
                 "arguments; pass what is differentiated by position"
             )
     chosen = [args[i] for i in _sequence(argnums)]
-    like = chosen[0] if isinstance(argnums, int) else tuple(chosen)
+    like = chosen[0] if _single(argnums) else tuple(chosen)
     leaves, inner = tree.flatten(like)
     for k in leaves:
         if inputs[k].type.dtype not in FLOATS:
@@ -469,30 +478,3 @@ def _need_scalar(traced: Traced, graph: Graph, has_aux: bool, name: str) -> None
             "jacobian(f), or reduce the result with np.sum"
         )
     _need_floats(graph, [0], name)
-
-
-def _seeds(name: str, like: Any, seeds: Any) -> tuple[Any, int | None]:
-    """Seeds in the dtypes of what they are like, and their common leading axis K."""
-    wanted, spec = tree.flatten(like)
-    given, found = tree.flatten(seeds)
-    if found != spec:
-        raise InputError(f"{name}: expected seeds of structure {spec}, got {found}")
-    counts, made = set(), []
-    for w, s in zip(wanted, given, strict=True):
-        shape, got = np.shape(w), np.shape(s)
-        if got == shape:
-            counts.add(None)
-        elif got[1:] == shape and len(got) == len(shape) + 1:
-            counts.add(got[0])
-        else:
-            raise ShapeError(
-                f"{name}: expected a seed of shape {shape}, or (K, *{shape}), got {got}"
-            )
-        dtype = np.asarray(w).dtype if not isinstance(w, Tracer) else w.dtype
-        made.append(s.astype(dtype) if isinstance(s, Tracer) else np.asarray(s, dtype))
-    if len(counts) > 1:
-        raise ShapeError(
-            f"{name}: expected all seeds with the same leading axis K, or none; got "
-            f"{sorted(map(str, counts))}"
-        )
-    return tree.unflatten(spec, made), next(iter(counts), None)

@@ -36,7 +36,7 @@ def signature(value: Any) -> Any:
 def checked(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
     """Argument number k as an array that a kernel can read, or an error naming it."""
     if isinstance(value, np.ma.MaskedArray | np.matrix):
-        kind = type(value).__name__
+        kind = f"of type {type(value).__name__}"
     elif isinstance(value, (np.ndarray, *_NUMBERS)):
         dtype = np.asarray(value).dtype
         if dtype.newbyteorder("=") in DTYPES or (
@@ -45,9 +45,9 @@ def checked(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
             return usable(value)
         kind = f"{dtype}{list(np.shape(value))}"
     else:
-        kind = type(value).__name__
+        kind = f"of type {type(value).__name__}"
     raise InputError(
-        f"{name}: argument {tree.argument_names(spec)[k]} is a {kind}; expected arrays "
+        f"{name}: argument {tree.argument_names(spec)[k]} is {kind}; expected arrays "
         "or numbers of float64, float32, integers or bool, in nested tuples, lists, "
         "dicts or dataclasses; convert it with np.asarray(x, dtype=float), or fix a "
         "parameter that is not a number with functools.partial"

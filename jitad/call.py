@@ -6,6 +6,7 @@ A Function makes one for each signature it meets and runs it again and again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from jitad.backends.fastcall import fast_call
 from jitad.ir.graph import Type
 from jitad.ir.interpret import interpret
 from jitad.plan import Derived, Placement, Plan
+from jitad.program import Program
 
 # A signature called so often, with little to do, gets a call without Python between.
 _FAST_AFTER = 3
@@ -93,6 +95,9 @@ class Compiled(Call):
     def __init__(self, views: Sequence[np.ndarray], *what: Any) -> None:
         """views: the first call's arguments, batch levels in front."""
         super().__init__(*what)
+        self.graph, self.constants = plan.lifted(self.derived.graph)
+        views = [*views, *(arrays.batch_first(c, [None] * len(self.extents))
+                           for c in self.constants)]  # fmt: skip
         self.order = plan.lane_order(self.extents)
         self.lanes = tuple([self.extents[k] for k in self.order]) or (1,)
         self.inputs = [plan.place(v, self.extents, self.order) for v in views]
@@ -113,8 +118,9 @@ class Compiled(Call):
                 plan.place_output(arrays.batch_first(o, a), self.extents, self.order)
                 for o, a in pairs
             ]
-            placed = plan.past_cache(self.derived.graph, placed, outputs, phases)
-            made = plan.make(self.derived, self.order, self.inputs, placed)
+            placed = plan.past_cache(self.graph, placed, outputs, phases)
+            derived = replace(self.derived, graph=self.graph)
+            made = plan.make(derived, self.order, self.inputs, placed)
             found = self._plans[key] = made, placed
         return found
 
@@ -124,6 +130,8 @@ class Compiled(Call):
         assert self.plan is not None
         whole = len(self.plan.buffers) == len(self.inputs) + len(self.outputs)
         if kwargs or not plain or not whole or not self.results or 0 in self.extents:
+            return None
+        if self.constants:
             return None
         lines = any(p.layout == "lines" for p in self.outputs)
         if self.derived.may_raise or lines:
@@ -162,11 +170,31 @@ class Compiled(Call):
         if 0 in self.extents or not any(o.size for o in outputs):
             return
         chosen, placed = self._planned(outputs)
-        placed, given = (*self.inputs, *placed), (*inputs, *outputs)
+        placed = (*self.inputs, *placed)
+        given = (*inputs, *self.constants, *outputs)
         arguments = [
             placed[k].argument(arrays.address(given[k])) for k in chosen.buffers
         ]
         chosen.executable.launch(self.lanes, arguments)
+
+
+class Summed(Call):
+    """Sums over many points in a call of one point: a program of several kernels."""
+
+    def __init__(self, steps: Program, *what: Any) -> None:
+        """steps: made for arguments of these types, shapes and strides."""
+        super().__init__(*what)
+        self.program = steps
+
+    def run(self, leaves: Sequence[Any], out: Any) -> Any:
+        """Run the steps; results are few, and go to out at the end."""
+        made = self.program.run([arrays.usable(x) for x in leaves])
+        if out is None:
+            results = [o if o.shape else o[()] for o in made]
+            return tree.unflatten(self.derived.result, results)
+        for target, value in zip(self._targets(out), made, strict=True):
+            target[...] = value
+        return out
 
 
 def _only_tuples(structure: Any) -> bool:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from jitad import tree
 from jitad.backends.machine import copy_bandwidth, last_level_cache_bytes, vector_width
+from jitad.backends.schedule import sum_tile
 from jitad.backends.threads import get_threads
-from jitad.call import Compiled
+from jitad.call import Compiled, Summed
 from jitad.errors import InputError, TracingError
 from jitad.explanation import (
     Array,
@@ -23,6 +25,7 @@ from jitad.explanation import (
     Machine,
     Memory,
     Operations,
+    Sums,
 )
 from jitad.function import Function
 from jitad.ir.graph import Graph, Type, reach
@@ -30,6 +33,7 @@ from jitad.ir.tracer import traced
 from jitad.lowering.kernel import Kernel, Load, Op, statements
 from jitad.names import argument_names, original, result_names
 from jitad.plan import Derived, Placement, Plan
+from jitad.program import Program, SumStep
 
 
 def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
@@ -54,6 +58,8 @@ def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Expla
         call.derived, compiled, names, transformed.in_axes(spec, leaves),
         transformed.out_axes(call.derived),
     )  # fmt: skip
+    if isinstance(call, Summed):
+        return _of_sums(transformed, call, inputs, outputs)
     plan = call.plan
     return Explanation(
         name=transformed.name,
@@ -66,6 +72,72 @@ def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Expla
         memory=_memory(inputs, outputs, math.prod(extents)) if plan else None,
         machine=_machine(plan) if plan else None,
         seconds=plan.seconds if plan else call.derived.seconds,
+    )
+
+
+def _of_sums(
+    transformed: Function,
+    call: Summed,
+    inputs: Sequence[Array],
+    outputs: Sequence[Array],
+) -> Explanation:
+    """A call of one point that sums over many."""
+    program, count = call.program, len(inputs)
+    layouts = {k: step.layout_of(k) for k in range(count) for step in program.steps
+               if step.layout_of(k)}  # fmt: skip
+    read = [
+        replace(a, layout=layouts.get(k, ""), bytes=_all(a) if k in layouts else 0.0)
+        for k, a in enumerate(inputs)
+    ]
+    written = [replace(a, layout="rows", bytes=_all(a)) for a in outputs]
+    executable = program.sums[0].executable
+    seconds = dict(call.derived.seconds)
+    for step in program.steps:
+        for name in ("lower", "compile"):
+            spent = step.seconds.get(name, 0.0)
+            seconds[name] = seconds.get(name, 0.0) + spent
+    return Explanation(
+        name=transformed.name,
+        backend=transformed.backend,
+        extents=(),
+        inputs=tuple(read),
+        outputs=tuple(written),
+        choice=choice(call.derived),
+        operations=_executed(program),
+        memory=_memory(read, written, 1),
+        machine=Machine(
+            vector_width(), executable.width, 0,
+            sum(s.executable.spills for s in program.sums), get_threads(),
+        ),
+        seconds=seconds,
+        sums=tuple(map(_sums, program.sums)),
+    )  # fmt: skip
+
+
+def _executed(program: Program) -> Operations:
+    """All that a program computes: the operations of points as often as they run."""
+    counts, weighted = Counter[str](), 0.0
+    for step in program.steps:
+        own = operations(step.graph)
+        times = step.count if isinstance(step, SumStep) else 1
+        counts.update({name: times * n for name, n in own.counts.items()})
+        weighted += times * own.weighted
+    found = _sorted(counts)
+    return Operations(found, found, weighted)
+
+
+def _all(array: Array) -> float:
+    return array.type.size * array.type.dtype.itemsize
+
+
+def _sums(step: SumStep) -> Sums:
+    outputs = [b for b in step.kernel.buffers if b.output]
+    return Sums(
+        points=step.count,
+        count=sum(b.elements for b in outputs),
+        operations=operations(step.graph),
+        lanes=step.executable.width,
+        tile=sum_tile(step.kernel),
     )
 
 

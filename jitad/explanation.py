@@ -143,11 +143,30 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over points inside one call, by a kernel of their own.
+
+    points      how many are added up
+    count       how many sums
+    operations  what one point takes
+    lanes       of one vector; each adds up its own points
+    tile        points that are added up in order before tiles are added pairwise
+    """
+
+    points: int
+    count: int
+    operations: Operations
+    lanes: int
+    tile: int
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """A call explained: print it, or use its fields.
 
     extents  lengths of the batch levels, outermost first; () for a single point
     seconds  that each step took when it was taken, which may be in an earlier call
+    sums     of a call that adds up over many points, which is not a batch
     memory and machine are None where nothing is compiled (backend="numpy").
     """
 
@@ -161,6 +180,7 @@ class Explanation:
     memory: Memory | None
     machine: Machine | None
     seconds: Mapping[str, float]
+    sums: tuple[Sums, ...] = ()
 
     @property
     def intensity(self) -> float | None:
@@ -194,6 +214,8 @@ def _text(e: Explanation) -> Iterator[str]:
     if work.words != work.counts and e.machine is not None:
         count = sum(work.words.values())
         yield from _row("words", f"{count:,} for the machine{_listed(work.words)}")
+    for total in e.sums:
+        yield from _row("sums", _summed(total))
     if e.memory is not None:
         yield from _row("memory", _moved(e, e.memory))
         yield from _row("bound", _bound(e.memory))
@@ -275,6 +297,16 @@ def _moved(e: Explanation, memory: Memory) -> str:
         shown = f"{e.intensity:.2g}" if e.intensity < 10 else f"{e.intensity:,.0f}"
         text += f"; {shown} weighted operations per byte"
     return text
+
+
+def _summed(sums: Sums) -> str:
+    weighted = _number(sums.operations.weighted)
+    return (
+        f"{_plural(sums.count, 'sum')} over {sums.points:,} points, each "
+        f"{weighted} weighted operations{_listed(sums.operations.counts)}; added up "
+        f"in {sums.lanes} lanes, then tiles of {sums.tile:,} points, then pairwise, "
+        "in one order for any number of threads; nothing is stored per point"
+    )
 
 
 def _bound(memory: Memory) -> str:

@@ -11,23 +11,29 @@ import contextvars
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from jitad import arrays, tree
-from jitad.call import Call, Compiled, Interpreted
+from jitad.call import Call, Compiled, Interpreted, Summed
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import Type
 from jitad.ir.interpret import inline, interpret
 from jitad.ir.trace import Input, current, touched
-from jitad.ir.tracer import Tracer, innermost, lift, traced
+from jitad.ir.trace import trace as record
+from jitad.ir.tracer import Trace, Tracer, innermost, lift, traced
 from jitad.plan import Derived
+from jitad.primitives.control import points_loop
+from jitad.program import program
 
 Backend = Literal["cpu", "numpy"]
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
 
 _REMEMBERED = 512
+# Inside a trace, a batch of more points, or of more operations, is a loop over points.
+_UNROLLED = 64
+_LONG = 20_000
 
 # What the function that is being derived has called so far.
 _called: contextvars.ContextVar[list[tuple[str, Derived]] | None]
@@ -40,6 +46,16 @@ class Level:
 
     in_axes: Any
     out_axes: Any
+
+
+def _need_usable(function: Any, name: str, backend: Any) -> None:
+    if not callable(function):
+        raise InputError(
+            f"{name}: expected a function, got {function!r}; pass the function itself, "
+            "not what it returns"
+        )
+    if backend not in get_args(Backend):
+        raise ValueError(f'{name}: backend is {backend!r}; expected "cpu" or "numpy"')
 
 
 class Function:
@@ -60,6 +76,7 @@ class Function:
         value: Callable[..., Any] | None = None,
     ) -> None:
         """Value is what NumPy computes of the same arguments, if not function does."""
+        _need_usable(function, name, backend)
         self.function = function
         self.value = value or function
         self.derive = derive
@@ -185,11 +202,15 @@ class Function:
         tracers = [_as_input(trace, x) for x in leaves]
         views, extents = self.batched(spec, tracers)
         levels = len(extents)
+        if levels and extents[0] > _UNROLLED:
+            return self._repeated(trace, spec, tracers, extents[0])
         inputs = tuple([Input(Type(v.dtype, v.shape[levels:]), v.weak) for v in views])
         derived = self.derived(spec, inputs)
         outside = _called.get()
         if outside is not None:
             outside.append((self.name, derived))
+        if levels == 1 and extents[0] * len(derived.graph.nodes) > _LONG:
+            return self._repeated(trace, spec, tracers, extents[0])
         operands = [*views, *derived.captured]
         if not levels:
             indices = inline(trace, derived.graph, [lift(trace, v) for v in operands])
@@ -204,6 +225,36 @@ class Function:
             whole = np.broadcast_to(value, (*extents, *type.shape))
             arranged.append(arrays.batch_back(whole, out))
         return tree.unflatten(derived.result, arranged)
+
+    def _repeated(
+        self, trace: Trace, spec: tree.PyTreeSpec, leaves: Sequence[Tracer], count: int
+    ) -> Any:
+        """The outermost level as a loop, one point after the other."""
+        level, *rest = self.levels
+        point = Function(self.function, self.derive, name=self.name, levels=tuple(rest))
+        axes = [own[0] for own in self.in_axes(spec, leaves)]
+        arrays_ = [
+            x if a is None else arrays.batch_first(x, (a,)) if a else x
+            for x, a in zip(leaves, axes, strict=True)
+        ]
+        shapes = [
+            x.shape if a is None else x.shape[1:]
+            for x, a in zip(arrays_, axes, strict=True)
+        ]
+        inputs = [
+            Input(Type(x.dtype, s), x.weak)
+            for x, s in zip(arrays_, shapes, strict=True)
+        ]
+        made = record(point, spec, inputs)
+        parts = points_loop(trace, made, arrays_, [a is None for a in axes], count)
+        flat = tree.broadcast_prefix(
+            level.out_axes, tree.unflatten(made.result, list(range(len(parts))))
+        )
+        results = []
+        for part, axis in zip(parts, flat, strict=True):
+            place = arrays.normal_axis(axis, part.ndim, self.name)
+            results.append(arrays.batch_back(part, (place,)) if place else part)
+        return tree.unflatten(made.result, results)
 
     def out_axes(self, derived: Derived) -> list[list[int]]:
         """For every result the positions of the batch axes, outermost level first.
@@ -259,7 +310,10 @@ class Function:
             return None
         axes = self.in_axes(spec, leaves), self.out_axes(derived)
         what = self.name, derived, spec, *axes, extents
-        return Interpreted(*what) if self.backend == "numpy" else Compiled(views, *what)
+        if self.backend == "numpy":
+            return Interpreted(*what)
+        steps = None if extents else program(derived, views)
+        return Compiled(views, *what) if steps is None else Summed(steps, *what)
 
 
 def _as_input(trace: Any, value: Any) -> Tracer:

@@ -34,6 +34,18 @@ class LinearMap:
         """ẏ for tangents of the primals' structure, or K of them on a leading axis."""
         return self._push(*tangents)
 
+    # With NumPy's arrays on the left, __rmatmul__ has its turn.
+    __array_ufunc__ = None
+
+    def dot(self, v: np.ndarray) -> np.ndarray:
+        """J v for a flat v, J V for columns V: also written J @ v."""
+        return self.matvec(v) if np.ndim(v) == 1 else self.matmat(v)
+
+    __matmul__ = dot
+
+    def __rmatmul__(self, u: np.ndarray) -> np.ndarray:
+        return self.T.dot(np.transpose(u)).T
+
     def matvec(self, v: np.ndarray) -> np.ndarray:
         """J v for a flat v."""
         return self.matmat(np.reshape(v, (-1, 1)))[:, 0]

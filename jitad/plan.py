@@ -15,7 +15,8 @@ import numpy as np
 
 from jitad import tree
 from jitad.backends import cpu
-from jitad.ir.graph import Graph, prune
+from jitad.ir.graph import CONST, INPUT, Graph, prune
+from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.tracer import Tracer
 from jitad.lowering.kernel import Argument, Kernel, Layout
 from jitad.lowering.schedule import schedule
@@ -23,6 +24,8 @@ from jitad.transforms.expand import expand
 
 # With at least so many points the outermost batch axis gives the lanes.
 _ENOUGH_LANES = 64
+# From so many points a sum over them is a kernel of its own.
+_ENOUGH_POINTS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +95,51 @@ def make(
         outs = [graph.outputs[k - count] for k in buffers if k >= count]
         graph = prune(graph.nodes, ins, tuple(outs))
     varying = tuple([placed[k].varying for k in buffers if k < count])
-    layouts = tuple([placed[k].layout for k in buffers])
-    source = _Source(graph.digest, graph)
-    kernel, executable, seconds = _compiled(
-        source, max(1, len(order)), varying, layouts
-    )
+    layouts: tuple[Layout, ...] = tuple([placed[k].layout for k in buffers])
+    kernel, executable, seconds = compiled(graph, max(1, len(order)), varying, layouts)
     seconds = {**derived.seconds, **seconds}
     return Plan(derived, kernel, executable, order, buffers, seconds)
+
+
+def compiled(
+    graph: Graph,
+    axes: int,
+    varying: tuple[tuple[int, ...], ...],
+    layouts: tuple[Layout, ...],
+) -> tuple[Kernel, cpu.Executable, dict[str, float]]:
+    """The kernel of a graph, and what it took to make it."""
+    return _compiled(_Source(graph.digest, graph), axes, varying, layouts)
+
+
+def lifted(graph: Graph) -> tuple[Graph, list[np.ndarray]]:
+    """Constant arrays as further inputs: nothing of them is compiled in."""
+    large = [
+        i for i, n in enumerate(graph.nodes) if n.primitive is CONST and n.type.shape
+    ]
+    if not large:
+        return graph, []
+    nodes = list(graph.nodes)
+    values = [graph.nodes[i].params[0][1].value for i in large]
+    for k, i in enumerate(large):
+        params = (("index", len(graph.inputs) + k),)
+        nodes[i] = nodes[i]._replace(primitive=INPUT, params=params)
+    return prune(nodes, (*graph.inputs, *large), graph.outputs), values
+
+
+def long_sum(graph: Graph) -> int | None:
+    """The first loop whose iterations should run along lanes: all it does is add.
+
+    With fewer iterations, or in a batch, they run one after the other in a lane.
+    """
+    for i, node in enumerate(graph.nodes):
+        if node.primitive is LOOP:
+            loop = loop_of(node)
+            if loop.bound < _ENOUGH_POINTS or loop.written or not loop.carried:
+                continue
+            counts = any(loop.body.inputs[0] in n.operands for n in loop.body.nodes)
+            if loop.adds and not counts:
+                return i
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +178,15 @@ def element_offsets(shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndar
     return np.ascontiguousarray(offsets.ravel())
 
 
+def _packed(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> bool:
+    """Whether elements lie one after the other in C order."""
+    for extent, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if extent != 1 and stride != size:
+            return False
+        size *= extent
+    return True
+
+
 @lru_cache(maxsize=4096)
 def classify(
     lane_stride: int | None, shape: tuple[int, ...], strides: tuple[int, ...], size: int
@@ -145,6 +195,8 @@ def classify(
 
     shape and strides are those of one point, size the itemsize.
     """
+    if lane_stride is None and _packed(shape, strides, size):
+        return "fixed", 0
     offsets = element_offsets(shape, strides)
     step = int(offsets[1] - offsets[0]) if offsets.size > 1 else 0
     affine = bool(np.all(np.diff(offsets) == step))

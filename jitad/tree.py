@@ -81,7 +81,8 @@ def broadcast_prefix(prefix: Tree, tree: Tree) -> list[Any]:
     if isinstance(prefix, list | tuple) and isinstance(tree, list | tuple):
         if len(prefix) != len(tree):
             raise ValueError(
-                f"in_axes or out_axes has {len(prefix)} entries for {len(tree)} values"
+                f"in_axes or out_axes has {len(prefix)} entries for {len(tree)} "
+                "arguments or results; give one for each, or one integer for all"
             )
         return [
             x for p, t in zip(prefix, tree, strict=True) for x in broadcast_prefix(p, t)

@@ -121,6 +121,10 @@ def test_linearize_is_a_scipy_operator() -> None:
     close(operator @ np.eye(3), jacobian)
     close(operator.H @ np.eye(4), jacobian.T)
     close(line.T.matvec(np.ones(4)), jacobian.T @ np.ones(4))
+    close(line @ np.ones(3), jacobian @ np.ones(3))
+    close(line @ np.eye(3), jacobian)
+    close(np.ones(4) @ line, np.ones(4) @ jacobian)
+    close(np.eye(4)[:2] @ line, jacobian[:2])
     found = scipy.sparse.linalg.lsqr(operator, jacobian @ [1.0, 2.0, 3.0], atol=1e-14)
     np.testing.assert_allclose(found[0], [1, 2, 3], rtol=1e-8)
 
@@ -364,6 +368,14 @@ def test_scipy_takes_the_results_as_they_are() -> None:
         (lambda: jitad.jacobian(g, argnums=2)(X), jitad.InputError, "argnums=2"),
         (lambda: jitad.jacobian(g, mode="sideways"), ValueError, "sideways"),
         (lambda: jitad.jvp(g, (X,), (np.ones(2),)), jitad.ShapeError, "shape"),
+        (lambda: jitad.jit(f, backend="gpu"), ValueError, '"cpu" or "numpy"'),
+        (lambda: jitad.vmap(f, backend="gpu"), ValueError, "backend is 'gpu'"),
+        (lambda: jitad.grad(3.0), jitad.InputError, r"expected a function, got 3\.0"),
+        (lambda: jitad.grad(f, argnums="x")(X), jitad.InputError, "integers, got 'x'"),
+        (lambda: jitad.grad(f)(X > 0), jitad.InputError, r"args\[0\] is bool\[3\]"),
+        (lambda: jitad.vmap(f, in_axes=(0, 0))(X), ValueError, "2 entries for 1 arg"),
+        (lambda: jitad.set_threads("2"), TypeError, "a whole number of threads"),
+        (lambda: jitad.set_threads(1.5), TypeError, "a whole number of threads"),
     ],
 )
 def test_errors_say_what_was_expected(call: Any, error: Any, says: str) -> None:

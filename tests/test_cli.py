@@ -217,7 +217,7 @@ REFUSED = {
     "lacking": ("check lacking:f", "No module named 'nothing_of_that_name'"),
     "syntax": ("check broken:f", "SyntaxError"),
     "no function": ("check models:f", "it defines residual, valley, square"),
-    "no callable": ("check models:three", "to be a function, got a int"),
+    "no callable": ("check models:three", "to be a function, got int"),
     "too few shapes": (
         "check models:residual --shapes 3",
         "expected 2 --shapes (camera, point), got 1",
@@ -240,6 +240,10 @@ REFUSED = {
         "(models.py, line 26); choose them with --points",
     ),
     "float": ("check models:concrete", "use NumPy's function"),
+    "wrong shape on disk": (
+        "jacobian models:eighth x.npy J.npy",
+        "(models.py, line 26); each file holds the points along its first axis",
+    ),
     "grad of a vector": (
         "explain models:square --shapes 2 --transform grad",
         "expected a scalar result",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -331,6 +332,18 @@ def test_mixed_second_derivatives() -> None:
     np.testing.assert_allclose(
         hessian(np.array([2.0, 1.0])), [[0, cross], [cross, 2 * np.log(2.0) ** 2]]
     )
+
+
+def test_interp_through_many_knots() -> None:
+    rng = np.random.default_rng(3)
+    for count in (1, 2, 3, 1000):
+        knots, heights = np.sort(rng.normal(size=count)), rng.normal(size=count)
+        x = np.concatenate([knots, rng.normal(size=50), [np.nan, np.inf, -np.inf]])
+        for beyond in ({}, {"left": -5.0, "right": 9.0}):
+            want = np.interp(x, knots, heights, **beyond)
+            f = partial(np.interp, xp=knots, fp=heights, **beyond)
+            got = jitad.vmap(lambda x, f=f: f(x))(x)
+            np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
 def test_interp_in_its_values() -> None:

@@ -21,11 +21,15 @@ FLOORS = {
     "lowering": 4,
     "backends": 5,
     "plan": 6,
-    "arrays": 7,
+    "seeds": 6,
+    "arrays": 6,
+    "program": 6,
+    "rows": 6,
     "call": 7,
     "function": 7,
     "operator": 7,
     "api": 7,
+    "residuals": 7,
 }
 TOP = 8
 COMPILERS = {"numba", "llvmlite"}

@@ -239,6 +239,15 @@ def test_trip_counts_of_a_batch():
         close(both(x, n), columns)
 
 
+def test_a_batch_inside_a_trace_may_begin_with_constants():
+    points = np.array([0.3, 5.0, 9.0])
+    double = jitad.vmap(
+        lambda a: jitad.while_loop(lambda c: c < a, lambda c: 2 * c, 1.0)
+    )
+    got = jitad.jit(lambda p: double(p))(points)
+    np.testing.assert_array_equal(got, [1.0, 8.0, 16.0], strict=True)
+
+
 def test_nan_in_one_lane_touches_no_other():
     points = np.tile(X, (16, 1))
     points[5] = np.nan

@@ -391,7 +391,7 @@ def test_errors() -> None:
         jitad.InputError, match=r"one point, got a batch of 2 × 3; pass"
     ):
         jitad.graph(jitad.vmap(jitad.vmap(f)), *np.ones((2, 2, 3)), values=True)
-    with pytest.raises(jitad.InputError, match=r"args\[0\] is a str"):
+    with pytest.raises(jitad.InputError, match=r"args\[0\] is of type str"):
         jitad.graph(f, "two", 3.0)
     with pytest.raises(jitad.TracingError, match="got traced values; call it outside"):
         jitad.jit(lambda x: jitad.graph(f, x, x) and x)(1.0)

@@ -11,6 +11,7 @@ from fractions import Fraction
 import engine
 import numpy as np
 import pytest
+import scipy.linalg
 from moves import check_value, inputs
 
 from jitad import tree
@@ -50,6 +51,12 @@ def put(x, key, value):
 ERRORS = [
     ("float", lambda x: float(x[0]), TracingError, "no value yet"),
     ("int", lambda x: int(x[0]), TracingError, "no value yet"),
+    (
+        "inside SciPy",
+        lambda x: scipy.linalg.cholesky(np.outer(x, x)),
+        TracingError,
+        "test_tracing_errors.py",
+    ),
     ("complex", lambda x: complex(x[0]), TracingError, "no value yet"),
     ("math.sin", lambda x: math.sin(x[0]), TracingError, "NumPy's function"),
     ("math.floor", lambda x: math.floor(x[0]), TracingError, "NumPy's function"),

@@ -135,12 +135,55 @@ class Executable:
             block[frame.COUNTER], block[frame.STOP] = first, last
             POOL.run(self._tiles, block.ctypes.data, threads)
 
+    def total(
+        self, count: int, arguments: Sequence[Argument | None]
+    ) -> list[np.ndarray]:
+        """Run a kernel that sums over count lanes: the sums, one array a buffer.
+
+        arguments  None for the buffers that take sums.  Lanes are added up in vectors,
+        those in tiles, and tiles pairwise: in the same order whatever runs them.
+        """
+        size = schedule.sum_tile(self.kernel)
+        tiles = max(1, -(-count // size))
+        partial, given = [], []
+        for buffer, argument in zip(self.kernel.buffers, arguments, strict=True):
+            if argument is None:
+                shape = (tiles, buffer.elements, self.width)
+                partial.append(aligned(shape, buffer.dtype))
+                partial[-1][...] = 0
+                argument = Argument(partial[-1].ctypes.data, (0,))
+            given.append(argument)
+        block = self.block((count,), given)
+        block[frame.TILE] = size
+        lane = self._work.nanoseconds((count,))
+        alone = lane * count < schedule.SERIAL_NANOSECONDS
+        threads = 1 if alone else POOL.count
+        for first, last in schedule.rounds(lane, 0, count, threads, size):
+            block[frame.COUNTER], block[frame.STOP] = first, last
+            POOL.run(self._tiles, block.ctypes.data, threads)
+        return [_added(x) for x in partial]
+
     def _apart(self, arguments: Sequence[Argument]) -> int:
         """How many lanes come before the first that begins on a cache line."""
         for buffer, argument in zip(self.kernel.buffers, arguments, strict=True):
             if buffer.layout == "lines":
                 return -argument.address % LINE // buffer.dtype.itemsize
         return 0
+
+
+def _added(partial: np.ndarray) -> np.ndarray:
+    """The sums of partial sums of shape (tiles, elements, lanes), added pairwise."""
+    dtype = partial.dtype
+    vectors = partial.astype(np.float64, copy=False) if dtype.kind == "f" else partial
+    with np.errstate(all="ignore"):
+        while (lanes := vectors.shape[2]) > 1:
+            vectors = vectors[:, :, : lanes // 2] + vectors[:, :, lanes // 2 :]
+        rows = vectors[:, :, 0]
+        while len(rows) > 1:
+            half = len(rows) // 2
+            pairs = rows[:half] + rows[half : 2 * half]
+            rows = np.concatenate([pairs, rows[2 * half :]])
+        return rows[0].astype(dtype)
 
 
 def past_cache(written: int) -> bool:
@@ -200,8 +243,12 @@ def _copy(size: int) -> JITCodeLibrary:
 def allocate(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
     """An uninitialised array; the data of a large one begin on a cache line."""
     size = math.prod(shape) * dtype.itemsize
-    if size < _LARGE:
-        return np.empty(shape, dtype)
+    return np.empty(shape, dtype) if size < _LARGE else aligned(shape, dtype)
+
+
+def aligned(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    """An uninitialised array whose data begin on a cache line."""
+    size = math.prod(shape) * dtype.itemsize
     raw = np.empty(size + LINE, np.uint8)
     skip = -raw.ctypes.data % LINE
     return raw[skip : skip + size].view(dtype).reshape(shape)

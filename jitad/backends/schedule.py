@@ -32,6 +32,9 @@ _ROUND_SECONDS = 0.2
 _ALIASING = 4096  # bytes between addresses that share a set of a first-level cache
 _GRAIN = 64  # lanes: tiles of it begin on cache lines where the array does
 
+_SUM_LANES = 2048
+_FEW_SUMS = 128  # with more of them, tiles are longer: a tile keeps a vector of each
+
 _REPEATS = 100  # iterations of a loop of which nothing is known
 
 _CHEAP = frozenset(
@@ -136,11 +139,23 @@ def tile(lane: float, count: int, threads: int) -> int:
     return max(1, int(wanted) // _GRAIN) * _GRAIN
 
 
+def sum_tile(kernel: Kernel) -> int:
+    """Lanes that are summed in order before their sum is kept.
+
+    It depends on the kernel alone, so that sums do not depend on who takes a tile.
+    """
+    elements = sum(b.elements for b in kernel.buffers if b.layout == "sum")
+    return max(_SUM_LANES, -(-elements * _SUM_LANES // _FEW_SUMS // _GRAIN) * _GRAIN)
+
+
 def rounds(
-    lane: float, first: int, count: int, threads: int
+    lane: float, first: int, count: int, threads: int, size: int | None = None
 ) -> Iterator[tuple[int, int]]:
-    """Cut lanes first to count into rounds that each return to Python in good time."""
-    size = tile(lane, count, threads)
+    """Cut lanes first to count into rounds that each return to Python in good time.
+
+    size  lanes that a thread takes at a time; default: `tile` says
+    """
+    size = size or tile(lane, count, threads)
     lanes = _FIRST_ROUND_SECONDS * 1e9 / lane
     while first < count:
         last = min(count, first + max(size, int(lanes) // size * size))

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
+import numpy as np
 from numba import config
 
 from .link import link
@@ -187,12 +188,14 @@ if _SEMAPHORES:
 
 def set_threads(count: int) -> None:
     """Use so many threads from now on; results do not depend on it."""
+    if not isinstance(count, int | np.integer):
+        raise TypeError(f"expected a whole number of threads, got {count!r}")
     if not 1 <= count <= most_threads():
         raise ValueError(
             f"expected 1 to {most_threads()} threads, got {count}; "
             "NUMBA_NUM_THREADS sets the largest number when the process starts"
         )
-    POOL.count = count
+    POOL.count = int(count)
 
 
 def get_threads() -> int:

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
-        found = mistake(error, getattr(options, "function", None))
+        found = mistake(error, options)
         if found is None:
             raise
         text = found

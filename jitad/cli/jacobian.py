@@ -56,7 +56,8 @@ def _evaluate(
     count = len(arrays[0])
     per_point = sum(math.prod(x.shape[1:]) * x.itemsize for x in arrays)
     chunk = chunk or max(1, _CHUNK_BYTES // max(per_point, 1))
-    with tqdm(total=count, unit=" points", unit_scale=True, disable=quiet) as bar:
+    scaled = count >= 1000
+    with tqdm(total=count, unit=" points", unit_scale=scaled, disable=quiet) as bar:
         for start in range(0, count, chunk):
             stop = min(start + chunk, count)
             *given, result = [_rows(x, start, stop) for x in arrays]

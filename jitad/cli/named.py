@@ -50,7 +50,7 @@ def function(name: str) -> Callable[..., Any]:
         )
     if not callable(found):
         raise UsageError(
-            f"expected {name} to be a function, got a {type(found).__name__}; name a "
+            f"expected {name} to be a function, got {type(found).__name__}; name a "
             "function of that module"
         )
     return found
@@ -189,17 +189,18 @@ def argnums(
     return tuple(options.argnums)
 
 
-def mistake(error: Exception, name: str | None) -> str | None:
+def mistake(error: Exception, options: argparse.Namespace) -> str | None:
     """One line for an error that came out of the user's own function, else None."""
+    name = getattr(options, "function", None)
     module = sys.modules.get((name or "").partition(":")[0])
     source = getattr(module, "__file__", None)
     frames = traceback.extract_tb(error.__traceback__)
     if source is None or not any(_same(frame.filename, source) for frame in frames):
         return None
-    return (
-        f"expected {name} to run at these points, got {_described(error)}; choose them "
-        "with --points, or their shapes with --shapes"
-    )
+    remedy = "choose them with --points, or their shapes with --shapes"
+    if options.command == "jacobian":
+        remedy = "each file holds the points along its first axis, then the argument's"
+    return f"expected {name} to run at these points, got {_described(error)}; {remedy}"
 
 
 def _same(one: str, other: str) -> bool:

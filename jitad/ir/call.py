@@ -23,7 +23,8 @@ class Custom:
     """A function and its rule.
 
     value    (x …) -> (y …)
-    kind     jvp: the rule is  (x …, ẋ …) -> (ẏ …);  vjp:  (x …, ȳ …) -> (x̄ …)
+    kind     jvp: the rule is  (x …, ẋ …) -> (ẏ …);  vjp:  (x …, ȳ …) -> (x̄ …);
+             again: the value's own derivative, from values computed once more
     state    gives the rule's graph when it is first needed: it may call the function
     origin   tells functions apart that have the same value, but another rule
     Seeds and results of a rule belong to the floating-point x and y, in order.
@@ -31,7 +32,7 @@ class Custom:
 
     name: str
     value: Graph
-    kind: Literal["jvp", "vjp"]
+    kind: Literal["jvp", "vjp", "again"]
     state: Callable[[], Graph]
     origin: int
 

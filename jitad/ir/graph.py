@@ -46,6 +46,9 @@ def scalar(dtype: np.dtype) -> Type:
     return Type(dtype, ())
 
 
+_LARGE = 1 << 16  # bytes from which the elements of an array are known by their hash
+
+
 class Static:
     """A parameter that is not a number to differentiate: hashable through its text."""
 
@@ -76,7 +79,8 @@ def _key(value: Any) -> Any:
     """A hashable stand-in for a static argument, distinct for distinct values."""
     if isinstance(value, np.ndarray | np.generic):
         array = np.asarray(value)
-        return ("array", array.dtype.str, array.shape, array.tobytes())
+        content: Any = array.tobytes() if array.nbytes <= _LARGE else _digest(array)
+        return ("array", array.dtype.str, array.shape, content)
     if isinstance(value, Slot):
         return ("slot", value.index)
     if isinstance(value, tuple | list):
@@ -86,6 +90,12 @@ def _key(value: Any) -> Any:
     if isinstance(value, slice):
         return ("slice", _key(value.start), _key(value.stop), _key(value.step))
     return (type(value).__name__, value if _hashable(value) else repr(value))
+
+
+def _digest(array: np.ndarray) -> bytes:
+    """What stands for the elements of a large array."""
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return hashlib.sha256(content.data).digest()
 
 
 def _hashable(value: Any) -> bool:
@@ -102,7 +112,7 @@ def _text(value: Any) -> str:
         if value.size <= 8:
             inside = ", ".join(map(_text, value.ravel().tolist()))
             return f"{value.dtype}{list(value.shape)}({inside})"
-        digest = hashlib.sha256(value.tobytes()).hexdigest()[:12]
+        digest = _digest(value).hex()[:12]
         return f"{value.dtype}{list(value.shape)}#{digest}"
     if isinstance(value, np.generic):
         return _text(value.item())

@@ -8,10 +8,12 @@ it computes is elementwise.  `inline` copies a graph into one that is being buil
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from jitad.ir.branch import BRANCH, branch_of, take
 from jitad.ir.call import CALL, add_call, custom_of
 from jitad.ir.graph import (
     CONST,
@@ -40,7 +42,7 @@ def interpret(graph: Graph, inputs: Sequence[Any], batch: int = 0) -> list[Any]:
         for i, node in enumerate(graph.nodes):
             if node.primitive is INPUT:
                 values[i] = given[i]
-            elif node.primitive in (LOOP, CALL):
+            elif node.primitive in (LOOP, CALL, BRANCH):
                 values[i] = _parts(node, [values[a] for a in node.operands], batch)
             elif node.primitive is PART:
                 values[i] = values[node.operands[0]][node.params[0][1]]
@@ -52,7 +54,9 @@ def interpret(graph: Graph, inputs: Sequence[Any], batch: int = 0) -> list[Any]:
 def _evaluate(node: Node, operands: list[Any], batch: int) -> Any:
     primitive = node.primitive
     if primitive is CONST:
-        return node.params[0][1].value
+        value = node.params[0][1].value
+        # The batch has a constant array in common.
+        return value[(None,) * batch] if batch and node.type.shape else value
     if primitive is ELEMENT:
         (x,) = operands
         shape = x.shape[batch:]
@@ -83,6 +87,8 @@ def _parts(node: Node, operands: list[Any], batch: int) -> list[Any]:
     if not any(isinstance(x, Tracer) for x in operands):
         if node.primitive is CALL:
             return interpret(custom_of(node).value, operands, batch)
+        if node.primitive is BRANCH:
+            return take(branch_of(node), operands, partial(interpret, batch=batch))
         lead = np.broadcast_shapes((), *(np.shape(x)[:batch] for x in operands))
         wide = [np.broadcast_to(x, lead + np.shape(x)[batch:]) for x in operands]
 
@@ -112,6 +118,9 @@ def again(builder: Builder, node: Node, operands: Sequence[int]) -> list[int]:
 def _point(x: Any, place: tuple[int, ...]) -> Any:
     """One point of a value, of which the batch may have only one along an axis."""
     extents = np.shape(x)[: len(place)]
+    if not extents:
+        # A constant has no batch axes.
+        return x
     return x[tuple(k if n > 1 else 0 for k, n in zip(place, extents, strict=True))]
 
 

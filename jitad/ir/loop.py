@@ -50,6 +50,7 @@ class Loop:
     bound      no more iterations than this
     counted    whether the first operand is the number of iterations
     backwards  the last iteration first; then there is no head
+    apart      loops of different numbers are not run as one, though they could be
     """
 
     body: Graph
@@ -61,6 +62,7 @@ class Loop:
     bound: int = LIMIT
     counted: bool = False
     backwards: bool = False
+    apart: int = 0
 
     @cached_property
     def text(self) -> str:
@@ -70,10 +72,53 @@ class Loop:
         parts.append(f"at most {self.bound}")
         parts += ["counted"] if self.counted else []
         parts += ["backwards"] if self.backwards else []
+        parts += [f"apart {self.apart}"] if self.apart else []
         graphs = [f"body {{{_one_line(self.body)}}}"]
         if self.head is not None:
             graphs.append(f"head {{{_one_line(self.head)}}}")
         return ", ".join([*parts, *graphs])
+
+    @cached_property
+    def adds(self) -> bool:
+        """Whether all that happens to what is carried is that it is added to.
+
+        What is written does not look at it either.  Then iterations do not depend on
+        each other, and may come in any order.
+        """
+        if self.head is not None or self.counted:
+            return False
+        if not self._depending.isdisjoint(self.body.outputs[self.carried :]):
+            return False
+        return all(self.added(k) is not None for k in range(self.carried))
+
+    def added(self, k: int) -> list[tuple[int, bool]] | None:
+        """The terms that an iteration adds to carried value k, and which are negated.
+
+        None where it does anything else, or where they depend on what is carried.
+        """
+        nodes, start = self.body.nodes, self.body.inputs[1 + k]
+        terms: list[tuple[int, bool]] = []
+        v = self.body.outputs[k]
+        while v != start:
+            name, operands = nodes[v].primitive.name, nodes[v].operands
+            before = [a for a in operands if a in self._depending]
+            if name not in ("add", "sub") or len(before) != 1:
+                return None
+            side = operands.index(before[0])
+            if name == "sub" and side:
+                return None
+            terms.append((operands[1 - side], name == "sub"))
+            v = before[0]
+        return terms[::-1]
+
+    @cached_property
+    def _depending(self) -> frozenset[int]:
+        """The nodes of the body that depend on what is carried."""
+        found = set(self.body.inputs[1 : 1 + self.carried])
+        for i, node in enumerate(self.body.nodes):
+            if not found.isdisjoint(node.operands):
+                found.add(i)
+        return frozenset(found)
 
     def __str__(self) -> str:
         return self.text

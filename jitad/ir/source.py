@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import scipy
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 NUMPY = str(Path(np.__file__).resolve().parent)
-_SKIP = (_PACKAGE, NUMPY, "<frozen", "<__array")
+SCIPY = str(Path(scipy.__file__).resolve().parent)
+_SKIP = (_PACKAGE, NUMPY, SCIPY, "<frozen", "<__array")
 
 
 def source_line() -> str:

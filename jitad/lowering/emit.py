@@ -154,7 +154,7 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
     """The loop over vectors with the whole body inside."""
     once = module.kernel.once
     used = accessed((*once, *steps))
-    body = Body(module, loops=emit_frame.has_loops(module.kernel))
+    body = Body(module, framed=emit_frame.framed(module.kernel))
     body.read_frame(used)
     body.enter(-1, used, copying=True)
     body.steps(once)
@@ -167,7 +167,7 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
 def _outline(module: Module, steps: Sequence[Step], items: Sequence[Item]) -> str:
     """The loop over vectors, which calls the parts in order."""
     used = accessed(steps)
-    body = Body(module, loops=emit_frame.has_loops(module.kernel))
+    body = Body(module, framed=emit_frame.framed(module.kernel))
     body.read_frame(used)
     body.enter(-1, used, copying=True)
     body.lines += _LOOP
@@ -220,7 +220,7 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
         f"define internal void @part{part.number}(ptr %frame, ptr %live, {indices}) "
         "noinline nounwind {"
     )
-    body = Body(module, loops=emit_frame.has_loops(module.kernel))
+    body = Body(module, framed=emit_frame.framed(module.kernel))
     body.read_frame(used)
     body.enter(-1, used, copying=False)
     for axis in (0, *axes):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from functools import partial
 
+import numpy as np
+
 from . import emit_frame, emit_loops, emit_words, frame
 from .emit_formulas import Operation
 from .emit_memory import block_of
@@ -22,12 +24,13 @@ _Side = tuple[str, str, str, str]  # address, lane, element, table
 class Body(Values):
     """Prints the lines of one function: statements, loops, and where buffers are."""
 
-    def __init__(self, module: Module, *, loops: bool) -> None:
+    def __init__(self, module: Module, *, framed: bool) -> None:
         super().__init__(module)
         self.index = {0: "%x0"}
         self.pointers: dict[int, str] = {}
         self.user: dict[int, str] = {}
-        self.loops = loops
+        self.there: str | None = None
+        self.framed = framed
 
     def loop(self, axis: int, used: Set[int], body: Callable[[], None]) -> None:
         """Run what `body` prints for every index of a batch axis."""
@@ -59,7 +62,7 @@ class Body(Values):
         """Read from the frame what concerns the buffers in use."""
         for axis in range(1, self.module.kernel.axes):
             emit_frame.word(self.lines, f"%n{axis}", "%frame", frame.extent(axis))
-        if self.loops:
+        if self.framed:
             emit_frame.word(self.lines, "%valid", "%frame", frame.VALID)
             emit_frame.word(self.lines, "%ragged", "%frame", frame.RAGGED)
             self.add(["%staged = icmp ne i64 %ragged, 0", "%last = sub i64 %valid, 1"])
@@ -229,11 +232,52 @@ class Body(Values):
 
     def _store(self, s: Store) -> None:
         buffer = self.module.kernel.buffers[s.buffer]
+        if buffer.layout == "sum":
+            self._include(s, buffer.dtype)
+            return
         pointer, stride = self.pointers[s.buffer], f"%element{s.buffer}"
         value = self.stored(s.value)
         self.add(
             self.module.memory.store_stream(value, pointer, stride, s.element, buffer)
         )
+
+    def _include(self, s: Store, dtype: np.dtype) -> None:
+        """Add to a vector of partial sums; lanes that do not exist add zero."""
+        vector, size = self.memory(dtype), self.width * dtype.itemsize
+        lines: list[str] = []
+        pointer = self.pointers[s.buffer]
+        address = self.module.memory.offset(pointer, s.element * size, lines)
+        given, old, new = self.fresh(), self.fresh(), self.fresh()
+        add = "fadd" if dtype.kind == "f" else "add"
+        choice = f"{vector} {self.stored(s.value)}, {vector} zeroinitializer"
+        self.add(
+            [
+                *(line.strip() for line in lines),
+                f"{given} = select <{self.width} x i1> {self._mask()}, {choice}",
+                f"{old} = load {vector}, ptr {address}, align {dtype.itemsize}",
+                f"{new} = {add} {vector} {old}, {given}",
+                f"store {vector} {new}, ptr {address}, align {dtype.itemsize}",
+            ]
+        )
+
+    def _mask(self) -> str:
+        """Which lanes of this vector exist: all of them, but in a ragged frame."""
+        if self.there is None:
+            self.there = "%there"
+            vector = f"<{self.width} x i64>"
+            zeros = f"<{self.width} x i32> zeroinitializer"
+            numbers = ", ".join(f"i64 {k}" for k in range(self.width))
+            self.add(
+                [
+                    "%ahead = sub i64 %valid, %x0",
+                    f"%limit = select i1 %staged, i64 %ahead, i64 {self.width}",
+                    f"%limit.0 = insertelement {vector} poison, i64 %limit, i64 0",
+                    f"%limits = shufflevector {vector} %limit.0, {vector} poison, "
+                    f"{zeros}",
+                    f"%there = icmp slt {vector} <{numbers}>, %limits",
+                ]
+            )
+        return self.there
 
     def _store_row(self, s: StoreRow) -> None:
         dtype = self.module.kernel.buffers[s.buffer].dtype

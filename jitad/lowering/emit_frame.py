@@ -8,7 +8,7 @@ same vector code computes every point, wherever it lies in the batch.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from . import frame
@@ -54,6 +54,16 @@ class Staging:
 def has_loops(kernel: Kernel) -> bool:
     """Whether a lane walks along other batch axes."""
     return any(isinstance(s, For) for s in kernel.body)
+
+
+def sums(kernel: Kernel) -> list[int]:
+    """The buffers that take sums over lanes."""
+    return [i for i, b in enumerate(kernel.buffers) if b.layout == "sum"]
+
+
+def framed(kernel: Kernel) -> bool:
+    """Whether the body asks which lanes of its frame are real."""
+    return has_loops(kernel) or bool(sums(kernel))
 
 
 def _copied(kernel: Kernel, indexed: Set[int]) -> frozenset[int]:
@@ -122,8 +132,11 @@ def declarations(*, streaming: bool) -> list[str]:
 
 def entry(name: str, kernel: Kernel, width: int, plan: Staging) -> str:
     """Print void @name(ptr block, i64 lo, i64 hi): run lanes lo to hi."""
+    summing = sums(kernel)
+    argument = "%given" if summing else "%block"
     lines = [
-        f"define void @{name}(ptr %block, i64 %lo, i64 %hi) nounwind {{",
+        f"define void @{name}(ptr {argument}, i64 %lo, i64 %hi) nounwind {{",
+        *(_of_tile(kernel, width, summing) if summing else ()),
         "  %empty = icmp sge i64 %lo, %hi",
         "  br i1 %empty, label %done, label %work",
         "work:",
@@ -164,6 +177,28 @@ def entry(name: str, kernel: Kernel, width: int, plan: Staging) -> str:
             "  br label %done",
         ]
     return "\n".join([*lines, "done:", "  ret void", "}"])
+
+
+def _of_tile(kernel: Kernel, width: int, summing: Sequence[int]) -> list[str]:
+    """A block of this tile's own: sums go to the partial sums of lane lo's tile."""
+    words = frame.size(kernel)
+    lines = [
+        f"  %block = alloca [{words} x i64]",
+        "  call void @llvm.memcpy.p0.p0.i64(ptr %block, ptr %given, "
+        f"i64 {8 * words}, i1 false)",
+    ]
+    word(lines, "%tile", "%block", frame.TILE)
+    lines.append("  %number = udiv i64 %lo, %tile")
+    for i in summing:
+        buffer, at = kernel.buffers[i], frame.slots(kernel, i).address
+        size = buffer.elements * width * buffer.dtype.itemsize
+        word(lines, f"%sum{i}", "%block", at, "ptr")
+        lines += [
+            f"  %far{i} = mul i64 %number, {size}",
+            f"  %own{i} = getelementptr i8, ptr %sum{i}, i64 %far{i}",
+            f"  store ptr %own{i}, ptr %sum{i}.w",
+        ]
+    return lines
 
 
 def tiles(name: str) -> str:

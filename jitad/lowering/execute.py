@@ -81,7 +81,10 @@ class _Lane:
                     self.storage[s.local][_element(s, env)] = env[s.value]
                 case Store():
                     place = (*self._at(s.buffer, index), s.element)
-                    self.arrays[s.buffer][place] = env[s.value]
+                    if self.kernel.buffers[s.buffer].layout == "sum":
+                        self.arrays[s.buffer][place] += env[s.value]
+                    else:
+                        self.arrays[s.buffer][place] = env[s.value]
                 case For():
                     for i in range(self.extents[s.axis]):
                         self.walk(s.body, dict(env), {**index, s.axis: i})

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-Layout = Literal["streams", "lines", "rows", "fixed", "general"]
+Layout = Literal["streams", "lines", "rows", "fixed", "general", "sum"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Buffer:
             rows     i * lane_stride + j * itemsize           (NumPy's (B, n) rows)
             fixed    j * itemsize                             (the same for all lanes)
             general  i * lane_stride + offsets[j]             (anything else)
+            sum      a vector of partial sums at j * vector   (outputs only): what is
+                     stored is added to it, lane by lane; it varies along no axis
     axes    the batch axes along which the buffer varies, ascending
     Bools are one byte each, as in NumPy.
     """
@@ -91,7 +93,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """buffer[element] = value at the current lane and loop indices."""
+    """buffer[element] = value at the current lane and loop indices; += into a sum."""
 
     buffer: int
     element: int

@@ -22,6 +22,7 @@ from jitad.lowering.kernel import (
     Store,
 )
 from jitad.lowering.order import order
+from jitad.lowering.share import reused
 from jitad.lowering.validate import validate
 from jitad.lowering.write import Writer
 
@@ -35,7 +36,8 @@ def schedule(
     """The kernel of a scalar graph over `axes` batch axes, axis 0 being the lanes.
 
     varying[k]  the batch axes along which input k varies, ascending
-    layouts     the layouts of inputs, then of outputs; outputs vary along all axes
+    layouts     the layouts of inputs, then of outputs; outputs vary along all axes,
+                sums along none
     """
     buffers = _buffers(graph, axes, varying, layouts)
     levels = _levels(graph, varying)
@@ -58,7 +60,8 @@ def schedule(
     for axis in range(axes - 1, -1, -1):
         inner = (For(axis + 1, body),) if axis + 1 < axes else ()
         body = (*bodies[axis], *inner)
-    kernel = Kernel(buffers, axes, body, tuple(once), tuple(writer.locals))
+    body, locals = reused(body, writer.locals)
+    kernel = Kernel(buffers, axes, body, tuple(once), locals)
     validate(kernel)
     return kernel
 
@@ -75,9 +78,10 @@ def _buffers(
         Buffer(f"x{k}", t.dtype, t.size, tuple(varying[k]), layouts[k], False)
         for k, t in enumerate(graph.input_types)
     ]
+    placed = zip(graph.output_types, layouts[count:], strict=True)
     outputs = [
-        Buffer(f"y{k}", t.dtype, t.size, everywhere, layouts[count + k], True)
-        for k, t in enumerate(graph.output_types)
+        Buffer(f"y{k}", t.dtype, t.size, () if how == "sum" else everywhere, how, True)
+        for k, (t, how) in enumerate(placed)
     ]
     return (*inputs, *outputs)
 

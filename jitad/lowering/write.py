@@ -9,13 +9,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
+from jitad.ir.branch import BRANCH, branch_of
 from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph
 from jitad.ir.loop import LOOP, PART, Loop, loop_of
 from jitad.lowering.kernel import (
     Carried,
     Const,
+    If,
     Load,
     Local,
+    Merged,
     Op,
     Read,
     Repeat,
@@ -50,6 +53,8 @@ class Writer:
         dtype = node.type.dtype
         if node.primitive is LOOP:
             return [self._repeat(i)]
+        if node.primitive is BRANCH:
+            return self._branch(i)
         if node.primitive is PART:
             return []
         if node.primitive is PACK:
@@ -78,9 +83,27 @@ class Writer:
         local = self._storage(i, "a")
         return [Write(local, k, self.values[a]) for k, a in enumerate(operands)]
 
-    def _parts(self, i: int, loop: Loop) -> list[int | None]:
+    def _branch(self, i: int) -> list[Statement]:
+        """What only some lanes need; zero in the others."""
+        node = self.graph.nodes[i]
+        body = branch_of(node).body
+        mask, *inputs = [self.values[a] for a in node.operands]
+        writer = Writer(body, self)
+        writer.values |= zip(body.inputs, inputs, strict=True)
+        made, outputs = writer.all(body.outputs)
+        parts = self._parts(i, len(outputs))
+        zeros: list[Statement] = []
+        merged = []
+        for part, inner, type in zip(parts, outputs, body.output_types, strict=True):
+            zero = next(self.fresh)
+            dtype = type.dtype
+            zeros.append(Const(zero, dtype.type(0), dtype))
+            merged.append(Merged(inner, zero, self._number(part), dtype))
+        return [*zeros, If(mask, tuple(made), tuple(merged))]
+
+    def _parts(self, i: int, count: int) -> list[int | None]:
         """The nodes of a loop's parts, None for those that nobody asks for."""
-        found: list[int | None] = [None] * (loop.carried + loop.written + 1)
+        found: list[int | None] = [None] * count
         for k, node in enumerate(self.graph.nodes):
             if node.primitive is PART and node.operands[0] == i:
                 found[node.params[0][1]] = k
@@ -90,7 +113,7 @@ class Writer:
         node = self.graph.nodes[i]
         loop = loop_of(node)
         count, starts, shared, arrays = loop.split(node.operands)
-        parts = self._parts(i, loop)
+        parts = self._parts(i, loop.carried + loop.written + 1)
         index = next(self.fresh)
         inner = [next(self.fresh) for _ in starts]
         same = [self.values[a] for a in shared]

@@ -6,15 +6,18 @@ outside it runs in Python.  What is carried may be any nested containers.
 
 from __future__ import annotations
 
+import functools
+import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from jitad import tree
 from jitad.errors import InputError, ShapeError
+from jitad.ir.call import Custom, add_call
 from jitad.ir.graph import Type
 from jitad.ir.interpret import rearranged
 from jitad.ir.loop import INT, LIMIT, Loop, add_loop
@@ -24,6 +27,7 @@ from jitad.ir.tracer import Trace, Tracer, as_tracer, lift, traced
 from jitad.primitives.barrier import undefined_where
 
 Carry = Any
+_KEPT = 1000  # steps whose carries "auto" keeps
 
 
 def scan(
@@ -32,6 +36,8 @@ def scan(
     xs: Any = None,
     length: int | None = None,
     reverse: bool = False,
+    *,
+    checkpoint: Literal["auto", "sqrt"] | int | None = None,
 ) -> tuple[Carry, Any]:
     """(c, xs) -> (c', ys): cₖ₊₁, yₖ = f(cₖ, xₖ) for k = 0, 1, …, length - 1.
 
@@ -40,6 +46,10 @@ def scan(
     xs       arrays in any containers, read along their leading axes, or None
     length   how many steps; needed where xs is None
     reverse  begin with the last element of xs; ys are in the order of xs
+    checkpoint  what reverse mode keeps: None, every carry; "sqrt", about 2 √length of
+             them, running every step once more; a number, at most about so many,
+             running every step as often as that takes; "auto", every carry of up to
+             1,000 steps, else "sqrt"
     Returns the last carry and the y's, stacked along a new leading axis.
     Raises InputError, ShapeError where lengths or carries do not fit.
     """
@@ -48,6 +58,9 @@ def scan(
     running = current()
     if running is None:
         return _scan_now(f, init, xs, steps, reverse)
+    lengths = segments(steps, checkpoint)
+    if lengths:
+        return _scan_segments(f, init, xs, steps, reverse, lengths)
     leaves, xs_spec = tree.flatten(xs)
     slices = [Input(Type(x.dtype, x.shape[1:])) for x in leaves]
     outputs: list[tree.PyTreeSpec] = []
@@ -67,6 +80,83 @@ def scan(
     parts = _repeat(running, body, steps, leaves, backwards=reverse)
     last = tree.unflatten(body.carry, parts[: body.count])
     return last, tree.unflatten(outputs[0], parts[body.count : -1])
+
+
+def segments(steps: int, checkpoint: Literal["auto", "sqrt"] | int | None) -> list[int]:
+    """Into loops of which lengths, inside one another, a loop is split; [] for none.
+
+    A loop in a loop is recorded once for each of the outer one's iterations, one at a
+    time: d loops keep about d ᵈ√steps carries and run every step d times (the uniform
+    form of A. Griewank's recursive checkpointing, 1992).
+    """
+    if checkpoint is None or (checkpoint == "auto" and steps <= _KEPT):
+        return []
+    if isinstance(checkpoint, str) and checkpoint not in ("auto", "sqrt"):
+        raise InputError(
+            f"scan: checkpoint={checkpoint!r} ({source_line()}); expected 'auto', "
+            "'sqrt', a number of carries to keep, or None"
+        )
+    depth = 2
+    if not isinstance(checkpoint, str):
+        if operator.index(checkpoint) < 2:
+            raise InputError(
+                f"scan: checkpoint={checkpoint} ({source_line()}); expected at least 2 "
+                "carries to keep"
+            )
+        depth = 1
+        while depth * _root(steps, depth) > checkpoint and 2**depth < steps:
+            depth += 1
+    if depth == 1 or steps < 4:
+        return []
+    return [_root(steps, depth)] * (depth - 1)
+
+
+def _root(steps: int, depth: int) -> int:
+    """The least whole number whose depth-th power is at least steps."""
+    root = max(1, round(steps ** (1 / depth)) - 1)
+    while root**depth < steps:
+        root += 1
+    return root
+
+
+def _scan_segments(
+    f: Callable[[Carry, Any], tuple[Carry, Any]],
+    init: Carry,
+    xs: Any,
+    steps: int,
+    reverse: bool,
+    lengths: list[int],
+) -> tuple[Carry, Any]:
+    """A scan over segments, each a scan of its own; what is left over comes last."""
+    if reverse:
+        xs = tree.transform(lambda x: np.flip(x, 0), xs)
+        carry, ys = _scan_segments(f, init, xs, steps, False, lengths)
+        return carry, tree.transform(lambda y: np.flip(y, 0), ys)
+    inner = math.prod(lengths)
+    if steps % inner == 1 and len(lengths) == 1 and inner > 2:
+        inner -= 1  # so that no single step is left over
+    count = steps // inner
+    if count < 2:
+        return scan(f, init, xs, steps)
+    whole = count * inner
+    parts = tree.transform(
+        lambda x: np.reshape(x[:whole], (count, inner, *x.shape[1:])), xs
+    )
+
+    def segment(carry: Carry, xs: Any) -> tuple[Carry, Any]:
+        if lengths[1:]:
+            return _scan_segments(f, carry, xs, inner, False, lengths[1:])
+        return scan(f, carry, xs, inner)
+
+    carry, ys = scan(segment, init, parts, count)
+    ys = tree.transform(lambda y: np.reshape(y, (whole, *y.shape[2:])), ys)
+    if whole < steps:
+        rest = tree.transform(lambda x: x[whole:], xs)
+        carry, last = scan(f, carry, rest, steps - whole)
+        pairs = zip(tree.flatten(ys)[0], tree.flatten(last)[0], strict=True)
+        joined = [np.concatenate(pair) for pair in pairs]
+        ys = tree.unflatten(tree.flatten(ys)[1], joined)
+    return carry, ys
 
 
 def fori_loop(
@@ -132,6 +222,65 @@ def while_loop(
     unfinished = cond_fun(last)
     carry = tree.unflatten(body.carry, _spoilt(parts[: body.count], unfinished))
     return (carry, np.logical_not(unfinished)) if status else carry
+
+
+def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+    """f, whose loops reverse mode runs once more instead of keeping their records.
+
+    Between the value of f and its pullback nothing of f is stored but its arguments.
+    Values and derivatives are those of f.
+    """
+
+    @functools.wraps(f)
+    def checkpointed(*args: Any) -> Any:
+        running = current()
+        if running is None:
+            return f(*args)
+        leaves, spec = tree.flatten((args, {}))
+        leaves = [_array(x) for x in leaves]
+        made = trace(f, spec, [Input(Type(x.dtype, x.shape)) for x in leaves])
+        name = getattr(f, "__name__", "checkpoint")
+        value = made.graph
+        custom = Custom(name, value, "again", lambda: value, 0)
+        operands = [lift(running, x) for x in (*leaves, *made.captured)]
+        parts = add_call(running, custom, operands, running.line())
+        results = [Tracer(running, p, running.nodes[p].type) for p in parts]
+        return tree.unflatten(made.result, results)
+
+    return checkpointed
+
+
+def points_loop(
+    running: Trace,
+    body: Traced,
+    values: Sequence[Tracer],
+    same: Sequence[bool],
+    count: int,
+) -> list[Tracer]:
+    """The results of a traced body at count points, along a new leading axis.
+
+    values  for every argument of the body: what all points share where same, else an
+            array whose leading axis is that of the points
+    """  # fmt: skip
+    shared = [x for x, s in zip(values, same, strict=True) if s]
+    arrays = [x for x, s in zip(values, same, strict=True) if not s]
+    kinds = body.graph.input_types
+    order = [k for k, s in enumerate(same) if s]
+    order += range(len(same), len(kinds))
+    order += [k for k, s in enumerate(same) if not s]
+    places = [1 + order.index(k) for k in range(len(kinds))]
+    types = [Type(INT), *(kinds[k] for k in order)]
+    loop = Loop(
+        body=rearranged(body.graph, types, places),
+        carried=0,
+        shared=len(shared) + len(body.captured),
+        slices=(None,) * len(arrays),
+        written=len(body.graph.outputs),
+        bound=count,
+    )
+    given = [lift(running, x) for x in (*shared, *body.captured, *arrays)]
+    parts = add_loop(running, loop, given, running.line())[:-1]
+    return [Tracer(running, p, running.nodes[p].type) for p in parts]
 
 
 # -- tracing the body ----------------------------------------------------------

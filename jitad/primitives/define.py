@@ -117,12 +117,18 @@ def composite(
 
 
 def bind_composite(
-    primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
+    primitive: Primitive,
+    operands: Sequence[Any],
+    params: dict[str, Any],
+    like: Sequence[np.ndarray] | None = None,
 ) -> Tracer:
-    """Apply a composite; its type is what NumPy's function gives on dummy operands."""
+    """Apply a composite; its type is what NumPy's function gives on dummy operands.
+
+    like  smaller arrays than the operands' own that have a result of the same type
+    """
     trace = innermost(operands)
     tracers = [o if isinstance(o, Tracer) else as_tracer(trace, o) for o in operands]
-    dummies = [np.ones_like(t.stand_in()) for t in tracers]
+    dummies = [np.ones_like(x) for x in like or [t.stand_in() for t in tracers]]
     with np.errstate(all="ignore"):
         result = np.asarray(primitive.evaluate(*dummies, **params))
     type = Type(result.dtype, result.shape)

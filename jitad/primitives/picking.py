@@ -5,6 +5,8 @@ At a tie the branches share the derivative equally; the untaken side gets an exa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -151,23 +153,40 @@ def _unrolled(x: Any, knots: np.ndarray, values: Any, period: float) -> Any:
     return x % period, knots[places] % period + shifts, values[places]
 
 
+def _piece(x: Any, knots: np.ndarray, pieces: Sequence[Sequence[Any]]) -> Any:
+    """What belongs to x of pieces that are parted by knots, found by halving."""
+    if len(pieces) == 1:
+        return pieces[0]
+    middle = len(pieces) // 2
+    beyond = x >= knots[middle - 1]
+    below = _piece(x, knots[: middle - 1], pieces[:middle])
+    above = _piece(x, knots[middle:], pieces[middle:])
+    return [np.where(beyond, a, b) for a, b in zip(above, below, strict=True)]
+
+
+def _step(x: Any, knot: float, y: Any, left: Any, right: Any) -> Any:
+    found = np.where(x < knot, y if left is None else left, y)
+    found = np.where(x > knot, y if right is None else right, found)
+    return cast(found, np.float64)
+
+
 def _interp(x: Any, knots: np.ndarray, values: Any, left: Any, right: Any) -> Any:
     last = len(knots) - 1
+    if not last:
+        # NumPy gives the one value there is for NaN, too.
+        return _step(x, knots[0], values[0], left, right)
     slopes = [
         (values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in range(last)
     ]
     sides = [0.0, *slopes, 0.0]
+    means = [0.5 * before + 0.5 * after for before, after in pairwise(sides)]
     # Before the first knot, and then from knot to knot: base, value and slopes.
-    x0: Any = np.float64(knots[0])
-    y0: Any = values[0] if left is None else left
-    slope: Any = np.float64(0.0)
-    told: Any = np.where(np.isnan(x), NAN, 0.0)
+    pieces = [(np.float64(knots[0]), values[0] if left is None else left, 0.0, 0.0)]
     for k, knot in enumerate(knots):
-        beyond = x >= knot
-        x0, y0 = np.where(beyond, knot, x0), np.where(beyond, values[k], y0)
-        slope = np.where(beyond, sides[k + 1], slope)
-        mean = 0.5 * sides[k] + 0.5 * sides[k + 1]
-        told = np.where(beyond, np.where(x == knot, mean, sides[k + 1]), told)
+        told = np.where(x == knot, means[k], sides[k + 1])
+        pieces.append((knot, values[k], sides[k + 1], told))
+    x0, y0, slope, told = _piece(x, knots, pieces)
+    told = np.where(np.isnan(x), NAN, told)
     if right is not None:
         y0 = np.where(x > knots[last], right, y0)
     return bind_promoted(_line, [x, x0, y0, slope, told])

@@ -111,7 +111,10 @@ def reduction(
 
     def reduce(x: Any, axis: Axis, keepdims: Any = False) -> Any:
         axes = axes_of(axis, x.ndim)
-        return keeping(bind_composite(primitive, [x], {"axis": axes}), axes, keepdims)
+        # However long an axis is that goes, the result has the same type.
+        like = [x.stand_in()[:1]] if 0 in axes and isinstance(x, Tracer) else None
+        made = bind_composite(primitive, [x], {"axis": axes}, like)
+        return keeping(made, axes, keepdims)
 
     return reduce
 

@@ -142,7 +142,8 @@ def _candidates_of_loops(
     }
     nodes = line.target.nodes
     loops = [v for v in line.order if nodes[v].primitive is LOOP]
-    longest = max([loop_of(nodes[v]).bound for v in loops], default=0)
+    recorded = [x for x in (loop_of(nodes[v]) for v in loops) if not x.adds]
+    longest = max([x.bound for x in recorded], default=0)
     if longest > MOST_RECORDED:
         untried["reverse"] = "a loop has no bound that its record would need"
         return ["forward"]

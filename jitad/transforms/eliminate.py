@@ -96,7 +96,7 @@ def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
         through = (
             push(target, v, seeds, forward)
             if loop
-            else push_call(target, v, seeds, reverse)
+            else push_call(target, v, seeds, forward, reverse)
         )
         for part, found in through.items():
             columns_of = {c: scalars(t) for c, t in found.items()}

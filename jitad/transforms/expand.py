@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from jitad.ir.branch import BRANCH
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Static, Type
 from jitad.ir.interpret import inline
@@ -16,12 +17,15 @@ from jitad.ir.loop import LOOP, PART, add_loop, loop_of
 from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
+from jitad.transforms.branches import sink
 from jitad.transforms.tidy import tidy
+
+_KEPT = (CONST, ELEMENT, PACK, LOOP, PART, BRANCH)
 
 
 def expand(graph: Graph) -> Graph:
     """The same function in machine words."""
-    return _expanded(tidy(called(graph)))
+    return sink(_expanded(tidy(called(graph))))
 
 
 def called(graph: Graph) -> Graph:
@@ -44,7 +48,7 @@ def called(graph: Graph) -> Graph:
             head = loop.head and called(loop.head)
             inner = replace(loop, body=called(loop.body), head=head)
             parts[i] = add_loop(target, inner, operands, node.line)
-        elif node.primitive is PART:
+        elif node.primitive is PART and node.operands[0] in parts:
             index[i] = parts[node.operands[0]][node.params[0][1]]
         elif node.primitive.kind == "elementwise":
             index[i] = target.apply(node.primitive, tuple(operands), node.type)
@@ -69,7 +73,7 @@ def _expanded(graph: Graph) -> Graph:
             head = loop.head and _expanded(loop.head)
             inner = replace(loop, body=_expanded(loop.body), head=head)
             params = (("repeat", Static(inner)),)
-        if primitive in (CONST, ELEMENT, PACK, LOOP, PART):
+        if primitive in _KEPT:
             index[i] = target.add(primitive, operands, type, params)
         else:
             index[i] = _words(target, primitive, operands, type)

@@ -18,6 +18,7 @@ from jitad.ir.loop import LOOP, PART
 from jitad.ir.tracer import Trace
 from jitad.transforms import products
 from jitad.transforms import scalarize as sc
+from jitad.transforms.whole import EAGER
 
 Edges = dict[int, tuple[tuple[int, int], ...]]
 
@@ -26,11 +27,13 @@ Edges = dict[int, tuple[tuple[int, int], ...]]
 class Linearized:
     """A scalar graph and its local partials, inside one builder.
 
-    inputs    input nodes; elements[k] the scalars of input k
+    inputs    input nodes; elements[k] the scalars of input k, none of a large one that
+              no derivative is taken in
     outputs   scalars of every output, shaped as it is
     edges     edges[v] = ((operand, partial), …) for active nodes v, in evaluation order
     order     all active nodes: those with edges, loops, and what leads between loops
               and scalars
+    active    the same, and what they begin from
     """
 
     target: Trace
@@ -40,6 +43,7 @@ class Linearized:
     types: tuple[Type, ...]
     edges: Edges
     order: tuple[int, ...]
+    active: frozenset[int]
 
     @property
     def loops(self) -> bool:
@@ -51,15 +55,22 @@ def linearize(graph: Graph, wrt: Sequence[int]) -> Linearized:
     """Copy a scalar graph into a builder and add the partials along paths from wrt."""
     target = sc.builder()
     inputs = tuple([target.input(t) for t in graph.input_types])
-    elements = tuple([sc.elements(target, i) for i in inputs])
+    elements = tuple([_elements(target, i, k in wrt) for k, i in enumerate(inputs)])
     packed = inline(target, graph, inputs)
     outputs = tuple([_scalars(target, i) for i in packed])
     active = {int(e) for k in wrt for e in elements[k].ravel()}
     active |= {inputs[k] for k in wrt}
     edges, order = _active(target, outputs, active)
     return Linearized(
-        target, inputs, elements, outputs, graph.output_types, edges, order
-    )
+        target, inputs, elements, outputs, graph.output_types, edges, order,
+        frozenset(active),
+    )  # fmt: skip
+
+
+def _elements(target: Trace, index: int, wanted: bool) -> np.ndarray:
+    if wanted or target.nodes[index].type.size <= EAGER:
+        return sc.elements(target, index)
+    return np.empty(0, np.int64)
 
 
 def open_body(body: Graph, wrt: Sequence[int]) -> Linearized:
@@ -71,8 +82,9 @@ def open_body(body: Graph, wrt: Sequence[int]) -> Linearized:
     active = {inputs[k] for k in wrt}
     edges, order = _active(target, outputs, active)
     return Linearized(
-        target, inputs, elements, outputs, body.output_types, edges, order
-    )
+        target, inputs, elements, outputs, body.output_types, edges, order,
+        frozenset(active),
+    )  # fmt: skip
 
 
 def _scalars(target: Trace, index: int) -> np.ndarray:

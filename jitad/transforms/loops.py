@@ -117,7 +117,11 @@ def _derivative(line: Linearized, found: Derivatives, k: int, seed: int) -> int:
 def _given(target: Trace, found: dict[int, int], seed: int, type: Type) -> int:
     """A derivative of an operand, zero where there is none."""
     value = found.get(seed)
-    return target.number(0.0, type.dtype) if value is None else value
+    if value is None:
+        return target.number(0.0, type.dtype)
+    if target.nodes[value].type.shape:
+        return value
+    return cast(target, value, type.dtype)
 
 
 def _spread(
@@ -175,12 +179,21 @@ def _head(loop: Loop, body: Graph, carried: int, shared: int) -> Graph | None:
 
 
 def pull(
-    target: Trace, v: int, bars: Sequence[dict[int, int]], sweep: Sweep
+    target: Trace,
+    v: int,
+    bars: Sequence[dict[int, int]],
+    begun: Sequence[dict[int, int]],
+    active: Sequence[bool],
+    sweep: Sweep,
 ) -> tuple[list[dict[int, int]], list[tuple[int, int, int]]]:
     """Cotangents of the operands of loop v, given those of its parts.
 
-    Those of scalars, and (number of an array, seed, what every iteration adds to what
-    it read).
+    begun   for every shared operand the cotangents that it has already; the loop adds
+            to them, one term after the other, so that it does not matter how many
+            loops the iterations are spread over
+    active  for every operand whether its cotangents are asked for
+    Gives those of scalars, and (number of an array, seed, what every iteration adds to
+    what it read).
     """
     node = target.nodes[v]
     loop = loop_of(node)
@@ -188,12 +201,18 @@ def pull(
     found: list[dict[int, int]] = [{} for _ in node.operands]
     if not any(bars):
         return found, []
+    wants = active[len(count) :]
     line, reached, summed = _backwards(loop, bars)
     own = list(line.inputs)
     inner = line.target
     a, b = 1 + loop.carried, 1 + loop.carried + loop.shared
     back = [(k, r) for k in range(loop.carried) for r in sorted(reached[k])]
-    sums = [(k, r) for k in range(loop.shared) for r in sorted(summed[a - 1 + k])]
+    sums = [
+        (k, r)
+        for k in range(loop.shared)
+        if wants[a - 1 + k]
+        for r in sorted(summed[a - 1 + k])
+    ]
     seeds: Derivatives = {}
     carried_bars = [inner.input(inner.nodes[own[1 + k]].type) for k, _ in back]
     sum_bars = [inner.input(inner.nodes[own[a + k]].type) for k, _ in sums]
@@ -205,6 +224,8 @@ def pull(
     read_bars = [inner.input(line.types[k]) for k, _ in wanted]
     for (k, r), bar in zip([*back, *wanted], [*carried_bars, *read_bars], strict=True):
         _include(inner, seeds, int(line.outputs[k]), r, bar)
+    for (k, r), bar in zip(sums, sum_bars, strict=True):
+        _include(inner, seeds, own[a + k], r, bar)
     cotangents = sweep(line, seeds)
 
     def bar_of(input: int, seed: int) -> int:
@@ -215,39 +236,39 @@ def pull(
         return cast(inner, value, dtype)
 
     made = [bar_of(own[1 + k], r) for k, r in back]
-    made += [
-        _plus(inner, old, bar_of(own[a + k], r))
-        for (k, r), old in zip(sums, sum_bars, strict=True)
-    ]
+    made += [bar_of(own[a + k], r) for k, r in sums]
     reads = [
         (k, r)
         for k in range(len(arrays))
+        if wants[b - 1 + k]
         for r in sorted(summed[b - 1 + k])
         if cotangents.get(own[b + k], {}).get(r) is not None
     ]
     made += [bar_of(own[b + k], r) for k, r in reads]
+    # Where iterations only add to what is carried, nothing depends on its history.
+    past = [] if loop.adds else own[1:a]
     inputs = [
-        own[0], *carried_bars, *sum_bars, *own[a:b], *own[1:a], *own[b:], *read_bars
+        own[0], *carried_bars, *sum_bars, *own[a:b], *past, *own[b:], *read_bars
     ]  # fmt: skip
     body = prune(inner.nodes, inputs, tuple(made))
-    steps, history = _record(target, v)
+    steps, history = (-1, []) if loop.adds else _record(target, v)
     known = loop.head is None and not loop.counted
     reverse = Loop(
         body=body,
         carried=len(back) + len(sums),
         shared=loop.shared,
         slices=(
-            *[(0, 1)] * loop.carried, *loop.slices, *[(0, 1)] * len(read_bars)
+            *[(0, 1)] * len(past), *loop.slices, *[(0, 1)] * len(read_bars)
         ),
         written=len(reads),
         bound=loop.bound,
         counted=not known,
-        backwards=not loop.backwards,
+        backwards=loop.backwards != (not loop.adds),
     )  # fmt: skip
     operands = [
         *([] if known else [steps]),
         *[_given(target, bars[k], r, line.types[k]) for k, r in back],
-        *[target.number(0.0, inner.nodes[i].type.dtype) for i in sum_bars],
+        *[_given(target, begun[k], r, loop.body.input_types[a + k]) for k, r in sums],
         *shared,
         *history,
         *arrays,

@@ -7,29 +7,35 @@ which is the rule for the other mode.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from jitad.ir.call import Custom, custom_of
-from jitad.ir.graph import Graph, prune
+from jitad.ir.graph import Graph, Static, prune
 from jitad.ir.interpret import inline
-from jitad.ir.loop import PART
+from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.tracer import Trace
 from jitad.transforms.linearized import Linearized, open_body
 from jitad.transforms.products import cast, include
 from jitad.transforms.scalarize import builder
 
 Derivatives = dict[int, dict[int, int]]
+_MANY = 1_000_003  # more than there are nodes
 Sweep = Callable[[Linearized, Derivatives], Derivatives]
 
 
 def push_call(
-    target: Trace, v: int, tangents: Sequence[dict[int, int]], sweep: Sweep
+    target: Trace,
+    v: int,
+    tangents: Sequence[dict[int, int]],
+    forward: Sweep,
+    reverse: Sweep,
 ) -> Derivatives:
-    """Tangents of the parts of call v, given those of its operands.
-
-    sweep  the reverse sweep, for a rule that is stated for reverse mode
-    """
+    """Tangents of the parts of call v, given those of its operands."""
     custom = custom_of(target.nodes[v])
-    rule = custom.rule if custom.kind == "jvp" else transposed(custom, sweep)
+    if custom.kind == "again":
+        rule = _pushed(custom, forward)
+    else:
+        rule = custom.rule if custom.kind == "jvp" else transposed(custom, reverse)
     types = custom.types()
     parts = [
         target.add(PART, (v,), t, (("number", k),))
@@ -48,13 +54,76 @@ def pull_call(
 ) -> list[dict[int, int]]:
     """Cotangents of the operands of call v, given those of its parts."""
     custom = custom_of(target.nodes[v])
-    rule = custom.rule if custom.kind == "vjp" else transposed(custom, sweep)
+    if custom.kind == "again":
+        rule = _pulled(custom, v + 1, sweep)
+    else:
+        rule = custom.rule if custom.kind == "vjp" else transposed(custom, sweep)
     smooth = _smooth(custom.value, custom.value.inputs)
     found: list[dict[int, int]] = [{} for _ in custom.value.inputs]
     for seed, terms in _applied(target, v, custom.value.outputs, bars, rule).items():
         for k, term in zip(smooth, terms, strict=True):
             found[k][seed] = term
     return found
+
+
+def _pushed(custom: Custom, sweep: Sweep) -> Graph:
+    """(x …, ẋ …) -> (ẏ …) of the value itself."""
+    value = custom.value
+    smooth = _smooth(value, value.inputs)
+    line = open_body(value, smooth)
+    inner = line.target
+    dots = [inner.input(value.input_types[k]) for k in smooth]
+    seeds: Derivatives = {
+        line.inputs[k]: {0: dot} for k, dot in zip(smooth, dots, strict=True)
+    }
+    found = sweep(line, seeds)
+    kept = [int(line.outputs[k]) for k in _smooth(value, value.outputs)]
+    results = [_derivative(inner, found, v) for v in kept]
+    return prune(inner.nodes, (*line.inputs, *dots), tuple(results))
+
+
+def _pulled(custom: Custom, apart: int, sweep: Sweep) -> Graph:
+    """(x …, ȳ …) -> (x̄ …) of the value itself, by loops that are run once more."""
+    value = custom.value
+    line = open_body(_apart(value, apart), _smooth(value, value.inputs))
+    inner = line.target
+    given: Derivatives = {}
+    bars = []
+    for k in _smooth(value, value.outputs):
+        bars.append(inner.input(value.output_types[k]))
+        include(inner, given.setdefault(int(line.outputs[k]), {}), 0, bars[-1])
+    found = sweep(line, given)
+    kept = [line.inputs[k] for k in _smooth(value, value.inputs)]
+    results = [_derivative(inner, found, v) for v in kept]
+    return prune(inner.nodes, (*line.inputs, *bars), tuple(results))
+
+
+def _derivative(target: Trace, found: Derivatives, v: int) -> int:
+    """The derivative of a node in its dtype, zero where there is none."""
+    dtype = target.nodes[v].type.dtype
+    term = found.get(v, {}).get(0)
+    return target.number(0.0, dtype) if term is None else cast(target, term, dtype)
+
+
+def _apart(graph: Graph, number: int) -> Graph:
+    """The graph with loops that are run together with no others but their own."""
+    target = builder()
+    index: dict[int, int] = {i: target.input(graph.nodes[i].type) for i in graph.inputs}
+    for i, node in enumerate(graph.nodes):
+        if i in index:
+            continue
+        operands = tuple([index[a] for a in node.operands])
+        params = node.params
+        if node.primitive is LOOP:
+            loop = loop_of(node)
+            params = (
+                ("repeat", Static(replace(loop, apart=_MANY * loop.apart + number))),
+            )
+        if node.primitive.kind == "elementwise":
+            index[i] = target.apply(node.primitive, operands, node.type)
+        else:
+            index[i] = target.add(node.primitive, operands, node.type, params)
+    return target.finish([index[i] for i in graph.outputs])
 
 
 def _smooth(graph: Graph, nodes: Sequence[int]) -> list[int]:
@@ -94,12 +163,7 @@ def transposed(custom: Custom, sweep: Sweep) -> Graph:
     for output, bar in zip(line.outputs, bars, strict=True):
         include(inner, given.setdefault(int(output), {}), 0, bar)
     found = sweep(line, given)
-    results = []
-    for i in seeds:
-        dtype = inner.nodes[i].type.dtype
-        term = found.get(i, {}).get(0)
-        zero = inner.number(0.0, dtype)
-        results.append(zero if term is None else cast(inner, term, dtype))
+    results = [_derivative(inner, found, i) for i in seeds]
     inputs = (*line.inputs, *bars)
     return _at_zero(prune(inner.nodes, inputs, tuple(results)), count, len(seeds))
 

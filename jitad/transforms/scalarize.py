@@ -35,6 +35,16 @@ from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
 from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import Trace, Tracer, as_tracer, lift
 from jitad.transforms.simplify import simplify
+from jitad.transforms.totals import totals
+from jitad.transforms.whole import (
+    EAGER,
+    Whole,
+    check_size,
+    moved,
+    places,
+    scalars,
+    whole,
+)
 
 LIMIT = 400_000
 
@@ -49,18 +59,32 @@ def scalarize(graph: Graph) -> Graph:
 
     Raises UnsupportedError beyond some hundred thousand scalar operations.
     """
+    graph = totals(graph)
     target = builder()
-    given = [elements(target, target.input(t)) for t in graph.input_types]
-    made = unroll(target, graph, given)
+    given = [_given(target, target.input(t)) for t in graph.input_types]
+    made = unroll(target, graph, given, lasting=True)
     types = graph.output_types
     outputs = [pack(target, ids, t) for ids, t in zip(made, types, strict=True)]
     return target.finish(outputs)
 
 
+def _given(target: Trace, index: int) -> np.ndarray | Whole:
+    """An array's scalars, or the whole of a large one."""
+    size = target.nodes[index].type.size
+    return elements(target, index) if size <= EAGER else whole(target, index)
+
+
 def unroll(
-    target: Trace, graph: Graph, inputs: Sequence[np.ndarray]
+    target: Trace,
+    graph: Graph,
+    inputs: Sequence[np.ndarray | Whole],
+    *,
+    lasting: bool = False,
 ) -> list[np.ndarray]:
-    """The scalars of a graph's outputs inside target; inputs are scalars, shaped."""
+    """The scalars of a graph's outputs inside target; inputs are scalars, shaped.
+
+    lasting  whether large constants stay arrays
+    """
     values: list[Any] = [None] * len(graph.nodes)
     for i, ids in zip(graph.inputs, inputs, strict=True):
         values[i] = ids
@@ -68,7 +92,18 @@ def unroll(
         if node.primitive is INPUT:
             continue
         operands = [values[a] for a in node.operands]
+        if node.primitive is CONST and lasting and node.type.size > EAGER:
+            values[i] = _given(target, target.add(CONST, (), node.type, node.params))
+            continue
+        if node.primitive is not LOOP and any(isinstance(o, Whole) for o in operands):
+            values[i] = _moved(node, operands)
+            if values[i] is not None:
+                continue
+            operands = _apart(target, values, node.operands)
         if node.primitive is LOOP:
+            first = len(operands) - len(loop_of(node).slices)
+            _apart(target, values, node.operands[:first])
+            operands = [values[a] for a in node.operands]
             values[i] = scalar_loop(target, node, operands)
         elif node.primitive is CALL:
             values[i] = scalar_call(target, node, operands)
@@ -83,7 +118,23 @@ def unroll(
                 "independent points, so that it is a batch and not part of the "
                 "function, or jitad.scan for steps that follow one another"
             )
-    return [values[i] for i in graph.outputs]
+    return _apart(target, values, graph.outputs)
+
+
+def _moved(node: Node, operands: Sequence[np.ndarray | Whole]) -> Whole | None:
+    """A structure of a whole array, if it still is one."""
+    array = operands[0]
+    if node.primitive.kind != "structure" or not isinstance(array, Whole):
+        return None
+    return moved(array, node) if len(operands) == 1 else None
+
+
+def _apart(target: Trace, values: list[Any], wanted: Sequence[int]) -> list[Any]:
+    """Values as scalars, from now on."""
+    for i in wanted:
+        if isinstance(values[i], Whole):
+            values[i] = scalars(target, values[i])
+    return [values[i] for i in wanted]
 
 
 # -- calls and loops -----------------------------------------------------------
@@ -117,9 +168,7 @@ def scalar_graph(graph: Graph) -> Graph:
     return inner.finish(_flat([_cast_all(inner, ids, t.dtype) for ids, t in made]))
 
 
-def scalar_loop(
-    target: Trace, node: Node, operands: Sequence[np.ndarray]
-) -> list[np.ndarray]:
+def scalar_loop(target: Trace, node: Node, operands: Sequence[Any]) -> list[np.ndarray]:
     """The parts of a loop over scalars, each an array of their indices, shaped."""
     loop = loop_of(node)
     count, carried, shared, arrays = loop.split(operands)
@@ -177,10 +226,14 @@ class Read:
 
 
 def _reads(
-    target: Trace, ids: np.ndarray, how: tuple[int, int] | None, loop: Loop
+    target: Trace, ids: np.ndarray | Whole, how: tuple[int, int] | None, loop: Loop
 ) -> np.ndarray:
     """What an iteration reads of an array: a Read, or a scalar that is always it."""
     steps = loop.bound
+    if isinstance(ids, Whole):
+        if how is None and steps:
+            return _slice(target, ids)
+        ids = scalars(target, ids)
     if how is not None:
         offset, stride = how
         ids = ids.ravel()[offset : offset + stride * (steps - 1) + 1 : stride or None]
@@ -190,6 +243,16 @@ def _reads(
     for k in range(columns.shape[1]):
         found[k] = _read(target, columns[:, k].tolist())
     return found.reshape(ids.shape[1:])
+
+
+def _slice(target: Trace, array: Whole) -> np.ndarray:
+    """What an iteration reads of a whole array, along its leading axis."""
+    dtype, step = target.nodes[array.index].type.dtype, array.view.strides[0]
+    own = array.offset + places(array.view[0])
+    found = np.empty(own.shape, object)
+    for place, offset in np.ndenumerate(own):
+        found[place] = Read(array.index, int(offset), step, dtype)
+    return found
 
 
 def _read(target: Trace, ids: list[int]) -> Read | int:
@@ -264,6 +327,7 @@ def _shaped(
 def elements(target: Builder, index: int) -> np.ndarray:
     """The indices of an array node's scalars, in the array's shape."""
     type = target.nodes[index].type
+    check_size(type)
     kind = scalar(type.dtype)
     ids = [
         target.add(ELEMENT, (index,), kind, (("index", k),)) for k in range(type.size)

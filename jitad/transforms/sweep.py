@@ -38,7 +38,7 @@ def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
             tangents |= push(target, v, dots, forward)
         elif node.primitive is CALL:
             dots = [tangents.get(a, {}) for a in node.operands]
-            tangents |= push_call(target, v, dots, reverse)
+            tangents |= push_call(target, v, dots, forward, reverse)
         elif node.primitive is ELEMENT:
             array = tangents.get(node.operands[0], {})
             tangents[v] = {c: _element(target, t, v) for c, t in array.items()}
@@ -93,7 +93,7 @@ def reverse(line: Linearized, seeds: Derivatives) -> Derivatives:
                 for a, p in line.edges[v]:
                     bars.add(a, r, products.multiply(target, p, bar))
         elif node.primitive is LOOP:
-            bars.pull(v)
+            bars.pull(v, line.active)
         elif node.primitive is CALL:
             bars.pull_call(v)
         elif node.primitive is ELEMENT:
@@ -180,16 +180,23 @@ class _Bars:
             for seed, bar in terms.items():
                 self.add(a, seed, bar)
 
-    def pull(self, v: int) -> None:
-        """Through a loop, from its parts to its operands."""
+    def pull(self, v: int, active: frozenset[int]) -> None:
+        """Through a loop, from its parts to those of its operands that are active."""
         nodes = self.target.nodes
         loop = loop_of(nodes[v])
         bars = []
         for k, type in enumerate(loop.types()):
             part = self.target.add(PART, (v,), type, (("number", k),))
             bars.append(self.array(part) if type.shape else self.scalars.get(part, {}))
-        found, read = pull(self.target, v, bars, reverse)
         operands = nodes[v].operands
+        first = int(loop.counted) + loop.carried
+        shared = operands[first : first + loop.shared]
+        # What the loop adds to begins with what is there already.
+        begun = [self.scalars.pop(a, {}) for a in shared]
+        wanted = [a in active for a in operands]
+        found, read = pull(self.target, v, bars, begun, wanted, reverse)
+        for own, old in zip(found[first:], begun, strict=False):
+            own |= {r: bar for r, bar in old.items() if r not in own}
         for a, terms in zip(operands, found, strict=True):
             for seed, bar in terms.items():
                 self.add(a, seed, bar)

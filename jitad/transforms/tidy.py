@@ -215,8 +215,8 @@ def _alike(graph: Graph, a: int, b: int) -> bool:
     """Whether both run for the same iterations at every point."""
     nodes = graph.nodes
     one, two = loop_of(nodes[a]), loop_of(nodes[b])
-    same = (one.bound, one.counted, one.backwards) == (
-        two.bound, two.counted, two.backwards
+    same = (one.bound, one.counted, one.backwards, one.apart) == (
+        two.bound, two.counted, two.backwards, two.apart
     )  # fmt: skip
     if one.counted and nodes[a].operands[0] != nodes[b].operands[0]:
         return False
@@ -373,11 +373,11 @@ def _fused(graph: Graph, a: int, b: int) -> Graph:
             return parts[merged.parts[which][node.params[0][1]]]
         return _copied(target, graph, i, tuple([index[o] for o in node.operands]))
 
-    _in_order(graph.outputs, operands, index, copy)
+    in_order(graph.outputs, operands, index, copy)
     return target.finish([index[i] for i in graph.outputs])
 
 
-def _in_order(
+def in_order(
     roots: Sequence[int],
     operands: Callable[[int], tuple[int, ...]],
     index: dict[int, int],

@@ -1,0 +1,11 @@
+"""Values that are defined by equations: root, fixed_point and linear_solve.
+
+`closed` makes a function's captured values explicit, `newton` and `anderson` iterate,
+`solution` gives the result its derivative by the implicit function theorem, and
+`linear` is for linear equations.
+"""
+
+from jitad.implicit.linear import linear_solve
+from jitad.implicit.solution import fixed_point, root
+
+__all__ = ["fixed_point", "linear_solve", "root"]

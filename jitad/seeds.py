@@ -1,0 +1,38 @@
+"""Tangents and cotangents as users give them: checked against what they belong to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitad import tree
+from jitad.errors import InputError, ShapeError
+from jitad.ir.tracer import Tracer
+
+
+def seeds_like(name: str, like: Any, seeds: Any) -> tuple[Any, int | None]:
+    """Seeds in the dtypes of what they are like, and their common leading axis K."""
+    wanted, spec = tree.flatten(like)
+    given, found = tree.flatten(seeds)
+    if found != spec:
+        raise InputError(f"{name}: expected seeds of structure {spec}, got {found}")
+    counts, made = set(), []
+    for w, s in zip(wanted, given, strict=True):
+        shape, got = np.shape(w), np.shape(s)
+        if got == shape:
+            counts.add(None)
+        elif got[1:] == shape and len(got) == len(shape) + 1:
+            counts.add(got[0])
+        else:
+            raise ShapeError(
+                f"{name}: expected a seed of shape {shape}, or (K, *{shape}), got {got}"
+            )
+        dtype = np.asarray(w).dtype if not isinstance(w, Tracer) else w.dtype
+        made.append(s.astype(dtype) if isinstance(s, Tracer) else np.asarray(s, dtype))
+    if len(counts) > 1:
+        raise ShapeError(
+            f"{name}: expected all seeds with the same leading axis K, or none; got "
+            f"{sorted(map(str, counts))}"
+        )
+    return tree.unflatten(spec, made), next(iter(counts), None)

@@ -1,0 +1,83 @@
+"""Arrays that stay arrays while a graph is scalarized: nothing is made per element.
+
+A large input or constant is kept as a Whole for as long as what happens to it only
+changes where its elements are, as slices, transposes and most reshapes do.  A loop
+that reads it along its leading axis then reads memory; anything else takes scalars.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jitad.errors import UnsupportedError
+from jitad.ir.graph import ELEMENT, Builder, Node, Type, scalar
+from jitad.ir.interpret import evaluate_array_node
+
+EAGER = 4096  # elements up to which an array is scalars from the beginning
+MOST = 400_000  # scalars of one array
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Whole:
+    """A view of an array node, in strides of whole elements.
+
+    root   stands for the node's array, one byte an element; it is never read, so that
+           the operating system gives it no memory
+    view   what has become of it
+    """
+
+    index: int
+    root: np.ndarray
+    view: np.ndarray
+
+    @property
+    def offset(self) -> int:
+        """The number of the view's first element in the node's array."""
+        return self.view.ctypes.data - self.root.ctypes.data
+
+
+def whole(target: Builder, index: int) -> Whole:
+    """All of an array node."""
+    type = target.nodes[index].type
+    root = np.zeros(type.size, np.uint8)
+    return Whole(index, root, root.reshape(type.shape))
+
+
+def moved(array: Whole, node: Node) -> Whole | None:
+    """What a structure makes of it; None where that is no view."""
+    view = evaluate_array_node(node, [array.view])
+    if isinstance(view, np.ndarray) and view.base is array.root and view.size:
+        return Whole(array.index, array.root, view)
+    return None
+
+
+def places(view: np.ndarray) -> np.ndarray:
+    """Where the elements of a view lie behind its first."""
+    found = np.zeros((), np.int64)
+    for extent, stride in zip(view.shape, view.strides, strict=True):
+        found = found[..., None] + np.arange(extent, dtype=np.int64) * stride
+    return found
+
+
+def scalars(target: Builder, array: Whole) -> np.ndarray:
+    """The indices of its scalars, in the view's shape."""
+    type = target.nodes[array.index].type
+    check_size(Type(type.dtype, array.view.shape))
+    kind = scalar(type.dtype)
+    ids = [
+        target.add(ELEMENT, (array.index,), kind, (("index", k),))
+        for k in (array.offset + places(array.view)).ravel().tolist()
+    ]
+    return np.array(ids, np.int64).reshape(array.view.shape)
+
+
+def check_size(type: Type) -> None:
+    """Refuse to make a scalar of every element of a large array."""
+    if type.size > MOST:
+        raise UnsupportedError(
+            f"one point uses the {type.size:,} scalars of {type} one by one; expected "
+            f"at most {MOST:,}: let a function of one row read it, jitad.vmap that "
+            "over the rows, and sum its results with np.sum, or use jitad.scan"
+        )

@@ -1,0 +1,138 @@
+"""Costly sides of branches: skipped where no lane needs them, the same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitad
+from jitad.lowering.kernel import If, Op, Repeat, Statement, statements
+
+RNG = np.random.default_rng(0)
+X = RNG.uniform(0, 1, (203, 2))
+
+
+def dear(x: Any) -> Any:
+    c = np.sin(np.exp(np.cos(x[0]) * np.sin(x[1])))
+    return np.exp(np.sin(c) * x[0]) + np.log(1 + c * c)
+
+
+def one_side(x: Any) -> Any:
+    return np.where(x[0] > 0.9, dear(x) * x[1], x[0] * x[1])
+
+
+def other_side(x: Any) -> Any:
+    return np.where(x[0] > 0.1, x[0] * x[1], dear(x) * x[1])
+
+
+def both_sides(x: Any) -> Any:
+    if x[0] > x[1]:
+        return dear(x)
+    return dear(x[::-1] * 2) * 3
+
+
+def nested(x: Any) -> Any:
+    if x[0] > 0.8:
+        c = dear(x)
+        if x[1] > 0.5:
+            c = c * dear(x * c)
+        return c * x[1]
+    return x[0] * x[1]
+
+
+def again(x: Any) -> Any:
+    """What comes out of a branch goes back under the same condition."""
+    y = np.where(x[0] > 0.5, dear(x), x[1])
+    z = y * x[0] + 1
+    return np.where(x[0] > 0.5, dear(np.stack([z, y])), z), y
+
+
+def shared(x: Any) -> Any:
+    """A costly value that both sides need stays outside."""
+    c = dear(x)
+    return np.where(x[0] > 0.5, c * dear(x * 3), c)
+
+
+def looped(x: Any) -> Any:
+    def newton(y: Any) -> Any:
+        return jitad.fori_loop(0, 20, lambda i, c: (c + y / c) / 2, y + 1.0)
+
+    return np.where(x[0] > 0.7, newton(x[0]) * x[1], x[1])
+
+
+def in_a_loop(x: Any) -> Any:
+    def step(i: Any, c: Any) -> Any:
+        return np.where(c > 0.8, dear(np.stack([c, x[1]])) / 4, c + 0.1 * x[0])
+
+    return jitad.fori_loop(0, 9, step, x[0])
+
+
+def poisoned(x: Any) -> Any:
+    """Infinite where it is not taken."""
+    y = np.log(x[0] - 0.9) * np.sqrt(x[0] - 0.9) * dear(np.log(x - 0.5))
+    return np.where((x[0] > 0.9) & (x[1] > 0.5), y, 0.0)
+
+
+FUNCTIONS = (
+    one_side, other_side, both_sides, nested, again, shared, looped, in_a_loop, poisoned
+)  # fmt: skip
+
+
+def found(f: Any) -> list[Statement]:
+    plan = jitad.vmap(f).prepare(X).plan
+    assert plan is not None
+    return list(statements(plan.kernel.body))
+
+
+@pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
+def test_branches_are_taken_for_the_lanes_that_need_them(f):
+    assert any(isinstance(s, If) for s in found(f))
+    for g in (f, jitad.jacobian(f), jitad.jacobian(f, mode="reverse")):
+        want = jitad.vmap(g, backend="numpy")(X)
+        got = jitad.vmap(g)(X)
+        pairs = zip(got, want, strict=True) if isinstance(got, tuple) else [(got, want)]
+        for a, b in pairs:
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+        for k in (0, 5, 202):
+            alone = jitad.vmap(g)(X[k : k + 1])
+            pairs = (
+                zip(got, alone, strict=True)
+                if isinstance(got, tuple)
+                else [(got, alone)]
+            )
+            for a, b in pairs:
+                assert np.array_equal(a[k : k + 1], b)
+
+
+@pytest.mark.parametrize("f", [one_side, both_sides, nested], ids=lambda f: f.__name__)
+def test_second_derivatives(f):
+    want = jitad.vmap(jitad.hessian(f), backend="numpy")(X)
+    np.testing.assert_allclose(jitad.vmap(jitad.hessian(f))(X), want, rtol=1e-10)
+
+
+def test_nothing_costly_stands_outside():
+    def outside(body: Any) -> list[str]:
+        return [s.word for s in body if isinstance(s, Op) and s.word in ("exp", "sin")]
+
+    plan = jitad.vmap(jitad.jacobian(nested)).prepare(X).plan
+    assert plan is not None
+    assert not outside(plan.kernel.body)
+    (branch,) = [s for s in plan.kernel.body if isinstance(s, If)]
+    assert outside(branch.body)
+    (inner,) = [s for s in branch.body if isinstance(s, If)]
+    assert outside(inner.body)
+
+
+def test_a_loop_is_skipped_too():
+    plan = jitad.vmap(jitad.grad(looped)).prepare(X).plan
+    assert plan is not None
+    assert not any(isinstance(s, Repeat) for s in plan.kernel.body)
+
+
+def test_cheap_sides_are_only_selected():
+    def f(x: Any) -> Any:
+        return np.where(x[0] > 0.5, x[0] * x[1] + 1, x[0] - x[1])
+
+    assert not any(isinstance(s, If) for s in found(jitad.jacobian(f)))
