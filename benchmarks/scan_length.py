@@ -72,9 +72,10 @@ def in_child(tool: str, kind: str, length: int) -> dict:
 
 def reference(kind: str, length: int, inputs: Arrays) -> np.ndarray:
     """By NumPy's loop; the gradient by a sweep backwards, derived by hand."""
+    parameters, start = (x.T for x in inputs)
     if kind == "value":
-        return program(np, lockstep, length)(*(x.T for x in inputs))
-    return sweep(*(x.T for x in inputs), length)[1].T
+        return program(np, lockstep, length)(parameters, start)
+    return sweep(parameters, start, length)[1].T
 
 
 def seconds(call: Callable[..., Any], inputs: Arrays) -> float:

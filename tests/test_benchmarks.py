@@ -7,15 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
+import jitad
+from benchmarks import trajectories
 from benchmarks.__main__ import choose, main, rows
 from benchmarks.bundle_adjustment import rows_work
 from benchmarks.compile_time import STEPS, evaluate, program
 from benchmarks.gaussians import gaussians_work, sines_work
 from benchmarks.harness import Participant, Runner, compare, measure
 from benchmarks.hessian import hessian_work
+from benchmarks.long_scan import lockstep_work, scan_work
 from benchmarks.public import gmm_work, hello_work, llsq_work, lse_work
 from benchmarks.speed import speed_table
+from benchmarks.sums import logistic_work, normal_work, products
+from benchmarks.trajectories import adaptive_work, fixed_work, slope
 from benchmarks.work import Setting, complex_step, step_along
 
 QUICK = Setting(quick=True, tools=("numpy",))
@@ -147,7 +153,9 @@ def test_hessian_reference_is_symmetric_and_of_the_function():
     assert compare((1e-6 * H.sum(axis=2),), (difference,), 0) < 1e-4
 
 
-@pytest.mark.parametrize("make", [gmm_work, lse_work, llsq_work, hello_work])
+@pytest.mark.parametrize(
+    "make", [gmm_work, lse_work, llsq_work, hello_work, logistic_work]
+)
 def test_gradients_by_hand_agree_with_directional_differences(make):
     work = make(QUICK)
     value, *gradients = work.reference(work)
@@ -162,6 +170,75 @@ def test_gradients_by_hand_agree_with_directional_differences(make):
             values.append(work.function(np, *moved))
         expected = np.sum(gradient * direction)
         assert np.isclose((values[0] - values[1]) / 2e-6, expected, rtol=1e-5)
+
+
+ROWS_OF_PROGRAMS = (
+    *("trajectories", "trajectories-adaptive", "scan-reverse", "scan-memory"),
+    *("branch-scattered", "branch-together", "scan-compile", "logistic"),
+    "gauss-newton",
+)
+
+
+@pytest.mark.parametrize("name", ROWS_OF_PROGRAMS)
+def test_quick_row_of_a_program_times_right_results(name):
+    (row,) = choose(rows(), name)
+    table = row.table(replace(QUICK, tools=("jitad",)))
+    full = [line for line in table.lines if len(line) == len(table.headers)]
+    assert full
+    assert all(line[0].startswith(("jitad", "c", "stored")) for line in full)
+    text = table.text()
+    assert "WRONG" not in text
+    assert "failed" not in text
+    expected = hasattr(jitad, "gauss_newton") or name != "gauss-newton"
+    assert expected == ("not available" not in text)
+
+
+def test_sweep_by_hand_agrees_with_complex_steps():
+    few = lockstep_work(QUICK)
+    exact = complex_step(few)
+    by_hand = [x[:3] for x in scan_work(QUICK).reference(scan_work(QUICK))]
+    assert compare(tuple(by_hand), exact, 0) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("make", "digits"), [(fixed_work, 2e-4), (adaptive_work, 2e-7)]
+)
+def test_trajectories_end_where_another_integrator_ends(make, digits):
+    work = make(QUICK)
+    values, J = work.reference(work)
+    for p, value in zip(work.inputs[0][:4], values, strict=False):
+
+        def change(_, y, rates=np.exp(p[:4])):  # noqa: B008
+            return slope(np, y, rates)
+
+        exact = solve_ivp(change, (0, 20), p[4:], "DOP853", rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(value, exact.y[:, -1], rtol=0, atol=digits)
+    assert J.shape == (work.points, 2, 6)
+
+
+def test_adaptive_sensitivities_are_those_of_small_equal_steps(monkeypatch):
+    monkeypatch.setattr(trajectories, "STEPS", 2_000)
+    works = fixed_work(QUICK), adaptive_work(QUICK)
+    fine, chosen = (work.reference(work) for work in works)
+    assert 1e-12 < compare(chosen, fine, 0) < 1e-5
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-5, -1.0, np.nan])
+def test_a_wide_tolerance_still_finds_wrong_competitors(factor):
+    work = adaptive_work(QUICK)
+    results = measure(work, QUICK, [reference_runner(work, factor)])
+    assert results[-1].note.startswith("WRONG")
+    close = measure(work, QUICK, [reference_runner(work, 1 + 1e-9)])
+    assert close[-1].median is not None
+
+
+def test_sums_are_those_of_the_jacobians_of_all_points():
+    work = normal_work(QUICK)
+    r, J = complex_step(replace(work, batched=True, in_axes=(0, 0)))
+    square, slopes, matrix = work.reference(work)
+    assert np.isclose(square, np.sum(r**2), rtol=1e-12)
+    expected = np.sum([j.T @ j for j in J], axis=0)
+    assert compare((matrix, slopes), (expected, products(r, J)[1]), None) < 1e-12
 
 
 def test_programs_have_the_size_and_stay_bounded():
