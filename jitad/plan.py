@@ -20,6 +20,7 @@ from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.tracer import Tracer
 from jitad.lowering.kernel import Argument, Kernel, Layout
 from jitad.lowering.schedule import schedule
+from jitad.transforms.branches import sink
 from jitad.transforms.expand import expand
 
 # With at least so many points the outermost batch axis gives the lanes.
@@ -159,7 +160,7 @@ def _compiled(
 ) -> tuple[Kernel, cpu.Executable, dict[str, float]]:
     """The kernel of a graph; functions that are traced alike share it."""
     start = time.perf_counter()
-    kernel = schedule(expand(source.graph), axes, varying, layouts)
+    kernel = schedule(sink(expand(source.graph)), axes, varying, layouts)
     lowered = time.perf_counter()
     executable = cpu.compile(kernel)
     seconds = {"lower": lowered - start, "compile": time.perf_counter() - lowered}

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jitad.ir.branch import BRANCH
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Static, Type
 from jitad.ir.interpret import inline
@@ -17,15 +16,14 @@ from jitad.ir.loop import LOOP, PART, add_loop, loop_of
 from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
-from jitad.transforms.branches import sink
 from jitad.transforms.tidy import tidy
 
-_KEPT = (CONST, ELEMENT, PACK, LOOP, PART, BRANCH)
+_KEPT = (CONST, ELEMENT, PACK, LOOP, PART)
 
 
 def expand(graph: Graph) -> Graph:
     """The same function in machine words."""
-    return sink(_expanded(tidy(called(graph))))
+    return _expanded(tidy(called(graph)))
 
 
 def called(graph: Graph) -> Graph:
