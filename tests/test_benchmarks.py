@@ -29,9 +29,9 @@ ROOT = Path(__file__).parent.parent
 OTHERS = ("jax", "torch", "drjit", "casadi", "autograd")
 
 
-def reference_runner(work, factor=1.0, entry=-1):
+def reference_runner(work, factor=1.0, entry=-1, whole=False):
     outputs = tuple(np.array(x) for x in work.reference(work))
-    outputs[entry].flat[-1] *= factor
+    outputs[entry].flat[slice(None) if whole else -1] *= factor
     return Participant("planted", lambda: Runner(lambda: outputs, lambda y: y))
 
 
@@ -208,11 +208,11 @@ def test_trajectories_end_where_another_integrator_ends(make, digits):
     values, J = work.reference(work)
     for p, value in zip(work.inputs[0][:4], values, strict=False):
 
-        def change(_, y, rates=np.exp(p[:4])):  # noqa: B008
+        def change(_, y, rates=p[:4]):
             return slope(np, y, rates)
 
         exact = solve_ivp(change, (0, 20), p[4:], "DOP853", rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(value, exact.y[:, -1], rtol=0, atol=digits)
+        np.testing.assert_allclose(value, exact.y[:, -1], rtol=digits)
     assert J.shape == (work.points, 2, 6)
 
 
@@ -226,7 +226,7 @@ def test_adaptive_sensitivities_are_those_of_small_equal_steps(monkeypatch):
 @pytest.mark.parametrize("factor", [1 + 1e-5, -1.0, np.nan])
 def test_a_wide_tolerance_still_finds_wrong_competitors(factor):
     work = adaptive_work(QUICK)
-    results = measure(work, QUICK, [reference_runner(work, factor)])
+    results = measure(work, QUICK, [reference_runner(work, factor, whole=True)])
     assert results[-1].note.startswith("WRONG")
     close = measure(work, QUICK, [reference_runner(work, 1 + 1e-9)])
     assert close[-1].median is not None
