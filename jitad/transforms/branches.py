@@ -22,7 +22,7 @@ from jitad.transforms.tidy import has_loops, in_order, weight
 Literal = tuple[int, bool]  # a condition, and whether it holds
 
 # Weighted operations from which a test of a vector's lanes pays.
-WORTH = 60.0
+WORTH = 120.0
 
 
 def sink(graph: Graph) -> Graph:
