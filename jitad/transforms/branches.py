@@ -124,10 +124,9 @@ def _worth(graph: Graph) -> tuple[Literal, list[int]] | None:
         return None
     best: tuple[float, Literal, list[int]] | None = None
     for literal, nodes in _guarded(graph).items():
-        if not _closed(graph, literal, nodes):
-            continue
         cost = sum(_cost(graph, i) for i in nodes)
-        if cost >= WORTH and (best is None or cost > best[0]):
+        better = cost >= WORTH and (best is None or cost > best[0])
+        if better and _closed(graph, literal, nodes):
             best = cost, literal, nodes
     return None if best is None else (best[1], best[2])
 
