@@ -15,7 +15,7 @@ from jitad.ir.graph import CONST, ELEMENT, INPUT, Graph, reach
 REGISTERS = 32
 # The nearest output is searched for again and again: not where there are too many.
 _MOST_OUTPUTS = 256
-_MOST_NODES = 5000
+_MOST_NODES = 800
 
 Step = tuple[int, int]  # a node to compute, or (~output, value) to store
 
