@@ -24,7 +24,7 @@ from jitad.ir.trace import Input, current, touched
 from jitad.ir.trace import trace as record
 from jitad.ir.tracer import Trace, Tracer, innermost, lift, traced
 from jitad.plan import Derived
-from jitad.primitives.control import points_loop
+from jitad.primitives.body import points_loop
 from jitad.program import program
 
 Backend = Literal["cpu", "numpy"]
