@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitad.ir.graph import Builder, Graph, Static, Type, scalar
-from jitad.ir.loop import INT, PART, control
+from jitad.ir.loop import INT, control, parts_of
 
 BRANCH = control("branch")
 
@@ -53,10 +53,7 @@ def add_branch(builder: Builder, branch: Branch, operands: Sequence[int]) -> lis
     """The parts of a branch in a graph; the first operand is the condition."""
     params = (("where", Static(branch)),)
     node = builder.add(BRANCH, tuple(operands), scalar(INT), params)
-    return [
-        builder.add(PART, (node,), type, (("number", k),))
-        for k, type in enumerate(branch.types())
-    ]
+    return parts_of(builder, node, branch.types())
 
 
 def take(

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from jitad.ir.graph import Builder, Graph, Static, Type, scalar
-from jitad.ir.loop import INT, PART, control
+from jitad.ir.loop import INT, control, parts_of
 
 CALL = control("call")
 
@@ -67,10 +67,7 @@ def add_call(
     """The parts of a call in a graph."""
     params = (("function", Static(custom)),)
     node = builder.add(CALL, tuple(operands), scalar(INT), params, line)
-    return [
-        builder.add(PART, (node,), type, (("number", k),), line)
-        for k, type in enumerate(custom.types())
-    ]
+    return parts_of(builder, node, custom.types(), line)
 
 
 def custom_of(node: Any) -> Custom:

@@ -271,6 +271,12 @@ class Builder:
                 return found
         return self.add(primitive, operands, type, (), line)
 
+    def copy(self, node: Node, operands: tuple[int, ...]) -> int:
+        """The same node of another graph, on operands that are here."""
+        if node.primitive.kind == "elementwise":
+            return self.apply(node.primitive, operands, node.type, node.line)
+        return self.add(node.primitive, operands, node.type, node.params, node.line)
+
     def input(self, type: Type) -> int:
         """A new input."""
         params = (("index", len(self.inputs)),)

@@ -147,13 +147,7 @@ def inline(builder: Builder, graph: Graph, operands: Sequence[int]) -> list[int]
     for i, node in enumerate(graph.nodes):
         if index[i] >= 0:
             continue
-        args = tuple([index[a] for a in node.operands])
-        if node.primitive.kind == "elementwise":
-            index[i] = builder.apply(node.primitive, args, node.type, node.line)
-        else:
-            index[i] = builder.add(
-                node.primitive, args, node.type, node.params, node.line
-            )
+        index[i] = builder.copy(node, tuple([index[a] for a in node.operands]))
     return [index[i] for i in graph.outputs]
 
 

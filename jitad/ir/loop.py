@@ -154,16 +154,23 @@ def loop_of(node: Any) -> Loop:
     return node.params[0][1].value
 
 
+def parts_of(
+    builder: Builder, node: int, types: Sequence[Type], line: str = ""
+) -> list[int]:
+    """The parts of a node that has several results, of these types."""
+    return [
+        builder.add(PART, (node,), type, (("number", k),), line)
+        for k, type in enumerate(types)
+    ]
+
+
 def add_loop(
     builder: Builder, loop: Loop, operands: Sequence[int], line: str = ""
 ) -> list[int]:
     """The parts of a new loop in a graph: carried, written, steps."""
     params = (("repeat", Static(loop)),)
     node = builder.add(LOOP, tuple(operands), scalar(INT), params, line)
-    return [
-        builder.add(PART, (node,), type, (("number", k),), line)
-        for k, type in enumerate(loop.types())
-    ]
+    return parts_of(builder, node, loop.types(), line)
 
 
 Evaluate = Callable[[Graph, Sequence[Any]], list[Any]]

@@ -14,10 +14,10 @@ from jitad.ir.graph import PACK, Graph, Type
 from jitad.ir.loop import LOOP, loop_of
 from jitad.transforms import differentiate as ad
 from jitad.transforms.eliminate import Entries, cost, cross, one
-from jitad.transforms.linearized import Linearized, linearize
+from jitad.transforms.linearized import Derivatives, Linearized, linearize
 from jitad.transforms.loops import MOST_RECORDED
 from jitad.transforms.products import cast
-from jitad.transforms.sweep import Derivatives, forward, reverse
+from jitad.transforms.sweep import forward, reverse
 from jitad.transforms.tidy import tidy, weight
 
 Mode = Literal["forward", "reverse", "cross"]

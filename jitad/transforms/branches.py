@@ -15,7 +15,6 @@ from jitad.ir.branch import Branch, add_branch
 from jitad.ir.graph import CONST, INPUT, Graph, Static, reach
 from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.primitive import registry
-from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
 from jitad.transforms.tidy import has_loops, in_order, weight
 
@@ -170,7 +169,7 @@ def _branched(graph: Graph, literal: Literal, guarded: Sequence[int]) -> Graph:
     def copy(i: int) -> int:
         if i not in home:
             given = tuple([index[a] for a in graph.nodes[i].operands])
-            return _copied(target, graph, i, given)
+            return target.copy(graph.nodes[i], given)
         k = home[i]
         if k not in parts:
             mask = index[condition]
@@ -243,13 +242,6 @@ def _body(graph: Graph, group: _Group, inner: dict[int, tuple[int, ...]]) -> Gra
     for i in group.nodes:
         for a in inner[i]:
             if a not in index:
-                index[a] = _copied(target, graph, a, ())
-        index[i] = _copied(target, graph, i, tuple([index[a] for a in inner[i]]))
+                index[a] = target.copy(graph.nodes[a], ())
+        index[i] = target.copy(graph.nodes[i], tuple([index[a] for a in inner[i]]))
     return target.finish([index[i] for i in group.outputs])
-
-
-def _copied(target: Trace, graph: Graph, i: int, operands: tuple[int, ...]) -> int:
-    node = graph.nodes[i]
-    if node.primitive.kind == "elementwise":
-        return target.apply(node.primitive, operands, node.type, node.line)
-    return target.add(node.primitive, operands, node.type, node.params, node.line)

@@ -13,9 +13,9 @@ import numpy as np
 from jitad.ir.graph import Graph, Type
 from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
-from jitad.transforms.linearized import Linearized, linearize
+from jitad.transforms.linearized import Derivatives, Linearized, linearize
 from jitad.transforms.products import cast, include
-from jitad.transforms.sweep import Derivatives, forward, reverse
+from jitad.transforms.sweep import forward, reverse
 from jitad.transforms.tidy import tidy
 
 

@@ -48,12 +48,8 @@ def called(graph: Graph) -> Graph:
             parts[i] = add_loop(target, inner, operands, node.line)
         elif node.primitive is PART and node.operands[0] in parts:
             index[i] = parts[node.operands[0]][node.params[0][1]]
-        elif node.primitive.kind == "elementwise":
-            index[i] = target.apply(node.primitive, tuple(operands), node.type)
         else:
-            index[i] = target.add(
-                node.primitive, tuple(operands), node.type, node.params
-            )
+            index[i] = target.copy(node, tuple(operands))
     return target.finish([index[i] for i in graph.outputs])
 
 

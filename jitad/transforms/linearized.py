@@ -5,7 +5,7 @@ Start at `linearize`; `open_body` does the same for the body of a loop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from jitad.transforms import scalarize as sc
 from jitad.transforms.whole import EAGER
 
 Edges = dict[int, tuple[tuple[int, int], ...]]
+# {node: {seed: tangent or cotangent}}; what is not there is zero.
+Derivatives = dict[int, dict[int, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,10 @@ class Linearized:
     def loops(self) -> bool:
         """Whether a loop, or a call with a rule of its own, is on the way."""
         return len(self.order) > len(self.edges)
+
+
+# A sweep over a linearized graph, forward or in reverse, from seeds.
+Sweep = Callable[[Linearized, Derivatives], Derivatives]
 
 
 def linearize(graph: Graph, wrt: Sequence[int]) -> Linearized:

@@ -10,21 +10,19 @@ Both work for many seeds at once, and only with those that reach a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from jitad.errors import UnsupportedError
 from jitad.ir.graph import Graph, Type, prune, scalar
 from jitad.ir.interpret import rearranged
-from jitad.ir.loop import INT, PART, Loop, add_loop, loop_of
+from jitad.ir.loop import INT, Loop, add_loop, loop_of, parts_of
 from jitad.ir.primitive import registry
 from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
-from jitad.transforms.linearized import Linearized, open_body
+from jitad.transforms.linearized import Derivatives, Linearized, Sweep, open_body
 from jitad.transforms.products import cast
 
-Derivatives = dict[int, dict[int, int]]
-Sweep = Callable[[Linearized, Derivatives], Derivatives]
 Key = tuple[int, int]  # the number of a value, and a seed
 
 # Iterations whose carried values may be recorded at every point.
@@ -85,12 +83,13 @@ def push(
     pairs = zip(old, new, strict=True)
     operands = [*count, *(i for before, after in pairs for i in (*before, *after))]
     parts = add_loop(target, widened, operands, node.line)
+    old_parts = parts_of(target, v, loop.types())
     result: Derivatives = {}
     for n, (k, c) in enumerate(groups[0]):
-        result.setdefault(_part(target, v, k), {})[c] = parts[loop.carried + n]
+        result.setdefault(old_parts[k], {})[c] = parts[loop.carried + n]
     first = widened.carried + loop.written
     for n, (k, c) in enumerate(rows):
-        result.setdefault(_part(target, v, k), {})[c] = parts[first + n]
+        result.setdefault(old_parts[k], {})[c] = parts[first + n]
     return result
 
 
@@ -98,11 +97,6 @@ def _grouped(loop: Loop, operands: Sequence[int]) -> tuple[list[int], ...]:
     """[count] or [], carried, shared, arrays."""
     count, carried, shared, arrays = loop.split(operands)
     return [] if count is None else [count], carried, shared, arrays
-
-
-def _part(target: Trace, v: int, k: int) -> int:
-    type = loop_of(target.nodes[v]).types()[k]
-    return target.add(PART, (v,), type, (("number", k),))
 
 
 def _derivative(line: Linearized, found: Derivatives, k: int, seed: int) -> int:

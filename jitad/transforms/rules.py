@@ -6,21 +6,19 @@ which is the rule for the other mode.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from jitad.ir.call import Custom, custom_of
 from jitad.ir.graph import Graph, Static, prune
 from jitad.ir.interpret import inline
-from jitad.ir.loop import LOOP, PART, loop_of
+from jitad.ir.loop import LOOP, loop_of, parts_of
 from jitad.ir.tracer import Trace
-from jitad.transforms.linearized import Linearized, open_body
+from jitad.transforms.linearized import Derivatives, Sweep, open_body
 from jitad.transforms.products import cast, include
 from jitad.transforms.scalarize import builder
 
-Derivatives = dict[int, dict[int, int]]
 _MANY = 1_000_003  # more than there are nodes
-Sweep = Callable[[Linearized, Derivatives], Derivatives]
 
 
 def push_call(
@@ -37,11 +35,8 @@ def push_call(
     else:
         rule = custom.rule if custom.kind == "jvp" else transposed(custom, reverse)
     types = custom.types()
-    parts = [
-        target.add(PART, (v,), t, (("number", k),))
-        for k, t in enumerate(types)
-        if t.dtype.kind == "f"
-    ]
+    numbered = zip(parts_of(target, v, types), types, strict=True)
+    parts = [part for part, t in numbered if t.dtype.kind == "f"]
     found: Derivatives = {p: {} for p in parts}
     for seed, dots in _applied(target, v, custom.value.inputs, tangents, rule).items():
         for part, dot in zip(parts, dots, strict=True):
@@ -112,17 +107,11 @@ def _apart(graph: Graph, number: int) -> Graph:
     for i, node in enumerate(graph.nodes):
         if i in index:
             continue
-        operands = tuple([index[a] for a in node.operands])
-        params = node.params
         if node.primitive is LOOP:
             loop = loop_of(node)
-            params = (
-                ("repeat", Static(replace(loop, apart=_MANY * loop.apart + number))),
-            )
-        if node.primitive.kind == "elementwise":
-            index[i] = target.apply(node.primitive, operands, node.type)
-        else:
-            index[i] = target.add(node.primitive, operands, node.type, params)
+            loop = replace(loop, apart=_MANY * loop.apart + number)
+            node = node._replace(params=(("repeat", Static(loop)),))
+        index[i] = target.copy(node, tuple([index[a] for a in node.operands]))
     return target.finish([index[i] for i in graph.outputs])
 
 

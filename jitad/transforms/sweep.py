@@ -10,15 +10,13 @@ from collections.abc import Sequence
 
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import ELEMENT, INPUT, PACK, Type, scalar
-from jitad.ir.loop import LOOP, PART, Loop, loop_of
+from jitad.ir.loop import LOOP, Loop, loop_of, parts_of
 from jitad.ir.tracer import Trace
 from jitad.transforms import products
-from jitad.transforms.linearized import Linearized
+from jitad.transforms.linearized import Derivatives, Linearized
 from jitad.transforms.loops import pull, push, sum_arrays
 from jitad.transforms.products import cast, include
 from jitad.transforms.rules import pull_call, push_call
-
-Derivatives = dict[int, dict[int, int]]
 
 
 def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
@@ -170,10 +168,8 @@ class _Bars:
 
     def pull_call(self, v: int) -> None:
         """Through a call, from its parts to its operands."""
-        parts = [
-            self.target.add(PART, (v,), type, (("number", k),))
-            for k, type in enumerate(custom_of(self.target.nodes[v]).types())
-        ]
+        types = custom_of(self.target.nodes[v]).types()
+        parts = parts_of(self.target, v, types)
         bars = [self.scalars.get(part, {}) for part in parts]
         found = pull_call(self.target, v, bars, reverse)
         for a, terms in zip(self.target.nodes[v].operands, found, strict=True):
@@ -184,10 +180,10 @@ class _Bars:
         """Through a loop, from its parts to those of its operands that are active."""
         nodes = self.target.nodes
         loop = loop_of(nodes[v])
-        bars = []
-        for k, type in enumerate(loop.types()):
-            part = self.target.add(PART, (v,), type, (("number", k),))
-            bars.append(self.array(part) if type.shape else self.scalars.get(part, {}))
+        bars = [
+            self.array(part) if nodes[part].type.shape else self.scalars.get(part, {})
+            for part in parts_of(self.target, v, loop.types())
+        ]
         operands = nodes[v].operands
         first = int(loop.counted) + loop.carried
         shared = operands[first : first + loop.shared]

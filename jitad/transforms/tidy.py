@@ -113,15 +113,8 @@ def _rebuilt(graph: Graph, live: Sequence[int], cuts: dict[int, _Cut]) -> Graph:
                 index[i] = index[graph.nodes[loop].operands[place]]
         else:
             operands = tuple([index[a] for a in node.operands])
-            index[i] = _copied(target, graph, i, operands)
+            index[i] = target.copy(graph.nodes[i], operands)
     return target.finish([index[i] for i in graph.outputs])
-
-
-def _copied(target: Builder, graph: Graph, i: int, operands: tuple[int, ...]) -> int:
-    node = graph.nodes[i]
-    if node.primitive.kind == "elementwise":
-        return target.apply(node.primitive, operands, node.type, node.line)
-    return target.add(node.primitive, operands, node.type, node.params, node.line)
 
 
 def _cut(loop: Loop, used: set[int]) -> _Cut:
@@ -185,7 +178,7 @@ def _with_inputs(graph: Graph, order: Sequence[int]) -> Graph:
     for i in wanted:
         if i not in index:
             operands = tuple([index[a] for a in graph.nodes[i].operands])
-            index[i] = _copied(target, graph, i, operands)
+            index[i] = target.copy(graph.nodes[i], operands)
     return target.finish([index[i] for i in graph.outputs])
 
 
@@ -371,7 +364,7 @@ def _fused(graph: Graph, a: int, b: int) -> Graph:
         if node.primitive is PART and node.operands[0] in (a, b):
             which = (a, b).index(node.operands[0])
             return parts[merged.parts[which][node.params[0][1]]]
-        return _copied(target, graph, i, tuple([index[o] for o in node.operands]))
+        return target.copy(graph.nodes[i], tuple([index[o] for o in node.operands]))
 
     in_order(graph.outputs, operands, index, copy)
     return target.finish([index[i] for i in graph.outputs])
