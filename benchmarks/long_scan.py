@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import child
-from benchmarks.harness import UnavailableError
 from benchmarks.lockstep import control, lockstep
+from benchmarks.memory import growths, output_bytes
 from benchmarks.speed import Row, speed_row
 from benchmarks.table import SIZE, Table, quantity
 from benchmarks.work import Arrays, Setting, Target, Work
@@ -108,24 +107,14 @@ def lockstep_work(setting: Setting) -> Work:
 def memory_table(setting: Setting) -> Table:
     """What the gradient takes beside its inputs and outputs."""
     work = scan_work(setting)
-    outputs = sum(8 * int(np.prod(s)) for s in work.output_shapes())
+    outputs = output_bytes(work)
     lines, notes = [], []
-    for tool, start_of_name in CHOSEN.items():
-        if not setting.takes(tool):
+    for tool, growth in growths("benchmarks.long_scan:scan_work", CHOSEN, setting):
+        if isinstance(growth, str):
+            lines.append((tool, growth))
             continue
-        arguments = {
-            "tool": tool,
-            "start_of_name": start_of_name,
-            "quick": setting.quick,
-            "workload": "benchmarks.long_scan:scan_work",
-        }
-        try:
-            growth = child.call("benchmarks.memory:in_child", arguments, setting)
-        except UnavailableError as reason:
-            lines.append((tool, f"not available: {reason}"))
-            continue
-        beyond = growth["growth"] - outputs
-        lines.append((start_of_name, quantity(beyond, SIZE)))
+        beyond = growth - outputs
+        lines.append((CHOSEN[tool], quantity(beyond, SIZE)))
         if tool == "jitad":
             met = "met" if beyond <= ALLOWED else "MISSED"
             allowed = quantity(ALLOWED, SIZE)

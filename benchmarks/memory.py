@@ -9,6 +9,7 @@ remains after subtracting the outputs is temporaries. (Linux.)
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,29 +77,46 @@ def in_child(tool: str, start_of_name: str, quick: bool, workload: str) -> dict:
     return {"growth": growth}
 
 
-def table(setting: Setting) -> Table:
-    """One line for each tool."""
-    work = work_of(setting)
-    outputs = sum(8 * int(np.prod(s)) for s in work.output_shapes())
-    lines = []
-    for tool, start_of_name in CHOSEN.items():
+def output_bytes(work: Work) -> int:
+    """Bytes of all results of a work."""
+    return sum(8 * int(np.prod(s)) for s in work.output_shapes())
+
+
+def growths(
+    workload: str, chosen: Mapping[str, str], setting: Setting
+) -> Iterator[tuple[str, int | str]]:
+    """For each tool of ``chosen`` its growth in bytes, or why there is none.
+
+    ``workload`` as for `in_child`; ``chosen`` gives the start of a participant's name.
+    """
+    for tool, start_of_name in chosen.items():
         if not setting.takes(tool):
             continue
         arguments = {
             "tool": tool,
             "start_of_name": start_of_name,
             "quick": setting.quick,
-            "workload": "benchmarks.memory:work_of",
+            "workload": workload,
         }
         try:
             measured = child.call("benchmarks.memory:in_child", arguments, setting)
+            yield tool, measured["growth"]
         except UnavailableError as reason:
-            lines.append((tool, f"not available: {reason}"))
+            yield tool, f"not available: {reason}"
+
+
+def table(setting: Setting) -> Table:
+    """One line for each tool."""
+    work = work_of(setting)
+    outputs = output_bytes(work)
+    lines = []
+    for tool, growth in growths("benchmarks.memory:work_of", CHOSEN, setting):
+        if isinstance(growth, str):
+            lines.append((tool, growth))
             continue
-        growth = measured["growth"]
         lines.append(
             (
-                start_of_name,
+                CHOSEN[tool],
                 quantity(growth, SIZE),
                 quantity(growth - outputs, SIZE),
                 three_digits(growth / outputs),

@@ -181,10 +181,7 @@ def normal_participants(work: Work, setting: Setting) -> Iterator[Participant]:
 
 def at_once(work: Work) -> Runner:
     """``jitad.gauss_newton`` of the residual."""
-    transform = getattr(jitad, "gauss_newton", None)
-    if transform is None:
-        raise UnavailableError("this jitad has no gauss_newton")
-    call = transform(partial(joined, np), in_axes=0)
+    call = jitad.gauss_newton(partial(joined, np), in_axes=0)
     return Runner(lambda: call(*work.inputs), tuple)
 
 
