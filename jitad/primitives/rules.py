@@ -17,7 +17,7 @@ from jitad.ir.call import Custom, add_call
 from jitad.ir.graph import Graph, Type
 from jitad.ir.source import source_line
 from jitad.ir.trace import Input, Traced, current, trace
-from jitad.ir.tracer import Tracer, as_tracer
+from jitad.ir.tracer import Tracer, as_tracer, lift
 
 
 class _Ruled:
@@ -59,9 +59,7 @@ class _Ruled:
             lambda: self._rule(value, spec, types, whole, tuple(fixed.values())),
             id(self),
         )
-        operands = [x.index for x in leaves]
-        if any(x.builder is not running for x in leaves):
-            operands = [as_tracer(running, x).index for x in leaves]
+        operands = [lift(running, x) for x in leaves]
         parts = add_call(running, custom, operands, running.line())
         made = [Tracer(running, p, running.nodes[p].type) for p in parts]
         return tree.unflatten(value.result, made)

@@ -64,7 +64,13 @@ def jacobian(
     wanted = _triangle(len(rows)) if symmetric else None
     costs: dict[str, float] = {}
     untried: dict[str, str] = {}
-    best: tuple[float, Mode, Entries] | None = None
+    best: tuple[float, Mode, Entries, Graph | None] | None = None
+
+    def finished(entries: Entries) -> Graph:
+        if symmetric:
+            entries = entries | {(c, r): v for (r, c), v in entries.items()}
+        return tidy(_assemble(line, wrt, of, entries, value))
+
     for candidate in (mode,) if mode else _candidates(line, rows, columns, untried):
         if candidate == "cross":
             entries = cross(line, rows, columns, roots, costs, forced=bool(mode))
@@ -75,19 +81,18 @@ def jacobian(
             entries = _METHODS[candidate](line, rows, columns)
         if wanted is not None:
             entries = {k: v for k, v in entries.items() if k in wanted}
+        made = None
         if line.loops:
             # The loops of a mode are fused before they run: count what is left.
-            costs[candidate] = weight(tidy(_assemble(line, wrt, of, entries, value)))
+            made = finished(entries)
+            costs[candidate] = weight(made)
         else:
             costs[candidate] = cost(line, [*roots, *entries.values()])
         if best is None or costs[candidate] < best[0]:
-            best = costs[candidate], candidate, entries
+            best = costs[candidate], candidate, entries, made
     assert best is not None
-    _, chosen, entries = best
-    if symmetric:
-        entries |= {(c, r): v for (r, c), v in entries.items()}
-    graph = tidy(_assemble(line, wrt, of, entries, value))
-    return Accumulated(graph, chosen, costs, untried)
+    _, chosen, entries, made = best
+    return Accumulated(made or finished(entries), chosen, costs, untried)
 
 
 def _triangle(n: int) -> set[tuple[int, int]]:

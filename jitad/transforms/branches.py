@@ -224,14 +224,10 @@ def _groups(
     for level in sorted(order):
         own = order[level]
         members = set(own)
-        inputs = list(dict.fromkeys(a for i in own for a in inner[i]
-                                    if a not in members))  # fmt: skip
-        kept = [
-            a for a in inputs
-            if graph.nodes[a].primitive is not CONST
-        ]  # fmt: skip
+        read = dict.fromkeys(a for i in own for a in inner[i] if a not in members)
+        inputs = [a for a in read if graph.nodes[a].primitive is not CONST]
         outputs = [i for i in own if users.get(i, set()) - members]
-        groups.append(_Group(tuple(own), tuple(kept), tuple(outputs)))
+        groups.append(_Group(tuple(own), tuple(inputs), tuple(outputs)))
     return groups
 
 
