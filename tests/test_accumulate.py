@@ -10,6 +10,7 @@ import engine
 import numpy as np
 import pytest
 
+import jitad
 from jitad.ir.graph import Graph, reach, validate
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import registry
@@ -259,6 +260,39 @@ def test_cross_country_wins_where_the_function_is_narrow_inside() -> None:
     taken = jacobian(scalars(narrow, X), (0,))
     assert taken.mode == "cross"
     assert taken.costs["cross"] < min(taken.costs["forward"], taken.costs["reverse"])
+
+
+def orbit(x: Any) -> Any:
+    """Sixty steps of Runge and Kutta around a spring that stiffens."""
+
+    def slope(y: Any) -> Any:
+        return np.stack([y[1], -x[0] * y[0] - x[1] * y[0] ** 3 - x[2] * y[1] + x[3]])
+
+    def step(y: Any, _: Any) -> Any:
+        k1 = slope(y)
+        k2 = slope(y + 0.05 * k1)
+        k3 = slope(y + 0.05 * k2)
+        k4 = slope(y + 0.1 * k3)
+        return y + (k1 + 2 * k2 + 2 * k3 + k4) / 60, None
+
+    return jitad.scan(step, np.stack([x[0] * x[1], x[3]]), None, length=60)[0]
+
+
+def test_a_step_that_many_seeds_share_is_differentiated_first() -> None:
+    """One product for each seed is less than carrying each through the whole step."""
+    graph = scalars(orbit, X)
+    taken = jacobian(graph, (0,))
+    assert taken.mode == "cross"
+    assert taken.costs["cross"] < 0.8 * taken.costs["forward"]
+    assert taken.costs["cross"] < taken.costs["reverse"]
+    (wanted,) = interpret(jacobian(graph, (0,), mode="forward").graph, [X])
+    np.testing.assert_allclose(interpret(taken.graph, [X])[0], wanted, rtol=1e-12)
+
+
+def test_a_long_body_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accumulate, "_LONG_BODY", 10)
+    taken = jacobian(scalars(orbit, X), (0,))
+    assert "long to search" in taken.untried["cross"]
 
 
 def test_accumulation_is_reproducible() -> None:

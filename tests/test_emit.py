@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import re
 import sys
 from functools import cache
 
@@ -176,6 +177,16 @@ def test_loops_over_other_axes(layouts, width):
 def test_text_is_deterministic():
     kernel = nested(("rows", "general", "streams", "rows"))
     assert emit(kernel, cpu.host()) == emit(kernel, cpu.host())
+
+
+@pytest.mark.parametrize("width", [2, 4, 8])
+def test_what_leaves_the_registers_does_not_cross_cache_lines(width):
+    kernel = nested(("rows", "general", "streams", "rows"))
+    for longest in (3, 10_000):
+        text = emit(kernel, cpu.target(8 * width), longest=longest)
+        heads = re.findall("define internal void @(?:lanes|part).*", text)
+        assert heads
+        assert all(f"alignstack({8 * width}) {{" in head for head in heads)
 
 
 @pytest.mark.parametrize("longest", [3, 7, 12])

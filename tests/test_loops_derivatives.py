@@ -9,6 +9,7 @@ import pytest
 
 import jitad
 from jitad import tree
+from jitad.ir.loop import LOOP, loop_of
 
 BACKENDS = ("cpu", "numpy")
 MODES = ("forward", "reverse", "cross", "auto")
@@ -281,6 +282,18 @@ def test_the_graph_does_not_grow_with_the_length():
         return len(call.plan.kernel.body)
 
     assert size(5) == size(50) == size(5000)
+
+
+def test_a_known_tangent_is_not_multiplied_by():
+    """The derivative of x by itself is 1 in every iteration."""
+
+    def f(x: Any) -> Any:
+        return jitad.fori_loop(0, 9, lambda i, c: c * np.sin(c) + x, x)
+
+    call = jitad.jacobian(f, mode="forward").prepare(np.float64(0.5))
+    assert call.plan is not None
+    (loop,) = [n for n in call.plan.derived.graph.nodes if n.primitive is LOOP]
+    assert loop_of(loop).shared == 1
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -119,11 +119,17 @@ def _live(module: Module) -> tuple[list[str], list[str]]:
     return reserve, ["  call void @free(ptr %live)"]
 
 
+def _stack(module: Module) -> str:
+    """Let what is moved out to the stack lie within cache lines, not across them."""
+    return f"alignstack({min(LINE, max(16, module.slot_bytes))})"
+
+
 def _lanes(body: Body, reserve: Sequence[str], release: Sequence[str]) -> str:
     """Wrap printed lines into the loop over vectors; they begin after the frame."""
     width = body.width
     head = [
-        "define internal void @lanes(ptr %frame, i64 %lo, i64 %hi) noinline nounwind {",
+        "define internal void @lanes(ptr %frame, i64 %lo, i64 %hi) noinline nounwind "
+        f"{_stack(body.module)} {{",
         "entry:",
         *reserve,
     ]
@@ -218,7 +224,7 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
     indices = ", ".join(f"i64 %x{a}" for a in range(module.kernel.axes))
     head = (
         f"define internal void @part{part.number}(ptr %frame, ptr %live, {indices}) "
-        "noinline nounwind {"
+        f"noinline nounwind {_stack(module)} {{"
     )
     body = Body(module, framed=emit_frame.framed(module.kernel))
     body.read_frame(used)

@@ -6,18 +6,19 @@ after simplification, so each candidate is built, and the cheapest kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from jitad.ir.graph import PACK, Graph, Type
 from jitad.ir.loop import LOOP, loop_of
 from jitad.transforms import differentiate as ad
-from jitad.transforms.eliminate import Entries, cost, cross, one
-from jitad.transforms.linearized import Derivatives, Linearized, linearize
+from jitad.transforms.eliminate import cross
+from jitad.transforms.entries import METHODS, Entries, cost
+from jitad.transforms.joined import joined
+from jitad.transforms.linearized import Linearized, linearize
 from jitad.transforms.loops import MOST_RECORDED
 from jitad.transforms.products import cast
-from jitad.transforms.sweep import forward, reverse
 from jitad.transforms.tidy import tidy, weight
 
 Mode = Literal["forward", "reverse", "cross"]
@@ -26,6 +27,9 @@ MODES: tuple[Mode, ...] = ("forward", "reverse", "cross")
 # Estimated multiplications above which an order is not tried, relative to the best.
 _HOPELESS = 3.0
 _CROSS_LIMIT = 30_000
+# Operations in the body of a loop up to which its Jacobian is sought.
+_LONG_BODY = 2_000
+_SELDOM = "seldom gains with one {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +77,13 @@ def jacobian(
 
     for candidate in (mode,) if mode else _candidates(line, rows, columns, untried):
         if candidate == "cross":
-            entries = cross(line, rows, columns, roots, costs, forced=bool(mode))
+            steps = joined(line, columns) if line.loops else line
+            entries = cross(steps, rows, columns, roots, costs, forced=bool(mode))
             if entries is None:
                 untried["cross"] = "elimination takes many more multiplications"
                 continue
         else:
-            entries = _METHODS[candidate](line, rows, columns)
+            entries = METHODS[candidate](line, rows, columns)
         if wanted is not None:
             entries = {k: v for k, v in entries.items() if k in wanted}
         made = None
@@ -124,8 +129,7 @@ def _candidates(
         else:
             untried[mode] = f"up to {bound:,} multiplications against {least:,}"
     if len(rows) <= 1 or len(columns) <= 1:
-        one = "output" if len(rows) <= 1 else "input"
-        untried["cross"] = f"seldom gains with one {one}"
+        untried["cross"] = _SELDOM.format("output" if len(rows) <= 1 else "input")
     elif least > _CROSS_LIMIT:
         untried["cross"] = f"{least:,} multiplications are too many to search"
     else:
@@ -138,9 +142,9 @@ def _candidates_of_loops(
 ) -> list[Mode]:
     """The same where loops are on the way: a seed costs about one more run of them.
 
-    Reverse mode runs them twice, and keeps a record.
+    Reverse mode runs them twice, and keeps a record.  Cross-country has no estimate:
+    it multiplies the Jacobians of bodies.
     """
-    untried["cross"] = "loops are on the way, which it takes as single steps"
     estimates: dict[Mode, float] = {
         "reverse": 3.0 + 2.0 * rows,
         "forward": 1.0 + columns,
@@ -151,13 +155,21 @@ def _candidates_of_loops(
     longest = max([x.bound for x in recorded], default=0)
     if longest > MOST_RECORDED:
         untried["reverse"] = "a loop has no bound that its record would need"
-        return ["forward"]
+        del estimates["reverse"]
     least = min(estimates.values())
     for mode, estimate in list(estimates.items()):
         if estimate > _HOPELESS * least:
             untried[mode] = f"about {estimate / least:.0f} times as many operations"
             del estimates[mode]
-    return list(estimates)
+    modes = list(estimates)
+    longest = max([len(loop_of(nodes[v]).body.nodes) for v in loops], default=0)
+    if rows <= 1 or columns <= 1:
+        untried["cross"] = _SELDOM.format("output" if rows <= 1 else "input")
+    elif longest > _LONG_BODY:
+        untried["cross"] = f"a loop's body of {longest:,} operations is long to search"
+    else:
+        modes.append("cross")
+    return modes
 
 
 def _counts(line: Linearized, columns: Sequence[int]) -> dict[int, int]:
@@ -181,35 +193,6 @@ def _sink_counts(line: Linearized, rows: Sequence[int]) -> dict[int, int]:
         for a, _ in line.edges[v]:
             masks[a] = masks.get(a, 0) | mask
     return {v: m.bit_count() for v, m in masks.items()}
-
-
-# -- two of the three orders ----------------------------------------------------------
-
-
-def _forward(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> Entries:
-    tangents = forward(line, {x: {c: one(line, x)} for c, x in enumerate(columns)})
-    return {
-        (r, c): t for r, v in enumerate(rows) for c, t in tangents.get(v, {}).items()
-    }
-
-
-def _reverse(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> Entries:
-    """All outputs at once: cotangents are kept by output."""
-    seeds: Derivatives = {}
-    for r, v in enumerate(rows):
-        seeds.setdefault(v, {})[r] = one(line, v)
-    cotangents = reverse(line, seeds)
-    return {
-        (r, c): t
-        for c, x in enumerate(columns)
-        for r, t in cotangents.get(x, {}).items()
-    }
-
-
-_METHODS: dict[Mode, Callable[[Linearized, Sequence[int], Sequence[int]], Entries]] = {
-    "forward": _forward,
-    "reverse": _reverse,
-}
 
 
 def _assemble(

@@ -8,36 +8,16 @@ reverse mode are two of them.  Entries are scalars of the graph being built.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
-from jitad.ir.call import CALL
-from jitad.ir.graph import PACK, reach
-from jitad.ir.loop import LOOP
 from jitad.transforms import products
-from jitad.transforms import scalarize as sc
-from jitad.transforms.linearized import Edges, Linearized
-from jitad.transforms.loops import push
-from jitad.transforms.rules import push_call
-from jitad.transforms.sweep import forward, reverse
+from jitad.transforms.entries import Entries, cost, one
+from jitad.transforms.linearized import Linearized
 
 # Elimination multiplications that the local search may spend.
 _SEARCH = 2_000
 # Multiplications for each edge of the graph beyond which Markowitz gives up.
 _FILL = 4
-
-Entries = dict[tuple[int, int], int]
-
-
-def cost(line: Linearized, roots: Sequence[int]) -> float:
-    """Weighted operations that computing roots takes."""
-    nodes = line.target.nodes
-    return sum(nodes[i].primitive.cost for i in reach(nodes, roots))
-
-
-def one(line: Linearized, v: int) -> int:
-    """The derivative of a scalar by itself."""
-    return line.target.number(1.0, line.target.nodes[v].type.dtype)
 
 
 def cross(
@@ -55,8 +35,6 @@ def cross(
     Markowitz, the search starts from the elimination order that it stands for.
     None where Markowitz fills in hopelessly, unless cross-country is forced.
     """
-    if line.loops:
-        line = joined(line, columns)
     inner = _inner(line, rows, columns)
     edges = sum(map(len, line.edges.values()))
     limit = None if forced else _FILL * edges
@@ -70,57 +48,6 @@ def cross(
         entries, order, spent = _eliminate(line, rows, columns, sequence, inner)
         least = cost(line, [*roots, *entries.values()])
     return _search(line, rows, columns, roots, (least, entries, order, spent))
-
-
-def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
-    """Every loop or call as one step: edges from what it reads to what it gives."""
-    target, nodes = line.target, line.target.nodes
-    edges: Edges = {}
-    known = set(columns)
-
-    def scalars(a: int) -> list[int]:
-        if not nodes[a].type.shape:
-            return [a]
-        if nodes[a].primitive is PACK:
-            return list(nodes[a].operands)
-        return sc.elements(target, a).ravel().tolist()
-
-    for v in line.order:
-        if v in line.edges:
-            edges[v] = line.edges[v]
-            known.add(v)
-        if nodes[v].primitive not in (LOOP, CALL):
-            continue
-        seeds = [_ones(line, a, scalars(a), known) for a in nodes[v].operands]
-        loop = nodes[v].primitive is LOOP
-        through = (
-            push(target, v, seeds, forward)
-            if loop
-            else push_call(target, v, seeds, forward, reverse)
-        )
-        for part, found in through.items():
-            columns_of = {c: scalars(t) for c, t in found.items()}
-            for k, e in enumerate(scalars(part)):
-                edges[e] = tuple([(c, own[k]) for c, own in columns_of.items()])
-                known.add(e)
-    return replace(line, edges=edges, order=tuple(edges))
-
-
-def _ones(
-    line: Linearized, a: int, scalars: Sequence[int], known: set[int]
-) -> dict[int, int]:
-    """For every scalar of an operand that matters, the derivative of the operand."""
-    target, type = line.target, line.target.nodes[a].type
-    wanted = [e for e in dict.fromkeys(scalars) if e in known]
-    if not type.shape:
-        return {e: one(line, e) for e in wanted}
-    zero = target.number(0.0, type.dtype) if wanted else 0
-    return {
-        e: target.add(
-            PACK, tuple([one(line, e) if s == e else zero for s in scalars]), type
-        )
-        for e in wanted
-    }
 
 
 def _inner(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> list[int]:

@@ -36,7 +36,8 @@ def push(
     node = target.nodes[v]
     loop = loop_of(node)
     _, carried, shared, arrays = loop.split(tangents)
-    line, reached = _spread(loop, [*carried, *shared, *arrays])
+    given = [*carried, *shared, *arrays]
+    line, reached = _spread(loop, given)
     own = list(line.inputs)
     a, b = 1 + loop.carried, 1 + loop.carried + loop.shared
     dots: Derivatives = {}
@@ -44,8 +45,16 @@ def push(
     fresh: list[list[int]] = [[], [], []]
     for k, seeds_of in enumerate(reached):
         group = (k >= loop.carried) + (k >= loop.carried + loop.shared)
+        type = line.target.nodes[own[1 + k]].type
         for c in seeds_of:
-            dot = line.target.input(line.target.nodes[own[1 + k]].type)
+            # What no iteration changes and is known, the body may simplify with.
+            known = target.values[given[k][c]] if group == 1 else None
+            if known is not None:
+                dots.setdefault(own[1 + k], {})[c] = line.target.number(
+                    known, type.dtype
+                )
+                continue
+            dot = line.target.input(type)
             dots.setdefault(own[1 + k], {})[c] = dot
             groups[group].append((k, c))
             fresh[group].append(dot)
@@ -75,7 +84,6 @@ def push(
         written=loop.written + len(records),
     )
     count, *old = _grouped(loop, node.operands)
-    given = [*carried, *shared, *arrays]
     new = [
         [_given(target, given[k], c, loop.body.input_types[1 + k]) for k, c in group]
         for group in groups

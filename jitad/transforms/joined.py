@@ -1,0 +1,108 @@
+"""Loops and calls as single steps of cross-country accumulation.
+
+A loop carries tangents, as in forward mode; but the Jacobian of its body is accumulated
+first, in whatever order is cheapest, and then multiplied by them: one product for each
+seed, however long the body is (preaccumulation; Griewank and Walther, Evaluating
+Derivatives, 2nd ed., chapter 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from jitad.ir.call import CALL
+from jitad.ir.graph import PACK
+from jitad.ir.loop import LOOP
+from jitad.transforms import products
+from jitad.transforms import scalarize as sc
+from jitad.transforms.eliminate import cross
+from jitad.transforms.entries import METHODS, Entries, cost, one
+from jitad.transforms.linearized import Derivatives, Edges, Linearized
+from jitad.transforms.loops import push
+from jitad.transforms.rules import push_call
+from jitad.transforms.sweep import forward, reverse
+
+
+def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
+    """Every loop or call as one step: edges from what it reads to what it gives."""
+    target, nodes = line.target, line.target.nodes
+    edges: Edges = {}
+    known = set(columns)
+
+    def scalars(a: int) -> list[int]:
+        if not nodes[a].type.shape:
+            return [a]
+        if nodes[a].primitive is PACK:
+            return list(nodes[a].operands)
+        return sc.elements(target, a).ravel().tolist()
+
+    for v in line.order:
+        if v in line.edges:
+            edges[v] = line.edges[v]
+            known.add(v)
+        if nodes[v].primitive not in (LOOP, CALL):
+            continue
+        seeds = [_ones(line, a, scalars(a), known) for a in nodes[v].operands]
+        loop = nodes[v].primitive is LOOP
+        through = (
+            push(target, v, seeds, through_body)
+            if loop
+            else push_call(target, v, seeds, forward, reverse)
+        )
+        for part, found in through.items():
+            columns_of = {c: scalars(t) for c, t in found.items()}
+            for k, e in enumerate(scalars(part)):
+                edges[e] = tuple([(c, own[k]) for c, own in columns_of.items()])
+                known.add(e)
+    return replace(line, edges=edges, order=tuple(edges))
+
+
+def _ones(
+    line: Linearized, a: int, scalars: Sequence[int], known: set[int]
+) -> dict[int, int]:
+    """For every scalar of an operand that matters, the derivative of the operand."""
+    target, type = line.target, line.target.nodes[a].type
+    wanted = [e for e in dict.fromkeys(scalars) if e in known]
+    if not type.shape:
+        return {e: one(line, e) for e in wanted}
+    zero = target.number(0.0, type.dtype) if wanted else 0
+    return {
+        e: target.add(
+            PACK, tuple([one(line, e) if s == e else zero for s in scalars]), type
+        )
+        for e in wanted
+    }
+
+
+def through_body(line: Linearized, seeds: Derivatives) -> Derivatives:
+    """Tangents of a body's outputs: its Jacobian, accumulated first, times seeds."""
+    target = line.target
+    rows = list(dict.fromkeys(int(o) for o in line.outputs))
+    columns = list(seeds)
+    tangents: Derivatives = {v: dict(own) for v, own in seeds.items()}
+    local = _local(line, rows, columns)
+    terms = [
+        (target.values[t] is None, r, c, seed)
+        for r, c in local
+        for seed, t in seeds[columns[c]].items()
+        if rows[r] not in seeds
+    ]
+    # Sums begin with what is no product, so that each product is fused into them.
+    for _, r, c, seed in sorted(terms):
+        term = products.multiply(target, local[r, c], seeds[columns[c]][seed])
+        products.include(target, tangents.setdefault(rows[r], {}), seed, term)
+    return tangents
+
+
+def _local(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> Entries:
+    """The cheapest Jacobian of a body."""
+    if line.loops:
+        return cross(joined(line, columns), rows, columns, rows, {}, forced=True) or {}
+    found = {mode: make(line, rows, columns) for mode, make in METHODS.items()}
+    costs = {m: cost(line, [*rows, *e.values()]) for m, e in found.items()}
+    best = min(costs, key=costs.__getitem__)
+    entries = cross(line, rows, columns, rows, costs, forced=False)
+    if entries is None or cost(line, [*rows, *entries.values()]) >= costs[best]:
+        return found[best]
+    return entries
