@@ -25,6 +25,7 @@ from jitad.lowering import emit_copies, frame
 from jitad.lowering.emit import LONGEST, NAME, emit
 from jitad.lowering.kernel import Argument, Kernel
 from jitad.lowering.target import Target, lanes
+from jitad.lowering.work import Work, work
 
 from . import mathlib, schedule
 from .link import link
@@ -78,7 +79,7 @@ class Executable:
     _library: JITCodeLibrary = field(repr=False)
     _tiles: int = field(repr=False)
     _streaming: bool = field(repr=False)
-    _work: schedule.Work = field(repr=False)
+    _work: Work = field(repr=False)
 
     @property
     def assembly(self) -> str:
@@ -103,7 +104,7 @@ class Executable:
         offsets in arguments must live as long.
         """
         kernel = self.kernel
-        words = [0, extents[0], self.width, frame.DIRECT, 0, 0, *extents[1:]]
+        words = [0, extents[0], self.width, frame.DIRECT, 0, 0, 0, *extents[1:]]
         for argument in arguments:
             given = argument.elements
             if isinstance(given, np.ndarray):
@@ -218,7 +219,7 @@ def compile(
         _library=library,
         _tiles=library.get_pointer_to_function(f"{name}.tiles"),
         _streaming=chosen.streaming,
-        _work=schedule.work(kernel),
+        _work=work(kernel),
     )
 
 

@@ -9,19 +9,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from jitad.lowering import frame
-from jitad.lowering.kernel import (
-    Argument,
-    For,
-    If,
-    Kernel,
-    Op,
-    Repeat,
-    Statement,
-    inside,
-)
+from jitad.lowering.kernel import Argument, Kernel
+from jitad.lowering.work import work
 
 from .machine import last_level_cache_bytes
 
@@ -34,64 +25,6 @@ _GRAIN = 64  # lanes: tiles of it begin on cache lines where the array does
 
 _SUM_LANES = 2048
 _FEW_SUMS = 128  # with more of them, tiles are longer: a tile keeps a vector of each
-
-_REPEATS = 100  # iterations of a loop of which nothing is known
-
-_CHEAP = frozenset(
-    {
-        *("add", "sub", "mul", "neg", "abs", "fma", "cast", "select", "copysign"),
-        *("lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor", "not"),
-        *("floor", "ceil", "trunc", "rint", "isnan", "isinf", "isfinite", "signbit"),
-        *("maximum", "minimum", "fmax", "fmin", "left_shift", "right_shift"),
-    }
-)
-
-
-@dataclass(frozen=True)
-class Work:
-    """A rough guess at the work of one lane, within a factor of ten.
-
-    terms  (axes, nanoseconds): so much for every index of these axes
-    """
-
-    terms: tuple[tuple[tuple[int, ...], float], ...]
-
-    def nanoseconds(self, extents: Sequence[int]) -> float:
-        """How long one lane takes."""
-        total = 1.0
-        for axes, each in self.terms:
-            total += each * math.prod(extents[a] for a in axes)
-        return total
-
-
-def work(kernel: Kernel) -> Work:
-    """Guess what a kernel costs, from its words."""
-    terms: dict[tuple[int, ...], float] = {}
-
-    def walk(body: Sequence[Statement], axes: tuple[int, ...]) -> None:
-        own = 0.0
-        for s in body:
-            if isinstance(s, For):
-                walk(s.body, (*axes, s.axis))
-            else:
-                own += _cost(s)
-        terms[axes] = terms.get(axes, 0.0) + own
-
-    walk(kernel.body, ())
-    return Work(tuple(terms.items()))
-
-
-def _cost(statement: Statement) -> float:
-    """Nanoseconds for one lane, those of what stands inside included."""
-    match statement:
-        case Op() if statement.word not in _CHEAP:
-            return 1.0
-        case Repeat() | If():
-            once = sum(map(_cost, inside(statement)), 0.1)
-            bound = statement.bound if isinstance(statement, Repeat) else 1
-            return once * (_REPEATS if bound is None else bound)
-        case _:
-            return 0.1
 
 
 def nanoseconds(kernel: Kernel, extents: Sequence[int]) -> float:

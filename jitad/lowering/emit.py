@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from . import emit_copies, emit_frame, emit_loops, emit_memory, emit_series
+from . import emit_copies, emit_frame, emit_later, emit_loops, emit_memory, emit_series
 from .emit_body import Body
 from .emit_calls import Calls
 from .emit_formulas import constant
@@ -64,6 +64,7 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
         constants=_constants((*kernel.once, *steps), width),
         dtypes=_dtypes(kernel, (*kernel.once, *steps)),
         slots=keep(items),
+        noting=whole and emit_later.waits(steps) and emit_later.few(width) > 0,
     )
     if whole:
         functions = [_whole(module, steps)]
@@ -75,13 +76,28 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
         *emit_frame.declarations(streaming=streaming),
         *calls.texts(sum(isinstance(s, Op) for s in flat(steps))),
         *functions,
-        emit_frame.staged(kernel, width, plan, streaming=streaming),
-        emit_frame.entry(NAME, kernel, width, plan),
+        emit_frame.staged(
+            kernel, width, plan, streaming=streaming, noting=module.noting
+        ),
+        *_entries(module),
         emit_frame.tiles(NAME),
         emit_memory.METADATA,
         emit_series.METADATA,
     ]
     return "\n".join(texts) + "\n"
+
+
+def _entries(module: Module) -> list[str]:
+    """What runs any lanes, and what it needs."""
+    kernel, width, plan = module.kernel, module.calls.width, module.plan
+    if not module.noting:
+        return [emit_frame.entry(NAME, kernel, width, plan)]
+    return [
+        emit_later.DECLARATION,
+        emit_later.again(kernel, width, plan),
+        emit_frame.entry("run", kernel, width, plan, "internal "),
+        emit_later.entry(NAME, "run", kernel, width),
+    ]
 
 
 def _constants(steps: Sequence[Step], width: int) -> dict[int, str]:

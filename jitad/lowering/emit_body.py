@@ -66,6 +66,8 @@ class Body(Values):
             emit_frame.word(self.lines, "%valid", "%frame", frame.VALID)
             emit_frame.word(self.lines, "%ragged", "%frame", frame.RAGGED)
             self.add(["%staged = icmp ne i64 %ragged, 0", "%last = sub i64 %valid, 1"])
+        if self.module.noting:
+            emit_frame.word(self.lines, "%later", "%frame", frame.LATER, "ptr")
         for i in sorted(used):
             b = self.module.kernel.buffers[i]
             at = frame.slots(self.module.kernel, i)

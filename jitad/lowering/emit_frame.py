@@ -130,12 +130,14 @@ def declarations(*, streaming: bool) -> list[str]:
     return lines
 
 
-def entry(name: str, kernel: Kernel, width: int, plan: Staging) -> str:
+def entry(
+    name: str, kernel: Kernel, width: int, plan: Staging, linkage: str = ""
+) -> str:
     """Print void @name(ptr block, i64 lo, i64 hi): run lanes lo to hi."""
     summing = sums(kernel)
     argument = "%given" if summing else "%block"
     lines = [
-        f"define void @{name}(ptr {argument}, i64 %lo, i64 %hi) nounwind {{",
+        f"define {linkage}void @{name}(ptr {argument}, i64 %lo, i64 %hi) nounwind {{",
         *(_of_tile(kernel, width, summing) if summing else ()),
         "  %empty = icmp sge i64 %lo, %hi",
         "  br i1 %empty, label %done, label %work",
@@ -235,10 +237,16 @@ class _Staged:
     """Prints the function that runs lanes through scratch memory."""
 
     def __init__(
-        self, kernel: Kernel, width: int, plan: Staging, *, streaming: bool
+        self,
+        kernel: Kernel,
+        width: int,
+        plan: Staging,
+        *,
+        streaming: bool,
+        noting: bool,
     ) -> None:
         self.kernel, self.width, self.plan = kernel, width, plan
-        self.streaming = streaming
+        self.streaming, self.noting = streaming, noting
         self.lines: list[str] = []
 
     def text(self) -> str:
@@ -268,6 +276,10 @@ class _Staged:
         ]
         self._set(frame.VALID, "%n")
         self._set(frame.RAGGED, "%ragged.w")
+        if self.noting:
+            word(self.lines, "%origin", "%block", frame.LATER, "ptr")
+            self.lines.append("  %marks = getelementptr i8, ptr %origin, i64 %t")
+            self._set(frame.LATER, "%marks", "ptr")
         for i, buffer in enumerate(self.kernel.buffers):
             if frame.varies(buffer):
                 self._address(i, buffer)
@@ -290,12 +302,12 @@ class _Staged:
         return "\n".join(self.lines)
 
     def _reserve(self) -> list[str]:
-        if not _large(self.plan.bytes):
+        if not large(self.plan.bytes):
             return [f"  %scratch = alloca [{self.plan.bytes} x i8], align 64"]
         return [f"  %scratch = call ptr @aligned_alloc(i64 64, i64 {self.plan.bytes})"]
 
     def _release(self) -> list[str]:
-        return ["  call void @free(ptr %scratch)"] if _large(self.plan.bytes) else []
+        return ["  call void @free(ptr %scratch)"] if large(self.plan.bytes) else []
 
     def _set(self, index: int, value: str, kind: str = "i64") -> None:
         slot = f"%f{len(self.lines)}"
@@ -390,7 +402,7 @@ class _Staged:
         ]
 
 
-def _large(size: int) -> bool:
+def large(size: int) -> bool:
     """Whether scratch is too large for the stack of a thread."""
     return size > 1 << 17
 
@@ -419,6 +431,11 @@ def copy_call(
     )
 
 
-def staged(kernel: Kernel, width: int, plan: Staging, *, streaming: bool) -> str:
-    """Print void @staged(block, lo, hi, tile): run lanes through scratch memory."""
-    return _Staged(kernel, width, plan, streaming=streaming).text()
+def staged(
+    kernel: Kernel, width: int, plan: Staging, *, streaming: bool, noting: bool
+) -> str:
+    """Print void @staged(block, lo, hi, tile): run lanes through scratch memory.
+
+    noting  whether lanes may be noted there that are to be run again
+    """
+    return _Staged(kernel, width, plan, streaming=streaming, noting=noting).text()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .emit_formulas import constant
+from .emit_later import put_off
 from .emit_values import LINE, Values
 from .kernel import Access, Carried, If, Load, Read, Repeat, Write
 
@@ -235,7 +236,11 @@ def branch(f: Values, s: If, body: Printer) -> None:
     before, inside, end, out = map(f.label, ("before", "in", "end", "out"))
     some = _some(f, mask)
     f.go(before)
-    f.add([f"br i1 {some}, label %{inside}, label %{out}"])
+    around = [before]
+    if s.later and f.module.noting:
+        around.append(put_off(f, mask, some, inside, out))
+    else:
+        f.add([f"br i1 {some}, label %{inside}, label %{out}"])
     f.begin(inside)
     mixed = []
     with f.scope():
@@ -248,7 +253,7 @@ def branch(f: Values, s: If, body: Printer) -> None:
     f.go(end)
     f.go(out)
     for m, name, other in zip(s.merged, mixed, others, strict=True):
-        edges = f"[{name}, %{end}], [{other}, %{before}]"
+        edges = ", ".join([f"[{name}, %{end}]", *(f"[{other}, %{b}]" for b in around)])
         f.add([f"%v{m.outer} = phi {f.type(m.dtype)} {edges}"])
     for m in s.merged:
         f.define(m.outer, f"%v{m.outer}")

@@ -28,6 +28,7 @@ class Module:
     constants  value -> its text
     dtypes     value -> its dtype
     slots      value -> where it lies in memory, if several functions need it
+    noting     whether lanes are noted that are to be run again
     """
 
     kernel: Kernel
@@ -37,6 +38,7 @@ class Module:
     constants: Mapping[int, str]
     dtypes: Mapping[int, np.dtype]
     slots: Mapping[int, int]
+    noting: bool
 
     @property
     def slot_bytes(self) -> int:

@@ -17,7 +17,8 @@ TILE = 2  # lanes taken at a time, a multiple of the vector's
 MODE = 3  # one of the three below
 VALID = 4  # lanes of this frame that are real, the others repeat the last one
 RAGGED = 5  # whether VALID is not a whole number of vectors
-HEADER = 6  # here the extents of axes 1, 2, ... begin, then the buffers
+LATER = 6  # where lane 0 is noted if it is to be run again; 0: it cannot be
+HEADER = 7  # here the extents of axes 1, 2, ... begin, then the buffers
 
 DIRECT = 0  # outputs are written in place
 TILED = 1  # outputs gather in a scratch tile and are then copied

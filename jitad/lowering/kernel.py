@@ -182,7 +182,10 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """outer = inner, a value of the branch, where its mask is true, else otherwise."""
+    """outer = inner, a value of the branch, where its mask is true, else otherwise.
+
+    The latter is made before.
+    """
 
     inner: int
     otherwise: int
@@ -194,13 +197,15 @@ class Merged:
 class If:
     """Run body where any lane of a vector needs it.
 
-    mask       a bool value
-    otherwise  what is merged for other lanes, made before
+    mask   a bool value
+    later  where only few lanes of a vector need it, the whole kernel may be run for
+           them again, together with those of other vectors
     """
 
     mask: int
     body: tuple[Statement, ...]
     merged: tuple[Merged, ...]
+    later: bool = False
 
 
 Access = Load | Read | Write
@@ -277,7 +282,7 @@ class Kernel:
                 case Repeat():
                     yield from self._repeat(s, depth)
                 case If():
-                    yield f"{pad}if any v{s.mask}:"
+                    yield f"{pad}if any v{s.mask}{', few later' * s.later}:"
                     yield from self._lines(s.body, depth + 1)
                     for m in s.merged:
                         yield (

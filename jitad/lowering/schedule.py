@@ -21,6 +21,7 @@ from jitad.lowering.kernel import (
     Statement,
     Store,
 )
+from jitad.lowering.later import put_off
 from jitad.lowering.order import order
 from jitad.lowering.share import reused
 from jitad.lowering.validate import validate
@@ -61,6 +62,8 @@ def schedule(
         inner = (For(axis + 1, body),) if axis + 1 < axes else ()
         body = (*bodies[axis], *inner)
     body, locals = reused(body, writer.locals)
+    if axes == 1:
+        body = put_off(body, buffers)
     kernel = Kernel(buffers, axes, body, tuple(once), locals)
     validate(kernel)
     return kernel

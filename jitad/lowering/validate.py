@@ -159,6 +159,7 @@ class _Scope:
 
     def _branch(self, s: If, known: dict[int, np.dtype]) -> None:
         assert known[s.mask] == _BOOL, s
+        assert not s.later or not self.masked, "only what stands in no loop can wait"
         assert all(known[m.otherwise] == m.dtype for m in s.merged), s
         inner = dict(known)
         self._inside({}).walk(s.body, inner)

@@ -1,0 +1,70 @@
+"""What a kernel costs to run: a rough guess, from its words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .kernel import For, If, Kernel, Op, Repeat, Statement, inside
+
+_REPEATS = 100  # iterations of a loop of which nothing is known
+_SELDOM = 0.25  # how often lanes need a branch that had better be put off for a few
+
+_CHEAP = frozenset(
+    {
+        *("add", "sub", "mul", "neg", "abs", "fma", "cast", "select", "copysign"),
+        *("lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor", "not"),
+        *("floor", "ceil", "trunc", "rint", "isnan", "isinf", "isfinite", "signbit"),
+        *("maximum", "minimum", "fmax", "fmin", "left_shift", "right_shift"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A rough guess at the work of one lane, within a factor of ten.
+
+    terms  (axes, nanoseconds): so much for every index of these axes
+    """
+
+    terms: tuple[tuple[tuple[int, ...], float], ...]
+
+    def nanoseconds(self, extents: Sequence[int]) -> float:
+        """How long one lane takes."""
+        total = 1.0
+        for axes, each in self.terms:
+            total += each * math.prod(extents[a] for a in axes)
+        return total
+
+
+def work(kernel: Kernel) -> Work:
+    """Guess what a kernel costs, from its words."""
+    terms: dict[tuple[int, ...], float] = {}
+
+    def walk(body: Sequence[Statement], axes: tuple[int, ...]) -> None:
+        own = 0.0
+        for s in body:
+            if isinstance(s, For):
+                walk(s.body, (*axes, s.axis))
+            else:
+                own += cost(s)
+        terms[axes] = terms.get(axes, 0.0) + own
+
+    walk(kernel.body, ())
+    return Work(tuple(terms.items()))
+
+
+def cost(statement: Statement) -> float:
+    """Nanoseconds for one lane, those of what stands inside included."""
+    match statement:
+        case Op() if statement.word not in _CHEAP:
+            return 1.0
+        case Repeat() | If():
+            once = sum(map(cost, inside(statement)), 0.1)
+            bound = statement.bound if isinstance(statement, Repeat) else 1
+            if isinstance(statement, If) and statement.later:
+                once *= _SELDOM
+            return once * (_REPEATS if bound is None else bound)
+        case _:
+            return 0.1
