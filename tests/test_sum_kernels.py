@@ -47,3 +47,105 @@ def test_the_machine_sums_as_python_does(count: int, longest: int, dtype: Any) -
         assert a.dtype == dtype
         rtol = 50 * np.finfo(dtype).eps * np.sqrt(count)
         assert np.allclose(a, b[0], rtol=rtol, atol=0.0)
+
+
+# -- rows as they lie ---------------------------------------------------------------
+
+
+def logistic(x: Any, y: Any, w: Any) -> Any:
+    z = x @ w
+    return np.logaddexp(0.0, z) - y * z, (1 / (1 + np.exp(-z)) - y) * x
+
+
+def with_intercept(x: Any, y: Any, w: Any) -> Any:
+    r = np.tanh(w[0] + x @ w[1:] + y) - y
+    return r * r, np.concatenate([np.stack([r]), r * x])
+
+
+def squares(x: Any, y: Any, w: Any) -> Any:
+    return np.exp(-(x @ w)), y * x * x
+
+
+def apart(x: Any, y: Any, w: Any) -> Any:
+    return np.sin(x[1:] @ w[1:]), (x[0] * w[0] + y) * x[1:]
+
+
+def three(x: Any, y: Any, w: Any) -> Any:
+    return (x @ w) * (x @ w[::-1]) + (x @ (2 * w)), y * x
+
+
+def tabled(
+    f: Any, dtype: Any, n: int, extra: int, layout: Any
+) -> tuple[Kernel, list[np.dtype]]:
+    dtype = np.dtype(dtype)
+    types = [Type(dtype, (n,)), Type(dtype), Type(dtype, (n + extra,))]
+    graph = trace(f, tree.flatten(((0, 0, 0), {}))[1], [Input(t) for t in types]).graph
+    small = expand(scalarize(graph))
+    layouts = [layout, "streams", "fixed", "sum", "sum"]
+    made = schedule(small, 1, [(0,), (0,), ()], layouts)
+    return made, [dtype] * 3
+
+
+CASES = {  # function, elements of w beyond those of x, rows times weights, rows summed
+    "logistic": (logistic, 0, True, True),
+    "intercept": (with_intercept, 1, True, True),
+    "squares": (squares, 0, False, False),
+    "apart": (apart, 0, False, False),
+    "three": (three, 0, False, False),
+}
+
+
+@pytest.mark.parametrize("width", (64, 32, 16))
+@pytest.mark.parametrize("n", (3, 8, 16, 19, 30))
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("case", CASES)
+def test_products_with_rows(case: str, dtype: Any, n: int, width: int) -> None:
+    f, extra, dots, spreads = CASES[case]
+    made, _ = tabled(f, dtype, n, extra, "rows")
+    code = cpu.compile(made, cpu.target(min(width, cpu.vector_width())))
+    wide = n >= code.width
+    assert ("%spread0" in code.ir) == (spreads and wide)
+    assert ("fadd contract" in code.ir and "masked.load" in code.ir) == (
+        dots and wide and n % code.width != 0
+    )
+    rng = np.random.default_rng(n)
+    w = (rng.normal(size=n + extra) / n).astype(dtype)
+    for count in (1, 7, 8, 65, 2050):
+        x, y = rng.random((count, n)).astype(dtype), rng.random(count).astype(dtype)
+        check_sums(made, code, x, y, w)
+
+
+def check_sums(made: Kernel, code: Any, x: Any, y: Any, w: Any) -> None:
+    arguments = [
+        Argument(x.ctypes.data, (x.strides[0],)),
+        Argument(y.ctypes.data, (y.strides[0],), y.itemsize),
+        Argument(w.ctypes.data, (0,)), None, None,
+    ]  # fmt: skip
+    before = x.copy()
+    found = code.total(len(x), arguments)
+    np.testing.assert_array_equal(x, before)
+    inputs = [x, y.reshape(-1, 1), w.reshape(1, -1)]
+    wanted = kernels.reference(made, (len(x),), inputs)
+    for a, b in zip(found, wanted, strict=True):
+        eps = np.finfo(x.dtype).eps
+        rtol, atol = 100 * eps * np.sqrt(len(x)), eps * len(x)
+        np.testing.assert_allclose(a, b[0], rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("count", (5, 8, 13))
+@pytest.mark.parametrize("bad", (np.inf, -np.inf, np.nan))
+def test_the_last_row_is_read_once(count: int, bad: float) -> None:
+    """Lanes that do not exist repeat it, and must not count: 0 · ∞ is no zero."""
+    made, _ = tabled(logistic, np.float64, 30, 0, "rows")
+    code = cpu.compile(made)
+    rng = np.random.default_rng(3)
+    for element in (0, 21, 29):
+        x, y, w = rng.random((count, 30)), rng.random(count), rng.random(30)
+        x[-1, element] = bad
+        check_sums(made, code, x, y, w)
+
+
+@pytest.mark.parametrize("layout", ["streams", "general"])
+def test_other_layouts_are_read_by_columns(layout: Any) -> None:
+    made, _ = tabled(logistic, np.float64, 30, 0, layout)
+    assert "%spread" not in cpu.compile(made).ir

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from . import emit_copies, emit_frame, emit_later, emit_loops, emit_memory, emit_series
+from .by_rows import by_rows
 from .emit_body import Body
 from .emit_calls import Calls
 from .emit_formulas import constant
@@ -23,6 +24,7 @@ from .live import keep
 from .parts import (
     Branch,
     Cycle,
+    Dot,
     Item,
     Nest,
     Part,
@@ -51,6 +53,7 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
         known = {s.target for s in kernel.once}
         again = (s for s in steps if not isinstance(s, Load) or s.target not in known)
         steps = (*kernel.once, *again)
+    steps = by_rows(kernel, steps, width) if whole else steps
     items = () if whole else split(steps, longest)
     calls = Calls(target, width)
     loads = (s for s in flat(steps) if isinstance(s, Load))
@@ -113,6 +116,8 @@ def _dtypes(kernel: Kernel, steps: Sequence[Step]) -> dict[int, np.dtype]:
     for s in flat(steps):
         match s:
             case Const() | Op() | Read():
+                dtypes[s.target] = s.dtype
+            case Dot():
                 dtypes[s.target] = s.dtype
             case Load():
                 dtypes[s.target] = kernel.buffers[s.buffer].dtype
@@ -183,7 +188,9 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
     body.lines += _LOOP
     body.enter(0, used, copying=True)
     body.steps(steps)
-    return _lanes(body, *(_live(module) if module.kernel.locals else ((), ())))
+    reserve, release = _live(module) if module.kernel.locals else ((), ())
+    before, after = body.finish()
+    return _lanes(body, [*reserve, *before], [*after, *release])
 
 
 def _outline(module: Module, steps: Sequence[Step], items: Sequence[Item]) -> str:

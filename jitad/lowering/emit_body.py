@@ -14,9 +14,10 @@ import numpy as np
 from . import emit_frame, emit_loops, emit_words, frame
 from .emit_formulas import Operation
 from .emit_memory import block_of
+from .emit_rows import RowPrinter
 from .emit_values import Module, Values
 from .kernel import If, Load, Op, Read, Repeat, Statement, Store, Write
-from .parts import Loop, Step, StoreRow, accessed, within
+from .parts import Dot, Loop, Spread, Step, StoreRow, accessed, within
 
 _Side = tuple[str, str, str, str]  # address, lane, element, table
 
@@ -31,6 +32,7 @@ class Body(Values):
         self.user: dict[int, str] = {}
         self.there: str | None = None
         self.framed = framed
+        self.spreads: list[Spread] = []
 
     def loop(self, axis: int, used: Set[int], body: Callable[[], None]) -> None:
         """Run what `body` prints for every index of a batch axis."""
@@ -152,6 +154,10 @@ class Body(Values):
                     emit_loops.read(self, s)
                 case Write():
                     emit_loops.write(self, s)
+                case Dot():
+                    self._dot(s)
+                case Spread():
+                    self._spread(s)
                 case Repeat():
                     self._repeat(s)
                 case If():
@@ -272,7 +278,8 @@ class Body(Values):
             self.add(
                 [
                     "%ahead = sub i64 %valid, %x0",
-                    f"%limit = select i1 %staged, i64 %ahead, i64 {self.width}",
+                    f"%most = call i64 @llvm.smin.i64(i64 %ahead, i64 {self.width})",
+                    f"%limit = select i1 %staged, i64 %most, i64 {self.width}",
                     f"%limit.0 = insertelement {vector} poison, i64 %limit, i64 0",
                     f"%limits = shufflevector {vector} %limit.0, {vector} poison, "
                     f"{zeros}",
@@ -280,6 +287,31 @@ class Body(Values):
                 ]
             )
         return self.there
+
+    def _dot(self, s: Dot) -> None:
+        table, fixed = self.pointers[s.row], self.pointers[s.weights]
+        made = RowPrinter(self, s.dtype).dot(s, table, f"%lane{s.row}", fixed)
+        self.define(s.target, made)
+
+    def _spread(self, s: Spread) -> None:
+        dtype = self.module.kernel.buffers[s.row].dtype
+        number = len(self.spreads)
+        self.spreads.append(s)
+        self._mask()
+        printer = RowPrinter(self, dtype)
+        table = self.pointers[s.row]
+        printer.spread(s, table, f"%lane{s.row}", "%limit", number)
+
+    def finish(self) -> tuple[list[str], list[str]]:
+        """What has to be done before all vectors and after them."""
+        reserve: list[str] = []
+        kept, self.lines = self.lines, []
+        for number, s in enumerate(self.spreads):
+            printer = RowPrinter(self, self.module.kernel.buffers[s.row].dtype)
+            reserve += printer.reserve(s, number)
+            printer.finish(s, number, self.pointers[s.buffer])
+        kept, self.lines = self.lines, kept
+        return reserve, kept
 
     def _store_row(self, s: StoreRow) -> None:
         dtype = self.module.kernel.buffers[s.buffer].dtype

@@ -39,6 +39,31 @@ class StoreRow:
 
 
 @dataclass(frozen=True)
+class Dot:
+    """target = Σ row[first + k] * weights[offset + k], k < count, of two buffers."""
+
+    target: int
+    row: int
+    first: int
+    count: int
+    weights: int
+    offset: int
+    dtype: np.dtype
+
+
+@dataclass(frozen=True)
+class Spread:
+    """buffer[element + k] += value * row[first + k], k < count; a buffer of sums."""
+
+    buffer: int
+    element: int
+    value: int
+    row: int
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Loop:
     """A `For` whose stores are grouped."""
 
@@ -79,7 +104,8 @@ class Branch:
     items: tuple[Item, ...]
 
 
-Step = Const | Op | Load | Store | Read | Write | Repeat | If | StoreRow | Loop
+Rowwise = StoreRow | Dot | Spread
+Step = Const | Op | Load | Store | Read | Write | Repeat | If | Rowwise | Loop
 Item = Part | Nest | Cycle | Branch
 
 
@@ -173,8 +199,16 @@ def _runs(elements: Sequence[int]) -> Iterator[list[int]]:
 
 def accessed(steps: Sequence[Step]) -> frozenset[int]:
     """The buffers that steps, and loops inside them, load or store."""
-    touching = (s for s in flat(steps) if isinstance(s, Load | Store | StoreRow))
-    return frozenset(s.buffer for s in touching)
+    found: set[int] = set()
+    for s in flat(steps):
+        match s:
+            case Load() | Store() | StoreRow():
+                found.add(s.buffer)
+            case Dot():
+                found |= {s.row, s.weights}
+            case Spread():
+                found |= {s.row, s.buffer}
+    return frozenset(found)
 
 
 def flat(steps: Sequence[Step]) -> Iterator[Step]:
