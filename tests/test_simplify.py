@@ -274,6 +274,10 @@ REPLACED = {
     "select same": (op("select", less, x, x), x),
     "select true": (op("select", lambda b, x, y: b.const(np.True_), x, y), x),
     "select false": (op("select", lambda b, x, y: b.const(np.False_), x, y), y),
+    "select not": (
+        op("select", op("not", less, dtype=BOOL), x, y),
+        op("select", less, y, x),
+    ),
     "gate true": (op("gate", lambda b, x, y: b.const(np.True_), x), x),
     "gate false": (op("gate", lambda b, x, y: b.const(np.False_), x), c(0)),
     "gate of 0": (op("gate", less, c(0)), c(0)),

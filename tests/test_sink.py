@@ -125,6 +125,22 @@ def test_nothing_costly_stands_outside():
     assert outside(inner.body)
 
 
+@pytest.mark.parametrize("mode", ["forward", "reverse", "cross"])
+def test_derivatives_in_what_the_other_side_needs_too(mode: Any):
+    """The other side of a condition is its negation, and is seen to be."""
+
+    def costly(a: Any, b: Any) -> Any:
+        for _ in range(30):
+            a = np.sin(a * b)
+        return a
+
+    def f(x: Any) -> Any:
+        return jitad.cond(x[1] > 2, costly, lambda a, b: a * b, x[0], x[1])
+
+    (branch,) = [s for s in found(jitad.jacobian(f, mode=mode)) if isinstance(s, If)]
+    assert sum(isinstance(s, Op) and s.word == "cos" for s in branch.body) == 30
+
+
 def test_a_loop_is_skipped_too():
     plan = jitad.vmap(jitad.grad(looped)).prepare(X).plan
     assert plan is not None

@@ -182,7 +182,15 @@ def _neg(builder: Builder, operands: Any, values: Any, type: Type) -> int | None
 def _select(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
     if values[0] is not None:
         return operands[1] if values[0] else operands[2]
-    return operands[1] if operands[1] == operands[2] else None
+    if operands[1] == operands[2]:
+        return operands[1]
+    node = builder.nodes[operands[0]]
+    if node.primitive.name == "not":
+        # Selects by a condition and by its negation can then be seen to go together.
+        select = registry.primitives["select"]
+        swapped = node.operands[0], operands[2], operands[1]
+        return builder.apply(select, swapped, type)
+    return None
 
 
 def _gate(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
