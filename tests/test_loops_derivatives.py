@@ -143,6 +143,24 @@ def newton_flat(x: Any) -> Any:
     return a, b
 
 
+def never(x: Any) -> Any:
+    """No iteration, so that nothing is recorded."""
+    return jitad.fori_loop(2, 2, lambda i, c: (c[0] * c[1], np.sin(c[0])), (x[0], x[1]))
+
+
+def never_flat(x: Any) -> Any:
+    return x[0], x[1]
+
+
+def repeated(x: Any) -> Any:
+    """An array that begins with the same element twice."""
+    return jitad.scan(lambda c, t: (c * t, None), x[2], np.stack([x[0], x[0], x[1]]))[0]
+
+
+def repeated_flat(x: Any) -> Any:
+    return x[2] * x[0] * x[0] * x[1]
+
+
 LOOPS = {
     "scan": (scanned, scanned_flat),
     "reverse scan": (backwards, backwards_flat),
@@ -150,6 +168,8 @@ LOOPS = {
     "chained": (chained, chained_flat),
     "matrices": (matrices, matrices_flat),
     "while": (newton, newton_flat),
+    "never": (never, never_flat),
+    "repeated": (repeated, repeated_flat),
 }
 
 

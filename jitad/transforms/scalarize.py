@@ -264,7 +264,7 @@ def _read(target: Trace, ids: list[int]) -> Read | int:
     if len(sources) == 1 and all(n.primitive is ELEMENT for n in nodes):
         places = [n.params[0][1] for n in nodes]
         stride = places[1] - places[0]
-        if places == list(range(places[0], places[0] + stride * len(ids), stride)):
+        if places == [places[0] + k * stride for k in range(len(ids))]:
             return Read(nodes[0].operands[0], places[0], stride, dtype)
     packed = target.add(PACK, tuple(ids), Type(dtype, (len(ids),)))
     return Read(packed, 0, 1, dtype)

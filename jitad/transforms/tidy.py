@@ -120,7 +120,7 @@ def _rebuilt(graph: Graph, live: Sequence[int], cuts: dict[int, _Cut]) -> Graph:
 def _cut(loop: Loop, used: set[int]) -> _Cut:
     """A loop with only the parts in used, and what they need."""
     n, fixed = loop.carried, loop.body.inputs[1 : 1 + loop.carried]
-    still = {k for k in range(n) if loop.body.outputs[k] == fixed[k]}
+    still = {k for k in range(n) if loop.body.outputs[k] == fixed[k] or not loop.bound}
     alive = {k for k in used if k < n} - still
     records = sorted(k for k in used if n <= k < n + loop.written)
     asked = _needed(loop.head) if loop.head is not None else set()
