@@ -152,13 +152,16 @@ def never_flat(x: Any) -> Any:
     return x[0], x[1]
 
 
-def repeated(x: Any) -> Any:
-    """An array that begins with the same element twice."""
-    return jitad.scan(lambda c, t: (c * t, None), x[2], np.stack([x[0], x[0], x[1]]))[0]
+def reordered(x: Any) -> Any:
+    """Arrays of elements in another order, the same one twice among them."""
+    xs = np.stack([x[0], x[0], x[1]]), np.stack([x[2], x[1], x[0]])
+    return jitad.scan(lambda c, t: (c * t[0] + t[1], c), x[2], xs)
 
 
-def repeated_flat(x: Any) -> Any:
-    return x[2] * x[0] * x[0] * x[1]
+def reordered_flat(x: Any) -> Any:
+    ys = [x[2], x[2] * x[0] + x[2]]
+    ys.append(ys[1] * x[0] + x[1])
+    return ys[2] * x[1] + x[0], np.stack(ys)
 
 
 LOOPS = {
@@ -169,7 +172,7 @@ LOOPS = {
     "matrices": (matrices, matrices_flat),
     "while": (newton, newton_flat),
     "never": (never, never_flat),
-    "repeated": (repeated, repeated_flat),
+    "reordered": (reordered, reordered_flat),
 }
 
 

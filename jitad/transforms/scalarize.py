@@ -236,8 +236,7 @@ def _reads(
         ids = scalars(target, ids)
     if how is not None:
         offset, stride = how
-        ids = ids.ravel()[offset : offset + stride * (steps - 1) + 1 : stride or None]
-        ids = np.broadcast_to(ids, (steps,)) if not stride else ids
+        ids = ids.ravel()[offset + stride * np.arange(steps)]
     columns = ids.reshape(len(ids), -1)
     found = np.empty(columns.shape[1], object)
     for k in range(columns.shape[1]):
