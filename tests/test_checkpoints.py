@@ -89,6 +89,14 @@ def test_records_grow_with_the_root_of_the_length():
     assert thirds <= 3 * 3 * 20 + 20
 
 
+@pytest.mark.parametrize(
+    ("length", "kept"), [(10_000, 100), (9_999, 60), (127, 14), (100, 14), (17, 5)]
+)
+def test_what_is_left_over_is_split_too(length, kept):
+    # Three numbers are carried; for each level something may be left over.
+    assert recorded(growing(length, kept)) <= 3 * 2 * kept
+
+
 def test_auto_keeps_short_records():
     assert not segments(1000, "auto")
     assert segments(1001, "auto") == [32]

@@ -125,7 +125,13 @@ def _scan_segments(
     reverse: bool,
     lengths: list[int],
 ) -> tuple[Carry, Any]:
-    """A scan over segments, each a scan of its own; what is left over comes last."""
+    """A scan over segments, each a scan of its own; what is left over comes last.
+
+    Where there would be one segment only, or for what is left over, segments are those
+    of the next level.
+    """
+    if not lengths:
+        return scan(f, init, xs, steps)
     if reverse:
         xs = tree.transform(lambda x: np.flip(x, 0), xs)
         carry, ys = _scan_segments(f, init, xs, steps, False, lengths)
@@ -135,22 +141,21 @@ def _scan_segments(
         inner -= 1  # so that no single step is left over
     count = steps // inner
     if count < 2:
-        return scan(f, init, xs, steps)
+        return _scan_segments(f, init, xs, steps, reverse, lengths[1:])
     whole = count * inner
     parts = tree.transform(
         lambda x: np.reshape(x[:whole], (count, inner, *x.shape[1:])), xs
     )
 
     def segment(carry: Carry, xs: Any) -> tuple[Carry, Any]:
-        if lengths[1:]:
-            return _scan_segments(f, carry, xs, inner, False, lengths[1:])
-        return scan(f, carry, xs, inner)
+        return _scan_segments(f, carry, xs, inner, False, lengths[1:])
 
     carry, ys = scan(segment, init, parts, count)
     ys = tree.transform(lambda y: np.reshape(y, (whole, *y.shape[2:])), ys)
     if whole < steps:
         rest = tree.transform(lambda x: x[whole:], xs)
-        carry, last = scan(f, carry, rest, steps - whole)
+        left = steps - whole
+        carry, last = _scan_segments(f, carry, rest, left, False, lengths[1:])
         pairs = zip(tree.flatten(ys)[0], tree.flatten(last)[0], strict=True)
         joined = [np.concatenate(pair) for pair in pairs]
         ys = tree.unflatten(tree.flatten(ys)[1], joined)
