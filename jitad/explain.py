@@ -20,6 +20,7 @@ from jitad.call import Compiled, Summed
 from jitad.errors import InputError, TracingError
 from jitad.explanation import (
     Array,
+    Block,
     Choice,
     Explanation,
     Machine,
@@ -28,12 +29,17 @@ from jitad.explanation import (
     Sums,
 )
 from jitad.function import Function
+from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import Graph, Type, reach
+from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.tracer import traced
-from jitad.lowering.kernel import Kernel, Load, Op, statements
+from jitad.lowering.kernel import If, Kernel, Load, Op, Repeat, statements
 from jitad.names import argument_names, original, result_names
-from jitad.plan import Derived, Placement, Plan
-from jitad.program import Program, SumStep
+from jitad.nests import nests
+from jitad.plan import Derived, Placement, Plan, lowered
+from jitad.program import PointStep, Program, SumStep
+from jitad.transforms.expand import called
+from jitad.transforms.tidy import times, weight
 
 
 def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
@@ -60,7 +66,7 @@ def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Expla
     )  # fmt: skip
     if isinstance(call, Summed):
         return _of_sums(transformed, call, inputs, outputs)
-    plan = call.plan
+    plan, graph = call.plan, call.derived.graph
     return Explanation(
         name=transformed.name,
         backend=transformed.backend,
@@ -68,10 +74,13 @@ def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Expla
         inputs=inputs,
         outputs=outputs,
         choice=choice(call.derived),
-        operations=operations(call.derived.graph, plan.kernel if plan else None),
+        operations=operations(graph, plan.kernel if plan else None),
         memory=_memory(inputs, outputs, math.prod(extents)) if plan else None,
         machine=_machine(plan) if plan else None,
         seconds=plan.seconds if plan else call.derived.seconds,
+        loops=nests(lowered(graph) if plan else called(graph)),
+        blocks=blocks(plan.kernel) if plan else (),
+        storage=storage(plan.kernel) if plan else 0,
     )
 
 
@@ -91,6 +100,8 @@ def _of_sums(
     ]
     written = [replace(a, layout="rows", bytes=_all(a)) for a in outputs]
     executable = program.sums[0].executable
+    steps = [s for s in program.steps if isinstance(s, PointStep | SumStep)]
+    kernels = [s.plan.kernel if isinstance(s, PointStep) else s.kernel for s in steps]
     seconds = dict(call.derived.seconds)
     for step in program.steps:
         for name in ("lower", "compile"):
@@ -111,6 +122,9 @@ def _of_sums(
         ),
         seconds=seconds,
         sums=tuple(map(_sums, program.sums)),
+        loops=tuple([nest for s in steps for nest in nests(lowered(s.graph))]),
+        blocks=tuple([block for k in kernels for block in blocks(k)]),
+        storage=max(map(storage, kernels)),
     )  # fmt: skip
 
 
@@ -171,11 +185,44 @@ def choice(derived: Derived) -> Choice:
 
 def operations(graph: Graph, kernel: Kernel | None = None) -> Operations:
     """The operations of a scalar graph, and of the kernel made from it."""
-    used = [graph.nodes[i].primitive for i in reach(graph.nodes, graph.outputs)]
-    counts = Counter(p.name for p in used if p.kind != "leaf")
     found = statements((*kernel.once, *kernel.body)) if kernel else ()
     words = Counter(s.word for s in found if isinstance(s, Op))
-    return Operations(_sorted(counts), _sorted(words), sum(p.cost for p in used))
+    return Operations(_sorted(_counted(graph)), _sorted(words), weight(graph))
+
+
+def _counted(graph: Graph) -> Counter[str]:
+    """Operations by kind, those of loops and calls among them."""
+    counts = Counter[str]()
+    for i in reach(graph.nodes, graph.outputs):
+        node = graph.nodes[i]
+        if node.primitive is CALL:
+            counts += _counted(custom_of(node).value)
+        elif node.primitive is LOOP:
+            loop = loop_of(node)
+            inner = _counted(loop.body)
+            if loop.head is not None:
+                inner += _counted(loop.head)
+            counts.update({name: times(loop) * n for name, n in inner.items()})
+        elif node.primitive.kind not in ("leaf", "control"):
+            counts[node.primitive.name] += 1
+    return counts
+
+
+def blocks(kernel: Kernel) -> tuple[Block, ...]:
+    """What a kernel runs only for vectors that need it."""
+    found = [s for s in statements(kernel.body) if isinstance(s, If)]
+    made = []
+    for s in found:
+        inner = list(statements(s.body))
+        words = Counter(x.word for x in inner if isinstance(x, Op))
+        loops = sum(isinstance(x, Repeat) for x in inner)
+        made.append(Block(_sorted(words), loops))
+    return tuple(made)
+
+
+def storage(kernel: Kernel) -> int:
+    """Bytes of a kernel's storage for one lane."""
+    return sum(own.elements * own.dtype.itemsize for own in kernel.locals)
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:
@@ -194,28 +241,33 @@ def _arrays(
     names = [*names, *result_names(derived.result)]
     axes = [tuple(a) for a in (*in_axes, *out_axes)]
     layouts, moved = [""] * len(types), [0.0] * len(types)
+    count = len(graph.inputs)
     if compiled is not None:
         assert compiled.plan is not None
-        placed = [*compiled.inputs, *compiled.outputs]
+        # Behind the arguments stand constants that are too large to be compiled in.
+        placed = [*compiled.inputs[:count], *compiled.outputs]
         layouts = [p.layout for p in placed]
-        read = _loaded(compiled.plan.kernel)
+        loaded = _loaded(compiled.plan)
+        read = {k: n for k, n in loaded.items() if k < count}
         moved = [
             _bytes(types[k], p, compiled.lanes, read.get(k))
             for k, p in enumerate(placed)
         ]
     made = [Array(*x) for x in zip(names, types, axes, layouts, moved, strict=True)]
-    count = len(graph.inputs)
     return tuple(made[:count]), tuple(made[count:])
 
 
-def _loaded(kernel: Kernel) -> dict[int, int]:
+def _loaded(plan: Plan) -> dict[int, int]:
     """For every input the number of its elements that the kernel loads."""
+    kernel = plan.kernel
     loads = [s for s in statements((*kernel.once, *kernel.body)) if isinstance(s, Load)]
     found = Counter(b for b, _ in {(s.buffer, s.element) for s in loads})
     for s in loads:
         if s.index is not None:
             found[s.buffer] = kernel.buffers[s.buffer].elements
-    return {k: found[k] for k, buffer in enumerate(kernel.buffers) if not buffer.output}
+    numbers = zip(plan.buffers, kernel.buffers, strict=True)
+    inputs = [(b, k) for b, (k, buffer) in enumerate(numbers) if not buffer.output]
+    return {k: found[b] for b, k in inputs}
 
 
 def _bytes(

@@ -6,11 +6,15 @@ Start at Explanation.  `jitad.explain` finds the facts.
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from jitad.ir.graph import Type
+from jitad.nests import Nest, Sweep, sweeps
+from jitad.transforms.tidy import MOST_COUNTED
 
 _LABELS = {"cross": "cross-country"}
 _SEEDED = {
@@ -21,6 +25,8 @@ _SEEDED = {
 _WIDTH = 88
 _INDENT = 13
 _TIE = "\N{NO-BREAK SPACE}"
+_NUMBER = re.compile(r"(at most )?[<\d]")
+_ENDS = {"": "", "count": "by count", "condition": "by condition"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +96,10 @@ class Choice:
 class Operations:
     """What one point computes.
 
-    counts    scalar operations by kind, the most frequent first
-    words     the machine words that they become, likewise; empty if not compiled
+    counts    scalar operations by kind, the most frequent first; those of loops as
+              often as their steps may run, up to 1,000 times
+    words     the machine words that they become, likewise, those of loops once; empty
+              if not compiled
     weighted  their number, an addition being 1: what the choice of mode goes by
     """
 
@@ -161,12 +169,27 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """What is run for a vector only if one of its lanes needs it.
+
+    words  of the machine in it, by kind, the most frequent first
+    loops  how many loops are in it
+    """
+
+    words: Mapping[str, int]
+    loops: int
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """A call explained: print it, or use its fields.
 
     extents  lengths of the batch levels, outermost first; () for a single point
     seconds  that each step took when it was taken, which may be in an earlier call
     sums     of a call that adds up over many points, which is not a batch
+    loops    that are run, with those inside them
+    blocks   what only some vectors of points run
+    storage  bytes that a lane keeps while it is worked on: above all records of loops
     memory and machine are None where nothing is compiled (backend="numpy").
     """
 
@@ -181,6 +204,14 @@ class Explanation:
     machine: Machine | None
     seconds: Mapping[str, float]
     sums: tuple[Sums, ...] = ()
+    loops: tuple[Nest, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    storage: int = 0
+
+    @property
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """What reverse mode keeps of loops, and what it runs again."""
+        return tuple(sweeps(self.loops))
 
     @property
     def intensity(self) -> float | None:
@@ -209,11 +240,19 @@ def _text(e: Explanation) -> Iterator[str]:
     yield from _inside(e.choice)
     work = e.operations
     total = f"{_plural(work.total, 'operation')} per point"
-    weighted = f"{_number(work.weighted)} weighted"
+    weighted = f"{_number(work.weighted)} weighted{_counting(e.loops)}"
     yield from _row("work", f"{total}, {weighted}{_listed(work.counts)}")
     if work.words != work.counts and e.machine is not None:
-        count = sum(work.words.values())
-        yield from _row("words", f"{count:,} for the machine{_listed(work.words)}")
+        count = f"{sum(work.words.values()):,} for the machine"
+        once = ", those of loops once" if e.loops else ""
+        yield from _row("words", f"{count}{once}{_listed(work.words)}")
+    yield from _columns("loops", [*_loops(e.loops, "")])
+    for k, sweep in enumerate(e.sweeps):
+        yield from _row("" if k else "reverse", _swept(sweep))
+    if e.storage and e.machine is not None:
+        yield from _row("storage", _stored(e.storage, e.machine.lanes))
+    for k, block in enumerate(e.blocks):
+        yield from _row("" if k else "branches", _held(block))
     for total in e.sums:
         yield from _row("sums", _summed(total))
     if e.memory is not None:
@@ -247,11 +286,15 @@ def _table(label: str, arrays: Sequence[Array]) -> Iterator[str]:
     cells = [(a.name, str(a.type), _batch(a.batch), *_moving(a)) for a in arrays]
     if not cells:
         yield from _row(label, "none")
-        return
+    yield from _columns(label, cells)
+
+
+def _columns(label: str, cells: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows of cells below one another, numbers flush right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for k, row in enumerate(cells):
         padded = [
-            c.rjust(w) if c.endswith(" bytes") else c.ljust(w)
+            c.rjust(w) if _NUMBER.match(c) else c.ljust(w)
             for c, w in zip(row, widths, strict=True)
         ]
         head = f"  {label if k == 0 else '':<{_INDENT - 2}}"
@@ -285,6 +328,68 @@ def _points(extents: Sequence[int]) -> str:
 def _listed(counts: Mapping[str, int]) -> str:
     parts = ", ".join(f"{count:,}{_TIE}{name}" for name, count in counts.items())
     return f": {parts}" if parts else ""
+
+
+def _counting(loops: Sequence[Nest]) -> str:
+    """How operations in loops are counted."""
+    if not loops:
+        return ""
+    if max(_longest(loops)) > MOST_COUNTED:
+        return f", of loops those of at most {MOST_COUNTED:,} steps"
+    return ", those of loops as often as they may run"
+
+
+def _longest(loops: Sequence[Nest]) -> Iterator[int]:
+    for nest in loops:
+        yield nest.steps
+        yield from _longest(nest.inside)
+
+
+def _loops(loops: Sequence[Nest], indent: str) -> Iterator[tuple[str, ...]]:
+    """The cells of each loop and of those in it."""
+    for nest in loops:
+        most = "at most " if nest.until else ""
+        yield (
+            indent + " and ".join(map(_place, nest.lines)),
+            f"{most}{_plural(nest.steps, 'step')}",
+            "backwards" if nest.backwards else "forwards",
+            f"{nest.carried:,} carried" if nest.carried else "",
+            f"{nest.stored:,} stored" if nest.stored else "",
+            _ENDS[nest.until],
+        )
+        yield from _loops(nest.inside, indent + "  ")
+
+
+def _place(line: str) -> str:
+    return Path(line).name or "inside jitad"
+
+
+def _swept(sweep: Sweep) -> str:
+    most = "at most " if sweep.most else ""
+    nested = " + ".join(" × ".join(map(str, own)) for own in sweep.lengths)
+    nested = f" as {nested}" if len(nested.split()) > 1 else ""
+    return (
+        f"{_place(sweep.line)}, {most}{_plural(sweep.steps, 'step')}{nested}: "
+        f"{sweep.kept:,} carries stored ({sweep.bytes:,} bytes per lane), "
+        f"{_plural(sweep.repeated, 'step') if sweep.repeated else 'none'} recomputed"
+    )
+
+
+def _stored(bytes: int, lanes: int) -> str:
+    return (
+        f"{bytes:,} bytes per lane, {bytes * lanes:,} for the {lanes} lanes of a "
+        "vector; what is not needed at once shares them, and a thread works on one "
+        "vector at a time"
+    )
+
+
+def _held(block: Block) -> str:
+    count = _plural(sum(block.words.values()), "word")
+    loops = f" and {_plural(block.loops, 'loop')}" if block.loops else ""
+    return (
+        f"{count}{loops} run only for vectors of which a lane needs them"
+        f"{_listed(block.words)}"
+    )
 
 
 def _moved(e: Explanation, memory: Memory) -> str:

@@ -241,6 +241,21 @@ def test_an_empty_batch_and_a_function_of_nothing() -> None:
     assert "  inputs     none\n" in str(explain(jitad.jit(lambda: 1.0)))
 
 
+def test_large_constants_and_empty_arrays_are_no_arguments() -> None:
+    many = np.linspace(0, 1, 5000)
+
+    def f(x: Any, empty: Any, y: Any) -> Any:
+        return jitad.scan(lambda c, t: (c * t + x, None), y[1], many)[0], empty
+
+    found = explain(jitad.jit(f), 0.5, np.ones(0), np.ones(3))
+    assert [(a.name, a.bytes) for a in found.inputs] == [
+        ("x", 8), ("empty", 0), ("y", 8),
+    ]  # fmt: skip
+    assert [(a.name, a.bytes) for a in found.outputs] == [
+        ("result[0]", 8), ("result[1]", 0),
+    ]  # fmt: skip
+
+
 # -- words ---------------------------------------------------------------------
 
 

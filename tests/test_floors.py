@@ -21,6 +21,7 @@ FLOORS = {
     "lowering": 4,
     "backends": 5,
     "plan": 6,
+    "nests": 6,
     "seeds": 6,
     "arrays": 6,
     "program": 6,

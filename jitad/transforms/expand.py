@@ -58,7 +58,7 @@ def _expanded(graph: Graph) -> Graph:
     index = [0] * len(graph.nodes)
     for i in graph.inputs:
         index[i] = target.input(graph.nodes[i].type)
-    for i, (primitive, args, params, type, _) in enumerate(graph.nodes):
+    for i, (primitive, args, params, type, line) in enumerate(graph.nodes):
         if i < len(graph.inputs):
             continue
         operands = tuple([index[a] for a in args])
@@ -68,7 +68,7 @@ def _expanded(graph: Graph) -> Graph:
             inner = replace(loop, body=_expanded(loop.body), head=head)
             params = (("repeat", Static(inner)),)
         if primitive in _KEPT:
-            index[i] = target.add(primitive, operands, type, params)
+            index[i] = target.add(primitive, operands, type, params, line)
         else:
             index[i] = _words(target, primitive, operands, type)
     return target.finish([index[i] for i in graph.outputs])

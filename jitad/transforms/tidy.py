@@ -12,10 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from jitad.ir.call import CALL, custom_of
-from jitad.ir.graph import Builder, Graph, prune, reach
+from jitad.ir.graph import Builder, Graph, Node, prune, reach
 from jitad.ir.interpret import inline
 from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
 from jitad.transforms import scalarize as sc
+
+# So many steps of a loop are counted at most: it may end before its bound.
+MOST_COUNTED = 1000
+_AND = " and "
 
 
 def tidy(graph: Graph) -> Graph:
@@ -35,6 +39,16 @@ def has_loops(graph: Graph) -> bool:
     return any(node.primitive is LOOP for node in graph.nodes)
 
 
+def lines_of(loop: Node) -> tuple[str, ...]:
+    """The user's lines that the node of a loop comes from."""
+    return tuple(loop.line.split(_AND))
+
+
+def times(loop: Loop) -> int:
+    """How often the steps of a loop are counted: as often as they may run, or so."""
+    return min(loop.bound, MOST_COUNTED)
+
+
 def weight(graph: Graph) -> float:
     """Weighted operations, those of loops as often as they may run."""
     total = 0.0
@@ -45,10 +59,9 @@ def weight(graph: Graph) -> float:
             total += weight(custom_of(node).value)
         if node.primitive is LOOP:
             loop = loop_of(node)
-            times = min(loop.bound, 1000)
             head = weight(loop.head) if loop.head else 0.0
             moved = loop.carried + 2 * (loop.written + len(loop.slices))
-            total += times * (weight(loop.body) + head + 0.5 * moved)
+            total += times(loop) * (weight(loop.body) + head + 0.5 * moved)
     return total
 
 
@@ -359,7 +372,10 @@ def _fused(graph: Graph, a: int, b: int) -> Graph:
         if i in (a, b):
             if not parts:
                 given = [index[o] for o in merged.operands]
-                parts.extend(add_loop(target, merged.loop, given, node.line))
+                lines = dict.fromkeys(
+                    x for n in (a, b) for x in lines_of(graph.nodes[n])
+                )
+                parts.extend(add_loop(target, merged.loop, given, _AND.join(lines)))
             return target.nodes[parts[0]].operands[0]
         if node.primitive is PART and node.operands[0] in (a, b):
             which = (a, b).index(node.operands[0])
