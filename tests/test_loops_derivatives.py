@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kernels import reference
 
 import jitad
 from jitad import tree
@@ -278,6 +279,17 @@ def test_nan_in_one_lane_touches_no_other():
     for f, _ in LOOPS.values():
         for y in leaves(jitad.vmap(jitad.jacobian(f))(points)):
             assert np.isfinite(np.delete(y, 5, axis=0)).all()
+
+
+@pytest.mark.parametrize("mode", MODES[:3])
+def test_no_step_is_read_that_was_not_run(mode):
+    """What is unwritten is NaN where a kernel is run slowly."""
+    f, flat = total(newton), total(newton_flat)
+    J = jitad.vmap(jitad.jacobian(jitad.jacobian(f, mode="reverse"), mode=mode))
+    plan = J.prepare(X[None]).plan
+    assert plan is not None
+    (got,) = reference(plan.kernel, (1,), [X[None]])
+    close(got.reshape(3, 3), jitad.hessian(flat)(X), 1e-11)
 
 
 def test_a_loop_that_does_not_end_is_nan_and_says_so():

@@ -52,7 +52,8 @@ class Writer:
         node = self.graph.nodes[i]
         dtype = node.type.dtype
         if node.primitive is LOOP:
-            return [self._repeat(i)]
+            repeat = self._repeat(i)
+            return [*self._cleared(i), repeat]
         if node.primitive is BRANCH:
             return self._branch(i)
         if node.primitive is PART:
@@ -155,6 +156,29 @@ class Writer:
             steps=None if steps is None else self._number(steps),
             backwards=loop.backwards,
         )
+
+    def _cleared(self, i: int) -> Iterator[Statement]:
+        """Zeros where loop i writes, if what no iteration has written may be read.
+
+        A sweep in reverse reads as many records as were made; others read all.
+        """
+        nodes, loop = self.graph.nodes, loop_of(self.graph.nodes[i])
+        if loop.head is None and not loop.counted:
+            return
+        read = {
+            a
+            for node in nodes
+            if node.primitive is ELEMENT
+            or (node.primitive is LOOP and not loop_of(node).counted)
+            for a in node.operands
+            if nodes[a].primitive is PART and nodes[a].operands[0] == i
+        }
+        for part in sorted(read & self.arrays.keys()):
+            dtype = nodes[part].type.dtype
+            zero, index = next(self.fresh), next(self.fresh)
+            yield Const(zero, dtype.type(0), dtype)
+            write = Write(self.arrays[part], 0, zero, index, 1)
+            yield Repeat(index, loop.bound, None, (), (), None, (write,))
 
     def _number(self, i: int | None) -> int:
         """The number of a node's value; of what nobody asks for, some number."""
