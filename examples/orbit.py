@@ -6,8 +6,12 @@ it shall do is a function of all six hundred thrusts: end on the wider circle, a
 speed of that circle, and push as little as possible.  `jitad.scan` reads the thrusts
 along the flight, `jitad.value_and_grad` goes back through it, and SciPy's L-BFGS
 descends.
+
+On the way back the states of the flight are needed again, the last ones first.  With
+`checkpoint="sqrt"` few of them are kept, and the flight between them is flown twice.
 """
 
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -39,10 +43,14 @@ def advance(y, thrust, h):
     return y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
 
 
-def flight(thrusts):
+def flight(thrusts, checkpoint="sqrt"):
     """The state after the last step, and those before each."""
     h = DURATION / len(thrusts)
-    return jitad.scan(lambda y, thrust: (advance(y, thrust, h), y), START, thrusts)
+
+    def step(y, thrust):
+        return advance(y, thrust, h), y
+
+    return jitad.scan(step, START, thrusts, checkpoint=checkpoint)
 
 
 def spiral(steps, push=0.012):
@@ -61,11 +69,11 @@ def missed(last):
     return np.stack([x @ x - RADIUS**2, x @ v, v @ v - 1 / RADIUS])
 
 
-def cost(thrusts, price):
+def cost(thrusts, price, checkpoint="sqrt"):
     """Half the squared thrust over time, and the price of what is missed."""
-    off = missed(flight(thrusts)[0])
-    effort = np.sum(thrusts**2) / 2 * DURATION / len(thrusts)
-    return effort + price / 2 * (off @ off)
+    off = missed(flight(thrusts, checkpoint)[0])
+    effort = np.sum(jitad.vmap(lambda push: push @ push)(thrusts)) / 2
+    return effort * DURATION / len(thrusts) + price / 2 * (off @ off)
 
 
 compiled = jitad.value_and_grad(cost)
@@ -84,6 +92,22 @@ def steer(thrusts, price, iterations):
     start = thrusts.ravel()
     found = minimize(descend, start, jac=True, method="L-BFGS-B", options=options)
     return found.x.reshape(thrusts.shape), np.minimum.accumulate(costs)
+
+
+def compare(thrusts, price):
+    """Print what the way back keeps without checkpoints and with; both gradients."""
+    stored = jitad.value_and_grad(partial(cost, checkpoint=None))
+    gradients = []
+    for function, what in ((stored, "without checkpoints"), (compiled, "with them")):
+        (sweep,) = jitad.explain(function, thrusts, price).sweeps
+        print(
+            f"{what}: {sweep.kept} of {sweep.steps} states kept, "
+            f"{sweep.bytes:,} bytes, {sweep.repeated} steps flown twice"
+        )
+        gradients.append(function(thrusts, price)[1])
+    apart = np.max(np.abs(gradients[1] - gradients[0]))
+    print(f"largest difference of the two gradients: {apart}")
+    return gradients
 
 
 def draw(thrusts, states, guess):
@@ -126,6 +150,7 @@ def main(steps=300, iterations=300):
     fly = jitad.jit(flight)
     thrusts = spiral(steps)
     _, guess = fly(thrusts)
+    compare(thrusts, PRICES[0])
     costs = []
     for price in PRICES:
         thrusts, part = steer(thrusts, price, iterations)
