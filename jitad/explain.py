@@ -216,7 +216,7 @@ def blocks(kernel: Kernel) -> tuple[Block, ...]:
         inner = list(statements(s.body))
         words = Counter(x.word for x in inner if isinstance(x, Op))
         loops = sum(isinstance(x, Repeat) for x in inner)
-        made.append(Block(_sorted(words), loops))
+        made.append(Block(_sorted(words), loops, s.later))
     return tuple(made)
 
 

@@ -174,10 +174,12 @@ class Block:
 
     words  of the machine in it, by kind, the most frequent first
     loops  how many loops are in it
+    later  whether lanes may be put off where few need it, and run again with others
     """
 
     words: Mapping[str, int]
     loops: int
+    later: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,8 +388,9 @@ def _stored(bytes: int, lanes: int) -> str:
 def _held(block: Block) -> str:
     count = _plural(sum(block.words.values()), "word")
     loops = f" and {_plural(block.loops, 'loop')}" if block.loops else ""
+    later = ", and later where few lanes do" if block.later else ""
     return (
-        f"{count}{loops} run only for vectors of which a lane needs them"
+        f"{count}{loops} run only for vectors of which a lane needs them{later}"
         f"{_listed(block.words)}"
     )
 

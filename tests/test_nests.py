@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +260,16 @@ def test_the_text() -> None:
 
 
 def test_the_text_of_branches() -> None:
-    text = " ".join(str(explain(jitad.vmap(chosen), X[None])).split())
-    assert "branches 3 words and 2 loops run only for vectors of which a lane" in text
-    assert "storage" not in text
+    found = explain(jitad.vmap(chosen), X[None])
+    (block,) = found.blocks
+    (branch,) = [s for s in kernel(chosen).body if isinstance(s, If)]
+    assert (block.words, block.loops) == ({"mul": 1, "sin": 1, "add": 1}, 2)
+    assert block.later == branch.later
+    for later in (False, True):
+        told = replace(found, blocks=(replace(block, later=later),))
+        text = " ".join(str(told).split())
+        assert (
+            "branches 3 words and 2 loops run only for vectors of which a lane needs "
+            f"them{', and later where few lanes do' * later}: 1 add, 1 mul, 1 sin"
+        ) in text
+        assert "storage" not in text
