@@ -65,7 +65,7 @@ class Sweep:
     @property
     def steps(self) -> int:
         """How many there are."""
-        return sum(map(math.prod, self.lengths))
+        return _total(self.lengths)
 
 
 def nests(graph: Graph) -> tuple[Nest, ...]:
@@ -149,8 +149,13 @@ def sweeps(found: Sequence[Nest]) -> Iterator[Sweep]:
             continue
         lengths = [_lengths(n, around) for n, around in steps if n.reads]
         lengths.sort(key=math.prod, reverse=True)
-        run = [_lengths(n, around) for n, around in steps if not n.reads]
-        total, forwards = (sum(map(math.prod, each)) for each in (lengths, run))
+        first, again = [], []
+        for n, around in steps:
+            if not n.reads:
+                late = any(m.reads for m in around)
+                (again if late else first).append(_lengths(n, around))
+        if _total(first) != _total(lengths):
+            continue
         kept = [n for n, _ in own if line in n.read_back]
         yield Sweep(
             line=line,
@@ -158,8 +163,12 @@ def sweeps(found: Sequence[Nest]) -> Iterator[Sweep]:
             most=any(m.until for n, around in own for m in (n, *around)),
             kept=sum(n.steps for n in kept),
             bytes=sum(n.steps * n.read_back[line] for n in kept),
-            repeated=forwards - total,
+            repeated=_total(again),
         )
+
+
+def _total(lengths: Iterable[tuple[int, ...]]) -> int:
+    return sum(map(math.prod, lengths))
 
 
 def _lengths(nest: Nest, around: Sequence[Nest]) -> tuple[int, ...]:

@@ -19,7 +19,8 @@ from jitad.transforms import scalarize as sc
 
 # So many steps of a loop are counted at most: it may end before its bound.
 MOST_COUNTED = 1000
-_AND = " and "
+# Lines of a loop that was several.
+_BETWEEN = "; "
 
 
 def tidy(graph: Graph) -> Graph:
@@ -41,7 +42,7 @@ def has_loops(graph: Graph) -> bool:
 
 def lines_of(loop: Node) -> tuple[str, ...]:
     """The user's lines that the node of a loop comes from."""
-    return tuple(loop.line.split(_AND))
+    return tuple(loop.line.split(_BETWEEN))
 
 
 def times(loop: Loop) -> int:
@@ -375,7 +376,7 @@ def _fused(graph: Graph, a: int, b: int) -> Graph:
                 lines = dict.fromkeys(
                     x for n in (a, b) for x in lines_of(graph.nodes[n])
                 )
-                parts.extend(add_loop(target, merged.loop, given, _AND.join(lines)))
+                parts.extend(add_loop(target, merged.loop, given, _BETWEEN.join(lines)))
             return target.nodes[parts[0]].operands[0]
         if node.primitive is PART and node.operands[0] in (a, b):
             which = (a, b).index(node.operands[0])
