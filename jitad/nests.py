@@ -27,7 +27,8 @@ class Nest:
     backwards  from the last step to the first
     carried    values that a step hands to the next
     stored     values that every step leaves for what comes after the loop
-    read_back  for every line whose reverse sweep reads of those, bytes a step
+    read_back  for every line that has reverse sweeps, how many bytes of those each of
+               them reads a step
     reads      whether it is such a sweep: it reads what a loop of its line has stored
                in the other direction
     """
@@ -38,7 +39,7 @@ class Nest:
     backwards: bool
     carried: int
     stored: int
-    read_back: Mapping[str, int]
+    read_back: Mapping[str, Sequence[int]]
     reads: bool
     inside: tuple[Nest, ...]
 
@@ -79,22 +80,17 @@ def nests(graph: Graph) -> tuple[Nest, ...]:
         if node.primitive is BRANCH:
             made += nests(branch_of(node).body)
         elif node.primitive is LOOP:
-            read: dict[str, set[int]] = {}
+            read: dict[str, list[int]] = {}
             for sweep, parts in back.items():
-                own = {p for p in parts if graph.nodes[p].operands[0] == i}
+                own = [graph.nodes[p] for p in parts if graph.nodes[p].operands[0] == i]
+                size = sum(part.type.dtype.itemsize for part in own)
                 for line in lines_of(graph.nodes[sweep]) if own else ():
-                    read.setdefault(line, set()).update(own)
-            sizes = {line: _bytes(graph, parts) for line, parts in read.items()}
-            made.append(_nest(node, sizes, bool(back[i])))
+                    read.setdefault(line, []).append(size)
+            made.append(_nest(node, read, bool(back[i])))
     return tuple(made)
 
 
-def _bytes(graph: Graph, arrays: Iterable[int]) -> int:
-    """Of one element of each array."""
-    return sum(graph.nodes[a].type.dtype.itemsize for a in arrays)
-
-
-def _nest(node: Node, read_back: Mapping[str, int], reads: bool) -> Nest:
+def _nest(node: Node, read_back: Mapping[str, Sequence[int]], reads: bool) -> Nest:
     loop = loop_of(node)
     return Nest(
         lines=lines_of(node),
@@ -149,21 +145,19 @@ def sweeps(found: Sequence[Nest]) -> Iterator[Sweep]:
             continue
         lengths = [_lengths(n, around) for n, around in steps if n.reads]
         lengths.sort(key=math.prod, reverse=True)
-        first, again = [], []
-        for n, around in steps:
-            if not n.reads:
-                late = any(m.reads for m in around)
-                (again if late else first).append(_lengths(n, around))
-        if _total(first) != _total(lengths):
-            continue
+        run = [_lengths(n, around) for n, around in steps if not n.reads]
         kept = [n for n, _ in own if line in n.read_back]
+        if any(len(n.read_back[line]) > 1 for n in kept) or _total(run) < _total(
+            lengths
+        ):
+            continue
         yield Sweep(
             line=line,
             lengths=tuple(lengths),
             most=any(m.until for n, around in own for m in (n, *around)),
             kept=sum(n.steps for n in kept),
-            bytes=sum(n.steps * n.read_back[line] for n in kept),
-            repeated=_total(again),
+            bytes=sum(n.steps * n.read_back[line][0] for n in kept),
+            repeated=_total(run) - _total(lengths),
         )
 
 

@@ -174,6 +174,14 @@ def test_a_loop_in_a_loop_is_recorded_for_one_step_at_a_time(
     assert forward_steps(function, monkeypatch) == 100
 
 
+def test_checkpointed_stages_are_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    function = PROGRAMS["stages"]
+    (sweep,) = explain(function, X).sweeps
+    # The last stage is swept where it stands.
+    assert (sweep.lengths, sweep.kept, sweep.repeated) == (((40,), (40,)), 80, 40)
+    assert forward_steps(function, monkeypatch) == 120
+
+
 def test_counts_are_bounds_where_points_differ() -> None:
     found = explain(backwards(counted), X)
     assert [(s.steps, s.most, s.repeated) for s in found.sweeps] == [
