@@ -246,6 +246,22 @@ def test_a_batch_is_its_points(name):
                 assert np.array_equal(a[k], b[0])
 
 
+def test_a_loop_of_constants_beside_one_that_is_counted():
+    def f(x: Any) -> Any:
+        n = x[2].astype(int)
+        c = jitad.fori_loop(0, n, lambda i, c: c * x[0], x[1], max_steps=4)
+        _, ys = jitad.scan(lambda c, _: (c, 1.5), c, length=4)
+        return jitad.scan(lambda c, y: (np.sin(c) * y, None), c, ys)[0]
+
+    want = X[1] * X[0]
+    for _ in range(4):
+        want = np.sin(want) * 1.5
+    np.testing.assert_allclose(jitad.jit(f)(X), want, rtol=1e-15)
+    slopes = [jitad.jacobian(f, mode=mode)(X) for mode in MODES]
+    close(slopes[1:], [slopes[0]] * 3)
+    assert np.sign(slopes[0]).tolist() == [1, 1, 0]
+
+
 def test_trip_counts_of_a_batch():
     def f(x: Any, n: Any) -> Any:
         return jitad.fori_loop(0, n, lambda i, c: c * x + i, 1.0, max_steps=9)

@@ -225,9 +225,9 @@ def _alike(graph: Graph, a: int, b: int) -> bool:
     same = (one.bound, one.counted, one.backwards, one.apart) == (
         two.bound, two.counted, two.backwards, two.apart
     )  # fmt: skip
-    if one.counted and nodes[a].operands[0] != nodes[b].operands[0]:
-        return False
     if not same or (one.head is None) != (two.head is None):
+        return False
+    if one.counted and nodes[a].operands[0] != nodes[b].operands[0]:
         return False
     return one.head is None or _merged(graph, [a, b]) is not None
 
