@@ -31,6 +31,7 @@ from jitad.testing import CheckError, check
 from jitad.transforms import (
     accumulate,
     eliminate,
+    entries,
     linearized,
     products,
     scalarize,
@@ -278,8 +279,8 @@ def simplified(name: str, change: Function) -> Change:
 
 def method(mode: str, function: Function) -> Change:
     """Another order of accumulation under the name of one."""
-    methods = {**accumulate._METHODS, mode: function}
-    return lambda p: p.put(accumulate, "_METHODS", methods)
+    methods = {**entries.METHODS, mode: function}
+    return lambda p: p.put(accumulate, "METHODS", methods)
 
 
 def to_operand(k: int) -> Any:
@@ -302,7 +303,7 @@ TRANSFORMS: dict[str, Row] = {
             "forward",
             lambda line, rows, columns: {
                 k: v
-                for k, v in accumulate._forward(line, rows, columns).items()
+                for k, v in entries._forward(line, rows, columns).items()
                 if k[1] < 2
             },
         ),
@@ -312,7 +313,7 @@ TRANSFORMS: dict[str, Row] = {
     "forward: inputs in reverse": (
         method(
             "forward",
-            lambda line, rows, columns: accumulate._forward(line, rows, columns[::-1]),
+            lambda line, rows, columns: entries._forward(line, rows, columns[::-1]),
         ),
         mixed,
         (X,),
@@ -320,7 +321,7 @@ TRANSFORMS: dict[str, Row] = {
     "reverse: outputs in reverse": (
         method(
             "reverse",
-            lambda line, rows, columns: accumulate._reverse(line, rows[::-1], columns),
+            lambda line, rows, columns: entries._reverse(line, rows[::-1], columns),
         ),
         mixed,
         (X,),
