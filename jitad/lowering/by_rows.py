@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from .kernel import (
     Buffer,
-    For,
     If,
     Kernel,
     Load,
@@ -21,10 +20,11 @@ from .kernel import (
     Repeat,
     Store,
     Write,
-    inside,
+    numbers,
     statements,
+    used,
 )
-from .parts import Dot, Loop, Spread, Step, StoreRow, within
+from .parts import Dot, Loop, Spread, Step, StoreRow
 
 # With more products than this, columns in vectors serve them all.
 _MOST = 2
@@ -33,12 +33,19 @@ Place = tuple[int, int]  # a buffer and an element of it
 
 
 @dataclass(frozen=True)
-class _Product:
-    """A multiplication by a scalar of a row: which, and by what."""
+class _Sum:
+    """A sum of products with weights.
 
-    op: Op
-    row: Place
-    factor: int
+    root    the operation that makes it
+    terms   element of a row -> its weight
+    rest    what else is added
+    inner   the operations that it consists of
+    """
+
+    root: Op
+    terms: dict[int, Place]
+    rest: list[int]
+    inner: list[int]
 
 
 def by_rows(kernel: Kernel, steps: Sequence[Step], width: int) -> tuple[Step, ...]:
@@ -76,35 +83,33 @@ class _Search:
         for s in steps:
             for v, by in _uses(s):
                 self.uses.setdefault(v, []).append(by)
-        self.fresh = 1 + max(_numbers(kernel), default=0)
+        every = statements((*kernel.once, *kernel.body))
+        self.fresh = 1 + max(numbers(every), default=0)
 
     def steps(self) -> tuple[Step, ...]:
         """The new steps; the given ones where there is anything else to be done."""
-        products = list(self._products())
-        by_value = {p.op.target: p for p in products}
-        dots = self._dots(by_value)
-        spreads = self._spreads(by_value)
-        done = {v for _, parts in dots for v in parts}
+        sums = [x for x in map(self._sum, self._roots()) if x is not None]
+        dots = [(self._dot(x), x) for x in sums]
+        spreads = self._spreads()
+        done = {v for x in sums for v in x.inner}
         done |= {s.value for _, stores in spreads for s in stores}
-        left = [p for p in products if p.op.target not in done]
         elsewhere = any(
-            not isinstance(by, Op) or by.target not in by_value
+            not isinstance(by, Op) or by.target not in done
             for v in self.elements
             for by in self.uses.get(v, [])
         )
-        count = max(len(dots), len(spreads))
-        if left or elsewhere or not 0 < count <= _MOST:
+        if elsewhere or not 0 < max(len(dots), len(spreads)) <= _MOST:
             return tuple(self.given)
         return self._replaced(dots, spreads, done)
 
-    def _products(self) -> Iterator[_Product]:
-        """Products of an element, each used once."""
-        for s in self.given:
-            if isinstance(s, Op) and s.word == "mul" and s.dtype == self.dtype:
-                for a, b in (s.operands, s.operands[::-1]):
-                    if a in self.elements and b not in self.elements:
-                        yield _Product(s, (self.table, self.elements[a]), b)
-                        break
+    def _factor(self, s: Op) -> tuple[int, int] | None:
+        """The element of a row in a product, and the value that it is multiplied by."""
+        if s.word not in ("mul", "fma") or s.dtype != self.dtype:
+            return None
+        for a, b in (s.operands[:2], s.operands[1::-1]):
+            if a in self.elements and b not in self.elements:
+                return self.elements[a], b
+        return None
 
     def _single(self, v: int) -> Step | None:
         """The one step that uses a value."""
@@ -113,69 +118,70 @@ class _Search:
 
     # -- rows times weights --------------------------------------------------------
 
-    def _dots(
-        self, products: dict[int, _Product]
-    ) -> list[tuple[list[Dot | Op], dict[int, None]]]:
-        """Sums of products with weights: the steps for each, and what they replace."""
-        found = []
-        roots = dict.fromkeys(
-            root
-            for v, p in products.items()
-            if p.factor in self.weights and (root := self._root(v)) is not None
-        )
-        for root in roots:
-            inner, leaves = self._tree(root)
-            own = [products[v] for v in leaves if v in products]
-            weighed = [p for p in own if p.factor in self.weights]
-            buffers = {self.weights[p.factor][0] for p in weighed}
-            places = {p.row[1]: self.weights[p.factor][1] for p in weighed}
-            run = sorted(places)
-            shifts = {places[e] - e for e in run}
-            if len(weighed) < len(own) or len(buffers) != 1 or len(shifts) != 1:
+    def _roots(self) -> list[Op]:
+        """The last operation of every sum with a weighed element."""
+        found: dict[int, Op] = {}
+        for s in self.given:
+            pair = self._factor(s) if isinstance(s, Op) else None
+            if pair is None or pair[1] not in self.weights:
                 continue
-            if len(run) != len(own) or not self._consecutive(run):
-                continue
-            rest = [v for v in leaves if v not in products]
-            at = buffers.pop(), places[run[0]]
-            made = self._dot(root, run, at, rest)
-            parts = dict.fromkeys([*inner, *(p.op.target for p in own)])
-            found.append((made, parts))
-        return found
+            assert isinstance(s, Op)
+            root, v = s, s.target
+            while isinstance(by := self._single(v), Op) and self._adds(by, v):
+                root, v = by, by.target
+            if root.word != "mul":
+                found[root.target] = root
+        return list(found.values())
 
-    def _root(self, v: int) -> Op | None:
-        """The last addition of the sum that a product is a term of."""
-        root = None
-        while isinstance(by := self._single(v), Op) and self._adds(by):
-            root, v = by, by.target
-        return root
+    def _adds(self, s: Op, v: int) -> bool:
+        """Whether an operation adds v to something."""
+        if s.dtype != self.dtype:
+            return False
+        return s.word == "add" or (s.word == "fma" and v not in s.operands[:2])
 
-    def _adds(self, s: Op) -> bool:
-        return s.word == "add" and s.dtype == self.dtype
-
-    def _tree(self, root: Op) -> tuple[list[int], list[int]]:
-        """The additions of a sum, its root included, and its terms in order."""
+    def _sum(self, root: Op) -> _Sum | None:
+        """What a sum adds up, if it is a run of weighed elements and what is not."""
         made = {s.target: s for s in self.given if isinstance(s, Op)}
-        inner, leaves, stack = [], [], [root.target]
+        terms: dict[int, Place] = {}
+        rest: list[int] = []
+        inner: list[int] = []
+        stack = [root.target]
         while stack:
             v = stack.pop()
             s = made.get(v)
-            sums = s is not None and self._adds(s)
-            if s is None or not sums or (v != root.target and not self._single(v)):
-                leaves.append(v)
+            own = v == root.target or self._single(v) is not None
+            pair = self._factor(s) if s is not None and own else None
+            if s is not None and pair is not None and pair[1] in self.weights:
+                if pair[0] in terms:
+                    return None
+                terms[pair[0]] = self.weights[pair[1]]
+                stack.extend(s.operands[2:])
+            elif s is not None and own and s.word == "add" and s.dtype == self.dtype:
+                stack.extend(reversed(s.operands))
+            else:
+                rest.append(v)
                 continue
             inner.append(v)
-            stack.extend(reversed(s.operands))
-        return inner, leaves
+        if not self.elements.keys().isdisjoint(rest):
+            return None
+        run = sorted(terms)
+        buffers = {buffer for buffer, _ in terms.values()}
+        shifts = {terms[e][1] - e for e in run}
+        if len(buffers) != 1 or len(shifts) != 1 or not self._consecutive(run):
+            return None
+        return _Sum(root, terms, rest, inner)
 
-    def _dot(
-        self, root: Op, run: Sequence[int], weights: Place, rest: Sequence[int]
-    ) -> list[Dot | Op]:
-        target = self._number() if rest else root.target
+    def _dot(self, x: _Sum) -> list[Dot | Op]:
+        """The product of rows with weights, and what else is added to it."""
+        first, count = min(x.terms), len(x.terms)
+        target = self._number() if x.rest else x.root.target
+        weights = x.terms[first]
         made: list[Dot | Op] = [
-            Dot(target, self.table, run[0], len(run), *weights, self.dtype)
+            Dot(target, self.table, first, count, *weights, self.dtype)
         ]
-        for k, v in enumerate(rest):
-            total = root.target if k == len(rest) - 1 else self._number()
+        for k, v in enumerate(x.rest):
+            last = k == len(x.rest) - 1
+            total = x.root.target if last else self._number()
             made.append(Op(total, "add", (target, v), self.dtype))
             target = total
         return made
@@ -189,20 +195,23 @@ class _Search:
 
     # -- rows times a number, added up ---------------------------------------------
 
-    def _spreads(
-        self, products: dict[int, _Product]
-    ) -> list[tuple[Spread, list[Store]]]:
+    def _spreads(self) -> list[tuple[Spread, list[Store]]]:
         """Rows that are added to sums, each times a value, and what that replaces."""
+        products = {
+            s.target: pair
+            for s in self.given
+            if isinstance(s, Op) and s.word == "mul" and (pair := self._factor(s))
+        }
         groups: dict[tuple[int, int, int], dict[int, Store]] = {}
         for s in self.given:
             if not isinstance(s, Store) or s.value not in products:
                 continue
             if self.kernel.buffers[s.buffer].layout != "sum":
                 continue
-            p = products[s.value]
+            element, factor = products[s.value]
             if self._single(s.value) is s:
-                key = s.buffer, p.factor, s.element - p.row[1]
-                groups.setdefault(key, {})[p.row[1]] = s
+                key = s.buffer, factor, s.element - element
+                groups.setdefault(key, {})[element] = s
         found = []
         for (buffer, factor, shift), stores in groups.items():
             run = sorted(stores)
@@ -218,11 +227,11 @@ class _Search:
 
     def _replaced(
         self,
-        dots: Sequence[tuple[list[Dot | Op], dict[int, None]]],
+        dots: Sequence[tuple[list[Dot | Op], _Sum]],
         spreads: Sequence[tuple[Spread, list[Store]]],
         done: set[int],
     ) -> tuple[Step, ...]:
-        at_root = {made[-1].target: made for made, _ in dots}
+        at_root = {x.root.target: made for made, x in dots}
         at_last = {stores[-1]: spread for spread, stores in spreads}
         stored = {s for _, stores in spreads for s in stores}
         steps: list[Step] = []
@@ -241,48 +250,16 @@ class _Search:
         return tuple(steps)
 
 
-def _numbers(kernel: Kernel) -> Iterator[int]:
-    """The numbers of all values of a kernel."""
-    for s in statements((*kernel.once, *kernel.body)):
-        match s:
-            case Repeat():
-                yield from (s.index, s.index if s.steps is None else s.steps)
-                yield from (v for c in s.carried for v in (c.inner, c.outer))
-            case If():
-                yield from (m.outer for m in s.merged)
-            case Store() | Write() | For():
-                pass
-            case _:
-                yield s.target
-
-
 def _uses(step: Step) -> Iterator[tuple[int, Step | None]]:
     """The values that a step uses, and the step; None for what stands in a loop."""
     match step:
-        case Op():
-            yield from ((v, step) for v in step.operands)
-        case Store() | Write():
-            yield step.value, step
+        case Op() | Store() | Write():
+            yield from ((v, step) for v in used(step))
         case StoreRow():
             yield from ((v, None) for v in step.values)
         case Spread():
             yield step.value, None
-        case Repeat() | If() | Loop():
-            yield from ((v, None) for v in _inside(step))
-
-
-def _inside(step: Repeat | If | Loop) -> Iterator[int]:
-    """The values that a loop or branch uses, in it and around it."""
-    match step:
+        case Repeat() | If():
+            yield from ((v, None) for s in statements([step]) for v in used(s))
         case Loop():
-            for s in step.body:
-                yield from (v for v, _ in _uses(s))
-            return
-        case Repeat():
-            yield from (v for c in step.carried for v in (c.start, c.next))
-            yield from (v for v in (step.count, step.alive) if v is not None)
-        case If():
-            yield step.mask
-            yield from (v for m in step.merged for v in (m.inner, m.otherwise))
-    for s in within(inside(step)):
-        yield from (v for v, _ in _uses(s))
+            yield from ((v, None) for s in step.body for v, _ in _uses(s))

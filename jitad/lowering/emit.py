@@ -19,6 +19,7 @@ from .emit_calls import Calls
 from .emit_formulas import constant
 from .emit_memory import Memory
 from .emit_values import LINE, Module
+from .fuse import fuse
 from .kernel import Const, If, Kernel, Load, Op, Read, Repeat
 from .live import keep
 from .parts import (
@@ -47,6 +48,8 @@ _ON_STACK = 1 << 17  # bytes of locals and values that a thread's stack may hold
 def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     """The LLVM module of a kernel: `@kernel(block, lo, hi)` and `@kernel.tiles`."""
     width, kernel = lanes(kernel, target), settle(kernel)
+    if target.fused:
+        kernel = fuse(kernel)
     steps = arrange(kernel, kernel.body, width)
     whole = length(steps) + len(kernel.once) <= longest
     if not whole:

@@ -56,8 +56,7 @@ def _instruction(op: Operation) -> str | None:
     if word in _COMPARE:
         return _COMPARE[word]["fib".index(kind)]
     if kind == "f":
-        name = _FLOAT_BINARY.get(word)
-        return name and f"{name} contract"
+        return _FLOAT_BINARY.get(word)
     if word in _BITWISE:
         return _BITWISE[word]
     return (_BOOL_BINARY if kind == "b" else _INT_BINARY).get(word)

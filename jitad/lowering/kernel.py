@@ -10,7 +10,7 @@ Its body is statements on scalar values, one value per lane; loops with carried 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -229,6 +229,41 @@ def statements(body: Sequence[Statement]) -> Iterator[Statement]:
         yield s
         if isinstance(s, For | Repeat | If):
             yield from statements(inside(s))
+
+
+def used(statement: Statement) -> Iterator[int]:
+    """The values that a statement uses itself; what stands in it has its own."""
+    match statement:
+        case Op():
+            yield from statement.operands
+        case Load() | Read():
+            yield from () if statement.index is None else (statement.index,)
+        case Store():
+            yield statement.value
+        case Write():
+            yield statement.value
+            yield from () if statement.index is None else (statement.index,)
+        case Repeat():
+            yield from (v for c in statement.carried for v in (c.start, c.next))
+            limits = statement.count, statement.alive
+            yield from (v for v in limits if v is not None)
+        case If():
+            yield statement.mask
+            yield from (v for m in statement.merged for v in (m.inner, m.otherwise))
+
+
+def numbers(every: Iterable[Statement]) -> Iterator[int]:
+    """The numbers of the values that statements make themselves."""
+    for s in every:
+        match s:
+            case Const() | Op() | Load() | Read():
+                yield s.target
+            case Repeat():
+                yield s.index
+                yield from (v for c in s.carried for v in (c.inner, c.outer))
+                yield from () if s.steps is None else (s.steps,)
+            case If():
+                yield from (m.outer for m in s.merged)
 
 
 @dataclass(frozen=True, slots=True)
