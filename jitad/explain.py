@@ -30,10 +30,11 @@ from jitad.explanation import (
 from jitad.function import Function
 from jitad.ir.graph import Graph, Type, reach
 from jitad.ir.tracer import traced
-from jitad.lowering.kernel import Kernel, Load, Op, statements
+from jitad.lowering.kernel import Gather, Kernel, Load, Op, statements
 from jitad.names import argument_names, original, result_names
 from jitad.plan import Derived, Placement, Plan
-from jitad.program import Program, SumStep
+from jitad.program import Program
+from jitad.steps import SumStep
 
 
 def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
@@ -137,7 +138,7 @@ def _sums(step: SumStep) -> Sums:
         count=sum(b.elements for b in outputs),
         operations=operations(step.graph),
         lanes=step.executable.width,
-        tile=sum_tile(step.kernel),
+        tile=sum_tile(step.kernel, step.count),
     )
 
 
@@ -214,6 +215,9 @@ def _loaded(kernel: Kernel) -> dict[int, int]:
     found = Counter(b for b, _ in {(s.buffer, s.element) for s in loads})
     for s in loads:
         if s.index is not None:
+            found[s.buffer] = kernel.buffers[s.buffer].elements
+    for s in statements(kernel.body):
+        if isinstance(s, Gather) and s.buffer is not None:
             found[s.buffer] = kernel.buffers[s.buffer].elements
     return {k: found[k] for k, buffer in enumerate(kernel.buffers) if not buffer.output}
 

@@ -12,13 +12,20 @@ from functools import partial
 
 import numpy as np
 
-from . import emit_copies, emit_frame, emit_loops, emit_memory, emit_series
+from . import (
+    emit_copies,
+    emit_frame,
+    emit_loops,
+    emit_memory,
+    emit_series,
+    emit_tables,
+)
 from .emit_body import Body
 from .emit_calls import Calls
 from .emit_formulas import constant
 from .emit_memory import Memory
 from .emit_values import LINE, Module
-from .kernel import Const, If, Kernel, Load, Op, Read, Repeat
+from .kernel import Const, Gather, If, Kernel, Load, Op, Read, Repeat
 from .live import keep
 from .parts import (
     Branch,
@@ -34,6 +41,7 @@ from .parts import (
     length,
     settle,
     split,
+    spreads,
 )
 from .target import Target, lanes
 
@@ -96,7 +104,7 @@ def _dtypes(kernel: Kernel, steps: Sequence[Step]) -> dict[int, np.dtype]:
     dtypes: dict[int, np.dtype] = {}
     for s in flat(steps):
         match s:
-            case Const() | Op() | Read():
+            case Const() | Op() | Read() | Gather():
                 dtypes[s.target] = s.dtype
             case Load():
                 dtypes[s.target] = kernel.buffers[s.buffer].dtype
@@ -160,8 +168,12 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
     body.steps(once)
     body.lines += _LOOP
     body.enter(0, used, copying=True)
+    if spreads(steps):
+        body.there()
     body.steps(steps)
-    return _lanes(body, *(_live(module) if module.kernel.locals else ((), ())))
+    reserve, release = _live(module) if module.kernel.locals else ([], [])
+    room = emit_tables.room(steps, body.width)
+    return _lanes(body, [*reserve, *room], release)
 
 
 def _outline(module: Module, steps: Sequence[Step], items: Sequence[Item]) -> str:
@@ -226,5 +238,8 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
     for axis in (0, *axes):
         body.index[axis] = f"%x{axis}"
         body.enter(axis, used, copying=False)
+    if spreads(part.steps):
+        body.there()
     body.steps(part.steps)
-    return "\n".join([head, "entry:", *body.lines, "  ret void", "}"])
+    room = emit_tables.room(part.steps, body.width)
+    return "\n".join([head, "entry:", *room, *body.lines, "  ret void", "}"])

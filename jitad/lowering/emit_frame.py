@@ -58,7 +58,8 @@ def has_loops(kernel: Kernel) -> bool:
 
 def sums(kernel: Kernel) -> list[int]:
     """The buffers that take sums over lanes."""
-    return [i for i, b in enumerate(kernel.buffers) if b.layout == "sum"]
+    layouts = ("sum", "spread")
+    return [i for i, b in enumerate(kernel.buffers) if b.layout in layouts]
 
 
 def framed(kernel: Kernel) -> bool:
@@ -191,7 +192,8 @@ def _of_tile(kernel: Kernel, width: int, summing: Sequence[int]) -> list[str]:
     lines.append("  %number = udiv i64 %lo, %tile")
     for i in summing:
         buffer, at = kernel.buffers[i], frame.slots(kernel, i).address
-        size = buffer.elements * width * buffer.dtype.itemsize
+        held = width if buffer.layout == "sum" else 1
+        size = buffer.elements * held * buffer.dtype.itemsize
         word(lines, f"%sum{i}", "%block", at, "ptr")
         lines += [
             f"  %far{i} = mul i64 %number, {size}",

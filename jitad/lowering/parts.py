@@ -13,14 +13,17 @@ import numpy as np
 
 from .emit_memory import Block, block_of
 from .kernel import (
+    AtPlaces,
     Const,
     For,
+    Gather,
     If,
     Kernel,
     Load,
     Op,
     Read,
     Repeat,
+    Spread,
     Statement,
     Store,
     Write,
@@ -79,7 +82,9 @@ class Branch:
     items: tuple[Item, ...]
 
 
-Step = Const | Op | Load | Store | Read | Write | Repeat | If | StoreRow | Loop
+Step = (
+    Const | Op | Load | Store | Read | Write | Repeat | If | AtPlaces | StoreRow | Loop
+)
 Item = Part | Nest | Cycle | Branch
 
 
@@ -173,8 +178,16 @@ def _runs(elements: Sequence[int]) -> Iterator[list[int]]:
 
 def accessed(steps: Sequence[Step]) -> frozenset[int]:
     """The buffers that steps, and loops inside them, load or store."""
-    touching = (s for s in flat(steps) if isinstance(s, Load | Store | StoreRow))
-    return frozenset(s.buffer for s in touching)
+    touching = (
+        s for s in flat(steps)
+        if isinstance(s, Load | Store | StoreRow | Gather | Spread)
+    )  # fmt: skip
+    return frozenset(s.buffer for s in touching if s.buffer is not None)
+
+
+def spreads(steps: Sequence[Step]) -> bool:
+    """Whether steps add to a buffer lane by lane."""
+    return any(isinstance(s, Spread) and s.buffer is not None for s in flat(steps))
 
 
 def flat(steps: Sequence[Step]) -> Iterator[Step]:
@@ -200,6 +213,10 @@ def _weight(step: Step) -> int:
     match step:
         case StoreRow():
             return 5 * len(step.values)
+        case Gather():
+            return 4
+        case Spread():
+            return 8 + 4 * len(step.terms)
         case Repeat():
             return 4 + 2 * len(step.carried)
         case If():

@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from jitad.errors import UnsupportedError
 from jitad.ir.graph import PACK, Graph, Type
 from jitad.ir.loop import LOOP, loop_of
+from jitad.ir.table import add_spread, pick
+from jitad.ir.tracer import Trace
 from jitad.transforms import differentiate as ad
 from jitad.transforms.eliminate import Entries, cost, cross, one
 from jitad.transforms.linearized import Derivatives, Linearized, linearize
@@ -19,6 +22,7 @@ from jitad.transforms.loops import MOST_RECORDED
 from jitad.transforms.products import cast
 from jitad.transforms.sweep import forward, reverse
 from jitad.transforms.tidy import tidy, weight
+from jitad.transforms.whole import MOST
 
 Mode = Literal["forward", "reverse", "cross"]
 MODES: tuple[Mode, ...] = ("forward", "reverse", "cross")
@@ -26,6 +30,7 @@ MODES: tuple[Mode, ...] = ("forward", "reverse", "cross")
 # Estimated multiplications above which an order is not tried, relative to the best.
 _HOPELESS = 3.0
 _CROSS_LIMIT = 30_000
+_PASSES = "it takes a pass for each element of a large array"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +63,17 @@ def jacobian(
     """
     line = linearize(graph, wrt)
     of = range(len(line.outputs)) if of is None else of
-    rows = [int(v) for k in of for v in line.outputs[k].ravel()]
-    columns = [int(e) for k in wrt for e in line.elements[k].ravel()]
-    roots = [int(v) for o in line.outputs for v in o.ravel()] if value else []
-    wanted = _triangle(len(rows)) if symmetric else None
     costs: dict[str, float] = {}
     untried: dict[str, str] = {}
+    large = [k for k in wrt if line.whole(k)]
+    if large:
+        mode = _reverse_only(line, large, of, mode)
+        untried |= dict.fromkeys(("forward", "cross"), _PASSES)
+    rows = [int(v) for k in of for v in line.outputs[k].ravel()]
+    columns = [int(e) for k in wrt for e in line.elements[k].ravel()]
+    arrays = [line.inputs[k] for k in large]
+    roots = [int(v) for o in line.outputs for v in o.ravel()] if value else []
+    wanted = _triangle(len(rows)) if symmetric else None
     best: tuple[float, Mode, Entries, Graph | None] | None = None
 
     def finished(entries: Entries) -> Graph:
@@ -78,7 +88,7 @@ def jacobian(
                 untried["cross"] = "elimination takes many more multiplications"
                 continue
         else:
-            entries = _METHODS[candidate](line, rows, columns)
+            entries = _METHODS[candidate](line, rows, [*columns, *arrays])
         if wanted is not None:
             entries = {k: v for k, v in entries.items() if k in wanted}
         made = None
@@ -221,12 +231,23 @@ def _assemble(
 ) -> Graph:
     target = line.target
     outputs = ad.values(line) if value else []
+    large = [k for k in wrt if line.whole(k)]
+    last = sum(line.elements[k].size for k in wrt)
     row = 0
     for o in of:
         ids, type = line.outputs[o], line.types[o]
         column = 0
         for k in wrt:
             x = target.nodes[line.inputs[k]].type
+            if line.whole(k):
+                found = [
+                    entries.get((row + i, last + large.index(k)))
+                    for i in range(ids.size)
+                ]
+                outputs.append(
+                    _stacked(target, found, Type(x.dtype, type.shape + x.shape), x)
+                )
+                continue
             zero = target.number(0.0, x.dtype)
             flat = [
                 cast(target, entries.get((row + i, column + j), zero), x.dtype)
@@ -238,3 +259,43 @@ def _assemble(
             column += x.size
         row += ids.size
     return target.finish(outputs)
+
+
+# -- large arrays that are read at computed places -------------------------------------
+
+
+def _reverse_only(
+    line: Linearized, large: Sequence[int], of: Sequence[int], mode: Mode | None
+) -> Mode:
+    """The one mode there is for derivatives in large arrays, as arrays."""
+    type = line.target.nodes[line.inputs[large[0]]].type
+    size = sum(line.outputs[k].size for k in of)
+    arrays = [k for k in of if ad.is_array(line, line.outputs[k])]
+    if arrays or size * type.size > MOST:
+        of_what = line.types[arrays[0]] if arrays else f"{size} results"
+        raise UnsupportedError(
+            f"the derivative of {of_what} in {type}, which is read at computed places, "
+            f"is too large to be written out: expected at most {MOST:,} entries; use "
+            "jitad.grad of a sum, jitad.hvp, jitad.jvp or jitad.vjp"
+        )
+    if mode not in (None, "reverse"):
+        raise UnsupportedError(
+            f"mode={mode!r} of the derivative in {type}, which is read at computed "
+            "places: it takes a pass for each of its elements; expected mode='auto' or "
+            "'reverse', or use jitad.jvp"
+        )
+    return "reverse"
+
+
+def _stacked(target: Trace, arrays: Sequence[int | None], type: Type, x: Type) -> int:
+    """The array nodes of several rows, one after the other, as one."""
+    if len(arrays) == 1:
+        (found,) = arrays
+        return add_spread(target, type, [] if found is None else [found], [])
+    zero = target.number(0.0, x.dtype)
+    flat = [
+        zero if found is None else pick(target, found, j)
+        for found in arrays
+        for j in range(x.size)
+    ]
+    return target.add(PACK, tuple(flat), type)

@@ -14,6 +14,8 @@ from heapq import heapify, heappop, heappush
 from jitad.ir.call import CALL
 from jitad.ir.graph import PACK, reach
 from jitad.ir.loop import LOOP
+from jitad.ir.table import LOOKUP, named_by
+from jitad.ir.tracer import Trace
 from jitad.transforms import products
 from jitad.transforms import scalarize as sc
 from jitad.transforms.linearized import Edges, Linearized
@@ -89,6 +91,9 @@ def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
         if v in line.edges:
             edges[v] = line.edges[v]
             known.add(v)
+        if nodes[v].primitive is LOOKUP:
+            edges[v] = _looked_up(target, v, scalars(nodes[v].operands[0]), known)
+            known.add(v)
         if nodes[v].primitive not in (LOOP, CALL):
             continue
         seeds = [_ones(line, a, scalars(a), known) for a in nodes[v].operands]
@@ -104,6 +109,20 @@ def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
                 edges[e] = tuple([(c, own[k]) for c, own in columns_of.items()])
                 known.add(e)
     return replace(line, edges=edges, order=tuple(edges))
+
+
+def _looked_up(
+    target: Trace, v: int, scalars: Sequence[int], known: set[int]
+) -> tuple[tuple[int, int], ...]:
+    """Edges to a lookup from all that it may be of."""
+    (_, index), (_, way) = target.nodes[v].operands, target.nodes[v].params[0]
+    found = []
+    for k, place in enumerate(way.all()):
+        if scalars[place] in known:
+            one = target.number(1.0, target.nodes[v].type.dtype)
+            there = named_by(target, index, k)
+            found.append((scalars[place], products.gated(target, there, one)))
+    return tuple(found)
 
 
 def _ones(

@@ -14,14 +14,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from jitad.errors import UnsupportedError
-from jitad.ir.graph import Graph, Type, prune, scalar
+from jitad.ir.graph import PACK, Graph, Type, prune, scalar
 from jitad.ir.interpret import rearranged
 from jitad.ir.loop import INT, Loop, add_loop, loop_of, parts_of
 from jitad.ir.primitive import registry
+from jitad.ir.table import add_spread
 from jitad.ir.tracer import Trace
-from jitad.transforms import scalarize as sc
 from jitad.transforms.linearized import Derivatives, Linearized, Sweep, open_body
 from jitad.transforms.products import cast
+from jitad.transforms.templates import builder
 
 Key = tuple[int, int]  # the number of a value, and a seed
 
@@ -35,16 +36,22 @@ def push(
     """Tangents of the parts of loop v, given those of its operands."""
     node = target.nodes[v]
     loop = loop_of(node)
-    _, carried, shared, arrays = loop.split(tangents)
-    line, reached = _spread(loop, [*carried, *shared, *arrays])
+    _, carried, shared, arrays, tables = loop.split(tangents)
+    given = [*carried, *shared, *arrays, *tables]
+    line, reached = _spread(loop, given)
     own = list(line.inputs)
     a, b = 1 + loop.carried, 1 + loop.carried + loop.shared
+    d = b + len(loop.slices)
     dots: Derivatives = {}
-    groups: list[list[Key]] = [[], [], []]
-    fresh: list[list[int]] = [[], [], []]
+    groups: list[list[Key]] = [[], [], [], []]
+    fresh: list[list[int]] = [[], [], [], []]
     for k, seeds_of in enumerate(reached):
-        group = (k >= loop.carried) + (k >= loop.carried + loop.shared)
+        group = sum(1 + k >= first for first in (a, b, d))
         for c in seeds_of:
+            known = _constant(target, given[k].get(c), line.target)
+            if group == 3 and known is not None:
+                dots.setdefault(own[1 + k], {})[c] = known
+                continue
             dot = line.target.input(line.target.nodes[own[1 + k]].type)
             dots.setdefault(own[1 + k], {})[c] = dot
             groups[group].append((k, c))
@@ -54,15 +61,25 @@ def push(
     steps = [_derivative(line, found, k, c) for k, c in groups[0]]
     rows = [
         (k, c)
-        for k in range(loop.carried, len(outputs))
+        for k in range(loop.carried, loop.carried + loop.written)
         for c in sorted(found.get(outputs[k], {}))
         if line.types[k].dtype.kind == "f"
     ]
     records = [_derivative(line, found, k, c) for k, c in rows]
+    last = loop.carried + loop.written
+    summed = [
+        (k, c)
+        for k in range(last, last + loop.summed)
+        for c in sorted(found.get(outputs[k], {}))
+    ]
     inputs = [
-        *own[:a], *fresh[0], *own[a:b], *fresh[1], *own[b:], *fresh[2]
+        *own[:a], *fresh[0], *own[a:b], *fresh[1], *own[b:d], *fresh[2],
+        *own[d:], *fresh[3],
     ]  # fmt: skip
-    made = [*outputs[: loop.carried], *steps, *outputs[loop.carried :], *records]
+    made = [
+        *outputs[: loop.carried], *steps, *outputs[loop.carried : last], *records,
+        *outputs[last:], *(found[outputs[k]][c] for k, c in summed),
+    ]  # fmt: skip
     body = prune(line.target.nodes, inputs, tuple(made))
     ways = [loop.slices[k - loop.carried - loop.shared] for k, _ in groups[2]]
     widened = replace(
@@ -73,9 +90,10 @@ def push(
         shared=loop.shared + len(fresh[1]),
         slices=(*loop.slices, *ways),
         written=loop.written + len(records),
+        tables=loop.tables + len(fresh[3]),
+        summed=loop.summed + len(summed),
     )
     count, *old = _grouped(loop, node.operands)
-    given = [*carried, *shared, *arrays]
     new = [
         [_given(target, given[k], c, loop.body.input_types[1 + k]) for k, c in group]
         for group in groups
@@ -90,13 +108,27 @@ def push(
     first = widened.carried + loop.written
     for n, (k, c) in enumerate(rows):
         result.setdefault(old_parts[k], {})[c] = parts[first + n]
+    first = widened.carried + widened.written + loop.summed
+    for n, (k, c) in enumerate(summed):
+        result.setdefault(old_parts[k], {})[c] = parts[first + n]
     return result
 
 
+def _constant(target: Trace, array: int | None, inner: Trace) -> int | None:
+    """An array of constant scalars, inside a body; None if it is anything else."""
+    node = None if array is None else target.nodes[array]
+    if node is None or node.primitive is not PACK:
+        return None
+    known = [target.values[a] for a in node.operands]
+    if any(value is None for value in known):
+        return None
+    return inner.add(PACK, tuple([inner.const(value) for value in known]), node.type)
+
+
 def _grouped(loop: Loop, operands: Sequence[int]) -> tuple[list[int], ...]:
-    """[count] or [], carried, shared, arrays."""
-    count, carried, shared, arrays = loop.split(operands)
-    return [] if count is None else [count], carried, shared, arrays
+    """[count] or [], carried, shared, arrays, tables."""
+    count, *rest = loop.split(operands)
+    return [] if count is None else [count], *rest
 
 
 def _derivative(line: Linearized, found: Derivatives, k: int, seed: int) -> int:
@@ -179,27 +211,30 @@ def pull(
     begun: Sequence[dict[int, int]],
     active: Sequence[bool],
     sweep: Sweep,
-) -> tuple[list[dict[int, int]], list[tuple[int, int, int]]]:
+) -> tuple[
+    list[dict[int, int]], list[tuple[int, int, int]], list[tuple[int, int, int]]
+]:
     """Cotangents of the operands of loop v, given those of its parts.
 
     begun   for every shared operand the cotangents that it has already; the loop adds
             to them, one term after the other, so that it does not matter how many
             loops the iterations are spread over
     active  for every operand whether its cotangents are asked for
-    Gives those of scalars, and (number of an array, seed, what every iteration adds to
-    what it read).
+    Gives those of scalars; (number of an array, seed, what every iteration adds to
+    what it read); and (number of a table, seed, what all of them add to it).
     """
     node = target.nodes[v]
     loop = loop_of(node)
-    count, starts, shared, arrays = _grouped(loop, node.operands)
+    count, starts, shared, arrays, tables = _grouped(loop, node.operands)
     found: list[dict[int, int]] = [{} for _ in node.operands]
     if not any(bars):
-        return found, []
+        return found, [], []
     wants = active[len(count) :]
     line, reached, summed = _backwards(loop, bars)
     own = list(line.inputs)
     inner = line.target
     a, b = 1 + loop.carried, 1 + loop.carried + loop.shared
+    d = b + len(arrays)
     back = [(k, r) for k in range(loop.carried) for r in sorted(reached[k])]
     sums = [
         (k, r)
@@ -220,6 +255,7 @@ def pull(
         _include(inner, seeds, int(line.outputs[k]), r, bar)
     for (k, r), bar in zip(sums, sum_bars, strict=True):
         _include(inner, seeds, own[a + k], r, bar)
+    summed_bars, given = _of_summed(target, loop, bars, line, seeds)
     cotangents = sweep(line, seeds)
 
     def bar_of(input: int, seed: int) -> int:
@@ -239,10 +275,18 @@ def pull(
         if cotangents.get(own[b + k], {}).get(r) is not None
     ]
     made += [bar_of(own[b + k], r) for k, r in reads]
+    spread = [
+        (k, r)
+        for k in range(loop.tables)
+        if wants[d - 1 + k]
+        for r in sorted(cotangents.get(own[d + k], {}))
+    ]
+    made += [cotangents[own[d + k]][r] for k, r in spread]
     # Where iterations only add to what is carried, nothing depends on its history.
     past = [] if loop.adds else own[1:a]
     inputs = [
-        own[0], *carried_bars, *sum_bars, *own[a:b], *past, *own[b:], *read_bars
+        own[0], *carried_bars, *sum_bars, *own[a:b], *past, *own[b:d], *read_bars,
+        *own[d:], *summed_bars,
     ]  # fmt: skip
     body = prune(inner.nodes, inputs, tuple(made))
     steps, history = (-1, []) if loop.adds else _record(target, v)
@@ -258,6 +302,8 @@ def pull(
         bound=loop.bound,
         counted=not known,
         backwards=loop.backwards != (not loop.adds),
+        tables=loop.tables + len(given),
+        summed=len(spread),
     )  # fmt: skip
     operands = [
         *([] if known else [steps]),
@@ -267,6 +313,8 @@ def pull(
         *history,
         *arrays,
         *[bars[k][r] for k, r in wanted],
+        *tables,
+        *given,
     ]
     parts = add_loop(target, reverse, operands, node.line)
     first = len(count)
@@ -276,7 +324,33 @@ def pull(
     for n, (k, r) in enumerate(sums):
         found[first + k][r] = parts[len(back) + n]
     read = [(k, r, parts[reverse.carried + n]) for n, (k, r) in enumerate(reads)]
-    return found, read
+    first = reverse.carried + reverse.written
+    over = [(k, r, parts[first + n]) for n, (k, r) in enumerate(spread)]
+    return found, read, over
+
+
+def _of_summed(
+    target: Trace,
+    loop: Loop,
+    bars: Sequence[dict[int, int]],
+    line: Linearized,
+    seeds: Derivatives,
+) -> tuple[list[int], list[int]]:
+    """Seed what is summed with its cotangents: new inputs, and what they are given."""
+    inner, inputs, given = line.target, [], []
+    first = loop.carried + loop.written
+    for k in range(first, first + loop.summed):
+        v = int(line.outputs[k])
+        for r, array in sorted(bars[k].items()):
+            bar = _constant(target, array, inner)
+            if bar is None:
+                bar = inner.input(target.nodes[array].type)
+                inputs.append(bar)
+                given.append(array)
+            own = seeds.setdefault(v, {})
+            both = [own[r], bar] if r in own else [bar]
+            own[r] = add_spread(inner, inner.nodes[v].type, both, [])
+    return inputs, given
 
 
 def _include(inner: Trace, seeds: Derivatives, v: int, seed: int, bar: int) -> None:
@@ -338,7 +412,7 @@ def _record(target: Trace, v: int) -> tuple[int, list[int]]:
 def sum_arrays(target: Trace, a: int, b: int) -> int:
     """The sum of two arrays of equal length, as a loop over their elements."""
     type = target.nodes[a].type
-    inner = sc.builder()
+    inner = builder()
     inner.input(scalar(INT))
     x, y = (inner.input(scalar(type.dtype)) for _ in range(2))
     body = inner.finish([_plus(inner, x, y)])
