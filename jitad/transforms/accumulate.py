@@ -271,7 +271,7 @@ def _reverse_only(
     type = line.target.nodes[line.inputs[large[0]]].type
     size = sum(line.outputs[k].size for k in of)
     arrays = [k for k in of if ad.is_array(line, line.outputs[k])]
-    if arrays or size * type.size > MOST:
+    if arrays or (size > 1 and size * type.size > MOST):
         of_what = line.types[arrays[0]] if arrays else f"{size} results"
         raise UnsupportedError(
             f"the derivative of {of_what} in {type}, which is read at computed places, "
