@@ -542,7 +542,13 @@ def test_what_is_too_large_is_refused() -> None:
         jitad.jacobian(loss, mode="forward")(table, p, i)
 
 
-def test_numba_calls_functions_with_tables() -> None:
-    table, p, i = data((40, 3), 9)
-    g = jitad.njit(jitad.grad(f, argnums=1), table, p[0], i[0])
-    close(g(table, p[0], i[0]), by_hand(table, p[:1], i[:1])[2][0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_numba_calls_functions_with_tables(shape: Any) -> None:
+    table, p, i = data(shape, 9)
+    wanted = by_hand(table, p[:1], i[:1])[2][0]
+    given = jitad.njit(jitad.grad(f, argnums=1), table, p[0], i[0])
+    close(given(table, p[0], i[0]), wanted)
+    own = jitad.njit(
+        jitad.grad(lambda p, i: f(np.asarray(table, like=i), p, i)), p[0], i[0]
+    )
+    close(own(p[0], i[0]), wanted)
