@@ -7,7 +7,7 @@ lies, `Plan` the kernel made for both.  `explain` reads a Plan.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -17,7 +17,8 @@ from jitad import tree
 from jitad.backends import cpu
 from jitad.ir.graph import CONST, INPUT, PACK, Graph, prune
 from jitad.ir.interpret import inline
-from jitad.ir.loop import LOOP, loop_of
+from jitad.ir.loop import LOOP, PART, loop_of
+from jitad.ir.table import SPREAD
 from jitad.ir.tracer import Tracer
 from jitad.lowering.kernel import Argument, Kernel, Layout
 from jitad.lowering.schedule import schedule
@@ -90,9 +91,7 @@ def make(
     outputs: Sequence[Placement],
 ) -> Plan:
     """Lower and compile: one lane axis at least, even for a single point."""
-    spread = {k - len(inputs) for k, p in enumerate((*inputs, *outputs))
-              if p.layout == "spread"}  # fmt: skip
-    graph = packed(derived.graph, spread)
+    graph = packed(derived.graph)
     types, placed = (*graph.input_types, *graph.output_types), (*inputs, *outputs)
     buffers = tuple([k for k, type in enumerate(types) if type.size])
     count = len(inputs)
@@ -107,19 +106,15 @@ def make(
     return Plan(derived, kernel, executable, order, buffers, seconds)
 
 
-def packed(graph: Graph, spread: Collection[int] = ()) -> Graph:
-    """The same graph; results that are arrays of their own are packed scalars.
-
-    spread  the numbers of those that may stay arrays
-    """
-    if all(graph.nodes[o].primitive is PACK or k in spread
-           for k, o in enumerate(graph.outputs)):  # fmt: skip
+def packed(graph: Graph) -> Graph:
+    """The same graph; results that are arrays are made in it, if not of scalars."""
+    made = (PACK, PART, SPREAD)
+    if all(graph.nodes[o].primitive in made for o in graph.outputs):
         return graph
     target = builder()
     outputs = inline(target, graph, [target.input(t) for t in graph.input_types])
-    kinds = graph.output_types
-    for k, (o, type) in enumerate(zip(outputs, kinds, strict=True)):
-        if target.nodes[o].primitive is not PACK and k not in spread:
+    for k, (o, type) in enumerate(zip(outputs, graph.output_types, strict=True)):
+        if target.nodes[o].primitive not in made:
             outputs[k] = pack(target, elements(target, o), type)
     return target.finish(outputs)
 

@@ -543,6 +543,60 @@ def test_what_is_too_large_is_refused() -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_a_checkpoint_takes_what_was_read(shape: Any) -> None:
+    table, p, i = data(shape, 300)
+    inner = jitad.checkpoint(lambda row, p: np.sin(row @ p) * row[0])
+
+    def g(t: Any, p: Any, i: Any) -> Any:
+        return inner(t[i], p)
+
+    def total(g: Any) -> Any:
+        return jitad.grad(lambda t: np.sum(jitad.vmap(g, (None, 0, 0))(t, p, i)))
+
+    wanted = by_hand(table, p, i)[1]
+    close(total(g)(table), wanted)
+    whole = total(jitad.checkpoint(f))
+    if shape == SHAPES[0]:
+        close(whole(table), wanted)
+        return
+    with pytest.raises(jitad.UnsupportedError, match=r"test_tables.py.*index it out"):
+        whole(table)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("count", (3, 300))
+def test_batches_of_tangents_and_cotangents(shape: Any, count: int) -> None:
+    table, p, i = data(shape, count)
+    _, gradient, _ = by_hand(table, p, i)
+    v = np.random.default_rng(14).normal(size=(3, *shape))
+
+    def g(t: Any) -> Any:
+        return loss(t, p, i)
+
+    close(jitad.jvp(g, (table,), (v,))[1], np.tensordot(v, gradient))
+    found = jitad.vjp(g, table)[1](np.array([1.0, 0.0, -2.0]))[0]
+    close(found, np.stack([gradient, 0 * gradient, -2 * gradient]))
+    products = jitad.hvp(loss)(table, p, i, v)
+    for k in range(3):
+        close(products[k], jitad.hvp(loss)(table, p, i, v[k]))
+    many = jitad.linearize(lambda t: jitad.vmap(f, (None, 0, 0))(t, p, i), table)[1]
+    close(many.rmatvec(np.ones(count)), gradient.ravel())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batches_in_batches(shape: Any) -> None:
+    rng = np.random.default_rng(15)
+    own, p = rng.normal(size=(70, *shape)), rng.normal(size=(5, 3))
+    i = rng.integers(0, shape[0], (70, 5))
+    wanted = [[f(t, q, k) for q, k in zip(p, row, strict=True)]
+              for t, row in zip(own, i, strict=True)]  # fmt: skip
+    inside = jitad.vmap(jitad.vmap(f, (None, 0, 0)), (0, None, 0))
+    close(inside(own, p, i), np.array(wanted))
+    outside = jitad.vmap(jitad.vmap(f, (0, None, 0)), (None, 0, 0))
+    close(outside(own, p, i.T), np.array(wanted).T)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_numba_calls_functions_with_tables(shape: Any) -> None:
     table, p, i = data(shape, 9)
     wanted = by_hand(table, p[:1], i[:1])[2][0]

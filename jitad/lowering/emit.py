@@ -25,7 +25,7 @@ from .emit_calls import Calls
 from .emit_formulas import constant
 from .emit_memory import Memory
 from .emit_values import LINE, Module
-from .kernel import Const, Gather, If, Kernel, Load, Op, Read, Repeat
+from .kernel import Const, Gather, If, Kernel, Load, Op, Read, Repeat, StoreAll
 from .live import keep
 from .parts import (
     Branch,
@@ -63,6 +63,7 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     calls = Calls(target, width)
     loads = (s for s in flat(steps) if isinstance(s, Load))
     indexed = {s.buffer for s in loads if s.index is not None}
+    indexed |= {s.buffer for s in flat(steps) if isinstance(s, StoreAll)}
     plan = emit_frame.staging(kernel, width, indexed)
     module = Module(
         kernel=kernel,

@@ -26,6 +26,7 @@ from .kernel import (
     Spread,
     Statement,
     Store,
+    StoreAll,
     Write,
 )
 from .parts import Loop, Step, StoreRow, accessed, within
@@ -169,6 +170,9 @@ class Body(Values):
                     emit_tables.spread(self, s, self._rows(s), mask)
                 case Clear():
                     emit_tables.clear(self, s)
+                case StoreAll():
+                    pointer, element = self.pointers[s.buffer], f"%element{s.buffer}"
+                    emit_tables.store_all(self, s, pointer, element)
                 case Repeat():
                     self._repeat(s)
                 case If():

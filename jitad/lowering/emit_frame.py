@@ -42,7 +42,7 @@ class Staging:
     """The scratch memory of a kernel: lanes in a tile, bytes in all, one per buffer.
 
     copied  the buffers that the body finds in scratch always, as it cannot address
-            them itself: there they are streams, if they are read and were not
+            them itself: there they are streams, if they were not
     """
 
     lanes: int
@@ -85,7 +85,8 @@ def past_cache(kernel: Kernel) -> bool:
 def staging(kernel: Kernel, width: int, indexed: Set[int]) -> Staging:
     """Plan scratch memory: outputs get a whole tile, inputs one vector.
 
-    indexed  the buffers of which elements are loaded by numbers known at run time
+    indexed  the buffers of which elements are loaded, or stored, by numbers known at
+             run time
     """
     copied = _copied(kernel, indexed)
     moved = [i for i, b in enumerate(kernel.buffers) if frame.varies(b)]
@@ -371,7 +372,7 @@ class _Staged:
             "%n",
             "%last",
         )
-        if buffer.layout == "general":
+        if buffer.layout == "general" or i in self.plan.copied:
             self.lines.append(copy)
             return
         rows = buffer.layout == "rows"

@@ -14,7 +14,7 @@ import numpy as np
 
 from .emit_formulas import constant
 from .emit_values import LINE, Values
-from .kernel import Clear, Gather, Spread
+from .kernel import Clear, Gather, Spread, StoreAll
 from .parts import Step, flat
 from .target import memory_type
 
@@ -129,6 +129,36 @@ def clear(f: Values, s: Clear) -> None:
     f.module.calls.declare(symbol, f"declare void {symbol}(ptr, i8, i64, i1)")
     call = f"call void {symbol}(ptr align {LINE} {pointer}, i8 0, i64 {size}, i1 false)"
     f.add([*lines, call])
+
+
+def store_all(f: Values, s: StoreAll, pointer: str, element: str) -> None:
+    """Print a loop that stores every element of a local.
+
+    pointer  of the buffer's element 0
+    element  bytes from element to element, as text
+    """
+    buffer = f.module.kernel.buffers[s.buffer]
+    before, each, out = (f.label(kind) for kind in ("before", "each", "out"))
+    k, value = f.fresh(), f.fresh()
+    size = f.width * buffer.dtype.itemsize
+    f.go(before)
+    f.go(each)
+    f.add([f"{k} = phi i64 [0, %{before}], [{k}.next, %{each}]"])
+    lines = [f"{k}.from = mul i64 {k}, {size}", f"{k}.to = mul i64 {k}, {element}"]
+    local = f.module.memory.offset("%live", f.offsets[s.local], lines)
+    source = f.module.memory.offset(local, f"{k}.from", lines)
+    to = f.module.memory.offset(pointer, f"{k}.to", lines)
+    how = f"align {min(size, LINE)}"
+    f.add([*lines, f"{value} = load {f.memory(buffer.dtype)}, ptr {source}, {how}"])
+    f.add(f.module.memory.store_stream(value, to, element, 0, buffer))
+    f.add(
+        [
+            f"{k}.next = add i64 {k}, 1",
+            f"{k}.more = icmp ult i64 {k}.next, {buffer.elements}",
+            f"br i1 {k}.more, label %{each}, label %{out}",
+        ]
+    )
+    f.begin(out)
 
 
 def _masked(f: Values, value: int, vector: str, mask: str | None) -> str:

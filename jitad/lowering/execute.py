@@ -24,6 +24,7 @@ from .kernel import (
     Spread,
     Statement,
     Store,
+    StoreAll,
     Write,
     statements,
 )
@@ -90,6 +91,10 @@ class _Lane:
                     array, at = self._array(s, index)
                     for element, value in s.terms:
                         array[(*at, _named(s, element, env))] += env[value]
+                case StoreAll():
+                    array = self.arrays[s.buffer]
+                    at = self._at(s.buffer, index)
+                    array[at] = self.storage[s.local][: array.shape[-1]]
                 case Clear():
                     self.storage[s.local][:] = 0
                 case Store():

@@ -182,6 +182,14 @@ class Clear:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreAll:
+    """buffer[e] = local[e] for every element, as `Store`."""
+
+    buffer: int
+    local: int
+
+
+@dataclass(frozen=True, slots=True)
 class Carried:
     """A value that each iteration hands to the next.
 
@@ -250,7 +258,7 @@ class If:
 
 
 Access = Load | Read | Write
-AtPlaces = Gather | Spread | Clear
+AtPlaces = Gather | Spread | Clear | StoreAll
 Statement = Const | Op | Load | Store | For | Read | Write | Repeat | If | AtPlaces
 
 
@@ -325,6 +333,9 @@ class Kernel:
                     for element, value in s.terms:
                         place = f"{self._owner(s)}[{element} + {s.stride} v{s.index}]"
                         yield f"{pad}spread {place} += v{value}"
+                case StoreAll():
+                    buffer, local = self.buffers[s.buffer], self.locals[s.local]
+                    yield f"{pad}store {buffer.name} = {local.name}"
                 case Clear():
                     yield f"{pad}clear {self.locals[s.local].name}"
                 case For():

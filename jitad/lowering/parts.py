@@ -26,6 +26,7 @@ from .kernel import (
     Spread,
     Statement,
     Store,
+    StoreAll,
     Write,
     inside,
     statements,
@@ -180,7 +181,7 @@ def accessed(steps: Sequence[Step]) -> frozenset[int]:
     """The buffers that steps, and loops inside them, load or store."""
     touching = (
         s for s in flat(steps)
-        if isinstance(s, Load | Store | StoreRow | Gather | Spread)
+        if isinstance(s, Load | Store | StoreRow | Gather | Spread | StoreAll)
     )  # fmt: skip
     return frozenset(s.buffer for s in touching if s.buffer is not None)
 

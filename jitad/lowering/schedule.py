@@ -20,6 +20,7 @@ from jitad.lowering.kernel import (
     Op,
     Statement,
     Store,
+    StoreAll,
 )
 from jitad.lowering.order import order
 from jitad.lowering.share import reused
@@ -54,6 +55,9 @@ def schedule(
             assert writer.aim(o, (first + k, None)), "a spread of its own"
     for i, value in order(graph, roots):
         if i < 0 and graph.nodes[value].type.shape:
+            buffer, _ = places[~i]
+            if value not in writer.aims:
+                bodies[-1].append(StoreAll(buffer, writer.arrays[value]))
             continue
         if i < 0:
             bodies[-1].append(Store(*places[~i], writer.values[value]))

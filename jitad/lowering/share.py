@@ -19,11 +19,12 @@ from jitad.lowering.kernel import (
     Repeat,
     Spread,
     Statement,
+    StoreAll,
     Write,
     statements,
 )
 
-_USES = Read | Write | Gather | Spread | Clear
+_USES = Read | Write | Gather | Spread | Clear | StoreAll
 
 
 def reused(
@@ -68,7 +69,7 @@ def _renamed(body: Sequence[Statement], new: dict[int, int]) -> tuple[Statement,
     made: list[Statement] = []
     for s in body:
         match s:
-            case Read() | Write() | Gather() | Spread() | Clear() if (
+            case Read() | Write() | Gather() | Spread() | Clear() | StoreAll() if (
                 s.local is not None
             ):
                 made.append(replace(s, local=new[s.local]))

@@ -23,6 +23,7 @@ from .kernel import (
     Spread,
     Statement,
     Store,
+    StoreAll,
     Write,
     statements,
 )
@@ -81,7 +82,13 @@ class _Scope:
                     assert s.axis not in self.loops and not self.masked, s
                     self._for(s).walk(s.body, dict(known))
                 case Store():
-                    self._store(s, known)
+                    assert s.value in known, s
+                    self._store(s)
+                case StoreAll():
+                    self._store(s)
+                    sizes = self.kernel.buffers[s.buffer], self.kernel.locals[s.local]
+                    assert sizes[0].elements <= sizes[1].elements, s
+                    assert sizes[0].dtype == sizes[1].dtype, s
                 case Op():
                     assert all(a in known for a in s.operands), s
                     self._assign(s.target, s.dtype, known)
@@ -105,10 +112,10 @@ class _Scope:
         self.assigned[v] = False
         known[v] = dtype
 
-    def _store(self, s: Store, known: Mapping[int, np.dtype]) -> None:
+    def _store(self, s: Store | StoreAll) -> None:
         buffer = self.kernel.buffers[s.buffer]
-        assert buffer.output and s.value in known, s
-        assert 0 <= s.element < buffer.elements, s
+        assert buffer.output, s
+        assert isinstance(s, StoreAll) or 0 <= s.element < buffer.elements, s
         covered = {0} if buffer.layout == "sum" else set(buffer.axes)
         assert covered == self.loops, "a store must cover its axes"
         assert not self.masked, "a store must not depend on lanes"

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from jitad.errors import UnsupportedError
+from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import (
     CONST,
     ELEMENT,
@@ -51,12 +53,31 @@ def at_places(target: Trace, node: Node, operands: Sequence[Value]) -> Value | N
         return _looked_up(target, node, *operands)
     if node.primitive.name == "gather":
         return _gathered(target, node, *operands)
+    if node.primitive is CALL:
+        _check_call(node, operands)
     array = operands[0] if operands else None
     if node.primitive is ELEMENT and isinstance(array, Whole):
         key = np.unravel_index(node.params[0][1], array.view.shape)
         place = array.offset + int(np.dot(key, array.view.strides))
         return np.asarray(pick(target, array.index, place))
     return None
+
+
+def _check_call(node: Node, operands: Sequence[Value]) -> None:
+    """Refuse to hand the scalars of a large array to a call that looks some up."""
+    value = custom_of(node).value
+    large = {
+        i: x.view.shape
+        for i, x in zip(value.inputs, operands, strict=True)
+        if isinstance(x, Whole)
+    }
+    source = {i: i for i in large}
+    for i in _read(value, source) if large else ():
+        raise UnsupportedError(
+            f"a large array of shape {large[i]} is indexed by a traced integer inside "
+            f"{custom_of(node).name} ({node.line}), a function with a derivative rule "
+            "of its own or a checkpoint; index it outside, and pass on what was read"
+        )
 
 
 def _spread(target: Trace, node: Node, operands: Sequence[Value]) -> Whole:
