@@ -34,7 +34,7 @@ from jitad.ir.table import SPREAD, parts_of_spread
 from jitad.lowering.kernel import Layout
 from jitad.plan import Derived
 from jitad.rows import Rows, along
-from jitad.steps import PointStep, SpreadStep, Step, SumStep, moving
+from jitad.steps import PointStep, Step, SumStep, moving, spreading
 from jitad.transforms.expand import expand
 from jitad.transforms.templates import builder
 from jitad.transforms.whole import EAGER
@@ -58,10 +58,11 @@ class Program:
         environment = [*inputs, *self.constants]
         for step in self.steps:
             step.run(environment)
+        given = len(inputs) + len(self.constants)
         found = [environment[k] for k in self.outputs]
         # Nobody else has an array that is returned.
         return [
-            x.copy() if k < len(inputs) or k in self.outputs[:n] else x
+            x.copy() if k < given or k in self.outputs[:n] else x
             for n, (k, x) in enumerate(zip(self.outputs, found, strict=True))
         ]
 
@@ -127,8 +128,7 @@ class _Split:
             indices, values = (next(made), next(made)) if terms else (None, None)
             ways = tuple([way for way, _, _ in terms])
             type = graph.nodes[o].type
-            part = prune(graph.nodes, graph.inputs, (o,))
-            step = SpreadStep(part, type, places, ways, indices, values, {})
+            step = spreading(type, places, ways, indices, values)
             self.made.append(step)
             found[o] = self._append([np.zeros(type.shape, type.dtype)])[0]
         return [found[o] for o in outputs]

@@ -13,8 +13,18 @@ import numpy as np
 
 from jitad.arrays import address
 from jitad.backends import cpu
-from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Type
-from jitad.ir.table import Way
+from jitad.ir.graph import (
+    CONST,
+    ELEMENT,
+    INPUT,
+    PACK,
+    Builder,
+    Graph,
+    Type,
+    scalar,
+)
+from jitad.ir.loop import INT
+from jitad.ir.table import Way, add_spread
 from jitad.lowering.kernel import Kernel, Layout
 from jitad.plan import Placement, Plan
 from jitad.rows import Environment, Rows
@@ -180,6 +190,21 @@ class SpreadStep:
             for way, index, value in numbers:
                 flat[way.places(index)] += value
         environment.append(total)
+
+
+def spreading(
+    type: Type,
+    arrays: tuple[int, ...],
+    ways: tuple[Way, ...],
+    indices: int | None,
+    values: int | None,
+) -> SpreadStep:
+    """A step that adds up what lies at these places of the environment."""
+    target, kind = Builder(), scalar(type.dtype)
+    given = [target.input(type) for _ in arrays]
+    terms = [(way, target.input(scalar(INT)), target.input(kind)) for way in ways]
+    graph = target.finish([add_spread(target, type, given, terms)])
+    return SpreadStep(graph, type, arrays, ways, indices, values, {})
 
 
 Step = PointStep | MoveStep | SumStep | SpreadStep

@@ -184,6 +184,32 @@ def test_the_hessian_of_a_sum(count: int) -> None:
     assert not found[np.setdiff1d(np.arange(40), rows)].any()
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("backend", ("cpu", "numpy"))
+def test_several_sums_and_what_is_read_outside_of_them(
+    shape: Any, backend: Any
+) -> None:
+    table, p, i = data(shape, 300)
+
+    def total(t: Any, p: Any, i: Any) -> Any:
+        return t[1, 0] * loss(t, p, i) + loss(t, p[:70], i[:70]) + t[i[0], 1] ** 2
+
+    value, gradient = jitad.value_and_grad(total, backend=backend)(table, p, i)
+    (a, in_a, _), (b, in_b, _) = by_hand(table, p, i), by_hand(table, p[:70], i[:70])
+    wanted = table[1, 0] * in_a + in_b
+    wanted[1, 0] += a
+    wanted[i[0], 1] += 2.0 * table[i[0], 1]
+    close(value, table[1, 0] * a + b + table[i[0], 1] ** 2)
+    close(gradient, wanted)
+    v = np.random.default_rng(16).normal(size=shape)
+    along = jitad.jvp(lambda t: total(t, p, i), (table,), (v,))[1]
+    close(along, np.sum(wanted * v))
+    product = jitad.hvp(total, backend=backend)(table, p, i, v)
+    w = np.random.default_rng(17).normal(size=shape)
+    other = jitad.hvp(total, backend=backend)(table, p, i, w)
+    close(np.sum(product * w), np.sum(other * v), factor=5000)
+
+
 @pytest.mark.parametrize("count", (70, 300))
 def test_points_are_differentiated_beside_the_table(count: int) -> None:
     table, p, i = data((40, 3), count)
@@ -538,6 +564,9 @@ def test_what_is_too_large_is_refused() -> None:
     table, p, i = data((3000, 3), 300)
     with pytest.raises(jitad.UnsupportedError, match=r"hvp.*jvp"):
         jitad.hessian(loss)(table, p, i)
+    slopes = jitad.grad(lambda t, a: loss(a * t, p, i) + a * loss(t, p, i))
+    with pytest.raises(jitad.UnsupportedError, match="too large to be written out"):
+        jitad.jacobian(slopes, argnums=1)(table, 2.0)
     with pytest.raises(jitad.UnsupportedError, match=r"expected mode='auto'"):
         jitad.jacobian(loss, mode="forward")(table, p, i)
 

@@ -77,7 +77,7 @@ def add_lookup(
     known = builder.values[index]
     if known is not None:
         return pick(builder, array, int(way.places(known)))
-    if node.primitive is PACK:
+    if node.primitive is PACK and node.type.dtype.kind == "f":
         found = _of_scalars(builder, node, index, way)
         if found is not None:
             return found

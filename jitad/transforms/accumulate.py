@@ -66,8 +66,9 @@ def jacobian(
     costs: dict[str, float] = {}
     untried: dict[str, str] = {}
     large = [k for k in wrt if line.whole(k)]
+    _check_sizes(line, large, of)
     if large:
-        mode = _reverse_only(line, large, of, mode)
+        mode = _reverse_only(line, large, mode)
         untried |= dict.fromkeys(("forward", "cross"), _PASSES)
     rows = [int(v) for k in of for v in line.outputs[k].ravel()]
     columns = [int(e) for k in wrt for e in line.elements[k].ravel()]
@@ -264,20 +265,24 @@ def _assemble(
 # -- large arrays that are read at computed places -------------------------------------
 
 
-def _reverse_only(
-    line: Linearized, large: Sequence[int], of: Sequence[int], mode: Mode | None
-) -> Mode:
-    """The one mode there is for derivatives in large arrays, as arrays."""
-    type = line.target.nodes[line.inputs[large[0]]].type
+def _check_sizes(line: Linearized, large: Sequence[int], of: Sequence[int]) -> None:
+    """Refuse to write out derivatives of large arrays, or many in large arrays."""
     size = sum(line.outputs[k].size for k in of)
-    arrays = [k for k in of if ad.is_array(line, line.outputs[k])]
-    if arrays or (size > 1 and size * type.size > MOST):
-        of_what = line.types[arrays[0]] if arrays else f"{size} results"
+    whole = [line.types[k] for k in of if ad.is_array(line, line.outputs[k])]
+    types = [line.target.nodes[line.inputs[k]].type for k in large]
+    many = size > 1 and size * sum(t.size for t in types) > MOST
+    if whole or many:
+        what = ", ".join(map(str, (*whole, *types)))
         raise UnsupportedError(
-            f"the derivative of {of_what} in {type}, which is read at computed places, "
+            f"a Jacobian of or in {what}, where elements are read at computed places, "
             f"is too large to be written out: expected at most {MOST:,} entries; use "
             "jitad.grad of a sum, jitad.hvp, jitad.jvp or jitad.vjp"
         )
+
+
+def _reverse_only(line: Linearized, large: Sequence[int], mode: Mode | None) -> Mode:
+    """The one mode there is for derivatives in large arrays, as arrays."""
+    type = line.target.nodes[line.inputs[large[0]]].type
     if mode not in (None, "reverse"):
         raise UnsupportedError(
             f"mode={mode!r} of the derivative in {type}, which is read at computed "
