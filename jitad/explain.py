@@ -33,11 +33,12 @@ from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import Graph, Type, reach
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.tracer import traced
-from jitad.lowering.kernel import If, Kernel, Load, Op, Repeat, statements
+from jitad.lowering.kernel import Gather, If, Kernel, Load, Op, Repeat, statements
 from jitad.names import argument_names, original, result_names
 from jitad.nests import nests
 from jitad.plan import Derived, Placement, Plan, lowered
-from jitad.program import PointStep, Program, SumStep
+from jitad.program import Program
+from jitad.steps import PointStep, SumStep
 from jitad.transforms.expand import called
 from jitad.transforms.tidy import times, weight
 
@@ -151,7 +152,7 @@ def _sums(step: SumStep) -> Sums:
         count=sum(b.elements for b in outputs),
         operations=operations(step.graph),
         lanes=step.executable.width,
-        tile=sum_tile(step.kernel),
+        tile=sum_tile(step.kernel, step.count),
     )
 
 
@@ -264,6 +265,9 @@ def _loaded(plan: Plan) -> dict[int, int]:
     found = Counter(b for b, _ in {(s.buffer, s.element) for s in loads})
     for s in loads:
         if s.index is not None:
+            found[s.buffer] = kernel.buffers[s.buffer].elements
+    for s in statements(kernel.body):
+        if isinstance(s, Gather) and s.buffer is not None:
             found[s.buffer] = kernel.buffers[s.buffer].elements
     numbers = zip(plan.buffers, kernel.buffers, strict=True)
     inputs = [(b, k) for b, (k, buffer) in enumerate(numbers) if not buffer.output]

@@ -26,6 +26,7 @@ from jitad.ir.tracer import Trace, Tracer, innermost, lift, traced
 from jitad.plan import Derived
 from jitad.primitives.body import points_loop
 from jitad.program import program
+from jitad.transforms.linearized import tables
 
 Backend = Literal["cpu", "numpy"]
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
@@ -210,6 +211,9 @@ class Function:
         if outside is not None:
             outside.append((self.name, derived))
         if levels == 1 and extents[0] * len(derived.graph.nodes) > _LONG:
+            return self._repeated(trace, spec, tracers, extents[0])
+        if levels and extents[0] > 1 and tables(derived.graph.nodes):
+            # What reads memory at computed places is cheaper than what selects.
             return self._repeated(trace, spec, tracers, extents[0])
         operands = [*views, *derived.captured]
         if not levels:

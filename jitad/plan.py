@@ -15,13 +15,17 @@ import numpy as np
 
 from jitad import tree
 from jitad.backends import cpu
-from jitad.ir.graph import CONST, INPUT, Graph, prune
-from jitad.ir.loop import LOOP, loop_of
+from jitad.ir.graph import CONST, INPUT, PACK, Graph, prune
+from jitad.ir.interpret import inline
+from jitad.ir.loop import LOOP, PART, loop_of
+from jitad.ir.table import SPREAD
 from jitad.ir.tracer import Tracer
 from jitad.lowering.kernel import Argument, Kernel, Layout
 from jitad.lowering.schedule import schedule
 from jitad.transforms.branches import sink
 from jitad.transforms.expand import expand
+from jitad.transforms.scalarize import elements, pack
+from jitad.transforms.templates import builder
 
 # With at least so many points the outermost batch axis gives the lanes.
 _ENOUGH_LANES = 64
@@ -87,7 +91,7 @@ def make(
     outputs: Sequence[Placement],
 ) -> Plan:
     """Lower and compile: one lane axis at least, even for a single point."""
-    graph = derived.graph
+    graph = packed(derived.graph)
     types, placed = (*graph.input_types, *graph.output_types), (*inputs, *outputs)
     buffers = tuple([k for k, type in enumerate(types) if type.size])
     count = len(inputs)
@@ -100,6 +104,19 @@ def make(
     kernel, executable, seconds = compiled(graph, max(1, len(order)), varying, layouts)
     seconds = {**derived.seconds, **seconds}
     return Plan(derived, kernel, executable, order, buffers, seconds)
+
+
+def packed(graph: Graph) -> Graph:
+    """The same graph; results that are arrays are made in it, if not of scalars."""
+    made = (PACK, PART, SPREAD)
+    if all(graph.nodes[o].primitive in made for o in graph.outputs):
+        return graph
+    target = builder()
+    outputs = inline(target, graph, [target.input(t) for t in graph.input_types])
+    for k, (o, type) in enumerate(zip(outputs, graph.output_types, strict=True)):
+        if target.nodes[o].primitive not in made:
+            outputs[k] = pack(target, elements(target, o), type)
+    return target.finish(outputs)
 
 
 def compiled(
@@ -140,7 +157,10 @@ def long_sum(graph: Graph) -> int | None:
     for i, node in enumerate(graph.nodes):
         if node.primitive is LOOP:
             loop = loop_of(node)
-            if loop.bound < _ENOUGH_POINTS or loop.written or not loop.carried:
+            enough = _ENOUGH_POINTS if not loop.summed else 1
+            if loop.bound < enough or loop.written:
+                continue
+            if not loop.carried and not loop.summed:
                 continue
             counts = any(loop.body.inputs[0] in n.operands for n in loop.body.nodes)
             if loop.adds and not counts:
@@ -252,6 +272,11 @@ def place_output(
     layout, elements = classify(lane, point, inner, view.itemsize)
     axes = tuple(range(max(1, len(order))))
     return Placement(layout, axes, strides or (lane,), elements)
+
+
+def place_spread() -> Placement:
+    """The placement of a result that a kernel of one point adds up in place."""
+    return Placement("spread", (), (0,), 0)
 
 
 def past_cache(

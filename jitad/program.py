@@ -7,14 +7,13 @@ what comes of it, are kernels of one point.  Nothing is stored per point.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from jitad import plan as planning
-from jitad.arrays import address
-from jitad.backends import cpu
 from jitad.ir.graph import (
     CONST,
     ELEMENT,
@@ -22,6 +21,7 @@ from jitad.ir.graph import (
     PACK,
     Builder,
     Graph,
+    Static,
     Type,
     prune,
     reach,
@@ -30,129 +30,14 @@ from jitad.ir.graph import (
 from jitad.ir.interpret import inline
 from jitad.ir.loop import INT, PART, Loop, loop_of
 from jitad.ir.primitive import registry
-from jitad.lowering.kernel import Kernel, Layout
-from jitad.plan import Derived, Placement, Plan
-from jitad.rows import Environment, Rows, along
+from jitad.ir.table import SPREAD, parts_of_spread
+from jitad.lowering.kernel import Layout
+from jitad.plan import Derived
+from jitad.rows import Rows, along
+from jitad.steps import PointStep, Step, SumStep, moving, spreading
 from jitad.transforms.expand import expand
-from jitad.transforms.scalarize import builder
+from jitad.transforms.templates import builder
 from jitad.transforms.whole import EAGER
-
-
-@dataclass(frozen=True, eq=False)
-class PointStep:
-    """A kernel of one point: from some arrays of the environment to new ones."""
-
-    plan: Plan
-    inputs: tuple[int, ...]
-    placed: tuple[Placement, ...]
-    types: tuple[Type, ...]
-
-    @property
-    def graph(self) -> Graph:
-        """What it computes."""
-        return self.plan.derived.graph
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """What it took to make it."""
-        return self.plan.seconds
-
-    def layout_of(self, array: int) -> Layout | None:
-        """The layout of an array of the environment; None: it is not read."""
-        pairs = zip(self.inputs, self.placed, strict=False)
-        return next((p.layout for k, p in pairs if k == array), None)
-
-    def run(self, environment: Environment) -> None:
-        """Compute, and append the results."""
-        made = [np.empty(t.shape, t.dtype) for t in self.types]
-        given = [*(environment[k] for k in self.inputs), *made]
-        arguments = [
-            self.placed[k].argument(address(given[k])) for k in self.plan.buffers
-        ]
-        if arguments:
-            self.plan.executable.launch((1,), arguments)
-        environment += made
-
-
-@dataclass(frozen=True, eq=False)
-class MoveStep:
-    """Results that are only put together, of elements of arrays and of constants.
-
-    pieces  for every result: where in it elements of an array go, and which they are
-    """
-
-    graph: Graph
-    blanks: tuple[np.ndarray, ...]
-    pieces: tuple[tuple[tuple[int, np.ndarray, np.ndarray], ...], ...]
-    seconds: dict[str, float]
-
-    def layout_of(self, array: int) -> Layout | None:
-        """The layout of an array of the environment; None: it is not read."""
-        read = any(k == array for own in self.pieces for k, _, _ in own)
-        return "fixed" if read else None
-
-    def run(self, environment: Environment) -> None:
-        """Copy, and append the results."""
-        made = [x.copy() for x in self.blanks]
-        for x, own in zip(made, self.pieces, strict=True):
-            for k, places, numbers in own:
-                x.reshape(-1)[places] = environment[k].reshape(-1)[numbers]
-        environment += made
-
-
-def moving(graph: Graph, given: Sequence[int]) -> MoveStep | None:
-    """A graph as a step that moves elements; None where it computes anything."""
-    if any(n.primitive not in (INPUT, ELEMENT, CONST, PACK) for n in graph.nodes):
-        return None
-    slot = dict(zip(graph.inputs, given, strict=True))
-    blanks, pieces = [], []
-    for o in graph.outputs:
-        type = graph.nodes[o].type
-        blank = np.zeros(type.shape, type.dtype)
-        found: dict[int, list[tuple[int, int]]] = {}
-        for place, v in enumerate(graph.nodes[o].operands):
-            node = graph.nodes[v]
-            if node.primitive is CONST:
-                blank.reshape(-1)[place] = node.params[0][1].value
-            elif node.primitive is ELEMENT and node.operands[0] in slot:
-                pair = place, node.params[0][1]
-                found.setdefault(slot[node.operands[0]], []).append(pair)
-            else:
-                return None
-        blanks.append(blank)
-        pieces.append(
-            tuple([(k, *np.array(own, np.int64).T) for k, own in found.items()])
-        )
-    return MoveStep(graph, tuple(blanks), tuple(pieces), {})
-
-
-@dataclass(frozen=True, eq=False)
-class SumStep:
-    """A kernel over `count` points; its sums are new arrays of the environment.
-
-    graph  of one point
-    """
-
-    graph: Graph
-    kernel: Kernel
-    executable: cpu.Executable
-    inputs: tuple[Rows, ...]
-    count: int
-    seconds: dict[str, float]
-
-    def layout_of(self, array: int) -> Layout | None:
-        """The layout of an array of the environment; None: it is not read."""
-        return next((r.layout for r in self.inputs if r.array == array), None)
-
-    def run(self, environment: Environment) -> None:
-        """Compute, and append the sums."""
-        found = [rows.argument(environment) for rows in self.inputs]
-        outputs = len(self.kernel.buffers) - len(self.inputs)
-        arguments = [*(a for a, _ in found), *[None] * outputs]
-        environment += self.executable.total(self.count, arguments)
-
-
-Step = PointStep | MoveStep | SumStep
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +46,7 @@ class Program:
 
     steps: tuple[Step, ...]
     constants: tuple[np.ndarray, ...]
-    outputs: int
+    outputs: tuple[int, ...]
 
     @property
     def sums(self) -> tuple[SumStep, ...]:
@@ -173,7 +58,13 @@ class Program:
         environment = [*inputs, *self.constants]
         for step in self.steps:
             step.run(environment)
-        return environment[len(environment) - self.outputs :]
+        given = len(inputs) + len(self.constants)
+        found = [environment[k] for k in self.outputs]
+        # Nobody else has an array that is returned.
+        return [
+            x.copy() if k < given or k in self.outputs[:n] else x
+            for n, (k, x) in enumerate(zip(self.outputs, found, strict=True))
+        ]
 
 
 def program(derived: Derived, arrays: Sequence[np.ndarray]) -> Program | None:
@@ -182,10 +73,12 @@ def program(derived: Derived, arrays: Sequence[np.ndarray]) -> Program | None:
     arrays  inputs of the types, shapes and strides of every call
     """
     graph, constants = planning.lifted(expand(derived.graph))
-    if planning.long_sum(graph) is None:
+    packs = all(graph.nodes[o].primitive is PACK for o in graph.outputs)
+    if planning.long_sum(graph) is None and packs:
         return None
     split = _Split(derived, [*arrays, *constants])
-    return Program(split.steps(graph), tuple(constants), len(graph.outputs))
+    outputs = split.steps(graph)
+    return Program(tuple(split.made), tuple(constants), tuple(outputs))
 
 
 @dataclass
@@ -196,14 +89,49 @@ class _Split:
     arrays: list[np.ndarray]
     made: list[Step] = field(default_factory=list)
 
-    def steps(self, graph: Graph) -> tuple[Step, ...]:
+    def steps(self, graph: Graph) -> list[int]:
+        """Make the steps: where the environment has the results."""
         given = list(range(len(graph.inputs)))
         while (i := planning.long_sum(graph)) is not None:
             sums = self._sum(graph, i, given)
             graph = _without(graph, i, sums)
             given += range(len(self.arrays) - len(sums), len(self.arrays))
-        self._point(graph, graph.outputs, given)
-        return tuple(self.made)
+        return self._arrays(graph, graph.outputs, given)
+
+    def _arrays(
+        self, graph: Graph, outputs: Sequence[int], given: Sequence[int]
+    ) -> list[int]:
+        """Add steps that compute arrays: their places in the environment.
+
+        What a kernel need not compute is only added up.
+        """
+        slot = dict(zip(graph.inputs, given, strict=True))
+        target, index = _copied(graph)
+        spreads = [o for o in outputs if graph.nodes[o].primitive is SPREAD]
+        asked = [index[o] for o in outputs if o not in spreads and o not in slot]
+        for o in spreads:
+            arrays, terms = parts_of_spread(graph.nodes[o])
+            asked += [index[a] for a in arrays if a not in slot]
+            indices = [index[i] for _, i, _ in terms]
+            values = [index[v] for _, _, v in terms]
+            pairs = ((indices, INT), (values, graph.nodes[o].type.dtype))
+            for own, dtype in pairs if terms else ():
+                type = Type(dtype, (len(own),))
+                asked.append(target.add(PACK, tuple(own), type))
+        whole = Graph(tuple(target.nodes), tuple(target.inputs), tuple(asked))
+        made = iter(self._point(whole, asked, given) if asked else ())
+        found = {o: slot[o] if o in slot else next(made) for o in outputs
+                 if o not in spreads}  # fmt: skip
+        for o in spreads:
+            arrays, terms = parts_of_spread(graph.nodes[o])
+            places = tuple([slot[a] if a in slot else next(made) for a in arrays])
+            indices, values = (next(made), next(made)) if terms else (None, None)
+            ways = tuple([way for way, _, _ in terms])
+            type = graph.nodes[o].type
+            step = spreading(type, places, ways, indices, values)
+            self.made.append(step)
+            found[o] = self._append([np.zeros(type.shape, type.dtype)])[0]
+        return [found[o] for o in outputs]
 
     def _point(
         self, graph: Graph, outputs: Sequence[int], given: Sequence[int]
@@ -220,7 +148,14 @@ class _Split:
         types = part.output_types
         made = [np.empty(t.shape, t.dtype) for t in types]
         placed = [planning.place(self.arrays[k], (), ()) for k in inputs]
-        after = [planning.place_output(x, (), ()) for x in made]
+        uses = Counter(a for node in part.nodes for a in node.operands)
+        uses.update(part.outputs)
+        after = [
+            planning.place_output(x, (), ())
+            if uses[o] > 1 or not _added_up(part, o)
+            else planning.place_spread()
+            for o, x in zip(part.outputs, made, strict=True)
+        ]
         derived = replace(self.derived, graph=part, seconds={})
         chosen = planning.make(derived, (), placed, after)
         self.made.append(PointStep(chosen, inputs, (*placed, *after), types))
@@ -230,28 +165,34 @@ class _Split:
         self.arrays += made
         return list(range(len(self.arrays) - len(made), len(self.arrays)))
 
-    def _sum(self, graph: Graph, i: int, given: Sequence[int]) -> list[np.dtype]:
-        """Add the steps of loop i: the dtypes of the arrays of its sums, in order."""
+    def _sum(self, graph: Graph, i: int, given: Sequence[int]) -> list[Type]:
+        """Add the steps of loop i: the types of the arrays of its sums, in order."""
         loop = loop_of(graph.nodes[i])
-        _, _, shared, arrays = loop.split(graph.nodes[i].operands)
-        sources = self._before(graph, shared, arrays, given)
+        _, _, shared, arrays, tables = loop.split(graph.nodes[i].operands)
+        sources = self._before(graph, shared, [*arrays, *tables], given)
         body = _Body(loop, self.arrays)
         for k, a in enumerate(shared):
             body.share(k, graph, a, *sources[a])
         body.read([sources[a][0] for a in arrays])
-        kinds = loop.body.output_types
+        body.tables([sources[a][0] for a in tables])
+        kinds = loop.body.output_types[: loop.carried]
         dtypes = list(dict.fromkeys(t.dtype for t in kinds))
+        sizes = [sum(t.dtype == d for t in kinds) for d in dtypes]
+        types = [Type(d, (n,)) for d, n in zip(dtypes, sizes, strict=True)]
         points = body.graph(dtypes)
         varying = tuple([() if r.lane is None else (0,) for r in body.inputs])
         sums: list[Layout] = ["sum"] * len(dtypes)
-        layouts: tuple[Layout, ...] = (*[r.layout for r in body.inputs], *sums)
+        spread: list[Layout] = ["spread"] * loop.summed
+        layouts: tuple[Layout, ...] = (*[r.layout for r in body.inputs], *sums, *spread)
         kernel, executable, seconds = planning.compiled(points, 1, varying, layouts)
         rows = tuple(body.inputs)
-        step = SumStep(points, kernel, executable, rows, loop.bound, seconds)
+        types += loop.body.output_types[loop.carried :]
+        step = SumStep(
+            points, kernel, executable, rows, loop.bound, tuple(types), seconds
+        )
         self.made.append(step)
-        sizes = [sum(t.dtype == d for t in kinds) for d in dtypes]
-        self._append([np.zeros(n, d) for n, d in zip(sizes, dtypes, strict=True)])
-        return dtypes
+        self._append([np.zeros(t.shape, t.dtype) for t in types])
+        return types
 
     def _before(
         self,
@@ -286,9 +227,9 @@ class _Split:
             target.add(PACK, tuple([index[a] for a in own]), Type(dtype, (len(own),)))
             for dtype, own in waiting.items()
         ]
-        packs += [_packed(target, index[a]) for a in whole]
+        packs += [index[a] for a in whole]
         part = Graph(tuple(target.nodes), tuple(target.inputs), tuple(packs))
-        places = iter(self._point(part, part.outputs, given))
+        places = iter(self._arrays(part, part.outputs, given))
         for own in waiting.values():
             place = next(places)
             found |= {a: (place, k) for k, a in enumerate(own)}
@@ -317,13 +258,7 @@ class _Body:
         if node.primitive is CONST:
             self.values[i] = self.target.add(CONST, (), node.type, node.params)
             return
-        if array not in self._same:
-            example = self.arrays[array]
-            self._same[array] = self.target.input(Type(example.dtype, example.shape))
-            placed = planning.place(example, (), ())
-            rows = Rows(array, 0, None, placed.elements, placed.layout)
-            self.inputs.append(rows)
-        self.values[i] = self._element(self._same[array], element)
+        self.values[i] = self._element(self._whole(array), element)
 
     def read(self, arrays: Sequence[int]) -> None:
         """Let what an iteration reads be elements of points in these arrays."""
@@ -346,26 +281,65 @@ class _Body:
             for i, offset in reads:
                 self.values[i] = self._element(node, place[offset])
 
+    def tables(self, arrays: Sequence[int]) -> None:
+        """Let the tables be these arrays."""
+        own = self.loop.body.inputs[len(self.loop.body.inputs) - len(arrays) :]
+        for i, array in zip(own, arrays, strict=True):
+            self.values[i] = self._whole(array)
+
+    def _whole(self, array: int) -> int:
+        """The input for all of an array, which all points share."""
+        if array not in self._same:
+            example = self.arrays[array]
+            self._same[array] = self.target.input(Type(example.dtype, example.shape))
+            placed = planning.place(example, (), ())
+            rows = Rows(array, 0, None, placed.elements, placed.layout)
+            self.inputs.append(rows)
+        return self._same[array]
+
     def _element(self, array: int, k: int) -> int:
         kind = scalar(self.target.nodes[array].type.dtype)
         return self.target.add(ELEMENT, (array,), kind, (("index", k),))
 
     def graph(self, dtypes: Sequence[np.dtype]) -> Graph:
-        """From the inputs to what a point adds to the sums, packed by dtype."""
+        """From the inputs to what a point adds to the sums, packed by dtype.
+
+        What is spread comes after it.  Then there are few tiles, and many terms to a
+        partial sum: they are float64.
+        """
         terms = [self.loop.added(k) or [] for k in range(self.loop.carried)]
-        nodes = tuple([v for own in terms for v, _ in own])
-        body = self.loop.body
+        body, wide = self.loop.body, self.loop.summed > 0
+        spread = body.outputs[self.loop.carried :]
+        nodes = (*[v for own in terms for v, _ in own], *spread)
         whole = Graph(body.nodes, body.inputs, nodes)
-        made = iter(inline(self.target, whole, [self.values[i] for i in body.inputs]))
+        found = inline(self.target, whole, [self.values[i] for i in body.inputs])
+        made = iter(found)
         packs: dict[np.dtype, list[int]] = {d: [] for d in dtypes}
-        for own, type in zip(terms, body.output_types, strict=True):
+        for own, type in zip(terms, body.output_types, strict=False):
             pairs = [(next(made), negated) for _, negated in own]
-            packs[type.dtype].append(self._summed(pairs, type))
+            total = self._summed(pairs, type)
+            packs[type.dtype].append(self._wide(total) if wide else total)
         outputs = [
-            self.target.add(PACK, tuple(p), Type(d, (len(p),)))
+            self.target.add(PACK, tuple(p), Type(_widened(d) if wide else d, (len(p),)))
             for d, p in packs.items()
         ]
+        outputs += [self._spread(a) for a in found[len(found) - len(spread) :]]
         return self.target.finish(outputs)
+
+    def _wide(self, v: int) -> int:
+        """A term in the dtype that sums of it have."""
+        type = scalar(_widened(self.target.nodes[v].type.dtype))
+        return self.target.apply(registry.primitives["cast"], (v,), type)
+
+    def _spread(self, a: int) -> int:
+        """What a point adds to an array, as a spread of float64."""
+        node = self.target.nodes[a]
+        type = Type(_widened(node.type.dtype), node.type.shape)
+        arrays, terms = parts_of_spread(node) if node.primitive is SPREAD else ([a], [])
+        wide = [(way, index, self._wide(v)) for way, index, v in terms]
+        params = (("ways", Static(tuple([way for way, _, _ in wide]))),)
+        operands = (*arrays, *(i for _, *pair in wide for i in pair))
+        return self.target.add(SPREAD, operands, type, params)
 
     def _summed(self, terms: Sequence[tuple[int, bool]], type: Type) -> int:
         total = None
@@ -379,17 +353,26 @@ class _Body:
         return self.target.number(0, type.dtype) if total is None else total
 
 
-def _without(graph: Graph, i: int, dtypes: Sequence[np.dtype]) -> Graph:
-    """The graph with the sums of loop i as new inputs, one array for each dtype."""
+def _widened(dtype: np.dtype) -> np.dtype:
+    return np.dtype(np.float64) if dtype.kind == "f" else dtype
+
+
+def _without(graph: Graph, i: int, types: Sequence[Type]) -> Graph:
+    """The graph with the sums of loop i as new inputs.
+
+    types  of an array for each dtype of what is carried, then of what is spread
+    """
     loop = loop_of(graph.nodes[i])
-    _, starts, _, _ = loop.split(graph.nodes[i].operands)
+    _, starts, _, _, _ = loop.split(graph.nodes[i].operands)
     kinds = loop.body.output_types
-    counts = {d: sum(t.dtype == d for t in kinds) for d in dtypes}
     inputs: dict[np.dtype, int] = {}
+    spread: list[int] = []
 
     def part(target: Builder, k: int, index: Sequence[int]) -> int:
-        if k == loop.carried:
+        if k == loop.carried + loop.summed:
             return target.number(loop.bound, INT)
+        if k >= loop.carried:
+            return spread[k - loop.carried]
         type = kinds[k]
         place = sum(t.dtype == type.dtype for t in kinds[:k])
         own = inputs[type.dtype]
@@ -403,8 +386,12 @@ def _without(graph: Graph, i: int, dtypes: Sequence[np.dtype]) -> Graph:
     index = [-1] * len(graph.nodes)
     for a in graph.inputs:
         index[a] = target.input(graph.nodes[a].type)
-    for d in dtypes:
-        inputs[d] = target.input(Type(d, (counts[d],)))
+    for k, type in enumerate(types):
+        made = target.input(type)
+        if k < len(types) - loop.summed:
+            inputs[type.dtype] = made
+        else:
+            spread.append(made)
     for a, node in enumerate(graph.nodes):
         if a == i or node.primitive is INPUT:
             continue
@@ -429,14 +416,10 @@ def _copied(graph: Graph) -> tuple[Builder, list[int]]:
     return target, index
 
 
-def _packed(target: Builder, array: int) -> int:
-    """An array node as one that a kernel can store."""
-    node = target.nodes[array]
-    if node.primitive is PACK:
-        return array
-    kind = scalar(node.type.dtype)
-    picked = [
-        target.add(ELEMENT, (array,), kind, (("index", k),))
-        for k in range(node.type.size)
-    ]
-    return target.add(PACK, tuple(picked), node.type)
+def _added_up(graph: Graph, i: int) -> bool:
+    """Whether a node is an array that a kernel of one point can add up in place."""
+    node = graph.nodes[i]
+    if node.primitive is not PART:
+        return node.primitive is SPREAD
+    loop, number = loop_of(graph.nodes[node.operands[0]]), node.params[0][1]
+    return number >= loop.carried + loop.written and bool(node.type.shape)

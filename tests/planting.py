@@ -12,7 +12,7 @@ from typing import Any
 
 from jitad import plan, primitives
 from jitad.ir.primitive import registry
-from jitad.transforms import scalarize
+from jitad.transforms import templates
 
 assert primitives
 
@@ -21,8 +21,8 @@ Function = Callable[..., Any]
 
 def forget() -> None:
     """Clear what is remembered of primitives, derivatives and kernels."""
-    scalarize.expansion.cache_clear()
-    scalarize.partials.cache_clear()
+    templates.expansion.cache_clear()
+    templates.partials.cache_clear()
     plan._compiled.cache_clear()
     plan.element_offsets.cache_clear()
     plan.classify.cache_clear()

@@ -25,6 +25,7 @@ FLOORS = {
     "seeds": 6,
     "arrays": 6,
     "program": 6,
+    "steps": 6,
     "rows": 6,
     "call": 7,
     "function": 7,

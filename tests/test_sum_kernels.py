@@ -1,4 +1,7 @@
-"""Kernels that sum over lanes: the machine against plain Python, whole and in parts."""
+"""Kernels that sum over lanes: the machine against plain Python, whole and in parts.
+
+What they sum may be spread over an array at places that lanes compute.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ import kernels
 import numpy as np
 import pytest
 
+import jitad
 from jitad import tree
 from jitad.backends import cpu
+from jitad.call import Summed
 from jitad.ir.graph import Type
 from jitad.ir.trace import Input, trace
 from jitad.lowering.kernel import Argument, Kernel
@@ -109,7 +114,7 @@ def test_products_with_rows(case: str, dtype: Any, n: int, width: int) -> None:
     made, _ = tabled(f, dtype, n, extra, "rows")
     code = cpu.compile(made, cpu.target(min(width, cpu.vector_width())))
     wide = n >= code.width
-    assert ("%spread0" in code.ir) == (spreads and wide)
+    assert ("%rows0" in code.ir) == (spreads and wide)
     assert ("masked.load" in code.ir) == (dots and wide and n % code.width != 0)
     rng = np.random.default_rng(n)
     w = (rng.normal(size=n + extra) / n).astype(dtype)
@@ -151,4 +156,49 @@ def test_the_last_row_is_read_once(count: int, bad: float) -> None:
 @pytest.mark.parametrize("layout", ["streams", "general"])
 def test_other_layouts_are_read_by_columns(layout: Any) -> None:
     made, _ = tabled(logistic, np.float64, 30, 0, layout)
-    assert "%spread" not in cpu.compile(made).ir
+    assert "%rows" not in cpu.compile(made).ir
+
+
+def read(x: Any, i: Any, table: Any) -> Any:
+    """A loop over what is looked up, so that parts are cut inside of it."""
+
+    def step(c: Any, k: Any) -> Any:
+        return c + np.sin(table[i + k, 0] * x[0]) * table[i, 2], None
+
+    return jitad.scan(step, x[1], np.arange(3))[0]
+
+
+def _seen(array: np.ndarray, by_point: bool) -> np.ndarray:
+    """An array as (points, elements of one)."""
+    return array.reshape(len(array), -1) if by_point else array.reshape(1, -1)
+
+
+@pytest.mark.parametrize("count", (1, 7, 8, 65, 1003))
+@pytest.mark.parametrize("longest", (3000, 4))
+@pytest.mark.parametrize("strided", (False, True))
+def test_the_machine_spreads_as_python_does(
+    count: int, longest: int, strided: bool
+) -> None:
+    rng = np.random.default_rng(1)
+    x, i = rng.random((count, 3)), rng.integers(0, 18, count)
+    table = rng.normal(size=(20, 6))[:, ::2] if strided else rng.normal(size=(20, 3))
+
+    def total(table: Any) -> Any:
+        return np.sum(jitad.vmap(read, (0, 0, None))(x, i, table))
+
+    call = jitad.grad(total).prepare(table)
+    assert isinstance(call, Summed)
+    (step,) = call.program.sums
+    layouts = [b.layout for b in step.kernel.buffers]
+    assert "spread" in layouts and ("general" in layouts) == strided
+    environment = [table, *call.program.constants]
+    for before in call.program.steps[: call.program.steps.index(step)]:
+        before.run(environment)
+    placed = [rows.argument(environment)[0] for rows in step.inputs]
+    made = cpu.compile(step.kernel, longest=longest)
+    found = made.total(count, [*placed, *[None] * (len(layouts) - len(placed))])
+    given = [_seen(environment[r.array], r.lane is not None) for r in step.inputs]
+    wanted = kernels.reference(step.kernel, (count,), given)
+    for a, b in zip(found, wanted, strict=True):
+        scale = np.abs(b).max()
+        assert scale > 0 and np.abs(a - b[0]).max() <= 1e-14 * scale * count

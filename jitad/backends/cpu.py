@@ -37,6 +37,7 @@ _serial = itertools.count()
 LINE = 64
 # Bytes from which it pays that an array begins on a cache line.
 _LARGE = 1 << 16
+_ENDLESS = 1 << 62  # lanes of a tile, where there is but one
 _LABEL = re.compile(r"^\S+:", re.MULTILINE)
 _FAR = re.compile(r"\.far\b")
 _SPILL = re.compile(r"\tvmov\w+\s+%[xyz]mm\d+, -?\d*\(%r[sb]p\)")
@@ -104,7 +105,8 @@ class Executable:
         offsets in arguments must live as long.
         """
         kernel = self.kernel
-        words = [0, extents[0], self.width, frame.DIRECT, 0, 0, 0, *extents[1:]]
+        tile = _ENDLESS if self._spreads else self.width
+        words = [0, extents[0], tile, frame.DIRECT, 0, 0, 0, *extents[1:]]
         for argument in arguments:
             given = argument.elements
             if isinstance(given, np.ndarray):
@@ -142,14 +144,16 @@ class Executable:
         """Run a kernel that sums over count lanes: the sums, one array a buffer.
 
         arguments  None for the buffers that take sums.  Lanes are added up in vectors,
-        those in tiles, and tiles pairwise: in the same order whatever runs them.
+        those in tiles, and tiles pairwise: in the same order whatever runs them.  What
+        is spread is added up lane by lane, and then tile by tile.
         """
-        size = schedule.sum_tile(self.kernel)
+        size = schedule.sum_tile(self.kernel, count)
         tiles = max(1, -(-count // size))
         partial, given = [], []
         for buffer, argument in zip(self.kernel.buffers, arguments, strict=True):
             if argument is None:
                 shape = (tiles, buffer.elements, self.width)
+                shape = shape[:2] if buffer.layout == "spread" else shape
                 partial.append(aligned(shape, buffer.dtype))
                 partial[-1][...] = 0
                 argument = Argument(partial[-1].ctypes.data, (0,))
@@ -164,6 +168,10 @@ class Executable:
             POOL.run(self._tiles, block.ctypes.data, threads)
         return [_added(x) for x in partial]
 
+    @property
+    def _spreads(self) -> bool:
+        return any(b.layout == "spread" for b in self.kernel.buffers)
+
     def _apart(self, arguments: Sequence[Argument]) -> int:
         """How many lanes come before the first that begins on a cache line."""
         for buffer, argument in zip(self.kernel.buffers, arguments, strict=True):
@@ -173,8 +181,15 @@ class Executable:
 
 
 def _added(partial: np.ndarray) -> np.ndarray:
-    """The sums of partial sums of shape (tiles, elements, lanes), added pairwise."""
+    """The sums of partial sums of shape (tiles, elements, lanes), added pairwise.
+
+    Of shape (tiles, elements) they are added tile by tile.
+    """
     dtype = partial.dtype
+    if partial.ndim == 2:
+        for tile in partial[1:]:
+            partial[0] += tile
+        return partial[0]
     vectors = partial.astype(np.float64, copy=False) if dtype.kind == "f" else partial
     with np.errstate(all="ignore"):
         while (lanes := vectors.shape[2]) > 1:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from jitad.lowering import frame
-from jitad.lowering.kernel import Argument, Kernel
+from jitad.lowering.kernel import Argument, Kernel, Spread, statements
 from jitad.lowering.work import work
 
 from .machine import last_level_cache_bytes
@@ -25,6 +25,9 @@ _GRAIN = 64  # lanes: tiles of it begin on cache lines where the array does
 
 _SUM_LANES = 2048
 _FEW_SUMS = 128  # with more of them, tiles are longer: a tile keeps a vector of each
+
+_SPREAD_TILES = 32
+_SPREAD_BYTES = 1 << 26  # of the sums of all tiles
 
 
 def nanoseconds(kernel: Kernel, extents: Sequence[int]) -> float:
@@ -72,13 +75,29 @@ def tile(lane: float, count: int, threads: int) -> int:
     return max(1, int(wanted) // _GRAIN) * _GRAIN
 
 
-def sum_tile(kernel: Kernel) -> int:
-    """Lanes that are summed in order before their sum is kept.
+def sum_tile(kernel: Kernel, count: int) -> int:
+    """Lanes of count that are summed in order before their sum is kept.
 
-    It depends on the kernel alone, so that sums do not depend on who takes a tile.
+    It depends on these alone, so that sums do not depend on who takes a tile.
     """
+    spread = sum(b.elements for b in kernel.buffers if b.layout == "spread")
+    if spread:
+        return _spread_tile(kernel, spread, count)
     elements = sum(b.elements for b in kernel.buffers if b.layout == "sum")
     return max(_SUM_LANES, -(-elements * _SUM_LANES // _FEW_SUMS // _GRAIN) * _GRAIN)
+
+
+def _spread_tile(kernel: Kernel, elements: int, count: int) -> int:
+    """The same where a tile has so many sums that lanes add to at computed places.
+
+    There are only so many tiles that their sums fit in memory, and that to add up all
+    of them is little work beside that of the lanes.
+    """
+    found = statements(kernel.body)
+    terms = sum(len(s.terms) for s in found if isinstance(s, Spread))
+    tiles = min(_SPREAD_TILES, _SPREAD_BYTES // (8 * elements))
+    tiles = max(1, min(tiles, count * terms // (4 * elements)))
+    return max(1, -(-count // (tiles * _GRAIN))) * _GRAIN
 
 
 def rounds(
@@ -88,10 +107,11 @@ def rounds(
 
     size  lanes that a thread takes at a time; default: `tile` says
     """
+    least = threads * size if size else 0
     size = size or tile(lane, count, threads)
     lanes = _FIRST_ROUND_SECONDS * 1e9 / lane
     while first < count:
-        last = min(count, first + max(size, int(lanes) // size * size))
+        last = min(count, first + max(size, least, int(lanes) // size * size))
         start = time.perf_counter()
         yield first, last
         seconds = time.perf_counter() - start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -96,13 +97,23 @@ def _launch(
     lanes = tuple([extents[k] for k in order]) or (1,)
     if 0 in lanes or not any(y.size for y in outputs):
         return backend.Launch(None, np.zeros(0, np.int64), 0, {})
-    inside = [plan.place(v, extents, order) for v in inputs]
+    graph, constants = plan.lifted(derived.graph)
+    same = [arrays.batch_first(c, [None] * len(extents)) for c in constants]
+    inside = [plan.place(v, extents, order) for v in (*inputs, *same)]
     outside = [plan.place_output(v, extents, order) for v in outputs]
+    derived = replace(derived, graph=graph)
     made, placed = plan.make(derived, order, inside, outside), [*inside, *outside]
-    blank = [placed[k].argument(0) for k in made.buffers]
-    words = {k: frame.slots(made.kernel, n).address for n, k in enumerate(made.buffers)}
-    block = made.executable.block(lanes, blank)
-    return backend.Launch(made.executable, block, lanes[0], words, kept=blank)
+    first, last = len(inputs), len(inside)
+    known = {first + k: arrays.address(c) for k, c in enumerate(constants)}
+    given = [placed[k].argument(known.get(k, 0)) for k in made.buffers]
+    words = {
+        k if k < first else k - last + first: frame.slots(made.kernel, n).address
+        for n, k in enumerate(made.buffers)
+        if k not in known
+    }
+    block = made.executable.block(lanes, given)
+    kept = given, constants
+    return backend.Launch(made.executable, block, lanes[0], words, kept=kept)
 
 
 def _results(

@@ -27,6 +27,7 @@ from jitad.ir.graph import (
     arguments,
 )
 from jitad.ir.loop import LOOP, PART, add_loop, loop_of, run
+from jitad.ir.table import LOOKUP, SPREAD, add_up, look_up, parts_of_spread
 from jitad.ir.tracer import Tracer, bind, innermost, lift
 
 
@@ -64,6 +65,14 @@ def _evaluate(node: Node, operands: list[Any], batch: int) -> Any:
         return x[(slice(None),) * batch + tuple(int(i) for i in index)]
     if primitive is PACK:
         return _pack(operands, node, batch)
+    if primitive is LOOKUP:
+        x, index = operands
+        return look_up(x, index, node.params[0][1], batch)
+    if primitive is SPREAD:
+        own = dict(zip(node.operands, operands, strict=True))
+        arrays, terms = parts_of_spread(node)
+        given = [(way, own[i], own[v]) for way, i, v in terms]
+        return add_up(node.type, [own[a] for a in arrays], given, batch)
     if primitive.name == "cast":
         (x,) = operands
         return x.astype(node.type.dtype)

@@ -1,10 +1,12 @@
 """Loops as nodes: a body of its own, carried values, and arrays read and written.
 
-    loop   (count?, carried …, shared …, arrays …) -> parts: carried …, written …, steps
+    loop   (count?, carried …, shared …, arrays …, tables …)
+           -> parts: carried …, written …, summed …, steps
     part   one of them
 
 In an array graph the values are arrays; in a scalar graph they are scalars, and an
-array is read one scalar at an iteration.  `run` says what a loop means.
+array is read one scalar at an iteration.  There a body also reads elements of whole
+arrays, its tables, and what is summed are arrays.  `run` says what a loop means.
 """
 
 from __future__ import annotations
@@ -40,13 +42,16 @@ PART = control("part")
 class Loop:
     """What is repeated, and how often.
 
-    body       (index, carried …, shared …, slices …) -> (carried …, written …)
+    body       (index, carried …, shared …, slices …, tables …)
+               -> (carried …, written …, summed …)
     head       (index, carried …, shared …) -> whether to go on; None: always
     carried    how many values go from iteration to iteration
     shared     how many values are the same in all of them
     slices     for every array how it is read in iteration i: None, its leading axis;
                (offset, stride), the scalar offset + i stride
     written    how many values every iteration leaves in an array
+    tables     how many arrays all iterations have in common
+    summed     how many arrays of every iteration are added up, beginning from zero
     bound      no more iterations than this
     counted    whether the first operand is the number of iterations
     backwards  the last iteration first; then there is no head
@@ -63,6 +68,8 @@ class Loop:
     counted: bool = False
     backwards: bool = False
     apart: int = 0
+    tables: int = 0
+    summed: int = 0
 
     @cached_property
     def text(self) -> str:
@@ -73,6 +80,8 @@ class Loop:
         parts += ["counted"] if self.counted else []
         parts += ["backwards"] if self.backwards else []
         parts += [f"apart {self.apart}"] if self.apart else []
+        parts += [f"{self.tables} tables"] if self.tables else []
+        parts += [f"{self.summed} summed"] if self.summed else []
         graphs = [f"body {{{_one_line(self.body)}}}"]
         if self.head is not None:
             graphs.append(f"head {{{_one_line(self.head)}}}")
@@ -82,8 +91,8 @@ class Loop:
     def adds(self) -> bool:
         """Whether all that happens to what is carried is that it is added to.
 
-        What is written does not look at it either.  Then iterations do not depend on
-        each other, and may come in any order.
+        What is written or summed does not look at it either.  Then iterations do not
+        depend on each other, and may come in any order.
         """
         if self.head is not None or self.counted:
             return False
@@ -129,17 +138,18 @@ class Loop:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Loop) and self.text == other.text
 
-    def split(self, operands: Sequence[Any]) -> tuple[Any, Any, Any, Any]:
-        """(count or None), carried, shared and arrays, from the operands."""
+    def split(self, operands: Sequence[Any]) -> tuple[Any, Any, Any, Any, Any]:
+        """(count or None), carried, shared, arrays and tables, from the operands."""
         rest = list(operands)
         count = rest.pop(0) if self.counted else None
         a, b = self.carried, self.carried + self.shared
-        return count, rest[:a], rest[a:b], rest[b:]
+        c = b + len(self.slices)
+        return count, rest[:a], rest[a:b], rest[b:c], rest[c:]
 
     def types(self) -> list[Type]:
         """The types of the parts."""
         made = list(self.body.output_types)
-        for k in range(self.carried, len(made)):
+        for k in range(self.carried, self.carried + self.written):
             made[k] = Type(made[k].dtype, (self.bound, *made[k].shape))
         return [*made, scalar(INT)]
 
@@ -167,7 +177,7 @@ def parts_of(
 def add_loop(
     builder: Builder, loop: Loop, operands: Sequence[int], line: str = ""
 ) -> list[int]:
-    """The parts of a new loop in a graph: carried, written, steps."""
+    """The parts of a new loop in a graph: carried, written, summed, steps."""
     params = (("repeat", Static(loop)),)
     node = builder.add(LOOP, tuple(operands), scalar(INT), params, line)
     return parts_of(builder, node, loop.types(), line)
@@ -183,13 +193,14 @@ def run(
 
     evaluate  runs a graph on values with the batch's leading axes
     """
-    count, carried, shared, arrays = loop.split(operands)
+    count, carried, shared, arrays, tables = loop.split(operands)
     limit = loop.bound
     if count is not None:
         limit = min(limit, int(np.max(count, initial=0)))
     active = np.ones(batch, bool)
     steps = np.zeros(batch, np.int64)
-    written = _blank(loop, batch)
+    blank = _blank(loop, batch)
+    written, summed = blank[: loop.written], blank[loop.written :]
     for i in range(limit):
         index = np.int64(limit - 1 - i if loop.backwards else i)
         at = np.broadcast_to(index, batch)
@@ -203,16 +214,21 @@ def run(
             _slice(x, s, index, len(batch))
             for x, s in zip(arrays, loop.slices, strict=True)
         ]
-        made = evaluate(loop.body, [at, *carried, *shared, *slices])
+        made = evaluate(loop.body, [at, *carried, *shared, *slices, *tables])
         carried = [
             _chosen(now, new, old)
             for new, old in zip(made[: loop.carried], carried, strict=True)
         ]
         steps = steps + now
-        for array, value in zip(written, made[loop.carried :], strict=True):
+        last = loop.carried + loop.written
+        summed = [
+            _chosen(now, old + value, old)
+            for value, old in zip(made[last:], summed, strict=True)
+        ]
+        for array, value in zip(written, made[loop.carried : last], strict=True):
             place = (slice(None),) * len(batch) + (int(index),)
             array[place] = value
-    return [*carried, *written, steps if batch else steps[()]]
+    return [*carried, *written, *summed, steps if batch else steps[()]]
 
 
 def _blank(loop: Loop, batch: tuple[int, ...]) -> list[np.ndarray]:

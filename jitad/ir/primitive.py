@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["leaf", "elementwise", "structure", "composite", "control"]
+Kind = Literal["leaf", "elementwise", "structure", "composite", "control", "access"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -23,6 +23,7 @@ class Primitive:
               structure    moves elements, computes nothing
               composite    an array function that `expand` reduces to the others
               control      a loop, with graphs of its own (see `ir.loop`)
+              access       reads or adds to an array at a computed place (`ir.table`)
     evaluate  (*arrays, **params) -> array: the NumPy meaning, the reference
     partials  (y, *x) -> one partial per operand, in plain NumPy; None where it is zero.
               A scalar function with no partials is differentiated through `expand`.

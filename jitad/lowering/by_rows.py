@@ -13,18 +13,20 @@ from dataclasses import dataclass
 
 from .kernel import (
     Buffer,
+    Gather,
     If,
     Kernel,
     Load,
     Op,
     Repeat,
+    Spread,
     Store,
     Write,
     numbers,
     statements,
     used,
 )
-from .parts import Dot, Loop, Spread, Step, StoreRow
+from .parts import Loop, RowDot, RowSum, Step, StoreRow
 
 # With more products than this, columns in vectors serve them all.
 _MOST = 2
@@ -171,13 +173,13 @@ class _Search:
             return None
         return _Sum(root, terms, rest, inner)
 
-    def _dot(self, x: _Sum) -> list[Dot | Op]:
+    def _dot(self, x: _Sum) -> list[RowDot | Op]:
         """The product of rows with weights, and what else is added to it."""
         first, count = min(x.terms), len(x.terms)
         target = self._number() if x.rest else x.root.target
         weights = x.terms[first]
-        made: list[Dot | Op] = [
-            Dot(target, self.table, first, count, *weights, self.dtype)
+        made: list[RowDot | Op] = [
+            RowDot(target, self.table, first, count, *weights, self.dtype)
         ]
         for k, v in enumerate(x.rest):
             last = k == len(x.rest) - 1
@@ -195,7 +197,7 @@ class _Search:
 
     # -- rows times a number, added up ---------------------------------------------
 
-    def _spreads(self) -> list[tuple[Spread, list[Store]]]:
+    def _spreads(self) -> list[tuple[RowSum, list[Store]]]:
         """Rows that are added to sums, each times a value, and what that replaces."""
         products = {
             s.target: pair
@@ -217,7 +219,7 @@ class _Search:
             run = sorted(stores)
             if self._consecutive(run):
                 first = run[0]
-                spread = Spread(
+                spread = RowSum(
                     buffer, first + shift, factor, self.table, first, len(run)
                 )
                 found.append((spread, list(stores.values())))
@@ -227,8 +229,8 @@ class _Search:
 
     def _replaced(
         self,
-        dots: Sequence[tuple[list[Dot | Op], _Sum]],
-        spreads: Sequence[tuple[Spread, list[Store]]],
+        dots: Sequence[tuple[list[RowDot | Op], _Sum]],
+        spreads: Sequence[tuple[RowSum, list[Store]]],
         done: set[int],
     ) -> tuple[Step, ...]:
         at_root = {x.root.target: made for made, x in dots}
@@ -257,8 +259,10 @@ def _uses(step: Step) -> Iterator[tuple[int, Step | None]]:
             yield from ((v, step) for v in used(step))
         case StoreRow():
             yield from ((v, None) for v in step.values)
-        case Spread():
+        case RowSum():
             yield step.value, None
+        case Gather() | Spread():
+            yield from ((v, None) for v in used(step))
         case Repeat() | If():
             yield from ((v, None) for s in statements([step]) for v in used(s))
         case Loop():

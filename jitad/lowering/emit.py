@@ -12,7 +12,15 @@ from functools import partial
 
 import numpy as np
 
-from . import emit_copies, emit_frame, emit_later, emit_loops, emit_memory, emit_series
+from . import (
+    emit_copies,
+    emit_frame,
+    emit_later,
+    emit_loops,
+    emit_memory,
+    emit_series,
+    emit_tables,
+)
 from .by_rows import by_rows
 from .emit_body import Body
 from .emit_calls import Calls
@@ -20,15 +28,15 @@ from .emit_formulas import constant
 from .emit_memory import Memory
 from .emit_values import LINE, Module
 from .fuse import fuse
-from .kernel import Const, If, Kernel, Load, Op, Read, Repeat
+from .kernel import Const, Gather, If, Kernel, Load, Op, Read, Repeat, StoreAll
 from .live import keep
 from .parts import (
     Branch,
     Cycle,
-    Dot,
     Item,
     Nest,
     Part,
+    RowDot,
     Step,
     accessed,
     arrange,
@@ -37,6 +45,7 @@ from .parts import (
     length,
     settle,
     split,
+    spreads,
 )
 from .target import Target, lanes
 
@@ -61,6 +70,7 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     calls = Calls(target, width)
     loads = (s for s in flat(steps) if isinstance(s, Load))
     indexed = {s.buffer for s in loads if s.index is not None}
+    indexed |= {s.buffer for s in flat(steps) if isinstance(s, StoreAll)}
     plan = emit_frame.staging(kernel, width, indexed)
     module = Module(
         kernel=kernel,
@@ -118,9 +128,9 @@ def _dtypes(kernel: Kernel, steps: Sequence[Step]) -> dict[int, np.dtype]:
     dtypes: dict[int, np.dtype] = {}
     for s in flat(steps):
         match s:
-            case Const() | Op() | Read():
+            case Const() | Op() | Read() | Gather():
                 dtypes[s.target] = s.dtype
-            case Dot():
+            case RowDot():
                 dtypes[s.target] = s.dtype
             case Load():
                 dtypes[s.target] = kernel.buffers[s.buffer].dtype
@@ -190,10 +200,13 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
     body.steps(once)
     body.lines += _LOOP
     body.enter(0, used, copying=True)
+    if spreads(steps):
+        body.there()
     body.steps(steps)
-    reserve, release = _live(module) if module.kernel.locals else ((), ())
+    reserve, release = _live(module) if module.kernel.locals else ([], [])
+    room = emit_tables.room(steps, body.width)
     before, after = body.finish()
-    return _lanes(body, [*reserve, *before], [*after, *release])
+    return _lanes(body, [*reserve, *room, *before], [*after, *release])
 
 
 def _outline(module: Module, steps: Sequence[Step], items: Sequence[Item]) -> str:
@@ -258,5 +271,8 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
     for axis in (0, *axes):
         body.index[axis] = f"%x{axis}"
         body.enter(axis, used, copying=False)
+    if spreads(part.steps):
+        body.there()
     body.steps(part.steps)
-    return "\n".join([head, "entry:", *body.lines, "  ret void", "}"])
+    room = emit_tables.room(part.steps, body.width)
+    return "\n".join([head, "entry:", *room, *body.lines, "  ret void", "}"])

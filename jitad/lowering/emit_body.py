@@ -11,13 +11,26 @@ from functools import partial
 
 import numpy as np
 
-from . import emit_frame, emit_loops, emit_words, frame
+from . import emit_frame, emit_loops, emit_tables, emit_words, frame
 from .emit_formulas import Operation
 from .emit_memory import block_of
 from .emit_rows import RowPrinter
 from .emit_values import Module, Values
-from .kernel import If, Load, Op, Read, Repeat, Statement, Store, Write
-from .parts import Dot, Loop, Spread, Step, StoreRow, accessed, within
+from .kernel import (
+    Clear,
+    Gather,
+    If,
+    Load,
+    Op,
+    Read,
+    Repeat,
+    Spread,
+    Statement,
+    Store,
+    StoreAll,
+    Write,
+)
+from .parts import Loop, RowDot, RowSum, Step, StoreRow, accessed, within
 
 _Side = tuple[str, str, str, str]  # address, lane, element, table
 
@@ -30,9 +43,9 @@ class Body(Values):
         self.index = {0: "%x0"}
         self.pointers: dict[int, str] = {}
         self.user: dict[int, str] = {}
-        self.there: str | None = None
+        self._there: str | None = None
         self.framed = framed
-        self.spreads: list[Spread] = []
+        self.row_sums: list[RowSum] = []
 
     def loop(self, axis: int, used: Set[int], body: Callable[[], None]) -> None:
         """Run what `body` prints for every index of a batch axis."""
@@ -154,10 +167,20 @@ class Body(Values):
                     emit_loops.read(self, s)
                 case Write():
                     emit_loops.write(self, s)
-                case Dot():
-                    self._dot(s)
+                case RowDot():
+                    self._row_dot(s)
+                case RowSum():
+                    self._row_sum(s)
+                case Gather():
+                    emit_tables.gather(self, s, self._rows(s))
                 case Spread():
-                    self._spread(s)
+                    mask = None if s.buffer is None else self.there()
+                    emit_tables.spread(self, s, self._rows(s), mask)
+                case Clear():
+                    emit_tables.clear(self, s)
+                case StoreAll():
+                    pointer, element = self.pointers[s.buffer], f"%element{s.buffer}"
+                    emit_tables.store_all(self, s, pointer, element)
                 case Repeat():
                     self._repeat(s)
                 case If():
@@ -238,6 +261,20 @@ class Body(Values):
         self.add(lines)
         return name
 
+    def _rows(self, s: Gather | Spread) -> emit_tables.Where:
+        """Where the elements of lanes are that a statement finds by an index."""
+        if s.buffer is None:
+            return emit_tables.in_local(self, s)
+        i, buffer = s.buffer, self.module.kernel.buffers[s.buffer]
+        pointer, size = self.pointers[i], str(buffer.dtype.itemsize)
+        table = f"%table{i}" if buffer.layout == "general" else None
+        if not frame.varies(buffer):
+            element = f"%element{i}" if buffer.layout == "streams" else size
+            return emit_tables.Where(pointer, None, element, buffer.dtype, table)
+        if buffer.layout == "rows" and i not in self.module.plan.copied:
+            return emit_tables.Where(pointer, f"%lane{i}", size, buffer.dtype)
+        return emit_tables.Where(pointer, size, f"%element{i}", buffer.dtype)
+
     def _store(self, s: Store) -> None:
         buffer = self.module.kernel.buffers[s.buffer]
         if buffer.layout == "sum":
@@ -261,17 +298,17 @@ class Body(Values):
         self.add(
             [
                 *(line.strip() for line in lines),
-                f"{given} = select <{self.width} x i1> {self._mask()}, {choice}",
+                f"{given} = select <{self.width} x i1> {self.there()}, {choice}",
                 f"{old} = load {vector}, ptr {address}, align {dtype.itemsize}",
                 f"{new} = {add} {vector} {old}, {given}",
                 f"store {vector} {new}, ptr {address}, align {dtype.itemsize}",
             ]
         )
 
-    def _mask(self) -> str:
+    def there(self) -> str:
         """Which lanes of this vector exist: all of them, but in a ragged frame."""
-        if self.there is None:
-            self.there = "%there"
+        if self._there is None:
+            self._there = "%there"
             vector = f"<{self.width} x i64>"
             zeros = f"<{self.width} x i32> zeroinitializer"
             numbers = ", ".join(f"i64 {k}" for k in range(self.width))
@@ -286,27 +323,27 @@ class Body(Values):
                     f"%there = icmp slt {vector} <{numbers}>, %limits",
                 ]
             )
-        return self.there
+        return self._there
 
-    def _dot(self, s: Dot) -> None:
+    def _row_dot(self, s: RowDot) -> None:
         table, fixed = self.pointers[s.row], self.pointers[s.weights]
         made = RowPrinter(self, s.dtype).dot(s, table, f"%lane{s.row}", fixed)
         self.define(s.target, made)
 
-    def _spread(self, s: Spread) -> None:
+    def _row_sum(self, s: RowSum) -> None:
         dtype = self.module.kernel.buffers[s.row].dtype
-        number = len(self.spreads)
-        self.spreads.append(s)
-        self._mask()
+        number = len(self.row_sums)
+        self.row_sums.append(s)
+        self.there()
         printer = RowPrinter(self, dtype)
         table = self.pointers[s.row]
-        printer.spread(s, table, f"%lane{s.row}", "%limit", number)
+        printer.add(s, table, f"%lane{s.row}", "%limit", number)
 
     def finish(self) -> tuple[list[str], list[str]]:
         """What has to be done before all vectors and after them."""
         reserve: list[str] = []
         kept, self.lines = self.lines, []
-        for number, s in enumerate(self.spreads):
+        for number, s in enumerate(self.row_sums):
             printer = RowPrinter(self, self.module.kernel.buffers[s.row].dtype)
             reserve += printer.reserve(s, number)
             printer.finish(s, number, self.pointers[s.buffer])

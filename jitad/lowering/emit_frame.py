@@ -42,7 +42,7 @@ class Staging:
     """The scratch memory of a kernel: lanes in a tile, bytes in all, one per buffer.
 
     copied  the buffers that the body finds in scratch always, as it cannot address
-            them itself: there they are streams, if they are read and were not
+            them itself: there they are streams, if they were not
     """
 
     lanes: int
@@ -58,7 +58,8 @@ def has_loops(kernel: Kernel) -> bool:
 
 def sums(kernel: Kernel) -> list[int]:
     """The buffers that take sums over lanes."""
-    return [i for i, b in enumerate(kernel.buffers) if b.layout == "sum"]
+    layouts = ("sum", "spread")
+    return [i for i, b in enumerate(kernel.buffers) if b.layout in layouts]
 
 
 def framed(kernel: Kernel) -> bool:
@@ -84,7 +85,8 @@ def past_cache(kernel: Kernel) -> bool:
 def staging(kernel: Kernel, width: int, indexed: Set[int]) -> Staging:
     """Plan scratch memory: outputs get a whole tile, inputs one vector.
 
-    indexed  the buffers of which elements are loaded by numbers known at run time
+    indexed  the buffers of which elements are loaded, or stored, by numbers known at
+             run time
     """
     copied = _copied(kernel, indexed)
     moved = [i for i, b in enumerate(kernel.buffers) if frame.varies(b)]
@@ -193,7 +195,8 @@ def _of_tile(kernel: Kernel, width: int, summing: Sequence[int]) -> list[str]:
     lines.append("  %number = udiv i64 %lo, %tile")
     for i in summing:
         buffer, at = kernel.buffers[i], frame.slots(kernel, i).address
-        size = buffer.elements * width * buffer.dtype.itemsize
+        held = width if buffer.layout == "sum" else 1
+        size = buffer.elements * held * buffer.dtype.itemsize
         word(lines, f"%sum{i}", "%block", at, "ptr")
         lines += [
             f"  %far{i} = mul i64 %number, {size}",
@@ -381,7 +384,7 @@ class _Staged:
             "%n",
             "%last",
         )
-        if buffer.layout == "general":
+        if buffer.layout == "general" or i in self.plan.copied:
             self.lines.append(copy)
             return
         rows = buffer.layout == "rows"

@@ -13,7 +13,7 @@ import numpy as np
 
 from .emit_memory import shuffle
 from .emit_values import Values
-from .parts import Dot, Spread
+from .parts import RowDot, RowSum
 from .target import memory_type
 
 
@@ -42,7 +42,7 @@ class RowPrinter:
         self.scalar, self.size = memory_type(dtype), dtype.itemsize
         self.vector = f"<{f.width} x {self.scalar}>"
 
-    def dot(self, s: Dot, table: str, lane: str, fixed: str) -> str:
+    def dot(self, s: RowDot, table: str, lane: str, fixed: str) -> str:
         """The value of every lane: the sum of its row, weighed."""
         parts = strips(s.count, self.width)
         weights = [self.load(fixed, s.offset + p.first, p) for p in parts]
@@ -81,11 +81,11 @@ class RowPrinter:
             self.f.add([shuffle(names[-1], self.vector, a, b, picks)])
         return self._op("fadd", *names)
 
-    def spread(self, s: Spread, table: str, lane: str, there: str, number: int) -> None:
-        """Add rows, each times its lane's value, to the sums in memory %spread."""
+    def add(self, s: RowSum, table: str, lane: str, there: str, number: int) -> None:
+        """Add rows, each times its lane's value, to the sums in memory %rows."""
         f, parts = self.f, strips(s.count, self.width)
         before, inside, out = f.label("before"), f.label("row"), f.label("out")
-        values, sums = f"%spread{number}.values", f"%spread{number}.sums"
+        values, sums = f"%rows{number}.values", f"%rows{number}.sums"
         f.add([f"store {self.vector} {f.value(s.value)}, ptr {values}, align 64"])
         olds = [self._sum(sums, k) for k in range(len(parts))]
         f.go(before)
@@ -116,17 +116,17 @@ class RowPrinter:
             place = self._place(sums, k)
             f.add([f"store {self.vector} {name}.next, ptr {place}, align 64"])
 
-    def reserve(self, s: Spread, number: int) -> Iterator[str]:
+    def reserve(self, s: RowSum, number: int) -> Iterator[str]:
         """Memory for values and sums, which begin with zero."""
         count = len(strips(s.count, self.width))
-        yield f"  %spread{number}.values = alloca {self.vector}, align 64"
-        yield f"  %spread{number}.sums = alloca [{count} x {self.vector}], align 64"
+        yield f"  %rows{number}.values = alloca {self.vector}, align 64"
+        yield f"  %rows{number}.sums = alloca [{count} x {self.vector}], align 64"
         yield (
             f"  store [{count} x {self.vector}] zeroinitializer, "
-            f"ptr %spread{number}.sums, align 64"
+            f"ptr %rows{number}.sums, align 64"
         )
 
-    def finish(self, s: Spread, number: int, pointer: str) -> None:
+    def finish(self, s: RowSum, number: int, pointer: str) -> None:
         """Add the sums to the partial sums of the first lane."""
         f, add = self.f, f"fadd {self.scalar}"
         for k in range(s.count):
@@ -135,7 +135,7 @@ class RowPrinter:
             f.add(
                 [
                     f"{own} = getelementptr {self.scalar}, ptr "
-                    f"%spread{number}.sums, i64 {k}",
+                    f"%rows{number}.sums, i64 {k}",
                     f"{value} = load {self.scalar}, ptr {own}",
                     f"{far} = getelementptr i8, ptr {pointer}, i64 {place}",
                     f"{old} = load {self.scalar}, ptr {far}",

@@ -61,6 +61,7 @@ class Values:
 
     numbers  value -> the text of an i64, of values that are the same in all lanes
     blocks   the texts of rows that have been loaded
+    named    the texts of what is known of the places that an index names
     """
 
     def __init__(self, module: Module) -> None:
@@ -70,6 +71,7 @@ class Values:
         self.values: dict[int, str] = {}
         self.numbers: dict[int, str] = {}
         self.blocks: dict[tuple[int, Block], list[str]] = {}
+        self.named: dict[tuple[object, ...], str] = {}
         self.offsets = module.offsets
         self._labels = 0
 
@@ -133,8 +135,10 @@ class Values:
     def scope(self) -> Iterator[None]:
         """Forget afterwards what was defined or loaded inside."""
         kept = dict(self.values), dict(self.numbers), dict(self.blocks)
+        named = dict(self.named)
         yield
         self.values, self.numbers, self.blocks = kept
+        self.named = named
 
     def stored(self, value: int) -> str:
         """A value as it is in memory: a bool is a byte."""

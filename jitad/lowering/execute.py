@@ -10,8 +10,10 @@ import numpy as np
 
 from .kernel import (
     Access,
+    Clear,
     Const,
     For,
+    Gather,
     If,
     Kernel,
     Load,
@@ -19,8 +21,10 @@ from .kernel import (
     Op,
     Read,
     Repeat,
+    Spread,
     Statement,
     Store,
+    StoreAll,
     Write,
     statements,
 )
@@ -79,6 +83,20 @@ class _Lane:
                     env[s.target] = self.storage[s.local][_element(s, env)]
                 case Write():
                     self.storage[s.local][_element(s, env)] = env[s.value]
+                case Gather():
+                    array, at = self._array(s, index)
+                    place = _named(s, s.element, env)
+                    env[s.target] = array[(*at, place)].astype(s.dtype)[()]
+                case Spread():
+                    array, at = self._array(s, index)
+                    for element, value in s.terms:
+                        array[(*at, _named(s, element, env))] += env[value]
+                case StoreAll():
+                    array = self.arrays[s.buffer]
+                    at = self._at(s.buffer, index)
+                    array[at] = self.storage[s.local][: array.shape[-1]]
+                case Clear():
+                    self.storage[s.local][:] = 0
                 case Store():
                     place = (*self._at(s.buffer, index), s.element)
                     if self.kernel.buffers[s.buffer].layout == "sum":
@@ -96,6 +114,15 @@ class _Lane:
                         self.walk(s.body, inner, index)
                     for m in s.merged:
                         env[m.outer] = inner[m.inner if env[s.mask] else m.otherwise]
+
+    def _array(
+        self, s: Gather | Spread, index: Mapping[int, int]
+    ) -> tuple[np.ndarray, tuple[int, ...]]:
+        """What a statement reads or adds to, and where this lane's own elements are."""
+        if s.local is not None:
+            return self.storage[s.local], ()
+        assert s.buffer is not None
+        return self.arrays[s.buffer], self._at(s.buffer, index)
 
     def _at(self, buffer: int, index: Mapping[int, int]) -> tuple[int, ...]:
         axes = self.kernel.buffers[buffer].axes
@@ -130,6 +157,12 @@ def _element(s: Access, env: _Values) -> int:
     element = s.element + int(env[s.index]) * s.stride  # pyright: ignore
     assert element >= 0, "NumPy would count from the end"
     return element
+
+
+def _named(s: Gather | Spread, element: int, env: _Values) -> int:
+    index = int(env[s.index])  # pyright: ignore
+    inside = 0 <= index < s.count
+    return element + s.stride * (index if inside else s.count - 1)
 
 
 def _iterations(s: Repeat, env: _Values) -> Iterable[int]:

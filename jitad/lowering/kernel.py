@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-Layout = Literal["streams", "lines", "rows", "fixed", "general", "sum"]
+Layout = Literal["streams", "lines", "rows", "fixed", "general", "sum", "spread"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Buffer:
             general  i * lane_stride + offsets[j]             (anything else)
             sum      a vector of partial sums at j * vector   (outputs only): what is
                      stored is added to it, lane by lane; it varies along no axis
+            spread   as fixed (outputs only): sums that lanes add to, one after the
+                     other, by `Spread`; it varies along no axis
     axes    the batch axes along which the buffer varies, ascending
     Bools are one byte each, as in NumPy.
     """
@@ -136,6 +138,58 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Gather:
+    """target = owner[element + index * stride], every lane at an index of its own.
+
+    index  an int64 value; one that is not below count is taken for count - 1
+    The owner is a buffer, or a local.
+    """
+
+    target: int
+    buffer: int | None
+    local: int | None
+    element: int
+    index: int
+    stride: int
+    count: int
+    dtype: np.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """owner[element + index * stride] += value for every term, one lane after another.
+
+    index  as in `Gather`
+    terms  (element, value)
+    The owner is a buffer of layout spread, to which lanes that do not exist add
+    nothing, or a local.  It may stand in a Repeat or an If, where lanes that do not
+    take part add what they have.
+    """
+
+    buffer: int | None
+    local: int | None
+    index: int
+    stride: int
+    count: int
+    terms: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Let every element of a local be zero."""
+
+    local: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAll:
+    """buffer[e] = local[e] for every element, as `Store`."""
+
+    buffer: int
+    local: int
+
+
+@dataclass(frozen=True, slots=True)
 class Carried:
     """A value that each iteration hands to the next.
 
@@ -209,7 +263,8 @@ class If:
 
 
 Access = Load | Read | Write
-Statement = Const | Op | Load | Store | For | Read | Write | Repeat | If
+AtPlaces = Gather | Spread | Clear | StoreAll
+Statement = Const | Op | Load | Store | For | Read | Write | Repeat | If | AtPlaces
 
 
 def inside(statement: Statement) -> tuple[Statement, ...]:
@@ -240,6 +295,10 @@ def used(statement: Statement) -> Iterator[int]:
             yield from () if statement.index is None else (statement.index,)
         case Store():
             yield statement.value
+        case Gather():
+            yield statement.index
+        case Spread():
+            yield from (statement.index, *(v for _, v in statement.terms))
         case Write():
             yield statement.value
             yield from () if statement.index is None else (statement.index,)
@@ -256,7 +315,7 @@ def numbers(every: Iterable[Statement]) -> Iterator[int]:
     """The numbers of the values that statements make themselves."""
     for s in every:
         match s:
-            case Const() | Op() | Load() | Read():
+            case Const() | Op() | Load() | Read() | Gather():
                 yield s.target
             case Repeat():
                 yield s.index
@@ -311,6 +370,18 @@ class Kernel:
                 case Store():
                     name = self.buffers[s.buffer].name
                     yield f"{pad}store {name}[{s.element}] = v{s.value}"
+                case Gather():
+                    place = f"{self._owner(s)}[{s.element} + {s.stride} v{s.index}]"
+                    yield f"{pad}v{s.target}: {s.dtype} = gather {place}"
+                case Spread():
+                    for element, value in s.terms:
+                        place = f"{self._owner(s)}[{element} + {s.stride} v{s.index}]"
+                        yield f"{pad}spread {place} += v{value}"
+                case StoreAll():
+                    buffer, local = self.buffers[s.buffer], self.locals[s.local]
+                    yield f"{pad}store {buffer.name} = {local.name}"
+                case Clear():
+                    yield f"{pad}clear {self.locals[s.local].name}"
                 case For():
                     yield f"{pad}for axis {s.axis}:"
                     yield from self._lines(s.body, depth + 1)
@@ -324,6 +395,12 @@ class Kernel:
                             f"{pad}v{m.outer}: {m.dtype} = v{m.inner} where v{s.mask}, "
                             f"else v{m.otherwise}"
                         )
+
+    def _owner(self, s: Gather | Spread) -> str:
+        if s.local is not None:
+            return self.locals[s.local].name
+        assert s.buffer is not None
+        return self.buffers[s.buffer].name
 
     def _place(self, s: Access) -> str:
         owner = self.buffers[s.buffer] if isinstance(s, Load) else self.locals[s.local]

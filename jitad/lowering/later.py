@@ -24,7 +24,7 @@ def put_off(
     Not before a loop that asks its lanes whether to go on, as those that wait have
     nothing to say; nor where sums have been added to already.
     """
-    if any(b.layout == "sum" for b in buffers):
+    if any(b.layout in ("sum", "spread") for b in buffers):
         return body
     moved = sum(b.elements for b in buffers if b.axes)
     again = sum(map(cost, body)) + _COPY * moved

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .kernel import Const, If, Load, Op, Read, Repeat, Store, Write
+from .kernel import Const, Gather, If, Load, Op, Read, Repeat, Spread, Store, Write
 from .parts import Branch, Cycle, Item, Nest, Part, Step, StoreRow, flat
 
 
@@ -150,6 +150,10 @@ def operands(step: Step) -> tuple[int, ...]:
             return step.values
         case Load() | Read():
             return () if step.index is None else (step.index,)
+        case Gather():
+            return (step.index,)
+        case Spread():
+            return (step.index, *(value for _, value in step.terms))
         case Write():
             return (step.value, *(() if step.index is None else (step.index,)))
         case Repeat():
@@ -165,7 +169,7 @@ def operands(step: Step) -> tuple[int, ...]:
 def defined(step: Step) -> tuple[int, ...]:
     """The values that a step makes, other than what stands inside it."""
     match step:
-        case Op() | Load() | Read():
+        case Op() | Load() | Read() | Gather():
             return (step.target,)
         case Repeat():
             inner = (c.inner for c in step.carried)

@@ -27,6 +27,8 @@ def order(graph: Graph, roots: Sequence[int]) -> list[Step]:
         return given
     if any(node.primitive.kind == "control" for node in graph.nodes):
         return given
+    if any(graph.nodes[r].type.shape for r in roots):
+        return given
     pressed = spills(graph, given)
     if not pressed:
         return given

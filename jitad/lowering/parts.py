@@ -13,16 +13,20 @@ import numpy as np
 
 from .emit_memory import Block, block_of
 from .kernel import (
+    AtPlaces,
     Const,
     For,
+    Gather,
     If,
     Kernel,
     Load,
     Op,
     Read,
     Repeat,
+    Spread,
     Statement,
     Store,
+    StoreAll,
     Write,
     inside,
     statements,
@@ -39,7 +43,7 @@ class StoreRow:
 
 
 @dataclass(frozen=True)
-class Dot:
+class RowDot:
     """target = Σ row[first + k] * weights[offset + k], k < count, of two buffers."""
 
     target: int
@@ -52,7 +56,7 @@ class Dot:
 
 
 @dataclass(frozen=True)
-class Spread:
+class RowSum:
     """buffer[element + k] += value * row[first + k], k < count; a buffer of sums."""
 
     buffer: int
@@ -104,8 +108,10 @@ class Branch:
     items: tuple[Item, ...]
 
 
-Rowwise = StoreRow | Dot | Spread
-Step = Const | Op | Load | Store | Read | Write | Repeat | If | Rowwise | Loop
+Rowwise = StoreRow | RowDot | RowSum
+Step = (
+    Const | Op | Load | Store | Read | Write | Repeat | If | AtPlaces | Rowwise | Loop
+)
 Item = Part | Nest | Cycle | Branch
 
 
@@ -199,16 +205,21 @@ def _runs(elements: Sequence[int]) -> Iterator[list[int]]:
 
 def accessed(steps: Sequence[Step]) -> frozenset[int]:
     """The buffers that steps, and loops inside them, load or store."""
-    found: set[int] = set()
+    found: set[int | None] = set()
     for s in flat(steps):
         match s:
-            case Load() | Store() | StoreRow():
+            case Load() | Store() | StoreRow() | Gather() | Spread() | StoreAll():
                 found.add(s.buffer)
-            case Dot():
+            case RowDot():
                 found |= {s.row, s.weights}
-            case Spread():
+            case RowSum():
                 found |= {s.row, s.buffer}
-    return frozenset(found)
+    return frozenset(b for b in found if b is not None)
+
+
+def spreads(steps: Sequence[Step]) -> bool:
+    """Whether steps add to a buffer lane by lane."""
+    return any(isinstance(s, Spread) and s.buffer is not None for s in flat(steps))
 
 
 def flat(steps: Sequence[Step]) -> Iterator[Step]:
@@ -234,6 +245,10 @@ def _weight(step: Step) -> int:
     match step:
         case StoreRow():
             return 5 * len(step.values)
+        case Gather():
+            return 4
+        case Spread():
+            return 8 + 4 * len(step.terms)
         case Repeat():
             return 4 + 2 * len(step.carried)
         case If():

@@ -20,12 +20,15 @@ from jitad.lowering.kernel import (
     Op,
     Statement,
     Store,
+    StoreAll,
 )
 from jitad.lowering.later import put_off
 from jitad.lowering.order import order
 from jitad.lowering.share import reused
 from jitad.lowering.validate import validate
 from jitad.lowering.write import Writer
+
+_APART = ("control", "access")  # never shared by all lanes
 
 
 def schedule(
@@ -38,7 +41,7 @@ def schedule(
 
     varying[k]  the batch axes along which input k varies, ascending
     layouts     the layouts of inputs, then of outputs; outputs vary along all axes,
-                sums along none
+                sums, and what is spread, along none
     """
     buffers = _buffers(graph, axes, varying, layouts)
     levels = _levels(graph, varying)
@@ -46,9 +49,17 @@ def schedule(
     shared = _shared(graph, varying)
     once: list[Const | Op | Load] = []
     writer = Writer(graph)
-    places = _places(graph)
-    roots = [v for o in graph.outputs for v in graph.nodes[o].operands]
+    places, roots = _places(graph), _roots(graph)
+    first = len(graph.inputs)
+    for k, o in enumerate(graph.outputs):
+        if layouts[first + k] == "spread":
+            assert writer.aim(o, (first + k, None)), "a spread of its own"
     for i, value in order(graph, roots):
+        if i < 0 and graph.nodes[value].type.shape:
+            buffer, _ = places[~i]
+            if value not in writer.aims:
+                bodies[-1].append(StoreAll(buffer, writer.arrays[value]))
+            continue
         if i < 0:
             bodies[-1].append(Store(*places[~i], writer.values[value]))
             continue
@@ -83,7 +94,14 @@ def _buffers(
     ]
     placed = zip(graph.output_types, layouts[count:], strict=True)
     outputs = [
-        Buffer(f"y{k}", t.dtype, t.size, () if how == "sum" else everywhere, how, True)
+        Buffer(
+            f"y{k}",
+            t.dtype,
+            t.size,
+            () if how in ("sum", "spread") else everywhere,
+            how,
+            True,
+        )
         for k, (t, how) in enumerate(placed)
     ]
     return (*inputs, *outputs)
@@ -110,7 +128,7 @@ def _shared(graph: Graph, varying: Sequence[tuple[int, ...]]) -> frozenset[int]:
     for i, node in enumerate(graph.nodes):
         if i in number:
             same[i] = not varying[number[i]]
-        elif node.primitive.kind != "control" and node.primitive is not PACK:
+        elif node.primitive.kind not in _APART and node.primitive is not PACK:
             same[i] = all(same[a] for a in node.operands)
         if same[i] and node.primitive not in (INPUT, CONST, ELEMENT, PACK):
             kept.update((i, *node.operands))
@@ -120,5 +138,15 @@ def _shared(graph: Graph, varying: Sequence[tuple[int, ...]]) -> frozenset[int]:
 def _places(graph: Graph) -> list[tuple[int, int]]:
     """The buffer and element of every scalar of the outputs."""
     first = len(graph.inputs)
-    sizes = [len(graph.nodes[o].operands) for o in graph.outputs]
+    sizes = [len(own) for own in _scalars(graph)]
     return [(first + k, e) for k, size in enumerate(sizes) for e in range(size)]
+
+
+def _roots(graph: Graph) -> list[int]:
+    """The scalars of the outputs, and what is added up in one by itself."""
+    return [v for own in _scalars(graph) for v in own]
+
+
+def _scalars(graph: Graph) -> list[tuple[int, ...]]:
+    outputs = [(o, graph.nodes[o]) for o in graph.outputs]
+    return [n.operands if n.primitive is PACK else (o,) for o, n in outputs]

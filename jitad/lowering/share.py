@@ -10,15 +10,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jitad.lowering.kernel import (
+    Clear,
     For,
+    Gather,
     If,
     Local,
     Read,
     Repeat,
+    Spread,
     Statement,
+    StoreAll,
     Write,
     statements,
 )
+
+_USES = Read | Write | Gather | Spread | Clear | StoreAll
 
 
 def reused(
@@ -33,7 +39,7 @@ def reused(
     last: dict[int, int] = {}
     for place, s in enumerate(body):
         for inner in statements([s]):
-            if isinstance(inner, Read | Write):
+            if isinstance(inner, _USES) and inner.local is not None:
                 first.setdefault(inner.local, place)
                 last[inner.local] = place
     made: list[Local] = []
@@ -63,7 +69,9 @@ def _renamed(body: Sequence[Statement], new: dict[int, int]) -> tuple[Statement,
     made: list[Statement] = []
     for s in body:
         match s:
-            case Read() | Write():
+            case Read() | Write() | Gather() | Spread() | Clear() | StoreAll() if (
+                s.local is not None
+            ):
                 made.append(replace(s, local=new[s.local]))
             case Repeat():
                 head = _renamed(s.head, new)

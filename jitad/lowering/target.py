@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .kernel import Const, Kernel, Load, Op, Read, statements
+from .kernel import Const, Gather, Kernel, Load, Op, Read, statements
 
 _TYPES = {"float64": "double", "float32": "float", "int64": "i64", "int32": "i32"}
 
@@ -54,6 +54,6 @@ def memory_type(dtype: np.dtype) -> str:
 def lanes(kernel: Kernel, target: Target) -> int:
     """How many lanes a vector of this kernel has: enough to fill its widest values."""
     sizes = {s.dtype.itemsize for s in statements(kernel.body)
-             if isinstance(s, Const | Op | Load | Read)}  # fmt: skip
+             if isinstance(s, Const | Op | Load | Read | Gather)}  # fmt: skip
     sizes |= {b.dtype.itemsize for b in (*kernel.buffers, *kernel.locals)}
     return max(2, target.vector_bytes // max(sizes | {4}))

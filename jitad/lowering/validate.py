@@ -8,16 +8,22 @@ import numpy as np
 
 from .kernel import (
     Access,
+    Buffer,
+    Clear,
     Const,
     For,
+    Gather,
     If,
     Kernel,
     Load,
+    Local,
     Op,
     Read,
     Repeat,
+    Spread,
     Statement,
     Store,
+    StoreAll,
     Write,
     statements,
 )
@@ -76,12 +82,26 @@ class _Scope:
                     assert s.axis not in self.loops and not self.masked, s
                     self._for(s).walk(s.body, dict(known))
                 case Store():
-                    self._store(s, known)
+                    assert s.value in known, s
+                    self._store(s)
+                case StoreAll():
+                    self._store(s)
+                    sizes = self.kernel.buffers[s.buffer], self.kernel.locals[s.local]
+                    assert sizes[0].elements <= sizes[1].elements, s
+                    assert sizes[0].dtype == sizes[1].dtype, s
                 case Op():
                     assert all(a in known for a in s.operands), s
                     self._assign(s.target, s.dtype, known)
                 case Load() | Read() | Write():
                     self._access(s, known)
+                case Gather():
+                    self._places(s, [s.element], known)
+                    self._assign(s.target, s.dtype, known)
+                case Spread():
+                    self._places(s, [e for e, _ in s.terms], known)
+                    assert all(value in known for _, value in s.terms), s
+                case Clear():
+                    assert 0 <= s.local < len(self.kernel.locals), s
                 case Repeat():
                     self._repeat(s, known)
                 case If():
@@ -92,10 +112,10 @@ class _Scope:
         self.assigned[v] = False
         known[v] = dtype
 
-    def _store(self, s: Store, known: Mapping[int, np.dtype]) -> None:
+    def _store(self, s: Store | StoreAll) -> None:
         buffer = self.kernel.buffers[s.buffer]
-        assert buffer.output and s.value in known, s
-        assert 0 <= s.element < buffer.elements, s
+        assert buffer.output, s
+        assert isinstance(s, StoreAll) or 0 <= s.element < buffer.elements, s
         covered = {0} if buffer.layout == "sum" else set(buffer.axes)
         assert covered == self.loops, "a store must cover its axes"
         assert not self.masked, "a store must not depend on lanes"
@@ -113,6 +133,25 @@ class _Scope:
         assert isinstance(s, Load) or s.dtype == owner.dtype, s
         assert self.assigned.setdefault(s.target, True), f"v{s.target} is no load's"
         known[s.target] = s.dtype
+
+    def _places(
+        self,
+        s: Gather | Spread,
+        elements: Sequence[int],
+        known: Mapping[int, np.dtype],
+    ) -> None:
+        assert (s.buffer is None) != (s.local is None) and known[s.index] == _INDEX, s
+        if s.local is not None:
+            owner: Buffer | Local = self.kernel.locals[s.local]
+        else:
+            assert s.buffer is not None
+            owner = self.kernel.buffers[s.buffer]
+            assert set(owner.axes) <= self.loops, s
+            spread = owner.layout == "spread"
+            assert spread == owner.output == isinstance(s, Spread), s
+        far = s.stride * (s.count - 1)
+        assert s.stride > 0 and s.count > 0, s
+        assert all(e >= 0 and e + far < owner.elements for e in elements), s
 
     def _elements(self, s: Access) -> Iterator[int]:
         """The first and last element that a statement may touch, where known."""

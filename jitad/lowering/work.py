@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .kernel import For, If, Kernel, Op, Repeat, Statement, inside
+from .kernel import For, Gather, If, Kernel, Op, Repeat, Spread, Statement, inside
 
 _REPEATS = 100  # iterations of a loop of which nothing is known
 _SELDOM = 0.25  # how often lanes need a branch that had better be put off for a few
@@ -60,6 +60,10 @@ def cost(statement: Statement) -> float:
     match statement:
         case Op() if statement.word not in _CHEAP:
             return 1.0
+        case Gather():
+            return 0.5
+        case Spread():
+            return 1.0 * len(statement.terms)
         case Repeat() | If():
             once = sum(map(cost, inside(statement)), 0.1)
             bound = statement.bound if isinstance(statement, Repeat) else 1

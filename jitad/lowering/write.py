@@ -7,14 +7,20 @@ with numbers and storage of the same kernel.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
 
 from jitad.ir.branch import BRANCH, branch_of
-from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph
+from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Node
 from jitad.ir.loop import LOOP, PART, Loop, loop_of
+from jitad.ir.table import LOOKUP, SPREAD, parts_of_spread
 from jitad.lowering.kernel import (
     Carried,
+    Clear,
     Const,
+    Gather,
     If,
     Load,
     Local,
@@ -22,17 +28,25 @@ from jitad.lowering.kernel import (
     Op,
     Read,
     Repeat,
+    Spread,
     Statement,
     Write,
 )
 from jitad.lowering.order import order
 
+_BOOL = np.dtype(bool)
+
+Owner = tuple[int | None, int | None]  # a buffer, or a local
+
 
 class Writer:
     """Writes the nodes of a graph as statements.
 
-    values  node -> the number of its value in the kernel
-    arrays  node -> the storage that holds the array it stands for
+    values   node -> the number of its value in the kernel
+    arrays   node -> the storage that holds the array it stands for
+    buffers  node -> the buffer that holds it
+    aims     node -> where the array it stands for is added to, and is nowhere else
+    mask     the value that says which lanes take part; None: all
     """
 
     def __init__(self, graph: Graph, outer: Writer | None = None) -> None:
@@ -45,22 +59,33 @@ class Writer:
         else:
             self.values = {}
             self.fresh, self.locals = outer.fresh, outer.locals
-        self.buffers = {i: k for k, i in enumerate(graph.inputs)}
+        inputs = graph.inputs if outer is None else ()
+        self.buffers = {i: k for k, i in enumerate(inputs)}
+        self.aims: dict[int, Owner] = {}
+        self.mask: int | None = None if outer is None else outer.mask
+        self._uses = Counter(a for node in graph.nodes for a in node.operands)
+        self._uses.update(graph.outputs)
 
     def statements(self, i: int) -> list[Statement]:
         """What computes node i, its operands being there."""
         node = self.graph.nodes[i]
         dtype = node.type.dtype
         if node.primitive is LOOP:
-            repeat = self._repeat(i)
-            return [*self._cleared(i), repeat]
+            return [*self._cleared(i), *self._repeat(i)]
         if node.primitive is BRANCH:
             return self._branch(i)
         if node.primitive is PART:
             return []
         if node.primitive is PACK:
             return self._pack(i)
+        if node.primitive is SPREAD:
+            return self._spread(i)
         target = self._number(i)
+        if node.primitive is LOOKUP:
+            (array, index), way = node.operands, node.params[0][1]
+            buffer, local = self._owner(array)
+            return [Gather(target, buffer, local, way.element, self.values[index],
+                           way.stride, way.count, dtype)]  # fmt: skip
         if node.primitive is CONST:
             return [Const(target, node.params[0][1].value, dtype)]
         if node.primitive is ELEMENT:
@@ -83,6 +108,84 @@ class Writer:
         operands = self.graph.nodes[i].operands
         local = self._storage(i, "a")
         return [Write(local, k, self.values[a]) for k, a in enumerate(operands)]
+
+    def _owner(self, array: int) -> Owner:
+        """Where an array lies."""
+        if array in self.arrays:
+            return None, self.arrays[array]
+        return self.buffers[array], None
+
+    # -- what is added up ------------------------------------------------------
+
+    def aim(self, i: int, owner: Owner) -> bool:
+        """Let array i be added up there, if nobody else wants to see it."""
+        node = self.graph.nodes[i]
+        summed = node.primitive is PART and not self._written(node)
+        if self._uses[i] > 1 or not (summed or node.primitive is SPREAD):
+            return False
+        self.aims[i] = owner
+        if node.primitive is SPREAD:
+            for a in parts_of_spread(node)[0]:
+                self.aim(a, owner)
+        return True
+
+    def _written(self, part: Node) -> bool:
+        loop, number = self.graph.nodes[part.operands[0]], part.params[0][1]
+        return number < loop_of(loop).carried + loop_of(loop).written
+
+    def _spread(self, i: int) -> list[Statement]:
+        """What a spread adds up: where it is wanted, or in storage of its own."""
+        arrays, terms = parts_of_spread(self.graph.nodes[i])
+        made: list[Statement] = []
+        if i not in self.aims:
+            local = self._storage(i, "s")
+            made.append(Clear(local))
+        owner = self.aims.get(i, (None, self.arrays.get(i)))
+        for a in arrays:
+            if a not in self.aims:
+                made += self.add_array(a, owner)
+        groups: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+        for way, index, value in terms:
+            key = self.values[index], way.stride, way.count
+            given, masked = self._masked(self.values[value], self.graph.nodes[value])
+            made += masked
+            groups.setdefault(key, []).append((way.element, given))
+        made += [Spread(*owner, *key, tuple(own)) for key, own in groups.items()]
+        return made
+
+    def add_array(self, a: int, owner: Owner) -> list[Statement]:
+        """Add all elements of an array, one by one."""
+        node, index, value = self.graph.nodes[a], next(self.fresh), next(self.fresh)
+        dtype, size = node.type.dtype, node.type.size
+        buffer, local = self._owner(a)
+        if local is not None:
+            body: list[Statement] = [Read(value, local, 0, dtype, index, 1)]
+        else:
+            assert buffer is not None
+            body = [Load(value, buffer, 0, dtype, index, 1)]
+        given, masked = self._masked(value, node)
+        body += [*masked, Spread(*owner, index, 1, size, ((0, given),))]
+        return [Repeat(index, size, None, (), (), None, tuple(body))]
+
+    def _masked(self, value: int, node: Node) -> tuple[int, list[Statement]]:
+        """A value that is zero in lanes that do not take part."""
+        if self.mask is None:
+            return value, []
+        zero, given, dtype = next(self.fresh), next(self.fresh), node.type.dtype
+        choice = (self.mask, value, zero)
+        return given, [Const(zero, dtype.type(0), dtype),
+                       Op(given, "select", choice, dtype)]  # fmt: skip
+
+    def _counted(self, index: int, count: int, body: Writer) -> list[Statement]:
+        """Let the body know which lanes run an iteration of a loop that counts."""
+        mask = body.mask = next(self.fresh)
+        made: list[Statement] = [Op(mask, "lt", (index, count), _BOOL)]
+        if self.mask is not None:
+            body.mask = next(self.fresh)
+            made.append(Op(body.mask, "and", (self.mask, mask), _BOOL))
+        return made
+
+    # -- branches and loops ----------------------------------------------------
 
     def _branch(self, i: int) -> list[Statement]:
         """What only some lanes need; zero in the others."""
@@ -110,11 +213,12 @@ class Writer:
                 found[node.params[0][1]] = k
         return found
 
-    def _repeat(self, i: int) -> Repeat:
+    def _repeat(self, i: int) -> list[Statement]:
         node = self.graph.nodes[i]
         loop = loop_of(node)
-        count, starts, shared, arrays = loop.split(node.operands)
-        parts = self._parts(i, loop.carried + loop.written + 1)
+        count, starts, shared, arrays, tables = loop.split(node.operands)
+        last = loop.carried + loop.written
+        parts = self._parts(i, last + loop.summed + 1)
         index = next(self.fresh)
         inner = [next(self.fresh) for _ in starts]
         same = [self.values[a] for a in shared]
@@ -123,9 +227,19 @@ class Writer:
         written = self._slices(loop, arrays, body, index)
         for k, number in enumerate(given):
             body.values[loop.body.inputs[k]] = number
+        for k, a in enumerate(reversed(tables)):
+            buffer, local = self._owner(a)
+            own = loop.body.inputs[-1 - k]
+            if local is not None:
+                body.arrays[own] = local
+            elif buffer is not None:
+                body.buffers[own] = buffer
+        if loop.summed and count is not None:
+            written += self._counted(index, self.values[count], body)
+        cleared, after = self._summed(loop, parts[last:-1], body)
         made, outputs = body.all(loop.body.outputs)
         records = []
-        for k in range(loop.carried, len(outputs)):
+        for k in range(loop.carried, last):
             part = parts[k]
             if part is not None:
                 local = self._storage(part, "r")
@@ -145,17 +259,39 @@ class Writer:
             for k, (v, s) in enumerate(zip(inner, starts, strict=True))
         ]
         steps = parts[-1]
-        return Repeat(
+        repeat = Repeat(
             index=index,
             bound=loop.bound,
             count=None if count is None else self.values[count],
             carried=tuple(carried),
             head=tuple(head),
             alive=alive,
-            body=(*written, *made, *records),
+            body=(*written, *made, *records, *after()),
             steps=None if steps is None else self._number(steps),
             backwards=loop.backwards,
         )
+        return [*cleared, repeat]
+
+    def _summed(
+        self, loop: Loop, parts: Sequence[int | None], body: Writer
+    ) -> tuple[list[Statement], Callable[[], list[Statement]]]:
+        """Storage for what a loop sums: what clears it, and what still adds to it."""
+        cleared: list[Statement] = []
+        left: list[tuple[int, Owner]] = []
+        outputs = loop.body.outputs[loop.carried + loop.written :]
+        for part, output in zip(parts, outputs, strict=True):
+            if part is None:
+                continue
+            if part not in self.aims:
+                cleared.append(Clear(self._storage(part, "t")))
+            owner = self.aims.get(part, (None, self.arrays.get(part)))
+            if not body.aim(output, owner):
+                left.append((output, owner))
+
+        def after() -> list[Statement]:
+            return [s for a, owner in left for s in body.add_array(a, owner)]
+
+        return cleared, after
 
     def _cleared(self, i: int) -> Iterator[Statement]:
         """Zeros where loop i writes, if what no iteration has written may be read.
@@ -213,4 +349,4 @@ class Writer:
         for i, _ in order(self.graph, roots):
             if i >= 0 and self.graph.nodes[i].primitive is not INPUT:
                 made += self.statements(i)
-        return made, [self.values[r] for r in roots]
+        return made, [self.values.get(r, -1) for r in roots]

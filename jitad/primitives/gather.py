@@ -1,8 +1,9 @@
 """Traced indices: reading and writing where the place itself is being computed.
 
-A traced integer index becomes a chain of selects over the places that it may name;
-one that is out of range reads NaN, and writes NaN to all of them, where NumPy would
-raise IndexError.  `locate` says which those places are.
+A traced integer index becomes a chain of selects over the places that it may name, if
+they are few, or a load (see `transforms.tables`); one that is out of range reads NaN,
+and writes NaN to all of them, where NumPy would raise IndexError.  `locate` says which
+those places are.
 """
 
 from __future__ import annotations

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from jitad.errors import UnsupportedError
 from jitad.ir.graph import PACK, Graph, Type
 from jitad.ir.loop import LOOP, loop_of
+from jitad.ir.table import LOOKUP, SPREAD, add_spread, pick
+from jitad.ir.tracer import Trace
 from jitad.transforms import differentiate as ad
 from jitad.transforms.eliminate import cross
 from jitad.transforms.entries import METHODS, Entries, cost
@@ -20,6 +23,7 @@ from jitad.transforms.linearized import Linearized, linearize
 from jitad.transforms.loops import MOST_RECORDED
 from jitad.transforms.products import cast
 from jitad.transforms.tidy import tidy, weight
+from jitad.transforms.whole import MOST
 
 Mode = Literal["forward", "reverse", "cross"]
 MODES: tuple[Mode, ...] = ("forward", "reverse", "cross")
@@ -30,6 +34,7 @@ _CROSS_LIMIT = 30_000
 # Operations in the body of a loop up to which its Jacobian is sought.
 _LONG_BODY = 2_000
 _SELDOM = "seldom gains with one {}"
+_PASSES = "it takes a pass for each element of a large array"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,18 @@ def jacobian(
     """
     line = linearize(graph, wrt)
     of = range(len(line.outputs)) if of is None else of
-    rows = [int(v) for k in of for v in line.outputs[k].ravel()]
-    columns = [int(e) for k in wrt for e in line.elements[k].ravel()]
-    roots = [int(v) for o in line.outputs for v in o.ravel()] if value else []
-    wanted = _triangle(len(rows)) if symmetric else None
     costs: dict[str, float] = {}
     untried: dict[str, str] = {}
+    large = [k for k in wrt if line.whole(k)]
+    _check_sizes(line, large, of)
+    if large:
+        mode = _reverse_only(line, large, mode)
+        untried |= dict.fromkeys(("forward", "cross"), _PASSES)
+    rows = [int(v) for k in of for v in line.outputs[k].ravel()]
+    columns = [int(e) for k in wrt for e in line.elements[k].ravel()]
+    arrays = [line.inputs[k] for k in large]
+    roots = [int(v) for o in line.outputs for v in o.ravel()] if value else []
+    wanted = _triangle(len(rows)) if symmetric else None
     best: tuple[float, Mode, Entries, Graph | None] | None = None
 
     def finished(entries: Entries) -> Graph:
@@ -83,7 +94,7 @@ def jacobian(
                 untried["cross"] = "elimination takes many more multiplications"
                 continue
         else:
-            entries = METHODS[candidate](line, rows, columns)
+            entries = METHODS[candidate](line, rows, [*columns, *arrays])
         if wanted is not None:
             entries = {k: v for k, v in entries.items() if k in wanted}
         made = None
@@ -165,11 +176,22 @@ def _candidates_of_loops(
     longest = max([len(loop_of(nodes[v]).body.nodes) for v in loops], default=0)
     if rows <= 1 or columns <= 1:
         untried["cross"] = _SELDOM.format("output" if rows <= 1 else "input")
+    elif _at_places(line):
+        untried["cross"] = "arrays are read, or added to, at computed places"
     elif longest > _LONG_BODY:
         untried["cross"] = f"a loop's body of {longest:,} operations is long to search"
     else:
         modes.append("cross")
     return modes
+
+
+def _at_places(line: Linearized) -> bool:
+    """Whether elements of arrays are named by values, in loops or outside."""
+    nodes = [line.target.nodes[v] for v in line.order]
+    loops = [loop_of(node) for node in nodes if node.primitive is LOOP]
+    return any(node.primitive in (LOOKUP, SPREAD) for node in nodes) or any(
+        loop.tables or loop.summed for loop in loops
+    )
 
 
 def _counts(line: Linearized, columns: Sequence[int]) -> dict[int, int]:
@@ -204,12 +226,23 @@ def _assemble(
 ) -> Graph:
     target = line.target
     outputs = ad.values(line) if value else []
+    large = [k for k in wrt if line.whole(k)]
+    last = sum(line.elements[k].size for k in wrt)
     row = 0
     for o in of:
         ids, type = line.outputs[o], line.types[o]
         column = 0
         for k in wrt:
             x = target.nodes[line.inputs[k]].type
+            if line.whole(k):
+                found = [
+                    entries.get((row + i, last + large.index(k)))
+                    for i in range(ids.size)
+                ]
+                outputs.append(
+                    _stacked(target, found, Type(x.dtype, type.shape + x.shape), x)
+                )
+                continue
             zero = target.number(0.0, x.dtype)
             flat = [
                 cast(target, entries.get((row + i, column + j), zero), x.dtype)
@@ -221,3 +254,47 @@ def _assemble(
             column += x.size
         row += ids.size
     return target.finish(outputs)
+
+
+# -- large arrays that are read at computed places -------------------------------------
+
+
+def _check_sizes(line: Linearized, large: Sequence[int], of: Sequence[int]) -> None:
+    """Refuse to write out derivatives of large arrays, or many in large arrays."""
+    size = sum(line.outputs[k].size for k in of)
+    whole = [line.types[k] for k in of if ad.is_array(line, line.outputs[k])]
+    types = [line.target.nodes[line.inputs[k]].type for k in large]
+    many = size > 1 and size * sum(t.size for t in types) > MOST
+    if whole or many:
+        what = ", ".join(map(str, (*whole, *types)))
+        raise UnsupportedError(
+            f"a Jacobian of or in {what}, where elements are read at computed places, "
+            f"is too large to be written out: expected at most {MOST:,} entries; use "
+            "jitad.grad of a sum, jitad.hvp, jitad.jvp or jitad.vjp"
+        )
+
+
+def _reverse_only(line: Linearized, large: Sequence[int], mode: Mode | None) -> Mode:
+    """The one mode there is for derivatives in large arrays, as arrays."""
+    type = line.target.nodes[line.inputs[large[0]]].type
+    if mode not in (None, "reverse"):
+        raise UnsupportedError(
+            f"mode={mode!r} of the derivative in {type}, which is read at computed "
+            "places: it takes a pass for each of its elements; expected mode='auto' or "
+            "'reverse', or use jitad.jvp"
+        )
+    return "reverse"
+
+
+def _stacked(target: Trace, arrays: Sequence[int | None], type: Type, x: Type) -> int:
+    """The array nodes of several rows, one after the other, as one."""
+    if len(arrays) == 1:
+        (found,) = arrays
+        return add_spread(target, type, [] if found is None else [found], [])
+    zero = target.number(0.0, x.dtype)
+    flat = [
+        zero if found is None else pick(target, found, j)
+        for found in arrays
+        for j in range(x.size)
+    ]
+    return target.add(PACK, tuple(flat), type)

@@ -15,7 +15,7 @@ from jitad.ir.branch import Branch, add_branch
 from jitad.ir.graph import CONST, INPUT, Graph, Static, reach
 from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.primitive import registry
-from jitad.transforms import scalarize as sc
+from jitad.transforms.templates import builder
 from jitad.transforms.tidy import has_loops, in_order, weight
 
 Literal = tuple[int, bool]  # a condition, and whether it holds
@@ -156,7 +156,7 @@ def _branched(graph: Graph, literal: Literal, guarded: Sequence[int]) -> Graph:
     inner = _seen(graph, literal, set(guarded))
     groups = _groups(graph, inner, guarded)
     home = {i: k for k, group in enumerate(groups) for i in group.nodes}
-    target = sc.builder()
+    target = builder()
     index: dict[int, int] = {i: target.input(graph.nodes[i].type) for i in graph.inputs}
     parts: dict[int, dict[int, int]] = {}
     condition, holds = literal
@@ -233,7 +233,7 @@ def _groups(
 
 def _body(graph: Graph, group: _Group, inner: dict[int, tuple[int, ...]]) -> Graph:
     """The graph of a branch; constants are its own."""
-    target = sc.builder()
+    target = builder()
     index = {a: target.input(graph.nodes[a].type) for a in group.inputs}
     for i in group.nodes:
         for a in inner[i]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jitad.ir.graph import Graph, Type
+from jitad.ir.table import add_spread
 from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
 from jitad.transforms.linearized import Derivatives, Linearized, linearize
@@ -28,7 +29,11 @@ def pushforward(graph: Graph, wrt: Sequence[int]) -> Graph:
     target = line.target
     seeds: Derivatives = {}
     for k in wrt:
-        dots = sc.elements(target, target.input(target.nodes[line.inputs[k]].type))
+        dot = target.input(target.nodes[line.inputs[k]].type)
+        if line.whole(k):
+            seeds[line.inputs[k]] = {0: dot}
+            continue
+        dots = sc.elements(target, dot)
         own = line.elements[k].ravel().tolist()
         pairs = zip(own, dots.ravel().tolist(), strict=True)
         seeds |= {x: {0: dot} for x, dot in pairs}
@@ -48,25 +53,44 @@ def pullback(graph: Graph, wrt: Sequence[int]) -> Graph:
     for ids, type in zip(line.outputs, line.types, strict=True):
         if type.dtype.kind != "f":
             continue
-        bars = sc.elements(target, target.input(type))
+        bar = target.input(type)
+        if is_array(line, ids):
+            seeds.setdefault(int(ids), {})[0] = bar
+            continue
+        bars = sc.elements(target, bar)
         for v, bar in zip(ids.ravel().tolist(), bars.ravel().tolist(), strict=True):
             include(target, seeds.setdefault(v, {}), 0, bar)
     cotangents = reverse(line, seeds)
     outputs = values(line)
     for k in wrt:
         type = target.nodes[line.inputs[k]].type
-        outputs.append(gather(target, cotangents, line.elements[k], type))
+        ids = np.asarray(line.inputs[k]) if line.whole(k) else line.elements[k]
+        outputs.append(gather(target, cotangents, ids, type))
     return tidy(target.finish(outputs))
 
 
 def values(line: Linearized) -> list[int]:
     """The packed outputs of the graph itself."""
     pairs = zip(line.outputs, line.types, strict=True)
-    return [sc.pack(line.target, ids, type) for ids, type in pairs]
+    return [
+        int(ids) if is_array(line, ids) else sc.pack(line.target, ids, type)
+        for ids, type in pairs
+    ]
+
+
+def is_array(line: Linearized, ids: np.ndarray) -> bool:
+    """Whether an output is an array node by itself, and not scalars."""
+    return not ids.shape and bool(line.target.nodes[int(ids)].type.shape)
 
 
 def gather(target: Trace, found: Derivatives, ids: np.ndarray, type: Type) -> int:
-    """Pack the derivatives of scalars ids, zero where there is none."""
+    """Pack the derivatives of scalars ids, zero where there is none.
+
+    ids may be an array node by itself.
+    """
+    if ids.shape != type.shape:
+        own = found.get(int(ids), {}).get(0)
+        return add_spread(target, type, [] if own is None else [own], [])
     zero = target.number(0.0, type.dtype)
     flat = [
         cast(target, found.get(v, {}).get(0, zero), type.dtype)

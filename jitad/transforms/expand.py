@@ -14,11 +14,12 @@ from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Static, Type
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, PART, add_loop, loop_of
 from jitad.ir.primitive import Primitive
+from jitad.ir.table import LOOKUP, SPREAD
 from jitad.ir.tracer import Trace
-from jitad.transforms import scalarize as sc
+from jitad.transforms.templates import builder, expansion
 from jitad.transforms.tidy import tidy
 
-_KEPT = (CONST, ELEMENT, PACK, LOOP, PART)
+_KEPT = (CONST, ELEMENT, PACK, LOOP, PART, LOOKUP, SPREAD)
 
 
 def expand(graph: Graph) -> Graph:
@@ -30,7 +31,7 @@ def called(graph: Graph) -> Graph:
     """Calls replaced by what they call, also in the bodies of loops."""
     if not any(node.primitive.kind == "control" for node in graph.nodes):
         return graph
-    target = sc.builder()
+    target = builder()
     index = [0] * len(graph.nodes)
     parts: dict[int, list[int]] = {}
     for i in graph.inputs:
@@ -54,7 +55,7 @@ def called(graph: Graph) -> Graph:
 
 
 def _expanded(graph: Graph) -> Graph:
-    target = sc.builder()
+    target = builder()
     index = [0] * len(graph.nodes)
     for i in graph.inputs:
         index[i] = target.input(graph.nodes[i].type)
@@ -80,7 +81,7 @@ def _words(
     if primitive.word is not None:
         return target.apply(primitive, tuple(operands), type)
     dtypes = tuple([target.nodes[a].type.dtype for a in operands])
-    template = sc.expansion(primitive, dtypes, type.dtype)
+    template = expansion(primitive, dtypes, type.dtype)
     index = [*operands, *([0] * (len(template.nodes) - len(operands)))]
     for k in range(len(operands), len(template.nodes)):
         inner, args, params, kind, _ = template.nodes[k]

@@ -14,6 +14,8 @@ from dataclasses import replace
 from jitad.ir.call import CALL
 from jitad.ir.graph import PACK
 from jitad.ir.loop import LOOP
+from jitad.ir.table import LOOKUP, SPREAD, named_by
+from jitad.ir.tracer import Trace
 from jitad.transforms import products
 from jitad.transforms import scalarize as sc
 from jitad.transforms.eliminate import cross
@@ -41,6 +43,9 @@ def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
         if v in line.edges:
             edges[v] = line.edges[v]
             known.add(v)
+        if nodes[v].primitive is LOOKUP:
+            edges[v] = _looked_up(target, v, scalars(nodes[v].operands[0]), known)
+            known.add(v)
         if nodes[v].primitive not in (LOOP, CALL):
             continue
         seeds = [_ones(line, a, scalars(a), known) for a in nodes[v].operands]
@@ -56,6 +61,20 @@ def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
                 edges[e] = tuple([(c, own[k]) for c, own in columns_of.items()])
                 known.add(e)
     return replace(line, edges=edges, order=tuple(edges))
+
+
+def _looked_up(
+    target: Trace, v: int, scalars: Sequence[int], known: set[int]
+) -> tuple[tuple[int, int], ...]:
+    """Edges to a lookup from all that it may be of."""
+    (_, index), (_, way) = target.nodes[v].operands, target.nodes[v].params[0]
+    found = []
+    for k, place in enumerate(way.all()):
+        if scalars[place] in known:
+            number = target.number(1.0, target.nodes[v].type.dtype)
+            there = named_by(target, index, k)
+            found.append((scalars[place], products.gated(target, there, number)))
+    return tuple(found)
 
 
 def _ones(
@@ -78,6 +97,8 @@ def _ones(
 def through_body(line: Linearized, seeds: Derivatives) -> Derivatives:
     """Tangents of a body's outputs: its Jacobian, accumulated first, times seeds."""
     target = line.target
+    if any(target.nodes[v].primitive in (LOOKUP, SPREAD) for v in line.order):
+        return forward(line, seeds)
     rows = list(dict.fromkeys(int(o) for o in line.outputs))
     columns = list(seeds)
     tangents: Derivatives = {v: dict(own) for v, own in seeds.items()}

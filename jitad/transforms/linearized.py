@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from jitad.ir.call import CALL
-from jitad.ir.graph import ELEMENT, INPUT, PACK, Graph, Type, reach
+from jitad.ir.graph import ELEMENT, INPUT, PACK, Graph, Node, Type, reach
 from jitad.ir.interpret import inline
-from jitad.ir.loop import LOOP, PART
+from jitad.ir.loop import LOOP, PART, loop_of
+from jitad.ir.table import LOOKUP, SPREAD
 from jitad.ir.tracer import Trace
-from jitad.transforms import products
+from jitad.transforms import products, templates
 from jitad.transforms import scalarize as sc
 from jitad.transforms.whole import EAGER
 
@@ -30,8 +31,8 @@ class Linearized:
     """A scalar graph and its local partials, inside one builder.
 
     inputs    input nodes; elements[k] the scalars of input k, none of a large one that
-              no derivative is taken in
-    outputs   scalars of every output, shaped as it is
+              no derivative is taken in, or that is read at computed places
+    outputs   scalars of every output, shaped as it is; or an array node by itself
     edges     edges[v] = ((operand, partial), …) for active nodes v, in evaluation order
     order     all active nodes: those with edges, loops, and what leads between loops
               and scalars
@@ -52,6 +53,11 @@ class Linearized:
         """Whether a loop, or a call with a rule of its own, is on the way."""
         return len(self.order) > len(self.edges)
 
+    def whole(self, k: int) -> bool:
+        """Whether input k is differentiated as an array, not scalar by scalar."""
+        size = self.target.nodes[self.inputs[k]].type.size
+        return size > 0 and not self.elements[k].size
+
 
 # A sweep over a linearized graph, forward or in reverse, from seeds.
 Sweep = Callable[[Linearized, Derivatives], Derivatives]
@@ -59,9 +65,13 @@ Sweep = Callable[[Linearized, Derivatives], Derivatives]
 
 def linearize(graph: Graph, wrt: Sequence[int]) -> Linearized:
     """Copy a scalar graph into a builder and add the partials along paths from wrt."""
-    target = sc.builder()
+    target = templates.builder()
     inputs = tuple([target.input(t) for t in graph.input_types])
-    elements = tuple([_elements(target, i, k in wrt) for k, i in enumerate(inputs)])
+    large = large_tables(graph)
+    elements = tuple(
+        [_elements(target, i, k in wrt and k not in large)
+         for k, i in enumerate(inputs)]
+    )  # fmt: skip
     packed = inline(target, graph, inputs)
     outputs = tuple([_scalars(target, i) for i in packed])
     active = {int(e) for k in wrt for e in elements[k].ravel()}
@@ -79,9 +89,30 @@ def _elements(target: Trace, index: int, wanted: bool) -> np.ndarray:
     return np.empty(0, np.int64)
 
 
+def tables(nodes: Sequence[Node]) -> set[int]:
+    """The arrays that are read at computed places, in loops or outside."""
+    read: set[int] = set()
+    for node in nodes:
+        if node.primitive is LOOKUP:
+            read.add(node.operands[0])
+        elif node.primitive is LOOP:
+            read.update(loop_of(node).split(node.operands)[4])
+    return read
+
+
+def large_tables(graph: Graph) -> set[int]:
+    """The numbers of large inputs that are read at computed places."""
+    read = tables(graph.nodes)
+    return {
+        k
+        for k, i in enumerate(graph.inputs)
+        if i in read and graph.nodes[i].type.size > EAGER
+    }
+
+
 def open_body(body: Graph, wrt: Sequence[int]) -> Linearized:
     """The same for the body of a loop, whose inputs and outputs are scalars."""
-    target = sc.builder()
+    target = templates.builder()
     inputs = tuple([target.input(t) for t in body.input_types])
     elements = tuple([np.asarray(i) for i in inputs])
     outputs = tuple([np.asarray(i) for i in inline(target, body, inputs)])
@@ -95,6 +126,8 @@ def open_body(body: Graph, wrt: Sequence[int]) -> Linearized:
 
 def _scalars(target: Trace, index: int) -> np.ndarray:
     node = target.nodes[index]
+    if node.primitive is not PACK:
+        return np.asarray(index)
     return np.array(node.operands, np.int64).reshape(node.type.shape)
 
 
@@ -118,7 +151,7 @@ def _active(
         elif node.type.dtype.kind != "f" or node.primitive is INPUT:
             continue
         else:
-            assert node.primitive in (PART, ELEMENT, PACK)
+            assert node.primitive in (PART, ELEMENT, PACK, LOOKUP, SPREAD)
         active.add(v)
         order.append(v)
     return edges, tuple(order)
@@ -128,11 +161,11 @@ def _edges(target: Trace, v: int, active: set[int]) -> tuple[tuple[int, int], ..
     _, operands, _, type, _ = target.nodes[v]
     primitive = target.nodes[v].primitive
     dtypes = tuple([target.nodes[a].type.dtype for a in operands])
-    template, slots = sc.partials(primitive, dtypes, type.dtype)
+    template, slots = templates.partials(primitive, dtypes, type.dtype)
     if not slots:
         return ()
     found: dict[int, int] = {}
-    partials = sc.instantiate(target, template, (v, *operands))
+    partials = templates.instantiate(target, template, (v, *operands))
     for slot, partial in zip(slots, partials, strict=True):
         a = operands[slot]
         if a in active and _nonzero(target.values[partial]):

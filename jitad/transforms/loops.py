@@ -14,14 +14,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from jitad.errors import UnsupportedError
-from jitad.ir.graph import Graph, Type, prune, scalar
+from jitad.ir.graph import PACK, Graph, Type, prune, scalar
 from jitad.ir.interpret import rearranged
 from jitad.ir.loop import INT, Loop, add_loop, loop_of, parts_of
 from jitad.ir.primitive import registry
+from jitad.ir.table import add_spread
 from jitad.ir.tracer import Trace
-from jitad.transforms import scalarize as sc
 from jitad.transforms.linearized import Derivatives, Linearized, Sweep, open_body
 from jitad.transforms.products import cast
+from jitad.transforms.templates import builder
 
 Key = tuple[int, int]  # the number of a value, and a seed
 
@@ -35,24 +36,25 @@ def push(
     """Tangents of the parts of loop v, given those of its operands."""
     node = target.nodes[v]
     loop = loop_of(node)
-    _, carried, shared, arrays = loop.split(tangents)
-    given = [*carried, *shared, *arrays]
+    _, carried, shared, arrays, tables = loop.split(tangents)
+    given = [*carried, *shared, *arrays, *tables]
     line, reached = _spread(loop, given)
     own = list(line.inputs)
     a, b = 1 + loop.carried, 1 + loop.carried + loop.shared
+    d = b + len(loop.slices)
     dots: Derivatives = {}
-    groups: list[list[Key]] = [[], [], []]
-    fresh: list[list[int]] = [[], [], []]
+    groups: list[list[Key]] = [[], [], [], []]
+    fresh: list[list[int]] = [[], [], [], []]
     for k, seeds_of in enumerate(reached):
-        group = (k >= loop.carried) + (k >= loop.carried + loop.shared)
+        group = sum(1 + k >= first for first in (a, b, d))
         type = line.target.nodes[own[1 + k]].type
         for c in seeds_of:
             # What no iteration changes and is known, the body may simplify with.
-            known = target.values[given[k][c]] if group == 1 else None
+            known = None
+            if group in (1, 3) and c in given[k]:
+                known = _constant(target, given[k][c], type, line.target)
             if known is not None:
-                dots.setdefault(own[1 + k], {})[c] = line.target.number(
-                    known, type.dtype
-                )
+                dots.setdefault(own[1 + k], {})[c] = known
                 continue
             dot = line.target.input(type)
             dots.setdefault(own[1 + k], {})[c] = dot
@@ -63,15 +65,25 @@ def push(
     steps = [_derivative(line, found, k, c) for k, c in groups[0]]
     rows = [
         (k, c)
-        for k in range(loop.carried, len(outputs))
+        for k in range(loop.carried, loop.carried + loop.written)
         for c in sorted(found.get(outputs[k], {}))
         if line.types[k].dtype.kind == "f"
     ]
     records = [_derivative(line, found, k, c) for k, c in rows]
+    last = loop.carried + loop.written
+    summed = [
+        (k, c)
+        for k in range(last, last + loop.summed)
+        for c in sorted(found.get(outputs[k], {}))
+    ]
     inputs = [
-        *own[:a], *fresh[0], *own[a:b], *fresh[1], *own[b:], *fresh[2]
+        *own[:a], *fresh[0], *own[a:b], *fresh[1], *own[b:d], *fresh[2],
+        *own[d:], *fresh[3],
     ]  # fmt: skip
-    made = [*outputs[: loop.carried], *steps, *outputs[loop.carried :], *records]
+    made = [
+        *outputs[: loop.carried], *steps, *outputs[loop.carried : last], *records,
+        *outputs[last:], *(found[outputs[k]][c] for k, c in summed),
+    ]  # fmt: skip
     body = prune(line.target.nodes, inputs, tuple(made))
     ways = [loop.slices[k - loop.carried - loop.shared] for k, _ in groups[2]]
     widened = replace(
@@ -82,6 +94,8 @@ def push(
         shared=loop.shared + len(fresh[1]),
         slices=(*loop.slices, *ways),
         written=loop.written + len(records),
+        tables=loop.tables + len(fresh[3]),
+        summed=loop.summed + len(summed),
     )
     count, *old = _grouped(loop, node.operands)
     new = [
@@ -98,13 +112,29 @@ def push(
     first = widened.carried + loop.written
     for n, (k, c) in enumerate(rows):
         result.setdefault(old_parts[k], {})[c] = parts[first + n]
+    first = widened.carried + widened.written + loop.summed
+    for n, (k, c) in enumerate(summed):
+        result.setdefault(old_parts[k], {})[c] = parts[first + n]
     return result
 
 
+def _constant(target: Trace, i: int, type: Type, inner: Trace) -> int | None:
+    """A constant, or an array of constants, inside a body; None: it is neither."""
+    if target.values[i] is not None and not type.shape:
+        return inner.number(target.values[i], type.dtype)
+    node = target.nodes[i]
+    if node.primitive is not PACK:
+        return None
+    known = [target.values[a] for a in node.operands]
+    if any(value is None for value in known):
+        return None
+    return inner.add(PACK, tuple([inner.const(value) for value in known]), node.type)
+
+
 def _grouped(loop: Loop, operands: Sequence[int]) -> tuple[list[int], ...]:
-    """[count] or [], carried, shared, arrays."""
-    count, carried, shared, arrays = loop.split(operands)
-    return [] if count is None else [count], carried, shared, arrays
+    """[count] or [], carried, shared, arrays, tables."""
+    count, *rest = loop.split(operands)
+    return [] if count is None else [count], *rest
 
 
 def _derivative(line: Linearized, found: Derivatives, k: int, seed: int) -> int:
@@ -187,27 +217,30 @@ def pull(
     begun: Sequence[dict[int, int]],
     active: Sequence[bool],
     sweep: Sweep,
-) -> tuple[list[dict[int, int]], list[tuple[int, int, int]]]:
+) -> tuple[
+    list[dict[int, int]], list[tuple[int, int, int]], list[tuple[int, int, int]]
+]:
     """Cotangents of the operands of loop v, given those of its parts.
 
     begun   for every shared operand the cotangents that it has already; the loop adds
             to them, one term after the other, so that it does not matter how many
             loops the iterations are spread over
     active  for every operand whether its cotangents are asked for
-    Gives those of scalars, and (number of an array, seed, what every iteration adds to
-    what it read).
+    Gives those of scalars; (number of an array, seed, what every iteration adds to
+    what it read); and (number of a table, seed, what all of them add to it).
     """
     node = target.nodes[v]
     loop = loop_of(node)
-    count, starts, shared, arrays = _grouped(loop, node.operands)
+    count, starts, shared, arrays, tables = _grouped(loop, node.operands)
     found: list[dict[int, int]] = [{} for _ in node.operands]
     if not any(bars):
-        return found, []
+        return found, [], []
     wants = active[len(count) :]
     line, reached, summed = _backwards(loop, bars)
     own = list(line.inputs)
     inner = line.target
     a, b = 1 + loop.carried, 1 + loop.carried + loop.shared
+    d = b + len(arrays)
     back = [(k, r) for k in range(loop.carried) for r in sorted(reached[k])]
     sums = [
         (k, r)
@@ -228,6 +261,7 @@ def pull(
         _include(inner, seeds, int(line.outputs[k]), r, bar)
     for (k, r), bar in zip(sums, sum_bars, strict=True):
         _include(inner, seeds, own[a + k], r, bar)
+    summed_bars, given = _of_summed(target, loop, bars, line, seeds)
     cotangents = sweep(line, seeds)
 
     def bar_of(input: int, seed: int) -> int:
@@ -247,10 +281,18 @@ def pull(
         if cotangents.get(own[b + k], {}).get(r) is not None
     ]
     made += [bar_of(own[b + k], r) for k, r in reads]
+    spread = [
+        (k, r)
+        for k in range(loop.tables)
+        if wants[d - 1 + k]
+        for r in sorted(cotangents.get(own[d + k], {}))
+    ]
+    made += [cotangents[own[d + k]][r] for k, r in spread]
     # Where iterations only add to what is carried, nothing depends on its history.
     past = [] if loop.adds else own[1:a]
     inputs = [
-        own[0], *carried_bars, *sum_bars, *own[a:b], *past, *own[b:], *read_bars
+        own[0], *carried_bars, *sum_bars, *own[a:b], *past, *own[b:d], *read_bars,
+        *own[d:], *summed_bars,
     ]  # fmt: skip
     body = prune(inner.nodes, inputs, tuple(made))
     steps, history = (-1, []) if loop.adds else _record(target, v)
@@ -266,6 +308,8 @@ def pull(
         bound=loop.bound,
         counted=not known,
         backwards=loop.backwards != (not loop.adds),
+        tables=loop.tables + len(given),
+        summed=len(spread),
     )  # fmt: skip
     operands = [
         *([] if known else [steps]),
@@ -275,6 +319,8 @@ def pull(
         *history,
         *arrays,
         *[bars[k][r] for k, r in wanted],
+        *tables,
+        *given,
     ]
     parts = add_loop(target, reverse, operands, node.line)
     first = len(count)
@@ -284,7 +330,34 @@ def pull(
     for n, (k, r) in enumerate(sums):
         found[first + k][r] = parts[len(back) + n]
     read = [(k, r, parts[reverse.carried + n]) for n, (k, r) in enumerate(reads)]
-    return found, read
+    first = reverse.carried + reverse.written
+    over = [(k, r, parts[first + n]) for n, (k, r) in enumerate(spread)]
+    return found, read, over
+
+
+def _of_summed(
+    target: Trace,
+    loop: Loop,
+    bars: Sequence[dict[int, int]],
+    line: Linearized,
+    seeds: Derivatives,
+) -> tuple[list[int], list[int]]:
+    """Seed what is summed with its cotangents: new inputs, and what they are given."""
+    inner, inputs, given = line.target, [], []
+    first = loop.carried + loop.written
+    for k in range(first, first + loop.summed):
+        v = int(line.outputs[k])
+        for r, array in sorted(bars[k].items()):
+            type = target.nodes[array].type
+            bar = _constant(target, array, type, inner)
+            if bar is None:
+                bar = inner.input(type)
+                inputs.append(bar)
+                given.append(array)
+            own = seeds.setdefault(v, {})
+            both = [own[r], bar] if r in own else [bar]
+            own[r] = add_spread(inner, inner.nodes[v].type, both, [])
+    return inputs, given
 
 
 def _include(inner: Trace, seeds: Derivatives, v: int, seed: int, bar: int) -> None:
@@ -346,7 +419,7 @@ def _record(target: Trace, v: int) -> tuple[int, list[int]]:
 def sum_arrays(target: Trace, a: int, b: int) -> int:
     """The sum of two arrays of equal length, as a loop over their elements."""
     type = target.nodes[a].type
-    inner = sc.builder()
+    inner = builder()
     inner.input(scalar(INT))
     x, y = (inner.input(scalar(type.dtype)) for _ in range(2))
     body = inner.finish([_plus(inner, x, y)])

@@ -18,12 +18,12 @@ def multiply(target: Trace, p: int, t: int) -> int:
     for a, b in ((p, t), (t, p)):
         if nodes[a].primitive.name == "gate":
             condition, factor = nodes[a].operands
-            return _gated(target, condition, multiply(target, factor, b))
+            return gated(target, condition, multiply(target, factor, b))
     p, t, type = _common(target, p, t)
     return target.apply(registry.primitives["mul"], (p, t), type)
 
 
-def _gated(target: Trace, condition: int, value: int) -> int:
+def gated(target: Trace, condition: int, value: int) -> int:
     """The value under a condition; a gate in a gate is one, open where both are.
 
     So every gate says by itself where the term is there, and sums can tell.
@@ -44,7 +44,7 @@ def add(target: Trace, a: int, b: int) -> int:
         (c, x), (d, y) = nodes[a].operands, nodes[b].operands
         gate = registry.primitives["gate"]
         if c == d:
-            return _gated(target, c, add(target, x, y))
+            return gated(target, c, add(target, x, y))
         if _opposite(target, c, d):
             return _chosen(target, c, x, y)
         total = _sum(target, a, b)

@@ -16,7 +16,7 @@ from jitad.ir.loop import LOOP, loop_of, parts_of
 from jitad.ir.tracer import Trace
 from jitad.transforms.linearized import Derivatives, Sweep, open_body
 from jitad.transforms.products import cast, include
-from jitad.transforms.scalarize import builder
+from jitad.transforms.templates import builder
 
 _MANY = 1_000_003  # more than there are nodes
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,13 +31,23 @@ from jitad.ir.graph import (
 )
 from jitad.ir.interpret import evaluate_array_node
 from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
-from jitad.ir.primitive import Primitive
-from jitad.ir.tracer import Trace, Tracer, as_tracer, lift
-from jitad.transforms.simplify import simplify
+from jitad.ir.table import SPREAD
+from jitad.ir.tracer import Trace, Tracer, lift
+from jitad.transforms.tables import (
+    at_places,
+    constants_at_places,
+    may_stay_whole,
+    read_at_places,
+    tables_inside,
+    without_constants,
+)
+from jitad.transforms.templates import apply, builder
 from jitad.transforms.totals import totals
 from jitad.transforms.whole import (
     EAGER,
     Whole,
+    apart,
+    as_node,
     check_size,
     moved,
     places,
@@ -47,11 +56,6 @@ from jitad.transforms.whole import (
 )
 
 LIMIT = 400_000
-
-
-def builder() -> Trace:
-    """An empty scalar graph under construction, simplifying as it grows."""
-    return Trace(level=1 << 30, simplify=simplify, lines=False)
 
 
 def scalarize(graph: Graph) -> Graph:
@@ -64,8 +68,18 @@ def scalarize(graph: Graph) -> Graph:
     given = [_given(target, target.input(t)) for t in graph.input_types]
     made = unroll(target, graph, given, lasting=True)
     types = graph.output_types
-    outputs = [pack(target, ids, t) for ids, t in zip(made, types, strict=True)]
+    outputs = [_result(target, x, t) for x, t in zip(made, types, strict=True)]
     return target.finish(outputs)
+
+
+def _result(target: Trace, value: np.ndarray | Whole, type: Type) -> int:
+    """A result as one node: scalars packed, or an array that was added up."""
+    summed = isinstance(value, Whole) and target.nodes[value.index].primitive in (
+        SPREAD, PART
+    )  # fmt: skip
+    if summed and type.size > EAGER:
+        return as_node(target, value, type)
+    return pack(target, apart(target, value), type)
 
 
 def _given(target: Trace, index: int) -> np.ndarray | Whole:
@@ -80,7 +94,7 @@ def unroll(
     inputs: Sequence[np.ndarray | Whole],
     *,
     lasting: bool = False,
-) -> list[np.ndarray]:
+) -> list[np.ndarray | Whole]:
     """The scalars of a graph's outputs inside target; inputs are scalars, shaped.
 
     lasting  whether large constants stay arrays
@@ -88,12 +102,16 @@ def unroll(
     values: list[Any] = [None] * len(graph.nodes)
     for i, ids in zip(graph.inputs, inputs, strict=True):
         values[i] = ids
+    tabled = set() if lasting else constants_at_places(graph)
     for i, node in enumerate(graph.nodes):
         if node.primitive is INPUT:
             continue
         operands = [values[a] for a in node.operands]
-        if node.primitive is CONST and lasting and node.type.size > EAGER:
-            values[i] = _given(target, target.add(CONST, (), node.type, node.params))
+        if node.primitive is CONST and (i in tabled or (lasting and _large(node))):
+            values[i] = whole(target, target.add(CONST, (), node.type, node.params))
+            continue
+        values[i] = at_places(target, node, operands)
+        if values[i] is not None:
             continue
         if node.primitive is not LOOP and any(isinstance(o, Whole) for o in operands):
             values[i] = _moved(node, operands)
@@ -101,8 +119,9 @@ def unroll(
                 continue
             operands = _apart(target, values, node.operands)
         if node.primitive is LOOP:
-            first = len(operands) - len(loop_of(node).slices)
-            _apart(target, values, node.operands[:first])
+            kept = may_stay_whole(loop_of(node))
+            _apart(target, values, [a for p, a in enumerate(node.operands)
+                                    if p not in kept])  # fmt: skip
             operands = [values[a] for a in node.operands]
             values[i] = scalar_loop(target, node, operands)
         elif node.primitive is CALL:
@@ -118,7 +137,11 @@ def unroll(
                 "independent points, so that it is a batch and not part of the "
                 "function, or jitad.scan for steps that follow one another"
             )
-    return _apart(target, values, graph.outputs)
+    return [values[i] for i in graph.outputs]
+
+
+def _large(node: Node) -> bool:
+    return node.type.size > EAGER
 
 
 def _moved(node: Node, operands: Sequence[np.ndarray | Whole]) -> Whole | None:
@@ -164,14 +187,20 @@ def scalar_graph(graph: Graph) -> Graph:
     for type in graph.input_types:
         ids = [inner.input(scalar(type.dtype)) for _ in range(type.size)]
         inputs.append(np.array(ids, np.int64).reshape(type.shape))
-    made = zip(unroll(inner, graph, inputs), graph.output_types, strict=True)
+    scalars = [apart(inner, x) for x in unroll(inner, graph, inputs)]
+    made = zip(scalars, graph.output_types, strict=True)
     return inner.finish(_flat([_cast_all(inner, ids, t.dtype) for ids, t in made]))
 
 
-def scalar_loop(target: Trace, node: Node, operands: Sequence[Any]) -> list[np.ndarray]:
+def scalar_loop(
+    target: Trace, node: Node, operands: Sequence[Any]
+) -> list[np.ndarray | Whole]:
     """The parts of a loop over scalars, each an array of their indices, shaped."""
     loop = loop_of(node)
-    count, carried, shared, arrays = loop.split(operands)
+    count, carried, same, arrays, given = loop.split(operands)
+    read = read_at_places(loop)
+    shared = [x for k, x in enumerate(same) if k not in read]
+    given = [*(same[k] for k in sorted(read)), *given]
     reads = [
         _reads(target, x, s, loop) for x, s in zip(arrays, loop.slices, strict=True)
     ]
@@ -183,36 +212,59 @@ def scalar_loop(target: Trace, node: Node, operands: Sequence[Any]) -> list[np.n
     slots = iter([inner.input(scalar(r.dtype)) for r in varying])
     again = iter(outer.pop().tolist())
     slices = [_slots(r, slots, again) for r in reads]
-    made = unroll(inner, loop.body, [index, *outer, *slices])
-    kinds = loop.body.output_types
+    tables, sources = tables_inside(target, inner, given)
+    inside = _with_tables(outer, loop, read, tables)
+    made = unroll(inner, loop.body, [index, *inside, *slices, *tables[len(read) :]])
+    last = loop.carried + loop.written
     outputs = [
-        _cast_all(inner, ids, t.dtype) for ids, t in zip(made, kinds, strict=True)
+        _cast_all(inner, apart(inner, x), t.dtype)
+        for x, t in zip(made[:last], loop.body.output_types, strict=False)
     ]
-    inputs = inner.inputs
-    body = prune(inner.nodes, inputs, tuple(_flat(outputs)))
+    types = loop.body.output_types[last:]
+    sums = [as_node(inner, x, t) for x, t in zip(made[last:], types, strict=True)]
+    whole_body = prune(inner.nodes, inner.inputs, (*_flat(outputs), *sums))
+    body, constants = without_constants(whole_body)
+    sources += [target.add(CONST, (), c.type, c.params) for c in constants]
     head = None
     if loop.head is not None:
         test = builder()
-        at = _inside(test, target, [*carried], [*shared, alike])[:-1]
-        (alive,) = unroll(test, loop.head, at)
-        head = test.finish([int(alive)])
+        index, *outer = _inside(test, target, [*carried], [*shared, alike])[:-1]
+        inside = _with_tables(outer, loop, read, tables)
+        (alive,) = unroll(test, loop.head, [index, *inside])
+        head = test.finish([int(apart(test, alive))])
     starts = _flat(carried)
-    same = [i for i in _flat([*shared, alike]) if target.values[i] is None]
+    alike = [i for i in _flat([*shared, alike]) if target.values[i] is None]
     scalars = Loop(
         body=body,
         head=head,
         carried=len(starts),
-        shared=len(same),
+        shared=len(alike),
         slices=tuple([(r.offset, r.stride) for r in varying]),
         written=len(_flat(outputs[loop.carried :])),
         bound=loop.bound,
         counted=loop.counted,
         backwards=loop.backwards,
+        tables=len(sources),
+        summed=len(sums),
     )
     counts = [int(count)] if count is not None else []
-    sources = [r.array for r in varying]
-    parts = add_loop(target, scalars, [*counts, *starts, *same, *sources], node.line)
+    sources = [*(r.array for r in varying), *sources]
+    parts = add_loop(target, scalars, [*counts, *starts, *alike, *sources], node.line)
     return _shaped(target, parts, outputs, loop)
+
+
+def _with_tables(
+    scalars: Sequence[np.ndarray],
+    loop: Loop,
+    read: frozenset[int],
+    tables: Sequence[Whole],
+) -> list[np.ndarray | Whole]:
+    """What is carried and what is shared inside a loop, in its own order."""
+    plain, found = iter(scalars), iter(tables)
+    return [
+        next(found if k - loop.carried in read else plain)
+        for k in range(loop.carried + loop.shared)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,10 +360,10 @@ def _flat(arrays: Sequence[np.ndarray]) -> list[int]:
 
 def _shaped(
     target: Trace, parts: Sequence[int], outputs: Sequence[np.ndarray], loop: Loop
-) -> list[np.ndarray]:
+) -> list[np.ndarray | Whole]:
     """The parts of a loop over scalars as those of the loop over arrays."""
     left = iter(parts)
-    made = []
+    made: list[np.ndarray | Whole] = []
     for k, ids in enumerate(outputs):
         own = np.array([next(left) for _ in range(ids.size)], np.int64)
         if k < loop.carried:
@@ -320,6 +372,7 @@ def _shaped(
         columns = [elements(target, int(i)) for i in own]
         table = np.array(columns, np.int64).reshape(len(own), loop.bound)
         made.append(table.T.reshape((loop.bound, *ids.shape)))
+    made += [whole(target, next(left)) for _ in range(loop.summed)]
     return [*made, np.asarray(next(left))]
 
 
@@ -416,80 +469,3 @@ def tracers(target: Trace, ids: np.ndarray) -> np.ndarray:
     for place, i in np.ndenumerate(ids):
         result[place] = Tracer(target, int(i), target.nodes[i].type)
     return result
-
-
-# -- scalar applications -------------------------------------------------------
-
-
-def apply(
-    target: Builder, primitive: Primitive, operands: tuple[int, ...], type: Type
-) -> int:
-    """Apply a scalar primitive; one that is only an expansion is expanded at once."""
-    if primitive.word is None and primitive.partials is None:
-        return expand(target, primitive, operands, type)
-    return target.apply(primitive, operands, type)
-
-
-def expand(
-    target: Builder, primitive: Primitive, operands: tuple[int, ...], type: Type
-) -> int:
-    """The node of a primitive's expansion over scalar operands."""
-    dtypes = tuple([target.nodes[a].type.dtype for a in operands])
-    return instantiate(target, expansion(primitive, dtypes, type.dtype), operands)[0]
-
-
-def instantiate(target: Builder, template: Graph, operands: Sequence[int]) -> list[int]:
-    """Copy a small scalar graph into target; its inputs are operands."""
-    nodes = template.nodes
-    index = [0] * len(nodes)
-    for i, a in zip(template.inputs, operands, strict=True):
-        index[i] = a
-    for i in range(len(template.inputs), len(nodes)):
-        primitive, args, params, type, _ = nodes[i]
-        if primitive is CONST:
-            index[i] = target.add(CONST, (), type, params)
-        else:
-            ids = tuple([index[a] for a in args])
-            index[i] = apply(target, primitive, ids, type)
-    return [index[i] for i in template.outputs]
-
-
-@lru_cache(maxsize=4096)
-def expansion(
-    primitive: Primitive, dtypes: tuple[np.dtype, ...], dtype: np.dtype
-) -> Graph:
-    """A primitive's expansion as a small scalar graph."""
-    assert primitive.expand is not None, f"{primitive} has neither word nor expansion"
-    target = builder()
-    args = [as_input(target, d) for d in dtypes]
-    value = as_tracer(target, primitive.expand(*args), dtype)
-    return target.finish([value.index])
-
-
-def as_input(target: Trace, dtype: np.dtype) -> Tracer:
-    """A scalar input of a template."""
-    type = scalar(dtype)
-    return Tracer(target, target.input(type), type)
-
-
-@lru_cache(maxsize=4096)
-def partials(
-    primitive: Primitive, dtypes: tuple[np.dtype, ...], dtype: np.dtype
-) -> tuple[Graph, tuple[int, ...]]:
-    """A primitive's partials as a scalar graph of (y, *x), and for which operands.
-
-    Operands with no entry have a derivative of zero, everywhere.
-    """
-    if primitive.partials is None:
-        return Graph((), (), ()), ()
-    target = builder()
-    y = as_input(target, dtype)
-    args = [as_input(target, d) for d in dtypes]
-    found = primitive.partials(y, *args)
-    assert len(found) == len(args), f"{primitive} states {len(found)} partials"
-    active = tuple(
-        k for k, p in enumerate(found) if p is not None and dtypes[k].kind == "f"
-    )
-    # A result that does not depend on its operands is a number, and stays one.
-    outputs = [as_tracer(target, found[k], dtype).index for k in active]
-    return target.finish(outputs), active

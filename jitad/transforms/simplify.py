@@ -207,7 +207,23 @@ def _not(builder: Builder, operands: Any, values: Any, type: Type) -> int | None
 
 
 def _and(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    (left, *one), (right, *other) = (_equal_to(builder, a) for a in operands)
+    if left == right and one and other and one != other:
+        # No number is two different ones.
+        return builder.const(np.False_)
     return _with_neutral(operands, values, type, neutral=True)
+
+
+def _equal_to(builder: Builder, operand: int) -> tuple[int, ...]:
+    """The number that is compared with a whole constant, and the constant, if so."""
+    node = builder.nodes[operand]
+    if node.primitive.name != "eq":
+        return (operand,)
+    known = [builder.values[a] for a in node.operands]
+    for k in (0, 1):
+        if known[k] is not None and known[k].dtype.kind == "i":
+            return node.operands[1 - k], int(known[k])
+    return (operand,)
 
 
 def _or(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:

@@ -9,13 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jitad.ir.call import CALL, custom_of
-from jitad.ir.graph import ELEMENT, INPUT, PACK, Type, scalar
-from jitad.ir.loop import LOOP, Loop, loop_of, parts_of
+from jitad.ir.graph import ELEMENT, INPUT, PACK, Type
+from jitad.ir.loop import INT, LOOP, Loop, loop_of, parts_of
+from jitad.ir.table import (
+    LOOKUP,
+    SPREAD,
+    Term,
+    Way,
+    add_lookup,
+    add_spread,
+    array_of,
+    named_by,
+    parts_of_spread,
+    pick,
+)
 from jitad.ir.tracer import Trace
 from jitad.transforms import products
-from jitad.transforms.linearized import Derivatives, Linearized
+from jitad.transforms.linearized import Derivatives, Linearized, tables
 from jitad.transforms.loops import pull, push, sum_arrays
-from jitad.transforms.products import cast, include
+from jitad.transforms.products import cast, gated, include
 from jitad.transforms.rules import pull_call, push_call
 
 
@@ -23,6 +35,7 @@ def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
     """Tangents of all nodes that depend on seeded ones."""
     target = line.target
     tangents: Derivatives = {v: dict(s) for v, s in seeds.items()}
+    read = tables([target.nodes[v] for v in line.order])
     for v in line.order:
         node = target.nodes[v]
         if v in line.edges:
@@ -32,7 +45,7 @@ def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
                     include(target, total, c, products.multiply(target, p, t))
             tangents[v] = total
         elif node.primitive is LOOP:
-            dots = [_tangent(line, tangents, a) for a in node.operands]
+            dots = [_tangent(line, tangents, a, a in read) for a in node.operands]
             tangents |= push(target, v, dots, forward)
         elif node.primitive is CALL:
             dots = [tangents.get(a, {}) for a in node.operands]
@@ -42,16 +55,51 @@ def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
             tangents[v] = {c: _element(target, t, v) for c, t in array.items()}
         elif node.primitive is PACK:
             tangents[v] = _packed(target, node.operands, node.type, tangents)
+        elif node.primitive is LOOKUP:
+            array, index = node.operands
+            dots = _tangent(line, tangents, array, True)
+            way = node.params[0][1]
+            tangents[v] = {
+                c: add_lookup(target, t, index, way) for c, t in dots.items()
+            }
+        elif node.primitive is SPREAD:
+            tangents[v] = _spread(line, tangents, v)
     return tangents
 
 
-def _tangent(line: Linearized, tangents: Derivatives, a: int) -> dict[int, int]:
+def _spread(line: Linearized, tangents: Derivatives, v: int) -> dict[int, int]:
+    """The tangents of a spread: those of what it adds up, spread alike."""
+    target, type = line.target, line.target.nodes[v].type
+    arrays, terms = parts_of_spread(target.nodes[v])
+    dots = {a: tangents.get(a, {}) for a in arrays}
+    dots |= {value: tangents.get(value, {}) for _, _, value in terms}
+    seeds = sorted({c for found in dots.values() for c in found})
+    return {
+        c: add_spread(
+            target,
+            type,
+            [dots[a][c] for a in arrays if c in dots[a]],
+            [
+                (way, index, cast(target, dots[value][c], type.dtype))
+                for way, index, value in terms
+                if c in dots[value]
+            ],
+        )
+        for c in seeds
+    }
+
+
+def _tangent(
+    line: Linearized, tangents: Derivatives, a: int, table: bool
+) -> dict[int, int]:
     """The tangents of an operand of a loop: a scalar, or an array."""
     node = line.target.nodes[a]
     if a not in tangents and node.primitive is INPUT and a in line.inputs:
         ids = line.elements[line.inputs.index(a)].ravel().tolist()
-        if ids != [a]:
-            tangents[a] = _packed(line.target, ids, node.type, tangents)
+        if ids and ids != [a]:
+            made = _packed(line.target, ids, node.type, tangents)
+            tangents[a] = {c: _source(line.target, t) if table else t
+                           for c, t in made.items()}  # fmt: skip
     return tangents.get(a, {})
 
 
@@ -72,6 +120,12 @@ def _packed(
         )
         for c in seeds
     }  # fmt: skip
+
+
+def _source(target: Trace, packed: int) -> int:
+    """The array that packed scalars are the elements of, if they are all of it."""
+    node = target.nodes[packed]
+    return array_of(target, node.operands, node.type)
 
 
 def _element(target: Trace, array: int, like: int) -> int:
@@ -102,12 +156,21 @@ def reverse(line: Linearized, seeds: Derivatives) -> Derivatives:
             for r, bar in bars.array(v).items():
                 for k, a in enumerate(node.operands):
                     bars.add(a, r, bars.pick(bar, k, node.type))
+        elif node.primitive is LOOKUP:
+            array, index = node.operands
+            for r, bar in bars.scalars.get(v, {}).items():
+                bars.add_term(array, r, (node.params[0][1], index, bar))
+        elif node.primitive is SPREAD:
+            bars.pull_spread(v, line.active)
     for i, ids in zip(line.inputs, line.elements, strict=True):
-        if ids.ravel().tolist() != [i]:
+        own = ids.ravel().tolist()
+        if own != [i]:
             type = target.nodes[i].type
             for r, bar in bars.array(i).items():
-                for k, e in enumerate(ids.ravel().tolist()):
+                for k, e in enumerate(own):
                     bars.add(e, r, bars.pick(bar, k, type))
+        if target.nodes[i].type.shape and own in ([i], []):
+            bars.scalars[i] = bars.array(i)
     return bars.scalars
 
 
@@ -116,9 +179,16 @@ class _Bars:
 
     def __init__(self, target: Trace, seeds: Derivatives) -> None:
         self.target = target
-        self.scalars: Derivatives = {v: dict(s) for v, s in seeds.items()}
+        self.scalars: Derivatives = {}
         self.arrays: dict[int, dict[int, int]] = {}
         self.pieces: dict[int, dict[int, dict[int, int]]] = {}
+        self.terms: dict[int, dict[int, list[Term]]] = {}
+        self.spreads: dict[int, dict[int, list[int]]] = {}
+        for v, own in seeds.items():
+            if target.nodes[v].type.shape:
+                self.spreads[v] = {seed: [bar] for seed, bar in own.items()}
+            else:
+                self.scalars[v] = dict(own)
 
     def add(self, v: int, seed: int, bar: int) -> None:
         """Add to the cotangent of a scalar."""
@@ -129,6 +199,17 @@ class _Bars:
         pieces = self.pieces.setdefault(array, {}).setdefault(seed, {})
         include(self.target, pieces, place, bar)
 
+    def add_term(self, array: int, seed: int, term: Term) -> None:
+        """Add to the element of an array's cotangent that an index names."""
+        way, index, bar = term
+        bar = cast(self.target, bar, self.target.nodes[array].type.dtype)
+        own = self.terms.setdefault(array, {}).setdefault(seed, [])
+        own.append((way, index, bar))
+
+    def add_spread(self, array: int, seed: int, bar: int) -> None:
+        """Add an array in which terms are added up to the cotangent of an array."""
+        self.spreads.setdefault(array, {}).setdefault(seed, []).append(bar)
+
     def add_array(self, array: int, seed: int, bar: int) -> None:
         """Add an array to the cotangent of an array."""
         sums = self.arrays.setdefault(array, {})
@@ -138,6 +219,7 @@ class _Bars:
     def array(self, v: int) -> dict[int, int]:
         """The whole cotangent of an array."""
         type = self.target.nodes[v].type
+        self._spread(v)
         for seed, pieces in self.pieces.pop(v, {}).items():
             zero = self.target.number(0.0, type.dtype)
             flat = [
@@ -147,12 +229,47 @@ class _Bars:
             self.add_array(v, seed, self.target.add(PACK, tuple(flat), type))
         return self.arrays.get(v, {})
 
+    def _spread(self, v: int) -> None:
+        """Add up what is known of an array's cotangent at computed places."""
+        type = self.target.nodes[v].type
+        terms, spreads = self.terms.pop(v, {}), self.spreads.pop(v, {})
+        for seed in sorted({*terms, *spreads}):
+            own = list(terms.get(seed, ()))
+            first = self.target.number(0, INT)
+            for k, bar in self.pieces.get(v, {}).pop(seed, {}).items():
+                own.append((Way(k, 1, 1), first, cast(self.target, bar, type.dtype)))
+            before = self.arrays.get(v, {}).get(seed)
+            given = [*([] if before is None else [before]), *spreads.get(seed, ())]
+            made = add_spread(self.target, type, given, own)
+            self.arrays.setdefault(v, {})[seed] = made
+
     def pick(self, array: int, k: int, type: Type) -> int:
         """Element k of an array of cotangents."""
         node = self.target.nodes[array]
-        if node.primitive is PACK:
-            return node.operands[k]
-        return self.target.add(ELEMENT, (array,), scalar(type.dtype), (("index", k),))
+        if node.primitive is not SPREAD:
+            return pick(self.target, array, k)
+        arrays, terms = parts_of_spread(node)
+        sums: dict[int, int] = {}
+        for a in arrays:
+            include(self.target, sums, k, self.pick(a, k, type))
+        for way, index, value in terms:
+            if k in way.all():
+                number = (k - way.element) // way.stride
+                value = gated(self.target, named_by(self.target, index, number), value)
+                include(self.target, sums, k, value)
+        return sums.get(k, self.target.number(0.0, type.dtype))
+
+    def pull_spread(self, v: int, active: frozenset[int]) -> None:
+        """Through a spread, to what it adds up."""
+        arrays, terms = parts_of_spread(self.target.nodes[v])
+        for seed, bar in self.array(v).items():
+            for a in arrays:
+                if a in active:
+                    self.add_spread(a, seed, bar)
+            for way, index, value in terms:
+                if value in active:
+                    found = add_lookup(self.target, bar, index, way)
+                    self.add(value, seed, found)
 
     def add_slices(self, array: int, loop: Loop, k: int, seed: int, bar: int) -> None:
         """Add what every iteration gives to the array that a loop read as number k."""
@@ -190,12 +307,14 @@ class _Bars:
         # What the loop adds to begins with what is there already.
         begun = [self.scalars.pop(a, {}) for a in shared]
         wanted = [a in active for a in operands]
-        found, read = pull(self.target, v, bars, begun, wanted, reverse)
+        found, read, spread = pull(self.target, v, bars, begun, wanted, reverse)
         for own, old in zip(found[first:], begun, strict=False):
             own |= {r: bar for r, bar in old.items() if r not in own}
         for a, terms in zip(operands, found, strict=True):
             for seed, bar in terms.items():
                 self.add(a, seed, bar)
-        arrays = operands[len(operands) - len(loop.slices) :]
+        _, _, _, arrays, tables = loop.split(operands)
         for k, seed, bar in read:
             self.add_slices(arrays[k], loop, k, seed, bar)
+        for k, seed, bar in spread:
+            self.add_spread(tables[k], seed, bar)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from jitad.ir.call import CALL, custom_of
-from jitad.ir.graph import Builder, Graph, Node, prune, reach
+from jitad.ir.graph import Builder, Graph, Node, prune, reach, scalar
 from jitad.ir.interpret import inline
 from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
-from jitad.transforms import scalarize as sc
+from jitad.transforms.templates import builder
 
 # So many steps of a loop are counted at most: it may end before its bound.
 MOST_COUNTED = 1000
@@ -106,7 +106,7 @@ def _reduced(graph: Graph) -> Graph:
 
 
 def _rebuilt(graph: Graph, live: Sequence[int], cuts: dict[int, _Cut]) -> Graph:
-    target = sc.builder()
+    target = builder()
     index: list[int] = [-1] * len(graph.nodes)
     parts: dict[int, list[int]] = {}
     for i in graph.inputs:
@@ -136,10 +136,12 @@ def _cut(loop: Loop, used: set[int]) -> _Cut:
     n, fixed = loop.carried, loop.body.inputs[1 : 1 + loop.carried]
     still = {k for k in range(n) if loop.body.outputs[k] == fixed[k] or not loop.bound}
     alive = {k for k in used if k < n} - still
-    records = sorted(k for k in used if n <= k < n + loop.written)
+    last = n + loop.written
+    records = sorted(k for k in used if n <= k < last)
+    sums = sorted(k for k in used if last <= k < last + loop.summed)
     asked = _needed(loop.head) if loop.head is not None else set()
     while True:
-        kept = [*sorted(alive), *records]
+        kept = [*sorted(alive), *records, *sums]
         outputs = tuple([loop.body.outputs[k] for k in kept])
         body = tidy(prune(loop.body.nodes, loop.body.inputs, outputs))
         wanted = _needed(body) | asked
@@ -152,16 +154,17 @@ def _cut(loop: Loop, used: set[int]) -> _Cut:
     shared = [k for k in sorted(still) if 1 + k in wanted]
     shared += [k for k in range(n, n + loop.shared) if 1 + k in wanted]
     first = n + loop.shared
-    slices = [k for k in range(len(loop.slices)) if 1 + first + k in wanted]
-    order = [0, *(1 + k for k in (*carried, *shared)), *(1 + first + k for k in slices)]
+    read = [k for k in range(len(loop.slices) + loop.tables) if 1 + first + k in wanted]
+    slices = [k for k in read if k < len(loop.slices)]
+    order = [0, *(1 + k for k in (*carried, *shared)), *(1 + first + k for k in read)]
     start = int(loop.counted)
     operands = [*range(start), *(start + k for k in (*carried, *shared))]
-    operands += [start + first + k for k in slices]
+    operands += [start + first + k for k in read]
     parts: dict[int, tuple[str, int]] = {
-        k: ("part", place) for place, k in enumerate([*carried, *records])
+        k: ("part", place) for place, k in enumerate([*carried, *records, *sums])
     }
     parts |= {k: ("operand", start + k) for k in still}
-    parts[n + loop.written] = ("part", len(carried) + len(records))
+    parts[last + loop.summed] = ("part", len(carried) + len(records) + len(sums))
     head = loop.head and _with_inputs(loop.head, order[: 1 + len(carried + shared)])
     made = replace(
         loop,
@@ -171,6 +174,8 @@ def _cut(loop: Loop, used: set[int]) -> _Cut:
         shared=len(shared),
         slices=tuple([loop.slices[k] for k in slices]),
         written=len(records),
+        tables=len(read) - len(slices),
+        summed=len(sums),
     )
     return _Cut(made, tuple(operands), parts)
 
@@ -183,7 +188,7 @@ def _needed(graph: Graph) -> set[int]:
 
 def _with_inputs(graph: Graph, order: Sequence[int]) -> Graph:
     """The graph with some of its inputs, in this order."""
-    target, types = sc.builder(), graph.input_types
+    target, types = builder(), graph.input_types
     inputs = {k: target.input(types[k]) for k in order}
     unused = -1
     given = [inputs.get(k, unused) for k in range(len(graph.inputs))]
@@ -247,15 +252,16 @@ def _merged(graph: Graph, nodes: Sequence[int]) -> _Merged | None:
     split = [
         x.split(graph.nodes[i].operands) for x, i in zip(loops, nodes, strict=True)
     ]
-    starts = [s for _, carried, _, _ in split for s in carried]
-    shared = list(dict.fromkeys(s for _, _, same, _ in split for s in same))
-    reads = list(
-        dict.fromkeys(
-            (a, way)
-            for x, (_, _, _, arrays) in zip(loops, split, strict=True)
-            for a, way in zip(arrays, x.slices, strict=True)
-        )
-    )
+    starts = [s for _, carried, *_ in split for s in carried]
+    shared = list(dict.fromkeys(s for _, _, same, *_ in split for s in same))
+    slices = [
+        read
+        for x, (_, _, _, arrays, _) in zip(loops, split, strict=True)
+        for read in zip(arrays, x.slices, strict=True)
+    ]
+    # What is read as a whole comes last, as it does in every loop.
+    whole = [(a, None) for *_, tables in split for a in tables]
+    reads = list(dict.fromkeys([*slices, *whole]))
     # Carried values are taken for equal until their next values differ.
     kinds = [x.body.input_types[1 + k] for x in loops for k in range(x.carried)]
     classes = _numbered(list(zip(starts, kinds, strict=True)))
@@ -291,22 +297,25 @@ def _together(
     reads: Sequence[tuple],
 ) -> tuple[Builder, list[list[int]], list[int]]:
     """All bodies and heads in one builder, equal carried values being one input."""
-    target = sc.builder()
-    index = target.input(sc.scalar(INT))
+    target = builder()
+    index = target.input(scalar(INT))
     first: dict[int, int] = {}
     for c, s in zip(classes, starts, strict=True):
         if c not in first:
             first[c] = target.input(graph.nodes[s].type)
     same = {s: target.input(graph.nodes[s].type) for s in shared}
+    types = [graph.nodes[a].type for a, _ in reads]
     read = {
-        key: target.input(sc.scalar(graph.nodes[key[0]].type.dtype)) for key in reads
+        (a, way): target.input(type if way is None else scalar(type.dtype))
+        for (a, way), type in zip(reads, types, strict=True)
     }
     outputs, alive, place = [], [], 0
-    for loop, (_, _, own, arrays) in zip(loops, split, strict=True):
+    for loop, (_, _, own, arrays, tables) in zip(loops, split, strict=True):
         carried = [first[c] for c in classes[place : place + loop.carried]]
         place += loop.carried
         constants = [same[s] for s in own]
         slices = [read[key] for key in zip(arrays, loop.slices, strict=True)]
+        slices += [read[a, None] for a in tables]
         given = [index, *carried, *constants]
         outputs.append(inline(target, loop.body, [*given, *slices]))
         if loop.head is not None:
@@ -330,38 +339,51 @@ def _assembled(
             for o in made[: x.carried]]  # fmt: skip
     for c, o, s in zip(classes, flat, starts, strict=True):
         nexts[c], begins[c] = o, s
-    records = list(
-        dict.fromkeys(
-            o for x, made in zip(loops, outputs, strict=True) for o in made[x.carried :]
-        )
-    )
+    records, sums = (
+        list(dict.fromkeys(o for x, made in zip(loops, outputs, strict=True)
+                           for o in made[x.carried :][part(x)]))
+        for part in (_records, _sums)
+    )  # fmt: skip
+    kept = [*records, *sums]
     parts, place = [], 0
     for x, made in zip(loops, outputs, strict=True):
         own = list(classes[place : place + x.carried])
         place += x.carried
-        own += [count + records.index(o) for o in made[x.carried :]]
-        parts.append([*own, count + len(records)])
+        own += [count + kept.index(o) for o in made[x.carried :]]
+        parts.append([*own, count + len(kept)])
     inputs = tuple(target.inputs)
     head_inputs = inputs[: 1 + count + len(shared)]
     loop = replace(
         loops[0],
-        body=prune(target.nodes, inputs, (*nexts, *records)),
+        body=prune(target.nodes, inputs, (*nexts, *kept)),
         head=prune(target.nodes, head_inputs, (alive[0],)) if alive else None,
         carried=count,
         shared=len(shared),
-        slices=tuple([way for _, way in reads]),
+        slices=tuple([way for _, way in reads if way is not None]),
         written=len(records),
+        tables=sum(way is None for _, way in reads),
+        summed=len(sums),
     )
     counts = graph.nodes[nodes[0]].operands[: int(loops[0].counted)]
     given = (*counts, *begins, *shared, *(a for a, _ in reads))
     return _Merged(loop, given, parts)
 
 
+def _records(loop: Loop) -> slice:
+    """Where a loop has what it writes, behind what it carries."""
+    return slice(0, loop.written)
+
+
+def _sums(loop: Loop) -> slice:
+    """Where it has what it sums."""
+    return slice(loop.written, None)
+
+
 def _fused(graph: Graph, a: int, b: int) -> Graph:
     """The graph with two loops made one, in an order that still holds."""
     merged = _merged(graph, [a, b])
     assert merged is not None
-    target = sc.builder()
+    target = builder()
     index: dict[int, int] = {i: target.input(graph.nodes[i].type) for i in graph.inputs}
     parts: list[int] = []
 

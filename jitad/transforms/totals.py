@@ -105,6 +105,8 @@ def _maps(node: Node, count: int) -> bool:
         and not loop.counted
         and loop.head is None
         and all(way is None for way in loop.slices)
+        and not loop.tables
+        and not loop.summed
     )
 
 
@@ -214,7 +216,7 @@ class _Point:
     def _inside(self, node: Node, start: int) -> list[int]:
         """What a loop writes at a point."""
         loop = loop_of(node)
-        _, _, shared, arrays = loop.split(node.operands)
+        _, _, shared, arrays, _ = loop.split(node.operands)
         given = [start, *map(self._same, shared), *map(self._slice, arrays)]
         return inline(self.body, loop.body, given)
 

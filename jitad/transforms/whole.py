@@ -2,7 +2,8 @@
 
 A large input or constant is kept as a Whole for as long as what happens to it only
 changes where its elements are, as slices, transposes and most reshapes do.  A loop
-that reads it along its leading axis then reads memory; anything else takes scalars.
+that reads it along its leading axis then reads memory, and so does a traced index (see
+`tables`); anything else takes scalars.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from jitad.errors import UnsupportedError
-from jitad.ir.graph import ELEMENT, Builder, Node, Type, scalar
+from jitad.ir.graph import CONST, ELEMENT, Builder, Node, Type
 from jitad.ir.interpret import evaluate_array_node
+from jitad.ir.table import array_of, pick
 
 EAGER = 4096  # elements up to which an array is scalars from the beginning
 MOST = 400_000  # scalars of one array
@@ -65,12 +67,50 @@ def scalars(target: Builder, array: Whole) -> np.ndarray:
     """The indices of its scalars, in the view's shape."""
     type = target.nodes[array.index].type
     check_size(Type(type.dtype, array.view.shape))
-    kind = scalar(type.dtype)
-    ids = [
-        target.add(ELEMENT, (array.index,), kind, (("index", k),))
-        for k in (array.offset + places(array.view)).ravel().tolist()
-    ]
+    numbers = (array.offset + places(array.view)).ravel().tolist()
+    ids = [pick(target, array.index, k) for k in numbers]
     return np.array(ids, np.int64).reshape(array.view.shape)
+
+
+def apart(target: Builder, value: np.ndarray | Whole) -> np.ndarray:
+    """A value as scalars."""
+    return scalars(target, value) if isinstance(value, Whole) else value
+
+
+def viewed(target: Builder, ids: np.ndarray) -> Whole | None:
+    """Scalars as a view of the array node that they are the elements of.
+
+    None where they are of several, or of none, or do not lie evenly.
+    """
+    nodes = [target.nodes[i] for i in ids.ravel().tolist()]
+    if nodes and all(n.primitive is CONST for n in nodes):
+        values = [n.params[0][1].value for n in nodes]
+        constants = np.array(values, nodes[0].type.dtype).reshape(ids.shape)
+        return whole(target, target.const(constants))
+    sources = {n.operands for n in nodes if n.primitive is ELEMENT}
+    if len(sources) != 1 or any(n.primitive is not ELEMENT for n in nodes):
+        return None
+    index = nodes[0].operands[0]
+    found = np.array([n.params[0][1] for n in nodes]).reshape(ids.shape)
+    first, even, strides = int(found.flat[0]), np.array(found.flat[0]), []
+    for axis, extent in enumerate(ids.shape):
+        line = np.moveaxis(found, axis, 0)
+        strides.append(int(line[1].flat[0]) - first if extent > 1 else 0)
+        even = even[..., None] + np.arange(extent) * strides[-1]
+    if not np.array_equal(even, found):
+        return None
+    root = whole(target, index).root
+    view = np.ndarray(ids.shape, np.uint8, root, first, tuple(strides))
+    return Whole(index, root, view)
+
+
+def as_node(target: Builder, value: np.ndarray | Whole, type: Type) -> int:
+    """A value as one array node of a type."""
+    if isinstance(value, Whole):
+        full = value.offset == 0 and value.view.flags.c_contiguous
+        if full and target.nodes[value.index].type == type:
+            return value.index
+    return array_of(target, apart(target, value).ravel().tolist(), type)
 
 
 def check_size(type: Type) -> None:
