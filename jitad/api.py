@@ -265,6 +265,8 @@ def vmap(
     in_axes   the batch axis of every argument, or None where all points share it: an
               integer for all, or a tuple over arguments of integers, None and trees
     out_axes  the batch axis of every result, likewise
+    f may index what all points share by traced integers, as in cameras[i]: elements are
+    read in place, NaN out of range, and gradients of sums are added to them.
     Layouts are honoured: (B, n) rows by default, (n, B) with in_axes=-1.
     """
     base = f if isinstance(f, Function) else jit(f)

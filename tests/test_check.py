@@ -17,7 +17,7 @@ from jitad.errors import InputError
 from jitad.testing import CheckError, check
 from jitad.testing.differences import derivative
 from jitad.testing.rounding import spread
-from jitad.transforms import accumulate, scalarize
+from jitad.transforms import accumulate, templates
 
 
 @dataclass
@@ -233,12 +233,12 @@ def test_enough_is_planted():
 def wrong_partials(primitive, mistake):
     right = primitive.partials
     object.__setattr__(primitive, "partials", mistake(right))
-    scalarize.partials.cache_clear()
+    templates.partials.cache_clear()
     try:
         yield
     finally:
         object.__setattr__(primitive, "partials", right)
-        scalarize.partials.cache_clear()
+        templates.partials.cache_clear()
 
 
 @pytest.mark.parametrize("mode", ["forward", "reverse", "cross"])

@@ -160,7 +160,7 @@ MACHINE: dict[str, tuple[Change, Function, Function, Any]] = {
     ),
     "a gate in a gate is open": (
         replaced(
-            products, "_gated", lambda f: lambda target, c, v: _outer(target, c, v)
+            products, "gated", lambda f: lambda target, c, v: _outer(target, c, v)
         ),
         finite,
         lambda x: np.sqrt(np.where(x > 0, np.where(x > 1, np.log(x - 1), 0.0), x)),
