@@ -411,3 +411,67 @@ def test_reverse_mode_needs_a_bound():
     assert jitad.jacobian(f)(1.5) > 0
     with pytest.raises(jitad.UnsupportedError, match="give max_steps=n"):
         jitad.jacobian(f, mode="reverse")(1.5)
+
+
+# -- closed gates ------------------------------------------------------------------
+
+ZERO = np.array([0.0, 0.4])
+SIGNS = np.array([1.0, -1.0])
+
+
+def shared_slope(x: Any) -> Any:
+    y = np.sqrt(x[0])
+    step = lambda c, t: (1.1 * c, np.where(x[0] > 1, y, c))  # noqa: E731
+    return np.sum(jitad.scan(step, x[1], length=2)[1])
+
+
+def carried_slope(x: Any) -> Any:
+    step = lambda c, t: (np.where(t > 0, np.sqrt(c), x[1]), None)  # noqa: E731
+    return jitad.scan(step, x[0], SIGNS)[0]
+
+
+def read_slopes(x: Any) -> Any:
+    z = np.sqrt(np.stack([x[0], x[1], x[0]]))
+    step = lambda c, t: (np.where(t < 1e-3, c, c * t), None)  # noqa: E731
+    return jitad.scan(step, 1.0, z)[0]
+
+
+def slopes_from_loop_to_loop(x: Any) -> Any:
+    roots = lambda c, t: (c, np.sqrt(t))  # noqa: E731
+    _, z = jitad.scan(roots, 0.0, np.stack([x[0], x[1], x[0]]))
+    step = lambda c, t: (np.where(t < 1e-3, c, c * t), None)  # noqa: E731
+    return jitad.scan(step, 1.0, z)[0]
+
+
+def slope_in_an_inner_loop(x: Any) -> Any:
+    step = lambda c, t: (carried_slope(np.stack([c, x[1]])), None)  # noqa: E731
+    return jitad.scan(step, x[0], length=2)[0]
+
+
+def summed_slope(x: Any) -> Any:
+    y = np.sqrt(x[0])
+    each = jitad.vmap(lambda p: np.where(x[0] > 1, y * p, x[1] * p))
+    return np.sum(each(np.arange(300.0)))
+
+
+HALF = np.sqrt(0.4)
+GATED = {
+    shared_slope: [0, 2.1],
+    carried_slope: [0, 1],
+    read_slopes: [0, 0.5 / HALF],
+    slopes_from_loop_to_loop: [0, 0.5 / HALF],
+    slope_in_an_inner_loop: [0, 1],
+    summed_slope: [0, 299 * 150],
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("f", GATED)
+def test_what_no_iteration_lets_through_is_nothing(f, mode, backend):
+    """Not even times an infinite slope, wherever in the loops that stands."""
+    with np.errstate(all="ignore"):
+        found = jitad.jacobian(f, mode=mode, backend=backend)(ZERO)
+        np.testing.assert_allclose(found, GATED[f], rtol=1e-14)
+        batch = jitad.vmap(jitad.grad(f), backend=backend)(np.stack([ZERO, ZERO]))
+        np.testing.assert_allclose(batch, [GATED[f]] * 2, rtol=1e-14)

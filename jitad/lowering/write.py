@@ -71,7 +71,8 @@ class Writer:
         node = self.graph.nodes[i]
         dtype = node.type.dtype
         if node.primitive is LOOP:
-            return [*self._cleared(i), *self._repeat(i)]
+            repeat = self._repeat(i)
+            return [*self._cleared(i), *repeat]
         if node.primitive is BRANCH:
             return self._branch(i)
         if node.primitive is PART:

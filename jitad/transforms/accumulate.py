@@ -16,11 +16,11 @@ from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.table import LOOKUP, SPREAD, add_spread, pick
 from jitad.ir.tracer import Trace
 from jitad.transforms import differentiate as ad
+from jitad.transforms.backwards import MOST_RECORDED
 from jitad.transforms.eliminate import cross
 from jitad.transforms.entries import METHODS, Entries, cost
 from jitad.transforms.joined import joined
 from jitad.transforms.linearized import Linearized, linearize
-from jitad.transforms.loops import MOST_RECORDED
 from jitad.transforms.products import cast
 from jitad.transforms.tidy import tidy, weight
 from jitad.transforms.whole import MOST

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jitad.ir.call import CALL
-from jitad.ir.graph import PACK
-from jitad.ir.loop import LOOP
+from jitad.ir.graph import PACK, Graph
+from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.table import LOOKUP, SPREAD, named_by
 from jitad.ir.tracer import Trace
 from jitad.transforms import products
@@ -55,12 +55,27 @@ def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
             if loop
             else push_call(target, v, seeds, forward, reverse)
         )
+        chooses = loop and _chooses(loop_of(nodes[v]).body)
         for part, found in through.items():
             columns_of = {c: scalars(t) for c, t in found.items()}
+            if chooses:
+                columns_of = {
+                    c: [products.unless_zero(target, t) for t in own]
+                    for c, own in columns_of.items()
+                }
             for k, e in enumerate(scalars(part)):
                 edges[e] = tuple([(c, own[k]) for c, own in columns_of.items()])
                 known.add(e)
     return replace(line, edges=edges, order=tuple(edges))
+
+
+def _chooses(body: Graph) -> bool:
+    """Whether some iterations may not let a derivative through."""
+    return any(
+        node.primitive.name in ("select", "gate")
+        or (node.primitive is LOOP and _chooses(loop_of(node).body))
+        for node in body.nodes
+    )
 
 
 def _looked_up(

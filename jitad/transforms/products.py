@@ -37,6 +37,13 @@ def gated(target: Trace, condition: int, value: int) -> int:
     return target.apply(gate, (condition, value), type)
 
 
+def unless_zero(target: Trace, v: int) -> int:
+    """A derivative whose gate is no longer known: a zero is taken for a closed one."""
+    zero, type = target.number(0.0, target.nodes[v].type.dtype), scalar(np.dtype(bool))
+    there = target.apply(registry.primitives["ne"], (v, zero), type)
+    return gated(target, there, v)
+
+
 def add(target: Trace, a: int, b: int) -> int:
     """a + b; a sum of gated terms is gated by either, or is the one that is there."""
     nodes = target.nodes

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import ELEMENT, INPUT, PACK, Type
 from jitad.ir.loop import INT, LOOP, Loop, loop_of, parts_of
@@ -25,8 +27,9 @@ from jitad.ir.table import (
 )
 from jitad.ir.tracer import Trace
 from jitad.transforms import products
+from jitad.transforms.backwards import Pullback, sum_arrays
 from jitad.transforms.linearized import Derivatives, Linearized, tables
-from jitad.transforms.loops import pull, push, sum_arrays
+from jitad.transforms.loops import push
 from jitad.transforms.products import cast, gated, include
 from jitad.transforms.rules import pull_call, push_call
 
@@ -181,6 +184,8 @@ class _Bars:
         self.target = target
         self.scalars: Derivatives = {}
         self.arrays: dict[int, dict[int, int]] = {}
+        # Array of cotangents -> array of whether the gates of its elements are open.
+        self.opens: dict[int, int] = {}
         self.pieces: dict[int, dict[int, dict[int, int]]] = {}
         self.terms: dict[int, dict[int, list[Term]]] = {}
         self.spreads: dict[int, dict[int, list[int]]] = {}
@@ -214,7 +219,13 @@ class _Bars:
         """Add an array to the cotangent of an array."""
         sums = self.arrays.setdefault(array, {})
         old = sums.get(seed)
-        sums[seed] = bar if old is None else sum_arrays(self.target, old, bar)
+        if old is None:
+            sums[seed] = bar
+            return
+        sums[seed] = sum_arrays(self.target, old, bar, "add")
+        if old in self.opens and bar in self.opens:
+            either = sum_arrays(self.target, self.opens[old], self.opens[bar], "or")
+            self.opens[sums[seed]] = either
 
     def array(self, v: int) -> dict[int, int]:
         """The whole cotangent of an array."""
@@ -226,8 +237,22 @@ class _Bars:
                 cast(self.target, pieces.get(k, zero), type.dtype)
                 for k in range(type.size)
             ]
-            self.add_array(v, seed, self.target.add(PACK, tuple(flat), type))
+            packed = self.target.add(PACK, tuple(flat), type)
+            self._note(packed, [k in pieces for k in range(type.size)])
+            self.add_array(v, seed, packed)
         return self.arrays.get(v, {})
+
+    def _note(self, packed: int, there: Sequence[bool]) -> None:
+        """Put down which gates are open, if any of those that are there has one."""
+        found = []
+        for i, known in zip(self.target.nodes[packed].operands, there, strict=True):
+            node = self.target.nodes[i]
+            gate = node.primitive.name == "gate"
+            always = self.target.const(np.bool_(known))
+            found.append(node.operands[0] if gate else always)
+        if any(self.target.values[i] is None for i in found):
+            type = Type(np.dtype(bool), (len(found),))
+            self.opens[packed] = self.target.add(PACK, tuple(found), type)
 
     def _spread(self, v: int) -> None:
         """Add up what is known of an array's cotangent at computed places."""
@@ -247,7 +272,11 @@ class _Bars:
         """Element k of an array of cotangents."""
         node = self.target.nodes[array]
         if node.primitive is not SPREAD:
-            return pick(self.target, array, k)
+            found = pick(self.target, array, k)
+            if array in self.opens and node.primitive is not PACK:
+                there = pick(self.target, self.opens[array], k)
+                return gated(self.target, there, found)
+            return found
         arrays, terms = parts_of_spread(node)
         sums: dict[int, int] = {}
         for a in arrays:
@@ -307,14 +336,15 @@ class _Bars:
         # What the loop adds to begins with what is there already.
         begun = [self.scalars.pop(a, {}) for a in shared]
         wanted = [a in active for a in operands]
-        found, read, spread = pull(self.target, v, bars, begun, wanted, reverse)
+        back = Pullback(self.target, v, bars, begun, wanted, reverse, self.opens)
+        found = back.scalars
         for own, old in zip(found[first:], begun, strict=False):
             own |= {r: bar for r, bar in old.items() if r not in own}
         for a, terms in zip(operands, found, strict=True):
             for seed, bar in terms.items():
                 self.add(a, seed, bar)
         _, _, _, arrays, tables = loop.split(operands)
-        for k, seed, bar in read:
+        for k, seed, bar in back.read:
             self.add_slices(arrays[k], loop, k, seed, bar)
-        for k, seed, bar in spread:
+        for k, seed, bar in back.spread:
             self.add_spread(tables[k], seed, bar)

@@ -1,0 +1,369 @@
+"""The pullback of a loop: a loop that runs the other way.
+
+The carried values are recorded, and cotangents carried backwards over the record
+(A. Griewank and A. Walther, Evaluating Derivatives, 2nd ed., 2008, chapters 3 and 12);
+what all iterations share has its cotangents summed.
+
+A cotangent behind a closed gate is no zero but nothing at all, which not even an
+infinite slope makes a NaN of.  Where it leaves an iteration, whether its gate is open
+goes along as a bool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from jitad.errors import UnsupportedError
+from jitad.ir.graph import Graph, prune, reach, scalar
+from jitad.ir.loop import INT, Loop, add_loop, loop_of
+from jitad.ir.primitive import registry
+from jitad.ir.table import add_spread
+from jitad.ir.tracer import Trace
+from jitad.transforms.linearized import Derivatives, Linearized, Sweep, open_body
+from jitad.transforms.loops import Key, constant, dependence, grouped, or_zero
+from jitad.transforms.products import cast, gated, include, unless_zero
+from jitad.transforms.templates import builder
+
+# Iterations whose carried values may be recorded at every point.
+MOST_RECORDED = 100_000
+
+_BOOL = np.dtype(bool)
+
+
+class Pullback:
+    """Cotangents of the operands of loop v, given those of its parts.
+
+    begun   for every shared operand the cotangents that it has already; the loop adds
+            to them, one term after the other, so that it does not matter how many
+            loops the iterations are spread over
+    active  for every operand whether its cotangents are asked for
+    opens   array of cotangents -> array of whether the gates of its elements are open;
+            those that this loop gives are put there
+    scalars, read, spread: the cotangents of scalars; (number of an array, seed, what
+    every iteration adds to what it read); (number of a table, seed, what all of them
+    add to it).
+    """
+
+    def __init__(
+        self,
+        target: Trace,
+        v: int,
+        bars: Sequence[dict[int, int]],
+        begun: Sequence[dict[int, int]],
+        active: Sequence[bool],
+        sweep: Sweep,
+        opens: dict[int, int],
+    ) -> None:
+        self.target, self.v, self.bars, self.begun = target, v, bars, begun
+        self.node = target.nodes[v]
+        self.loop = loop_of(self.node)
+        self.split = grouped(self.loop, self.node.operands)
+        self.wants = active[len(self.split[0]) :]
+        self.sweep, self.opens = sweep, opens
+        self.scalars: list[dict[int, int]] = [{} for _ in self.node.operands]
+        self.read: list[tuple[int, int, int]] = []
+        self.spread: list[tuple[int, int, int]] = []
+        if any(bars):
+            gates, zeros = self._gates()
+            self._finish(_Body(self, gates), zeros)
+
+    def _gates(self) -> tuple[frozenset[Key], frozenset[Key]]:
+        """The carried and summed cotangents that have gates, by number and seed.
+
+        Shared ones are numbered behind the carried.  Where iterations only add, they
+        must go on to, and a sum of zero from gated terms is taken for a closed gate.
+        """
+        first = self.loop.carried
+        before = _Body(self, frozenset())
+        if not before.gated():
+            return frozenset(), frozenset()
+        found = {key for key in before.back if self._closed(*key, missing=False)}
+        sums = {key for key in before.sums if self._closed(*key, missing=True)}
+        while True:
+            body = _Body(self, frozenset(found | sums))
+            out = body.outputs()
+            more = {key for key in body.back if _opening(body.inner, out[key])}
+            kept = {key for key in sums if _opening(body.inner, out[key])}
+            if more <= found and kept == sums:
+                break
+            found, sums = found | more, kept
+        if self.loop.adds:
+            return frozenset(k for k in found if k[0] < first), frozenset(sums)
+        return frozenset(found | sums), frozenset()
+
+    def _closed(self, k: int, seed: int, *, missing: bool) -> bool:
+        """Whether a cotangent has a gate before the loop, or is not there."""
+        n = self.loop.carried
+        bar = (self.bars[k] if k < n else self.begun[k - n]).get(seed)
+        return missing if bar is None else _opening(self.target, bar) is not None
+
+    def _open(self, k: int, seed: int) -> int:
+        """Whether a cotangent's gate is open before the loop."""
+        n = self.loop.carried
+        bar = (self.bars[k] if k < n else self.begun[k - n]).get(seed)
+        if bar is None:
+            return self.target.const(np.False_)
+        found = _opening(self.target, bar)
+        return self.target.const(np.True_) if found is None else found
+
+    def _finish(self, body: _Body, zeros: frozenset[Key]) -> None:
+        """Make the loop, and say what comes of it."""
+        loop, target = self.loop, self.target
+        count, _, shared, arrays, tables = self.split
+        n = loop.carried
+        # Where iterations only add to what is carried, nothing depends on its history.
+        past = [] if loop.adds else body.own[1 : 1 + n]
+        steps, history = (-1, []) if loop.adds else _record(target, self.v)
+        known = loop.head is None and not loop.counted
+        keys = [*body.back, *body.sums]
+        flagged = [key for key in keys if key in body.gates]
+        opening = [self.opens[self.bars[k][r]] for k, r in body.opened]
+        reverse = Loop(
+            body=body.graph(past),
+            carried=len(keys) + len(flagged),
+            shared=loop.shared,
+            slices=(
+                *[(0, 1)] * len(past), *loop.slices,
+                *[(0, 1)] * (len(body.wanted) + len(opening)),
+            ),
+            written=len(body.reads) + len(body.openings),
+            bound=loop.bound,
+            counted=not known,
+            backwards=loop.backwards != (not loop.adds),
+            tables=loop.tables + len(body.given),
+            summed=len(body.spread),
+        )  # fmt: skip
+        types = loop.body.input_types[1:]
+        operands = [
+            *([] if known else [steps]),
+            *[or_zero(target, self.bars[k], r, types[k]) for k, r in body.back],
+            *[or_zero(target, self.begun[k - n], r, types[k]) for k, r in body.sums],
+            *[self._open(*key) for key in flagged],
+            *shared,
+            *history,
+            *arrays,
+            *[self.bars[k][r] for k, r in body.wanted],
+            *opening,
+            *tables,
+            *body.given,
+        ]
+        parts = add_loop(target, reverse, operands, self.node.line)
+        gates = dict(zip(flagged, parts[len(keys) :], strict=False))
+        for (k, r), part in zip(keys, parts, strict=False):
+            if (k, r) in gates:
+                part = gated(target, gates[k, r], part)
+            elif (k, r) in zeros:
+                part = unless_zero(target, part)
+            self.scalars[len(count) + k][r] = part
+        first = reverse.carried
+        for number, (k, r) in enumerate(body.reads):
+            self.read.append((k, r, parts[first + number]))
+        for number, key in enumerate(body.openings, first + len(body.reads)):
+            self.opens[parts[first + body.reads.index(key)]] = parts[number]
+        first += reverse.written
+        self.spread = [
+            (k, r, parts[first + number]) for number, (k, r) in enumerate(body.spread)
+        ]
+
+
+class _Body:
+    """The body of a loop, swept in reverse from cotangents that are its inputs.
+
+    gates  the carried and summed ones that come with a bool, whether they are there
+    """
+
+    def __init__(self, loop: Pullback, gates: frozenset[Key]) -> None:
+        self.gates, whole = gates, loop.loop
+        n, wants = whole.carried, loop.wants
+        self.line, reached, into = _backwards(whole, loop.bars)
+        self.own = list(self.line.inputs)
+        self.inner = inner = self.line.target
+        self.a = 1 + n
+        self.b = self.a + whole.shared
+        self.d = self.b + len(whole.slices)
+        self.back = [(k, r) for k in range(n) for r in sorted(reached[k])]
+        self.sums = [
+            (k, r)
+            for k in range(n, n + whole.shared)
+            if wants[k]
+            for r in sorted(into[k])
+        ]
+        self.wanted = [
+            (k, r) for k in range(n, n + whole.written) for r in sorted(loop.bars[k])
+        ]
+        self.opened = [(k, r) for k, r in self.wanted if loop.bars[k][r] in loop.opens]
+        self._opens: dict[Key, int] = {}
+        seeds: Derivatives = {}
+        self._bars = [
+            self._seed(seeds, key, int(self.line.outputs[key[0]]))
+            for key in (*self.back, *self.wanted)
+        ]
+        self._bars[len(self.back) : len(self.back)] = [
+            self._seed(seeds, key, self.own[1 + key[0]]) for key in self.sums
+        ]
+        self._summed, self.given = _of_summed(
+            loop.target, whole, loop.bars, self.line, seeds
+        )
+        self._cotangents = found = loop.sweep(self.line, seeds)
+        self.reads = [
+            (k, r)
+            for k in range(len(whole.slices))
+            if wants[self.b - 1 + k]
+            for r in sorted(into[self.b - 1 + k])
+            if found.get(self.own[self.b + k], {}).get(r) is not None
+        ]
+        self.openings = [
+            (k, r)
+            for k, r in self.reads
+            if _opening(inner, self._bar(self.b + k, r)) is not None
+        ]
+        self.spread = [
+            (k, r)
+            for k in range(whole.tables)
+            if wants[self.d - 1 + k]
+            for r in sorted(found.get(self.own[self.d + k], {}))
+        ]
+
+    def _seed(self, seeds: Derivatives, key: Key, v: int) -> int:
+        """Let an input be a cotangent of v, under a gate if it comes with one."""
+        bar = input = self.inner.input(self.inner.nodes[v].type)
+        if key in self.gates or key in self.opened:
+            self._opens[key] = self.inner.input(scalar(_BOOL))
+            bar = gated(self.inner, self._opens[key], bar)
+        include(self.inner, seeds.setdefault(v, {}), key[1], bar)
+        return input
+
+    def _bar(self, input: int, seed: int) -> int:
+        dtype = self.inner.nodes[self.own[input]].type.dtype
+        value = self._cotangents.get(self.own[input], {}).get(seed)
+        if value is None:
+            return self.inner.number(0.0, dtype)
+        return cast(self.inner, value, dtype)
+
+    def outputs(self) -> dict[Key, int]:
+        """The carried and summed cotangents behind the body."""
+        return {(k, r): self._bar(1 + k, r) for k, r in (*self.back, *self.sums)}
+
+    def _made(self) -> list[int]:
+        out = self.outputs()
+        yes = self.inner.const(np.True_)
+        reads = {(k, r): self._bar(self.b + k, r) for k, r in self.reads}
+        opens = [_opening(self.inner, out[key]) for key in out if key in self.gates]
+        return [
+            *out.values(),
+            *[yes if o is None else o for o in opens],
+            *reads.values(),
+            *[_opening(self.inner, reads[key]) or 0 for key in self.openings],
+            *[self._cotangents[self.own[self.d + k]][r] for k, r in self.spread],
+        ]
+
+    def gated(self) -> bool:
+        """Whether there is any gate on the way of cotangents."""
+        nodes = self.inner.nodes
+        used = reach(nodes, self._made())
+        return any(nodes[i].primitive.name == "gate" for i in used)
+
+    def graph(self, past: Sequence[int]) -> Graph:
+        """The body of the loop that runs the other way."""
+        b, d, own, last = self.b, self.d, self.own, len(self.back) + len(self.sums)
+        flagged = [self._opens[k] for k in (*self.back, *self.sums) if k in self.gates]
+        opens = [self._opens[key] for key in self.opened]
+        inputs = [
+            own[0], *self._bars[:last], *flagged, *own[self.a : b], *past, *own[b:d],
+            *self._bars[last:], *opens, *own[d:], *self._summed,
+        ]  # fmt: skip
+        return prune(self.inner.nodes, inputs, tuple(self._made()))
+
+
+def _opening(target: Trace, bar: int) -> int | None:
+    """The condition of a cotangent behind a gate."""
+    node = target.nodes[bar]
+    return node.operands[0] if node.primitive.name == "gate" else None
+
+
+def _of_summed(
+    target: Trace,
+    loop: Loop,
+    bars: Sequence[dict[int, int]],
+    line: Linearized,
+    seeds: Derivatives,
+) -> tuple[list[int], list[int]]:
+    """Seed what is summed with its cotangents: new inputs, and what they are given."""
+    inner, inputs, given = line.target, [], []
+    first = loop.carried + loop.written
+    for k in range(first, first + loop.summed):
+        v = int(line.outputs[k])
+        for r, array in sorted(bars[k].items()):
+            type = target.nodes[array].type
+            bar = constant(target, array, type, inner)
+            if bar is None:
+                bar = inner.input(type)
+                inputs.append(bar)
+                given.append(array)
+            own = seeds.setdefault(v, {})
+            both = [own[r], bar] if r in own else [bar]
+            own[r] = add_spread(inner, inner.nodes[v].type, both, [])
+    return inputs, given
+
+
+def _backwards(
+    loop: Loop, bars: Sequence[dict[int, int]]
+) -> tuple[Linearized, list[set[int]], list[set[int]]]:
+    """The opened body; seeds that reach each carried output, and each input."""
+    types = loop.body.input_types[1:]
+    smooth = [t.dtype.kind == "f" for t in types]
+    line = open_body(loop.body, [1 + k for k, s in enumerate(smooth) if s])
+    depends = dependence(line)
+    reached: list[set[int]] = [set(b) for b in bars[: len(depends)]]
+    into: list[set[int]] = [set() for _ in types]
+    changed = True
+    while changed:
+        changed = False
+        for k, inputs in enumerate(depends):
+            for j in inputs:
+                if smooth[j - 1] and not reached[k] <= into[j - 1]:
+                    into[j - 1] |= reached[k]
+                    changed = True
+        for k in range(loop.carried):
+            if not into[k] <= reached[k]:
+                reached[k] |= into[k]
+                changed = True
+    return line, reached[: loop.carried], into
+
+
+def _record(target: Trace, v: int) -> tuple[int, list[int]]:
+    """Steps taken, and what was carried into every iteration, for every value."""
+    node = target.nodes[v]
+    loop = loop_of(node)
+    if loop.bound > MOST_RECORDED:
+        raise UnsupportedError(
+            "reverse mode keeps a record of every iteration, but this loop has no "
+            f"bound, or one of {loop.bound} ({node.line}); give max_steps=n, at most "
+            f"{MOST_RECORDED}, or use mode='forward' or jvp"
+        )
+    body, n = loop.body, loop.carried
+    carried = tuple([body.inputs[1 + k] for k in range(n)])
+    kept = replace(
+        loop,
+        body=Graph(body.nodes, body.inputs, (*body.outputs, *carried)),
+        written=loop.written + n,
+    )
+    parts = add_loop(target, kept, node.operands, node.line)
+    first = n + loop.written
+    return parts[-1], parts[first : first + n]
+
+
+def sum_arrays(target: Trace, a: int, b: int, word: str) -> int:
+    """Two arrays of equal length, element by element, as a loop over them."""
+    type = target.nodes[a].type
+    inner = builder()
+    inner.input(scalar(INT))
+    pair = tuple([inner.input(scalar(type.dtype)) for _ in range(2)])
+    made = inner.apply(registry.primitives[word], pair, scalar(type.dtype))
+    loop = Loop(
+        inner.finish([made]), 0, 0, ((0, 1), (0, 1)), written=1, bound=type.size
+    )
+    return add_loop(target, loop, [a, b])[0]
