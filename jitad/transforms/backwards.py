@@ -73,10 +73,9 @@ class Pullback:
     def _gates(self) -> tuple[frozenset[Key], frozenset[Key]]:
         """The carried and summed cotangents that have gates, by number and seed.
 
-        Shared ones are numbered behind the carried.  Where iterations only add, they
-        must go on to, and a sum of zero from gated terms is taken for a closed gate.
+        Where iterations only add, they must go on to, and a sum of zero from gated
+        terms is taken for a closed gate.
         """
-        first = self.loop.carried
         before = _Body(self, frozenset())
         if not before.gated():
             return frozenset(), frozenset()
@@ -91,19 +90,21 @@ class Pullback:
                 break
             found, sums = found | more, kept
         if self.loop.adds:
-            return frozenset(k for k in found if k[0] < first), frozenset(sums)
+            return frozenset(found), frozenset(sums)
         return frozenset(found | sums), frozenset()
 
     def _closed(self, k: int, seed: int, *, missing: bool) -> bool:
         """Whether a cotangent has a gate before the loop, or is not there."""
-        n = self.loop.carried
-        bar = (self.bars[k] if k < n else self.begun[k - n]).get(seed)
+        bar = self._before(k).get(seed)
         return missing if bar is None else _opening(self.target, bar) is not None
+
+    def _before(self, k: int) -> dict[int, int]:
+        """The cotangents of a carried value, or of shared value ~k, before the loop."""
+        return self.begun[~k] if k < 0 else self.bars[k]
 
     def _open(self, k: int, seed: int) -> int:
         """Whether a cotangent's gate is open before the loop."""
-        n = self.loop.carried
-        bar = (self.bars[k] if k < n else self.begun[k - n]).get(seed)
+        bar = self._before(k).get(seed)
         if bar is None:
             return self.target.const(np.False_)
         found = _opening(self.target, bar)
@@ -140,7 +141,7 @@ class Pullback:
         operands = [
             *([] if known else [steps]),
             *[or_zero(target, self.bars[k], r, types[k]) for k, r in body.back],
-            *[or_zero(target, self.begun[k - n], r, types[k]) for k, r in body.sums],
+            *[or_zero(target, self.begun[~k], r, types[n + ~k]) for k, r in body.sums],
             *[self._open(*key) for key in flagged],
             *shared,
             *history,
@@ -157,7 +158,7 @@ class Pullback:
                 part = gated(target, gates[k, r], part)
             elif (k, r) in zeros:
                 part = unless_zero(target, part)
-            self.scalars[len(count) + k][r] = part
+            self.scalars[len(count) + (n + ~k if k < 0 else k)][r] = part
         first = reverse.carried
         for number, (k, r) in enumerate(body.reads):
             self.read.append((k, r, parts[first + number]))
@@ -173,6 +174,7 @@ class _Body:
     """The body of a loop, swept in reverse from cotangents that are its inputs.
 
     gates  the carried and summed ones that come with a bool, whether they are there
+    Keys are the number of a value and a seed; shared value k has number ~k.
     """
 
     def __init__(self, loop: Pullback, gates: frozenset[Key]) -> None:
@@ -186,10 +188,10 @@ class _Body:
         self.d = self.b + len(whole.slices)
         self.back = [(k, r) for k in range(n) for r in sorted(reached[k])]
         self.sums = [
-            (k, r)
-            for k in range(n, n + whole.shared)
-            if wants[k]
-            for r in sorted(into[k])
+            (~k, r)
+            for k in range(whole.shared)
+            if wants[n + k]
+            for r in sorted(into[n + k])
         ]
         self.wanted = [
             (k, r) for k in range(n, n + whole.written) for r in sorted(loop.bars[k])
@@ -202,7 +204,7 @@ class _Body:
             for key in (*self.back, *self.wanted)
         ]
         self._bars[len(self.back) : len(self.back)] = [
-            self._seed(seeds, key, self.own[1 + key[0]]) for key in self.sums
+            self._seed(seeds, key, self.own[self._place(key[0])]) for key in self.sums
         ]
         self._summed, self.given = _of_summed(
             loop.target, whole, loop.bars, self.line, seeds
@@ -245,7 +247,12 @@ class _Body:
 
     def outputs(self) -> dict[Key, int]:
         """The carried and summed cotangents behind the body."""
-        return {(k, r): self._bar(1 + k, r) for k, r in (*self.back, *self.sums)}
+        keys = (*self.back, *self.sums)
+        return {(k, r): self._bar(self._place(k), r) for k, r in keys}
+
+    def _place(self, k: int) -> int:
+        """Which input a carried value is, or shared value ~k."""
+        return self.a + ~k if k < 0 else 1 + k
 
     def _made(self) -> list[int]:
         out = self.outputs()
