@@ -1,0 +1,321 @@
+"""Print a Kernel as CUDA C: one lane is one thread.
+
+Start at `emit`.  A thread runs the body for lane after lane, in strides of the whole
+grid; loops, branches and storage of a lane's own are plain C.  What is stored into a
+buffer of sums, each thread adds up in the order of its lanes and each block by a fixed
+tree, so a launch of the same shape gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from . import cuda_functions, frame
+from .cuda_parameters import parameters, stride
+from .cuda_words import c_type, constant, expression, memory_type
+from .kernel import (
+    Access,
+    Buffer,
+    Const,
+    For,
+    If,
+    Kernel,
+    Load,
+    Op,
+    Read,
+    Repeat,
+    Statement,
+    Store,
+    Write,
+    statements,
+)
+
+NAME = "kernel"
+THREADS = 128
+_INDEX = np.dtype(np.int64)
+
+
+def emit(kernel: Kernel, *, name: str = NAME, threads: int = THREADS) -> str:
+    """The CUDA C of a kernel: `extern "C" __global__ void name(parameters)`.
+
+    threads  at most so many in a block
+
+    It is launched with any grid of one dimension, and takes `parameters`.  With buffers
+    of sums the text has a kernel `name_totals_TYPE` for each of their dtypes, which
+    adds up the sums of the blocks (see `cuda_functions.totals`).
+    Raises UnsupportedError where a word has no CUDA C.
+    """
+    body = _Body(kernel)
+    every = (*kernel.once, *kernel.body)
+    words = [
+        (s.word, body.dtypes[s.operands[s.word == "select"]])
+        for s in statements(every)
+        if isinstance(s, Op)
+    ]
+    sums = [b for b in kernel.buffers if b.layout == "sum"]
+    dtypes = list(dict.fromkeys(b.dtype for b in sums))
+    signature = ", ".join(p.declaration for p in parameters(kernel))
+    return "\n".join(
+        [
+            *cuda_functions.functions(words),
+            *(cuda_functions.block_sum(d, threads) for d in dtypes),
+            f'extern "C" __global__ void __launch_bounds__({threads})',
+            f"{name}({signature}) {{",
+            *body.whole(),
+            "}",
+            *(
+                cuda_functions.totals(f"{name}_totals_{d.name}", d, threads)
+                for d in dtypes
+            ),
+            "",
+        ]
+    )
+
+
+class _Body:
+    """Prints the statements of a kernel, and knows the text of every value.
+
+    dtypes   value -> its dtype
+    known    the values that are visible here
+    inner    those that were made in the innermost block of statements
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        every = list(statements((*kernel.once, *kernel.body)))
+        self.constants = {
+            s.target: constant(s.value, s.dtype) for s in every if isinstance(s, Const)
+        }
+        self.dtypes = _dtypes(kernel, every)
+        self.known: set[int] = set()
+        self.inner: set[int] = set()
+        self.lines: list[str] = []
+        self.depth = 1
+
+    def whole(self) -> list[str]:
+        """The lines of the body of the function."""
+        for k, local in enumerate(self.kernel.locals):
+            self.add(f"{c_type(local.dtype)} m{k}[{local.elements}];")
+        sums = [(k, b) for k, b in enumerate(self.kernel.buffers) if b.layout == "sum"]
+        for k, b in sums:
+            zeros = ", ".join(f"a{k}_{e} = 0" for e in range(b.elements))
+            self.add(f"{c_type(b.dtype)} {zeros};")
+        self._pointers(-1)
+        self.walk(self.kernel.once)
+        step = "(long long)blockDim.x"
+        first = f"blockIdx.x * {step} + threadIdx.x"
+        self._axis(0, first, f"i0 += gridDim.x * {step}", self.kernel.body)
+        for k, b in sums:
+            self._sum_blocks(k, b)
+        return self.lines
+
+    def add(self, line: str) -> None:
+        """Append a line."""
+        self.lines.append("  " * self.depth + line)
+
+    def value(self, v: int) -> str:
+        """The text of a value."""
+        if v in self.constants:
+            return self.constants[v]
+        assert v in self.known, f"v{v} is not visible here"
+        return f"v{v}"
+
+    def define(self, v: int, text: str) -> None:
+        """Let a value have this text."""
+        self.add(f"{c_type(self.dtypes[v])} v{v} = {text};")
+        self._see(v)
+
+    def _see(self, v: int) -> None:
+        self.known.add(v)
+        self.inner.add(v)
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """Print statements in braces, after which what they define is unknown."""
+        kept, self.known, self.inner = (self.known, self.inner), set(self.known), set()
+        self.add(f"{head} {{")
+        self.depth += 1
+        yield
+        self.depth -= 1
+        self.add("}")
+        self.known, self.inner = kept
+
+    def walk(self, body: Sequence[Statement]) -> None:
+        """Print statements one after the other."""
+        for s in body:
+            match s:
+                case Op():
+                    self._op(s)
+                case Load():
+                    # What is loaded again is the same again.
+                    if s.target not in self.known:
+                        owner = self.kernel.buffers[s.buffer]
+                        self.define(s.target, self._loaded(s, owner))
+                case Store():
+                    self._store(s)
+                case For():
+                    self._axis(s.axis, "0", f"++i{s.axis}", s.body)
+                case Read():
+                    self._read(s)
+                case Write():
+                    place = self._place(s)
+                    self.add(f"m{s.local}[{place}] = {self.value(s.value)};")
+                case Repeat():
+                    self._repeat(s)
+                case If():
+                    self._branch(s)
+
+    def _op(self, s: Op) -> None:
+        operands = [self.value(a) for a in s.operands]
+        source = self.dtypes[s.operands[s.word == "select"]]
+        self.define(s.target, expression(s.word, operands, source, s.dtype))
+
+    # -- memory ----------------------------------------------------------------
+
+    def _axis(
+        self, axis: int, first: str, step: str, body: Sequence[Statement]
+    ) -> None:
+        i = f"i{axis}"
+        head = f"for (long long {i} = {first}; {i} < n{axis}; {step})"
+        with self.block(head):
+            self._pointers(axis)
+            self.walk(body)
+
+    def _pointers(self, axis: int) -> None:
+        """Where the buffers begin whose innermost axis this is."""
+        for k, b in enumerate(self.kernel.buffers):
+            if frame.level(b) != axis or b.layout == "sum":
+                continue
+            const = "" if b.output else "const "
+            far = "".join(f" + i{a} * {stride(k, b, a)}" for a in b.axes)
+            self.add(f"{const}char *q{k} = p{k}{far};")
+
+    def _place(self, s: Access) -> str:
+        if s.index is None:
+            return str(s.element)
+        return f"{s.element} + {self.value(s.index)} * {s.stride}"
+
+    def _address(self, k: int, b: Buffer, place: str) -> str:
+        """A pointer to an element: place is its number, or a sum."""
+        const = "" if b.output else "const "
+        if b.layout in ("streams", "lines"):
+            far = f"({place}) * e{k}"
+        elif b.layout == "general":
+            far = f"t{k}[{place}]"
+        else:
+            far = f"({place}) * {b.dtype.itemsize}"
+        return f"({const}{memory_type(b.dtype)} *)(q{k} + {far})"
+
+    def _loaded(self, s: Load, b: Buffer) -> str:
+        found = f"*{self._address(s.buffer, b, self._place(s))}"
+        return f"{found} != 0" if b.dtype == np.bool_ else found
+
+    def _store(self, s: Store) -> None:
+        b, value = self.kernel.buffers[s.buffer], self.value(s.value)
+        if b.layout == "sum":
+            total = f"a{s.buffer}_{s.element}"
+            self.add(
+                f"{total} = {expression('add', (total, value), b.dtype, b.dtype)};"
+            )
+            return
+        address = self._address(s.buffer, b, str(s.element))
+        if b.layout == "lines":
+            self.add(f"__stcs({address}, ({memory_type(b.dtype)}){value});")
+        else:
+            self.add(f"*{address} = {value};")
+
+    def _read(self, s: Read) -> None:
+        found = f"m{s.local}[{self._place(s)}]"
+        if s.target in self.inner:
+            self.add(f"v{s.target} = {found};")
+        else:
+            self.define(s.target, found)
+
+    def _sum_blocks(self, k: int, b: Buffer) -> None:
+        """Add up what the threads of a block have summed, element by element."""
+        t, n = c_type(b.dtype), b.elements
+        found = ", ".join(f"a{k}_{e}" for e in range(n))
+        self.add(f"{t} r{k}[{n}] = {{{found}}};")
+        out = f"({t} *)p{k} + j * (long long)gridDim.x + blockIdx.x"
+        self.add(f"for (int j = 0; j < {n}; ++j) block_sum(r{k}[j], {out});")
+
+    # -- control ---------------------------------------------------------------
+
+    def _repeat(self, s: Repeat) -> None:
+        """A loop; what it carries has the names that an iteration sees."""
+        for c in s.carried:
+            self.define(c.inner, self.value(c.start))
+        i, limit = f"v{s.index}", self._limit(s)
+        if s.backwards:
+            head = f"for (long long {i} = {limit} - 1; {i} >= 0; --{i})"
+        else:
+            self.add(f"long long {i} = 0;")
+            head = f"for (; {'' if limit is None else f'{i} < {limit}'}; ++{i})"
+        with self.block(head):
+            self._see(s.index)
+            self.walk(s.head)
+            if s.alive is not None:
+                self.add(f"if (!{self.value(s.alive)}) break;")
+            self.walk(s.body)
+            self._carry(s)
+        for c in s.carried:
+            self.known.discard(c.inner)
+            self.add(f"{c_type(c.dtype)} v{c.outer} = v{c.inner};")
+            self._see(c.outer)
+        if s.steps is not None:
+            ran = f"{limit} > 0 ? {limit} : 0" if s.backwards else i
+            self.define(s.steps, ran)
+
+    def _limit(self, s: Repeat) -> str | None:
+        """How many iterations there are at most, as C text."""
+        if s.count is None:
+            return None if s.bound is None else str(s.bound)
+        count = self.value(s.count)
+        if s.bound is None:
+            return count
+        return f"({count} < {s.bound} ? {count} : {s.bound})"
+
+    def _carry(self, s: Repeat) -> None:
+        """Hand on all values at once: those that are carried themselves by copies."""
+        inner = {c.inner for c in s.carried}
+        moved = [c for c in s.carried if c.next in inner and c.next != c.inner]
+        for c in moved:
+            self.add(f"{c_type(c.dtype)} v{c.inner}_next = v{c.next};")
+        for c in s.carried:
+            if c.next == c.inner:
+                continue
+            text = f"v{c.inner}_next" if c in moved else self.value(c.next)
+            self.add(f"v{c.inner} = {text};")
+
+    def _branch(self, s: If) -> None:
+        for m in s.merged:
+            self.add(f"{c_type(m.dtype)} v{m.outer} = {self.value(m.otherwise)};")
+        with self.block(f"if ({self.value(s.mask)})"):
+            self.walk(s.body)
+            for m in s.merged:
+                self.add(f"v{m.outer} = {self.value(m.inner)};")
+        for m in s.merged:
+            self._see(m.outer)
+
+
+def _dtypes(kernel: Kernel, every: Sequence[Statement]) -> Mapping[int, np.dtype]:
+    dtypes: dict[int, np.dtype] = {}
+    for s in every:
+        match s:
+            case Const() | Op() | Read():
+                dtypes[s.target] = s.dtype
+            case Load():
+                dtypes[s.target] = kernel.buffers[s.buffer].dtype
+            case Repeat():
+                dtypes[s.index] = _INDEX
+                dtypes |= {v: c.dtype for c in s.carried for v in (c.inner, c.outer)}
+                if s.steps is not None:
+                    dtypes[s.steps] = _INDEX
+            case If():
+                dtypes |= {m.outer: m.dtype for m in s.merged}
+            case _:
+                pass
+    return dtypes

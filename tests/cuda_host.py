@@ -1,0 +1,150 @@
+"""Run the text of GPU kernels on the host: its C++ compiler and a shim stand in."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba.extending import get_cython_function_address
+
+from jitad.lowering.cuda_parameters import Parameter, flatten, parameters
+from jitad.lowering.emit_cuda import emit
+from jitad.lowering.kernel import Argument, Kernel
+
+COMPILER = shutil.which("c++") or shutil.which("g++")
+needs_compiler = pytest.mark.skipif(
+    COMPILER is None, reason="no C++ compiler, to run the text of GPU kernels"
+)
+SHIM = Path(__file__).parent / "cuda_host.h"
+_SHAPES = ((1, 1), (3, 5), (2, 32))
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel whose text is compiled for the host.
+
+    shape  blocks, and threads in each
+    """
+
+    kernel: Kernel
+    library: ctypes.CDLL
+    name: str
+    shape: tuple[int, int] = _SHAPES[1]
+
+    def launch(self, extents: Sequence[int], arguments: Sequence[Argument]) -> None:
+        """Run it; there must be no sums."""
+        self._run(self.name, flatten(self.kernel, extents, _placed(arguments)), False)
+
+    def total(
+        self, count: int, arguments: Sequence[Argument | None]
+    ) -> list[np.ndarray]:
+        """The sums over count lanes of a kernel; arguments are None for these."""
+        blocks, _ = self.shape
+        pairs = list(zip(self.kernel.buffers, arguments, strict=True))
+        partial = [
+            np.full((b.elements, blocks), 77, b.dtype) for b, a in pairs if a is None
+        ]
+        places = (Argument(p.ctypes.data, ()) for p in partial)
+        given = _placed([next(places) if a is None else a for _, a in pairs])
+        self._run(self.name, flatten(self.kernel, (count,), given), True)
+        found = []
+        for p in partial:
+            out = np.full(len(p), 77, p.dtype)
+            numbers = [blocks, p.ctypes.data, out.ctypes.data]
+            last = Launch(self.kernel, self.library, self.name, (len(p), 4))
+            last._run(f"{self.name}_totals_{p.dtype.name}", numbers, True)
+            found.append(out)
+        return found
+
+    def _run(self, name: str, numbers: Sequence[int], waiting: bool) -> None:
+        words = np.array(numbers, np.int64)
+        function = getattr(self.library, f"launch_{name}")
+        function(ctypes.c_void_p(words.ctypes.data), *self.shape, waiting)
+
+
+def _placed(arguments: Sequence[Argument]) -> list[Argument]:
+    """Tables of offsets by their addresses, as on the device."""
+    return [
+        Argument(a.address, a.strides, a.elements.ctypes.data)
+        if isinstance(a.elements, np.ndarray)
+        else a
+        for a in arguments
+    ]
+
+
+def build(kernels: Sequence[Kernel]) -> list[Launch]:
+    """Compile kernels in one go, each to be launched in several blocks of threads."""
+    library, names = _library(tuple(kernels))
+    return [Launch(k, library, name) for k, name in zip(kernels, names, strict=True)]
+
+
+def shapes(launch: Launch) -> list[Launch]:
+    """The same kernel in grids of several shapes."""
+    return [Launch(launch.kernel, launch.library, launch.name, s) for s in _SHAPES]
+
+
+@cache
+def _library(kernels: tuple[Kernel, ...]) -> tuple[ctypes.CDLL, list[str]]:
+    names = [f"k{next(_numbers)}" for _ in kernels]
+    texts = [f'#include "{SHIM}"\n']
+    for name, kernel in zip(names, kernels, strict=True):
+        texts += [f"namespace space_{name} {{", emit(kernel, name=name)]
+        texts.append(_launcher(name, parameters(kernel)))
+        for dtype in {b.dtype for b in kernel.buffers if b.layout == "sum"}:
+            cast = f"({_C[dtype.name]} *)"
+            given = f"a[0], {cast}a[1], {cast}a[2]"
+            texts.append(_calling(f"{name}_totals_{dtype.name}", given))
+        texts.append("}\n")
+    return compiled("\n".join(texts)), names
+
+
+_C = {"float64": "double", "float32": "float", "int64": "long long", "int32": "int"}
+
+
+def _launcher(name: str, given: Sequence[Parameter]) -> str:
+    """A function that launches a kernel on an array of its numbers."""
+    kinds = {"address": "(char *)", "table": "(const long long *)"}
+    casts = [f"{kinds.get(p.kind, '')}a[{k}]" for k, p in enumerate(given)]
+    return _calling(name, ", ".join(casts))
+
+
+def _calling(name: str, given: str) -> str:
+    return (
+        f"static void call_{name}(const long long *a) {{ {name}({given}); }}\n"
+        f'extern "C" void launch_{name}(const long long *a, unsigned blocks, '
+        "unsigned threads, bool waiting) "
+        f"{{ launch(call_{name}, a, blocks, threads, waiting); }}"
+    )
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="jitad-tests-")
+
+
+def compiled(text: str) -> ctypes.CDLL:
+    """C++ text as a library in this process."""
+    assert COMPILER is not None
+    path = Path(_folder().name) / f"{next(_numbers)}.cpp"
+    path.write_text(text)
+    made = path.with_suffix(".so")
+    options = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-pthread"]
+    command = [COMPILER, *options, str(path), "-o", str(made)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:4000]
+    library = ctypes.CDLL(str(made))
+    place = ctypes.c_void_p.in_dll(library, "host_erfinv")
+    place.value = get_cython_function_address(
+        "scipy.special.cython_special", "__pyx_fuse_0erfinv"
+    )
+    return library
