@@ -33,43 +33,56 @@ _numbers = itertools.count()
 class Launch:
     """A kernel whose text is compiled for the host.
 
-    shape  blocks, and threads in each
+    blocks   how many there are, of a kernel with sums; else how many without a lane
+    threads  in each
     """
 
     kernel: Kernel
     library: ctypes.CDLL
     name: str
-    shape: tuple[int, int] = _SHAPES[1]
+    blocks: int = 3
+    threads: int = 5
 
     def launch(self, extents: Sequence[int], arguments: Sequence[Argument]) -> None:
         """Run it; there must be no sums."""
-        self._run(self.name, flatten(self.kernel, extents, _placed(arguments)), False)
+        numbers = flatten(self.kernel, extents, _placed(arguments))
+        full = -(-extents[0] // self.threads)
+        self._run(self.name, numbers, full + self.blocks, self.threads, False)
 
     def total(
         self, count: int, arguments: Sequence[Argument | None]
     ) -> list[np.ndarray]:
         """The sums over count lanes of a kernel; arguments are None for these."""
-        blocks, _ = self.shape
         pairs = list(zip(self.kernel.buffers, arguments, strict=True))
         partial = [
-            np.full((b.elements, blocks), 77, b.dtype) for b, a in pairs if a is None
+            np.full((b.elements, self.blocks), 77, b.dtype)
+            for b, a in pairs
+            if a is None
         ]
         places = (Argument(p.ctypes.data, ()) for p in partial)
         given = _placed([next(places) if a is None else a for _, a in pairs])
-        self._run(self.name, flatten(self.kernel, (count,), given), True)
+        numbers = flatten(self.kernel, (count,), given)
+        self._run(self.name, numbers, self.blocks, self.threads, True)
         found = []
         for p in partial:
             out = np.full(len(p), 77, p.dtype)
-            numbers = [blocks, p.ctypes.data, out.ctypes.data]
-            last = Launch(self.kernel, self.library, self.name, (len(p), 4))
-            last._run(f"{self.name}_totals_{p.dtype.name}", numbers, True)
+            numbers = [self.blocks, p.ctypes.data, out.ctypes.data]
+            totals = f"{self.name}_totals_{p.dtype.name}"
+            self._run(totals, numbers, len(p), 4, True)
             found.append(out)
         return found
 
-    def _run(self, name: str, numbers: Sequence[int], waiting: bool) -> None:
+    def _run(
+        self,
+        name: str,
+        numbers: Sequence[int],
+        blocks: int,
+        threads: int,
+        waiting: bool,
+    ) -> None:
         words = np.array(numbers, np.int64)
         function = getattr(self.library, f"launch_{name}")
-        function(ctypes.c_void_p(words.ctypes.data), *self.shape, waiting)
+        function(ctypes.c_void_p(words.ctypes.data), blocks, threads, waiting)
 
 
 def _placed(arguments: Sequence[Argument]) -> list[Argument]:
@@ -90,7 +103,7 @@ def build(kernels: Sequence[Kernel]) -> list[Launch]:
 
 def shapes(launch: Launch) -> list[Launch]:
     """The same kernel in grids of several shapes."""
-    return [Launch(launch.kernel, launch.library, launch.name, s) for s in _SHAPES]
+    return [Launch(launch.kernel, launch.library, launch.name, *s) for s in _SHAPES]
 
 
 @cache

@@ -90,7 +90,7 @@ def test_same_value_for_all_lanes_and_what_is_computed_once():
         (y,) = run(launch.kernel, (10,), [x, c], launch)
         assert np.array_equal(y[:, :3], x - c)
         assert np.array_equal(y[:, 3], np.full(10, 20.0))
-        before, _, after = emit(launch.kernel).partition("for (")
+        before, _, after = emit(launch.kernel).partition("if (")
         assert before.count("double *)") == 3
         assert after.count("double *)") == 7
 

@@ -148,8 +148,8 @@ static __device__ void block_sum({t} mine, {t} *total) {{
 """
 # One block adds up the sums of all blocks, which lie one after the other.
 _TOTALS = """\
-extern "C" __global__ void __launch_bounds__({threads})
-{name}(long long blocks, const {t} *__restrict__ partial, {t} *__restrict__ total) {{
+extern "C" __global__ void {name}(
+    long long blocks, const {t} *__restrict__ partial, {t} *__restrict__ total) {{
   const {t} *given = partial + blockIdx.x * blocks;
   {t} a = 0;
   for (long long i = threadIdx.x; i < blocks; i += blockDim.x) {{
@@ -173,11 +173,11 @@ def block_sum(dtype: np.dtype, threads: int) -> str:
     return _BLOCK_SUM.format(t=c_type(dtype), threads=threads, sum=sum)
 
 
-def totals(name: str, dtype: np.dtype, threads: int) -> str:
+def totals(name: str, dtype: np.dtype) -> str:
     """The kernel that adds up what the blocks of another have summed.
 
     (blocks, partial[elements][blocks], total[elements]), launched with one block for
     each element: first each thread adds in order, then a tree adds the threads.
     """
     sum = expression("add", ("a", "b"), dtype, dtype)
-    return _TOTALS.format(name=name, t=c_type(dtype), threads=threads, sum=sum)
+    return _TOTALS.format(name=name, t=c_type(dtype), sum=sum)

@@ -1,7 +1,7 @@
 """Print a Kernel as CUDA C: one lane is one thread.
 
-Start at `emit`.  A thread runs the body for lane after lane, in strides of the whole
-grid; loops, branches and storage of a lane's own are plain C.  What is stored into a
+Start at `emit`.  Loops, branches and storage of a lane's own are plain C.  A kernel
+that sums over lanes takes one after the other in each thread: what is stored into a
 buffer of sums, each thread adds up in the order of its lanes and each block by a fixed
 tree, so a launch of the same shape gives the same bits.
 """
@@ -41,11 +41,10 @@ _INDEX = np.dtype(np.int64)
 def emit(kernel: Kernel, *, name: str = NAME, threads: int = THREADS) -> str:
     """The CUDA C of a kernel: `extern "C" __global__ void name(parameters)`.
 
-    threads  at most so many in a block
-
-    It is launched with any grid of one dimension, and takes `parameters`.  With buffers
-    of sums the text has a kernel `name_totals_TYPE` for each of their dtypes, which
-    adds up the sums of the blocks (see `cuda_functions.totals`).
+    It takes `parameters`, in a grid of one dimension: of a thread for every lane, or
+    more.  With buffers of sums it may be any grid, of at most `threads` in a block, and
+    the text has a kernel `name_totals_DTYPE` for each of their dtypes, which adds up
+    the sums of the blocks (see `cuda_functions.totals`).
     Raises UnsupportedError where a word has no CUDA C.
     """
     body = _Body(kernel)
@@ -62,14 +61,10 @@ def emit(kernel: Kernel, *, name: str = NAME, threads: int = THREADS) -> str:
         [
             *cuda_functions.functions(words),
             *(cuda_functions.block_sum(d, threads) for d in dtypes),
-            f'extern "C" __global__ void __launch_bounds__({threads})',
-            f"{name}({signature}) {{",
+            f'extern "C" __global__ void {name}({signature}) {{',
             *body.whole(),
             "}",
-            *(
-                cuda_functions.totals(f"{name}_totals_{d.name}", d, threads)
-                for d in dtypes
-            ),
+            *(cuda_functions.totals(f"{name}_totals_{d.name}", d) for d in dtypes),
             "",
         ]
     )
@@ -105,9 +100,7 @@ class _Body:
             self.add(f"{c_type(b.dtype)} {zeros};")
         self._pointers(-1)
         self.walk(self.kernel.once)
-        step = "(long long)blockDim.x"
-        first = f"blockIdx.x * {step} + threadIdx.x"
-        self._axis(0, first, f"i0 += gridDim.x * {step}", self.kernel.body)
+        self._lanes(looping=bool(sums))
         for k, b in sums:
             self._sum_blocks(k, b)
         return self.lines
@@ -157,7 +150,9 @@ class _Body:
                 case Store():
                     self._store(s)
                 case For():
-                    self._axis(s.axis, "0", f"++i{s.axis}", s.body)
+                    i = f"i{s.axis}"
+                    head = f"for (long long {i} = 0; {i} < n{s.axis}; ++{i})"
+                    self._axis(s.axis, head, s.body)
                 case Read():
                     self._read(s)
                 case Write():
@@ -175,11 +170,22 @@ class _Body:
 
     # -- memory ----------------------------------------------------------------
 
-    def _axis(
-        self, axis: int, first: str, step: str, body: Sequence[Statement]
-    ) -> None:
-        i = f"i{axis}"
-        head = f"for (long long {i} = {first}; {i} < n{axis}; {step})"
+    def _lanes(self, *, looping: bool) -> None:
+        """The lane of this thread; looping: every lane that is its turn.
+
+        What a loop over lanes does not change, compilers compute before it, and keep in
+        registers, which are then missing.
+        """
+        step = "(long long)blockDim.x"
+        own = f"long long i0 = blockIdx.x * {step} + threadIdx.x;"
+        if looping:
+            head = f"for ({own} i0 < n0; i0 += gridDim.x * {step})"
+        else:
+            self.add(own)
+            head = "if (i0 < n0)"
+        self._axis(0, head, self.kernel.body)
+
+    def _axis(self, axis: int, head: str, body: Sequence[Statement]) -> None:
         with self.block(head):
             self._pointers(axis)
             self.walk(body)
