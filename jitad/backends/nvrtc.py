@@ -52,6 +52,11 @@ class Usage:
     spill_loads: int
     shared: int
 
+    @property
+    def spilled(self) -> int:
+        """Bytes moved because registers did not suffice."""
+        return self.spill_stores + self.spill_loads
+
 
 @dataclass(frozen=True, slots=True)
 class Cubin:

@@ -2,13 +2,14 @@
 
 `order` gives the best of two orders, depth-first from the outputs as they stand and
 from the output that is nearest to done, by a count of the vectors that a processor
-with so many registers would move out to memory and back.
+with so many registers would move out to memory and back.  `ORDERS` are those to choose
+from where a compiler tells how many it moves.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from jitad.ir.graph import CONST, ELEMENT, INPUT, Graph, reach
 
@@ -18,12 +19,13 @@ _MOST_OUTPUTS = 256
 _MOST_NODES = 800
 
 Step = tuple[int, int]  # a node to compute, or (~output, value) to store
+Ordering = Callable[[Graph, Sequence[int]], list[Step]]
 
 
 def order(graph: Graph, roots: Sequence[int]) -> list[Step]:
     """(node, -1) to compute and (~k, node) to store roots[k], which are scalars."""
     given = _depth_first(graph, roots)
-    if len(roots) > _MOST_OUTPUTS or len(graph.nodes) > _MOST_NODES:
+    if _large(graph, roots):
         return given
     if any(node.primitive.kind == "control" for node in graph.nodes):
         return given
@@ -32,8 +34,26 @@ def order(graph: Graph, roots: Sequence[int]) -> list[Step]:
     pressed = spills(graph, given)
     if not pressed:
         return given
-    nearest = _nearest_first(graph, roots)
+    nearest = nearest_first(graph, roots)
     return nearest if spills(graph, nearest) < pressed else given
+
+
+def _large(graph: Graph, roots: Sequence[int]) -> bool:
+    return len(roots) > _MOST_OUTPUTS or len(graph.nodes) > _MOST_NODES
+
+
+def as_traced(graph: Graph, roots: Sequence[int]) -> list[Step]:
+    """As `order`: nodes as they stand in the graph, every output when it is there."""
+    waiting: dict[int, list[int]] = {}
+    for k, root in enumerate(roots):
+        waiting.setdefault(root, []).append(k)
+    inputs = set(graph.inputs)
+    steps: list[Step] = []
+    for i in sorted(reach(graph.nodes, roots)):
+        if i not in inputs:
+            steps.append((i, -1))
+        steps += ((~k, i) for k in waiting.get(i, ()))
+    return steps
 
 
 def spills(graph: Graph, steps: Sequence[Step], registers: int = REGISTERS) -> int:
@@ -111,11 +131,14 @@ def _unplaced(graph: Graph, root: int, placed: bytearray) -> Iterator[int]:
         stack.extend((a, False) for a in reversed(operands) if not placed[a])
 
 
-def _nearest_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
+def nearest_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
     """Next the output that needs fewest new values, and at once what frees a register.
 
-    A value is computed early where it is the last to use one of its operands.
+    A value is computed early where it is the last to use one of its operands.  Of what
+    would take too long to search, depth-first.
     """
+    if _large(graph, roots):
+        return _depth_first(graph, roots)
     search = _Search(graph, roots)
     waiting = dict(enumerate(roots))
     while waiting:
@@ -184,3 +207,6 @@ class _Search:
                     last = next(u for u in self.users[a] if not self.placed[u])
                     if not self.missing[last]:
                         stack.append(last)
+
+
+ORDERS: tuple[Ordering, ...] = (order, nearest_first, as_traced)

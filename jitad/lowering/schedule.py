@@ -23,7 +23,7 @@ from jitad.lowering.kernel import (
     StoreAll,
 )
 from jitad.lowering.later import put_off
-from jitad.lowering.order import order
+from jitad.lowering.order import Ordering, order
 from jitad.lowering.share import reused
 from jitad.lowering.validate import validate
 from jitad.lowering.write import Writer
@@ -36,25 +36,27 @@ def schedule(
     axes: int,
     varying: Sequence[tuple[int, ...]],
     layouts: Sequence[Layout],
+    ordering: Ordering = order,
 ) -> Kernel:
     """The kernel of a scalar graph over `axes` batch axes, axis 0 being the lanes.
 
     varying[k]  the batch axes along which input k varies, ascending
     layouts     the layouts of inputs, then of outputs; outputs vary along all axes,
                 sums, and what is spread, along none
+    ordering    in which order values are computed
     """
     buffers = _buffers(graph, axes, varying, layouts)
     levels = _levels(graph, varying)
     bodies: list[list[Statement]] = [[] for _ in range(axes)]
     shared = _shared(graph, varying)
     once: list[Const | Op | Load] = []
-    writer = Writer(graph)
+    writer = Writer(graph, ordering=ordering)
     places, roots = _places(graph), _roots(graph)
     first = len(graph.inputs)
     for k, o in enumerate(graph.outputs):
         if layouts[first + k] == "spread":
             assert writer.aim(o, (first + k, None)), "a spread of its own"
-    for i, value in order(graph, roots):
+    for i, value in ordering(graph, roots):
         if i < 0 and graph.nodes[value].type.shape:
             buffer, _ = places[~i]
             if value not in writer.aims:

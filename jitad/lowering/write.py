@@ -32,7 +32,7 @@ from jitad.lowering.kernel import (
     Statement,
     Write,
 )
-from jitad.lowering.order import order
+from jitad.lowering.order import Ordering, order
 
 _BOOL = np.dtype(bool)
 
@@ -49,8 +49,11 @@ class Writer:
     mask     the value that says which lanes take part; None: all
     """
 
-    def __init__(self, graph: Graph, outer: Writer | None = None) -> None:
+    def __init__(
+        self, graph: Graph, outer: Writer | None = None, ordering: Ordering = order
+    ) -> None:
         self.graph = graph
+        self.ordering = ordering if outer is None else outer.ordering
         self.arrays: dict[int, int] = {}
         if outer is None:
             self.values = {i: i for i in range(len(graph.nodes))}
@@ -347,7 +350,7 @@ class Writer:
     def all(self, roots: Sequence[int]) -> tuple[list[Statement], list[int]]:
         """Statements for all that the roots need, and the numbers of their values."""
         made: list[Statement] = []
-        for i, _ in order(self.graph, roots):
+        for i, _ in self.ordering(self.graph, roots):
             if i >= 0 and self.graph.nodes[i].primitive is not INPUT:
                 made += self.statements(i)
         return made, [self.values.get(r, -1) for r in roots]

@@ -1,0 +1,114 @@
+"""In which order a GPU kernel computes: the same numbers, and what registers it takes.
+
+The compiler is NVIDIA's, which needs no GPU.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cuda_host import build, needs_compiler
+from cuda_works import NAMES, case
+from kernels import run
+from test_nvrtc import needs_compiler as needs_nvrtc
+
+from jitad.backends import cpu, nvrtc
+from jitad.backends.best_order import best_order
+from jitad.backends.nvrtc import Cubin, Usage
+from jitad.lowering.emit_cuda import emit
+from jitad.lowering.kernel import Buffer, Kernel, Load, Store
+
+CAPABILITIES = ((7, 5), (8, 0), (9, 0), (10, 0))
+# The most registers of a thread on any of these cards in any layout, without a limit,
+# as NVRTC 13.0 had it.
+REGISTERS = {"bundle adjustment": 98, "trajectories": 112, "arm": 96}
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", NAMES)
+def test_every_order_computes_the_same(name):
+    found = case(name)
+    points = max(len(x) for x in found.inputs)
+    given = [
+        x.reshape(points, -1)[:7] if b.axes else x.reshape(1, -1)
+        for b, x in zip(found.kernel.buffers, found.inputs, strict=False)
+    ]
+    wanted = run(found.kernel, (7,), given, cpu.compile(found.kernel))
+    for launch in build(found.orders()):
+        for y, want in zip(
+            run(launch.kernel, (7,), given, launch), wanted, strict=True
+        ):
+            size = np.abs(want).max(axis=0)
+            assert np.all(np.abs(y - want) <= 1e-9 * size), name
+
+
+def copying(count: int) -> Kernel:
+    buffers = (
+        Buffer("x", np.dtype("f8"), 9, (0,), "rows", False),
+        Buffer("y", np.dtype("f8"), 1, (0,), "rows", True),
+    )
+    load = Load(0, 0, count, np.dtype("f8"))
+    return Kernel(buffers, 1, (load, Store(1, 0, 0)))
+
+
+def test_the_best_order_spills_least_then_takes_fewest_registers():
+    kernels = [copying(k) for k in range(5)]
+    usage = {
+        emit(k): Usage(registers, 0, stores, loads, 0)
+        for k, (registers, stores, loads) in zip(
+            kernels,
+            [(90, 8, 8), (128, 0, 8), (80, 8, 0), (128, 0, 0), (50, 0, 0)],
+            strict=True,
+        )
+    }
+    asked = []
+
+    def compiler(text: str) -> Cubin:
+        asked.append(text)
+        return Cubin(text.encode(), {"kernel": usage[text]})
+
+    best, cubin = best_order(kernels[:3], compiler)
+    assert best == kernels[2]
+    assert cubin.code == emit(best).encode()
+    assert best_order([kernels[0], *kernels[:2]], compiler)[0] == kernels[1]
+    assert len(asked) == 3 + 2  # a text that comes again is not compiled again
+    assert best_order(iter(kernels), compiler)[0] == kernels[3]
+    assert emit(kernels[4]) not in asked  # nothing is better than no spills
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("name", NAMES)
+def test_every_card_compiles_them(name):
+    text = emit(case(name).kernel)
+    for major, minor in CAPABILITIES:
+        assert nvrtc.compile_cubin(text, (major, minor)).usage["kernel"].registers
+        assert f"sm_{major}{minor}" in nvrtc.compile_ptx(text, (major, minor))
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("layout", ["rows", "streams"])
+@pytest.mark.parametrize("name", REGISTERS)
+def test_nothing_spills_within_128_registers(name, layout, capability):
+    def compile(text: str) -> Cubin:
+        return nvrtc.compile_cubin(text, capability, registers=128)
+
+    _, cubin = best_order(case(name).orders(layout), compile)
+    used = cubin.usage["kernel"]
+    assert used.spilled == 0
+    assert used.registers <= 128
+    # What is left of the stack is for arguments of sines that are far from zero.
+    assert used.stack <= 40
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("layout", ["rows", "streams"])
+@pytest.mark.parametrize("name", REGISTERS)
+def test_registers_are_as_recorded(name, layout):
+    if nvrtc.version() != (13, 0):
+        pytest.skip("recorded with another version of NVRTC")
+    text = emit(case(name).orders(layout)[0])
+    for capability in CAPABILITIES:
+        used = nvrtc.compile_cubin(text, capability).usage["kernel"]
+        assert used.spilled == 0
+        assert used.registers <= REGISTERS[name]
