@@ -17,7 +17,7 @@ import pytest
 from numba.extending import get_cython_function_address
 
 from jitad.lowering.cuda_parameters import Parameter, flatten, parameters
-from jitad.lowering.emit_cuda import emit
+from jitad.lowering.emit_cuda import NAME, emit, totals_name
 from jitad.lowering.kernel import Argument, Kernel
 
 COMPILER = shutil.which("c++") or shutil.which("g++")
@@ -67,8 +67,7 @@ class Launch:
         for p in partial:
             out = np.full(len(p), 77, p.dtype)
             numbers = [self.blocks, p.ctypes.data, out.ctypes.data]
-            totals = f"{self.name}_totals_{p.dtype.name}"
-            self._run(totals, numbers, len(p), 4, True)
+            self._run(totals_name(self.name, p.dtype), numbers, len(p), 4, True)
             found.append(out)
         return found
 
@@ -80,9 +79,22 @@ class Launch:
         threads: int,
         waiting: bool,
     ) -> None:
-        words = np.array(numbers, np.int64)
-        function = getattr(self.library, f"launch_{name}")
-        function(ctypes.c_void_p(words.ctypes.data), blocks, threads, waiting)
+        launch(self.library, name, numbers, blocks, threads, waiting=waiting)
+
+
+def launch(
+    library: ctypes.CDLL,
+    name: str,
+    numbers: Sequence[int],
+    blocks: int,
+    threads: int,
+    *,
+    waiting: bool,
+) -> None:
+    """Run a kernel of a library; waiting: its threads at once, for they wait."""
+    words = np.array(numbers, np.int64)
+    function = getattr(library, f"launch_{name}")
+    function(ctypes.c_void_p(words.ctypes.data), blocks, threads, waiting)
 
 
 def _placed(arguments: Sequence[Argument]) -> list[Argument]:
@@ -109,16 +121,18 @@ def shapes(launch: Launch) -> list[Launch]:
 @cache
 def _library(kernels: tuple[Kernel, ...]) -> tuple[ctypes.CDLL, list[str]]:
     names = [f"k{next(_numbers)}" for _ in kernels]
-    texts = [f'#include "{SHIM}"\n']
-    for name, kernel in zip(names, kernels, strict=True):
-        texts += [f"namespace space_{name} {{", emit(kernel, name=name)]
-        texts.append(_launcher(name, parameters(kernel)))
-        for dtype in {b.dtype for b in kernel.buffers if b.layout == "sum"}:
-            cast = f"({_C[dtype.name]} *)"
-            given = f"a[0], {cast}a[1], {cast}a[2]"
-            texts.append(_calling(f"{name}_totals_{dtype.name}", given))
-        texts.append("}\n")
-    return compiled("\n".join(texts)), names
+    pairs = zip(kernels, names, strict=True)
+    return compiled("\n".join([hosted(k, name) for k, name in pairs])), names
+
+
+def hosted(kernel: Kernel, name: str = NAME) -> str:
+    """The text of a kernel, with functions that launch it and what adds up its sums."""
+    lines = [f"namespace space_{name} {{", emit(kernel, name=name)]
+    lines.append(_launcher(name, parameters(kernel)))
+    for dtype in {b.dtype for b in kernel.buffers if b.layout == "sum"}:
+        c = f"({_C[dtype.name]} *)"
+        lines.append(_calling(totals_name(name, dtype), f"a[0], {c}a[1], {c}a[2]"))
+    return "\n".join([*lines, "}\n"])
 
 
 _C = {"float64": "double", "float32": "float", "int64": "long long", "int32": "int"}
@@ -146,10 +160,10 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def compiled(text: str) -> ctypes.CDLL:
-    """C++ text as a library in this process."""
+    """The text of kernels as a library in this process."""
     assert COMPILER is not None
     path = Path(_folder().name) / f"{next(_numbers)}.cpp"
-    path.write_text(text)
+    path.write_text(f'#include "{SHIM}"\n{text}')
     made = path.with_suffix(".so")
     options = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-pthread"]
     command = [COMPILER, *options, str(path), "-o", str(made)]

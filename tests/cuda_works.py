@@ -53,10 +53,11 @@ def arm(q: Any) -> Any:
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel in double precision, another of the same for every order, and inputs."""
+    """A kernel in double precision, others of the same, its function and inputs."""
 
     kernel: Kernel
     again: Callable[[Ordering, tuple[Layout, ...]], Kernel]
+    function: Callable[..., Any]
     inputs: tuple[np.ndarray, ...]
 
     def orders(self, layout: Layout | None = None) -> list[Kernel]:
@@ -85,7 +86,7 @@ def case(name: str) -> Case:
         return schedule(graph, kernel.axes, varying, layouts, ordering)
 
     assert again(order, tuple([b.layout for b in kernel.buffers])) == kernel
-    return Case(kernel, again, inputs)
+    return Case(kernel, again, function, inputs)
 
 
 NAMES = (*SOURCES, "arm")

@@ -43,8 +43,8 @@ def emit(kernel: Kernel, *, name: str = NAME, threads: int = THREADS) -> str:
 
     It takes `parameters`, in a grid of one dimension: of a thread for every lane, or
     more.  With buffers of sums it may be any grid, of at most `threads` in a block, and
-    the text has a kernel `name_totals_DTYPE` for each of their dtypes, which adds up
-    the sums of the blocks (see `cuda_functions.totals`).
+    the text has a kernel `totals_name` for each of their dtypes, which adds up the sums
+    of the blocks (see `cuda_functions.totals`).
     Raises UnsupportedError where a word has no CUDA C.
     """
     body = _Body(kernel)
@@ -64,10 +64,15 @@ def emit(kernel: Kernel, *, name: str = NAME, threads: int = THREADS) -> str:
             f'extern "C" __global__ void {name}({signature}) {{',
             *body.whole(),
             "}",
-            *(cuda_functions.totals(f"{name}_totals_{d.name}", d) for d in dtypes),
+            *(cuda_functions.totals(totals_name(name, d), d) for d in dtypes),
             "",
         ]
     )
+
+
+def totals_name(name: str, dtype: np.dtype) -> str:
+    """The name of the kernel that adds up sums of dtype after the kernel `name`."""
+    return f"{name}_totals_{dtype.name}"
 
 
 class _Body:

@@ -1,0 +1,180 @@
+"""The CUDA back end against a stand-in for the driver that runs kernels on the host."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_core import Core
+from cuda_host import hosted, needs_compiler
+from cuda_works import case
+from kernels import layout, reference
+from test_emit import F8, moving
+from test_sum_kernels import kernel
+
+import jitad
+from jitad.backends import cuda
+from jitad.backends.card import Card, DeviceError
+from jitad.backends.nvrtc import Cubin, Usage
+from jitad.lowering.emit_cuda import emit
+from jitad.lowering.kernel import Argument, Kernel
+
+
+def on_card(made: Kernel, core: Core) -> cuda.Executable:
+    """A kernel whose machine code is its text."""
+
+    def make(text: str, capability: tuple[int, int]) -> Cubin:
+        assert text == emit(made)
+        assert capability == (9, 0)
+        return Cubin(hosted(made).encode(), {"kernel": Usage(40, 0, 0, 0, 0)})
+
+    return cuda.compile(made, Card(core=core), make=make)
+
+
+@needs_compiler
+def test_a_launch_has_a_thread_for_every_lane():
+    core = Core()
+    made = moving("rows", "general", F8, 11, 22)
+    executable = on_card(made, core)
+    assert executable.usage.registers == 40
+    for count in (1, 128, 129, 1000):
+        core.events.clear()
+        x = np.random.default_rng(1).normal(size=(count, 11))
+        views, arguments, _ = zip(
+            *(layout(b, 1, (count,)) for b in made.buffers), strict=True
+        )
+        views[0][...] = x
+        executable.launch((count,), arguments)
+        assert core.events[-1] == ("launch", "kernel", -(-count // 128), 128)
+        (want,) = reference(made, (count,), [x])
+        assert np.array_equal(views[1], want)
+    executable.launch((0,), arguments)
+    assert len([e for e in core.events if e[0] == "launch"]) == 1
+
+
+@needs_compiler
+def test_tables_of_offsets_are_copied_to_the_card_once():
+    core = Core()
+    made = moving("general", "rows", F8, 3, 3)
+    executable = on_card(made, core)
+    core.events.clear()
+    x, y = np.arange(12.0).reshape(2, 6), np.zeros((2, 3))
+    for _ in range(2):
+        table = np.array([0, 16, 32])
+        arguments = [
+            Argument(x.ctypes.data, (48,), table),
+            Argument(y.ctypes.data, (24,), 8),
+        ]
+        executable.launch((2,), arguments)
+        assert np.array_equal(y, 2 * x[:, [0, 0, 0]])
+    copies = [e for e in core.events if e[0] == "copy"]
+    assert copies == [("copy", "host", "device", 24)]
+
+
+@needs_compiler
+@pytest.mark.parametrize("count", [0, 1, 500])
+def test_sums_stay_on_the_card(count):
+    core = Core()
+    made = kernel(np.dtype(float))
+    executable = on_card(made, core)
+    core.events.clear()
+    x = np.random.default_rng(0).random((count, 3))
+    p = np.array(2.0)
+    arguments = [
+        *(Argument(x.ctypes.data, (24,)), Argument(p.ctypes.data, (0,))),
+        *(None, None),
+    ]
+    found = executable.total(count, arguments)
+    blocks = max(1, -(-count // 128))
+    assert [e for e in core.events if e[0] == "launch"] == [
+        ("launch", "kernel", blocks, 128),
+        ("launch", "kernel_totals_float64", 1, 128),
+        ("launch", "kernel_totals_float64", 3, 128),
+    ]
+    assert not [e for e in core.events if e[0] in ("copy", "sync")]
+    for memory, want in zip(
+        found, reference(made, (count,), [x, p.reshape(1, 1)]), strict=True
+    ):
+        got = np.zeros(want.shape)
+        executable.card.to_host(memory, got)
+        np.testing.assert_allclose(got, want, rtol=1e-13, atol=0.0)
+
+
+def test_sums_are_of_as_many_blocks_on_every_card(monkeypatch):
+    """Beyond some number of lanes a thread adds up several, in order."""
+    monkeypatch.setattr(cuda, "SUM_BLOCKS", 2)
+    launched: list[tuple] = []
+
+    class Counting:
+        def empty(self, nbytes: int) -> Any:
+            return type("Memory", (), {"handle": 8 * nbytes})
+
+        def launch(self, name: str, blocks: int, threads: int, numbers: Any) -> None:
+            launched.append((name, blocks, threads, list(numbers)))
+
+    made = kernel(np.dtype(float))
+    functions = {n: n for n in ("kernel", "kernel_totals_float64")}
+    used = Usage(40, 0, 0, 0, 0)
+    executable = cuda.Executable(made, Counting(), used, functions)  # type: ignore
+    executable.total(10**6, [Argument(8, (24,)), Argument(16, (0,)), None, None])
+    partial = [8 * 2 * n * 8 for n in (1, 3)]
+    assert launched == [
+        ("kernel", 2, 128, [10**6, 8, 24, 16, *partial]),
+        ("kernel_totals_float64", 1, 128, [2, partial[0], 64]),
+        ("kernel_totals_float64", 3, 128, [2, partial[1], 192]),
+    ]
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["bundle adjustment", "Gaussians", "arm"])
+def test_what_the_plan_places_runs_on_the_card(name):
+    """Arrays on the card, at the strides that a call on the CPU has."""
+    function, inputs = case(name).function, case(name).inputs
+    wanted, _ = jitad.tree.flatten(function(*inputs))
+    call = function.prepare(*inputs)
+    core = Core()
+    executable = on_card(call.plan.kernel, core)
+    card = executable.card
+    outputs = [np.zeros(x.shape) for x in wanted]
+    arrays = [np.ascontiguousarray(x) for x in inputs]
+    memory = [card.to_device(x) for x in (*arrays, *outputs)]
+    placed = (*call.inputs, *call.outputs)
+    arguments = [placed[k].argument(int(memory[k].handle)) for k in call.plan.buffers]
+    executable.launch(call.lanes, arguments)
+    for out, own, want in zip(outputs, memory[len(arrays) :], wanted, strict=True):
+        card.to_host(own, out)
+        np.testing.assert_allclose(out, want, rtol=1e-9, atol=1e-9 * np.abs(want).max())
+
+
+def test_no_card_is_told_with_the_remedy(monkeypatch):
+    with pytest.raises(DeviceError, match=r"card 1, .* no device 1; install .* CPU"):
+        Card(1, core=Core())
+    monkeypatch.setitem(sys.modules, "cuda.core", None)
+    monkeypatch.setitem(sys.modules, "cuda", None)
+    with pytest.raises(DeviceError, match=r'pip install "jitad\[cuda\]"'):
+        Card()
+
+
+def test_the_stand_in_is_called_as_cuda_core_is():
+    real = pytest.importorskip("cuda.core", reason="cuda.core is not installed")
+    asked = [
+        (real.Device.set_current, []),
+        (real.Device.create_stream, []),
+        (real.Device.allocate, ["size", "stream"]),
+        (real.Stream.sync, []),
+        (real.ObjectCode.from_cubin, ["module"]),
+        (real.ObjectCode.get_kernel, ["name"]),
+        (real.Buffer.from_handle, ["ptr", "size", "owner"]),
+        (real.Buffer.copy_from, ["src", "stream"]),
+        (real.launch, ["stream", "config", "kernel", "kernel_args"]),
+    ]
+    for function, names in asked:
+        assert set(names) <= set(inspect.signature(function).parameters), function
+    config = real.LaunchConfig(grid=3, block=128)
+    assert (config.grid, config.block) == ((3, 1, 1), (128, 1, 1))
+    array = np.arange(4.0)
+    memory = real.Buffer.from_handle(array.ctypes.data, array.nbytes, owner=array)
+    assert int(memory.handle) == array.ctypes.data
