@@ -32,13 +32,31 @@ template <class T> {_DEVICE} T floor_mod(T a, T b) {{
 """
 # By reflection, recurrence to [1, 2], and a rational function that keeps the relative
 # accuracy at the zero in there (J. Maddock, Boost's digamma, 2006); beyond 10 the
-# asymptotic series (S. L. Moshier, Cephes, 1984).  Near a negative zero the reflection
-# loses digits, as SciPy's does but near the first.
+# asymptotic series (S. L. Moshier, Cephes, 1984).  Near the first negative zero, where
+# the reflection would lose digits, the difference of digamma(x + 2) - 1/(x + 1) - 1/x
+# from what it is there, by Taylor's series; near the others digits are lost, as SciPy's.
 _DIGAMMA = """\
+static __device__ double digamma_near_zero(double x) {
+  const double c[24] = {
+    0.9381979690834112, -0.41728953034468597, 0.23722825947363899, -0.1466662943236801,
+    0.09410557231158634, -0.06150600545373637, 0.040595095830363755,
+    -0.026938776410793626, 0.017931311290499935, -0.011956729288150053,
+    0.007981037191019603, -0.0053305093968389755, 0.0035615020417106057,
+    -0.002380069950809624, 0.0015907466485162271, -0.0010632734592477787,
+    0.0007107361968853117, -0.0004750983849279137, 0.00031758914424013574,
+    -0.00021230094089949749, 0.0001419190477992925, -9.487044889858041e-05,
+    6.341939860671127e-05, -4.2394920051921816e-05};
+  const double root = -0.5040830082644554;
+  double g = x - root + 8.15428206243813e-18, s = c[23];
+  for (int i = 22; i >= 0; --i) s = s * g + c[i];
+  return g * (s + 1 / (x * root) + 1 / ((x + 1) * (root + 1)));
+}
+
 static __device__ double digamma(double x) {
   double y = 0;
   if (x != x || x == __longlong_as_double(0x7ff0000000000000ll)) return x;
   if (x == 0) return copysign(__longlong_as_double(0x7ff0000000000000ll), -x);
+  if (fabs(x + 0.5040830082644554) < 0.3) return digamma_near_zero(x);
   if (x < 0) {
     double rest = x - trunc(x);
     if (rest == 0 || fabs(x) == __longlong_as_double(0x7ff0000000000000ll))
