@@ -34,7 +34,7 @@ template <class T> {_DEVICE} T floor_mod(T a, T b) {{
 # accuracy at the zero in there (J. Maddock, Boost's digamma, 2006); beyond 10 the
 # asymptotic series (S. L. Moshier, Cephes, 1984).  Near the first negative zero, where
 # the reflection would lose digits, the difference of digamma(x + 2) - 1/(x + 1) - 1/x
-# from what it is there, by Taylor's series; near the others digits are lost, as SciPy's.
+# from what it is there, by Taylor's series; near the others SciPy, too, loses digits.
 _DIGAMMA = """\
 static __device__ double digamma_near_zero(double x) {
   const double c[24] = {

@@ -34,15 +34,15 @@ from .kernel import (
 )
 
 NAME = "kernel"
-THREADS = 128
+THREADS = 128  # in a block
 _INDEX = np.dtype(np.int64)
 
 
-def emit(kernel: Kernel, *, name: str = NAME, threads: int = THREADS) -> str:
+def emit(kernel: Kernel, *, name: str = NAME) -> str:
     """The CUDA C of a kernel: `extern "C" __global__ void name(parameters)`.
 
     It takes `parameters`, in a grid of one dimension: of a thread for every lane, or
-    more.  With buffers of sums it may be any grid, of at most `threads` in a block, and
+    more.  With buffers of sums it may be any grid, of at most THREADS in a block, and
     the text has a kernel `totals_name` for each of their dtypes, which adds up the sums
     of the blocks (see `cuda_functions.totals`).
     Raises UnsupportedError where a word has no CUDA C.
@@ -60,7 +60,7 @@ def emit(kernel: Kernel, *, name: str = NAME, threads: int = THREADS) -> str:
     return "\n".join(
         [
             *cuda_functions.functions(words),
-            *(cuda_functions.block_sum(d, threads) for d in dtypes),
+            *(cuda_functions.block_sum(d, THREADS) for d in dtypes),
             f'extern "C" __global__ void {name}({signature}) {{',
             *body.whole(),
             "}",
@@ -205,19 +205,20 @@ class _Body:
             self.add(f"{const}char *q{k} = p{k}{far};")
 
     def _place(self, s: Access) -> str:
+        """The number of the element, as C text."""
         if s.index is None:
             return str(s.element)
-        return f"{s.element} + {self.value(s.index)} * {s.stride}"
+        return f"({s.element} + {self.value(s.index)} * {s.stride})"
 
     def _address(self, k: int, b: Buffer, place: str) -> str:
-        """A pointer to an element: place is its number, or a sum."""
+        """A pointer to the element of this number."""
         const = "" if b.output else "const "
         if b.layout in ("streams", "lines"):
-            far = f"({place}) * e{k}"
+            far = f"{place} * e{k}"
         elif b.layout == "general":
             far = f"t{k}[{place}]"
         else:
-            far = f"({place}) * {b.dtype.itemsize}"
+            far = f"{place} * {b.dtype.itemsize}"
         return f"({const}{memory_type(b.dtype)} *)(q{k} + {far})"
 
     def _loaded(self, s: Load, b: Buffer) -> str:
