@@ -6,13 +6,15 @@ import inspect
 import sys
 from typing import Any
 
+import loops
 import numpy as np
 import pytest
 from cuda_core import Core
 from cuda_host import hosted, needs_compiler
+from cuda_machines import OnCard
 from cuda_works import case
-from kernels import layout, reference
-from test_emit import F8, moving
+from kernels import layout, reference, run
+from test_emit import F8, moving, nested
 from test_sum_kernels import kernel
 
 import jitad
@@ -53,6 +55,20 @@ def test_a_launch_has_a_thread_for_every_lane():
         assert np.array_equal(views[1], want)
     executable.launch((0,), arguments)
     assert len([e for e in core.events if e[0] == "launch"]) == 1
+
+
+@needs_compiler
+@pytest.mark.parametrize("layout", ["rows", "streams", "general", "lines"])
+def test_arrays_of_the_host_reach_the_card_and_come_back(layout):
+    """As tests on a card need it: whatever lies between elements stays as it is."""
+    source = "streams" if layout == "lines" else layout
+    for made in (moving(source, layout, F8, 11, 22), nested((*[source] * 3, "rows"))):
+        launch = OnCard(on_card(made, Core()))
+        extents = (9, 2, 3)[: made.axes]
+        given = loops.inputs(made, np.random.default_rng(3), extents)
+        wanted = reference(made, extents, given)
+        for y, want in zip(run(made, extents, given, launch), wanted, strict=True):
+            assert np.array_equal(y, want)
 
 
 @needs_compiler

@@ -1,4 +1,4 @@
-"""Whole GPU kernels run on the host: layouts, loops, branches, storage and sums."""
+"""Whole GPU kernels on the host and on a card: layouts, loops, storage and sums."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 import loops
 import numpy as np
 import pytest
-from cuda_host import build, needs_compiler, shapes
+from cuda_machines import MACHINES, builder, shapes
 from kernels import reference, run
 from loops import Lines, varying
 from random_cases import programs
@@ -40,7 +40,10 @@ from jitad.transforms.accumulate import jacobian
 from jitad.transforms.branches import sink
 from jitad.transforms.expand import expand
 
-pytestmark = needs_compiler
+
+@pytest.fixture(params=MACHINES)
+def build(request):
+    return builder(request.param)
 
 
 def agree(kernel: Kernel, extents: tuple[int, ...], launch) -> None:
@@ -53,7 +56,7 @@ def agree(kernel: Kernel, extents: tuple[int, ...], launch) -> None:
 
 
 @pytest.mark.parametrize("dtype", [F8, F4, I8, I4, BOOL], ids=str)
-def test_layouts_and_ragged_sizes(dtype):
+def test_layouts_and_ragged_sizes(dtype, build):
     layouts = ("rows", "streams", "general")
     sides = list(itertools.product(layouts, (*layouts, "lines")))
     kernels = [moving(*side, dtype, 11, 22) for side in sides]
@@ -66,7 +69,7 @@ def test_layouts_and_ragged_sizes(dtype):
             assert np.array_equal(y, want)
 
 
-def test_same_value_for_all_lanes_and_what_is_computed_once():
+def test_same_value_for_all_lanes_and_what_is_computed_once(build):
     x = np.arange(30.0).reshape(10, 3)
     c = np.array([[1.0, 20.0, 300.0]])
     once = (*(Load(3 + i, 1, i, F8) for i in range(3)), Op(9, "mul", (3, 4), F8))
@@ -95,7 +98,7 @@ def test_same_value_for_all_lanes_and_what_is_computed_once():
         assert after.count("double *)") == 7
 
 
-def test_loops_over_other_axes():
+def test_loops_over_other_axes(build):
     kernels = [
         nested(layouts)
         for layouts in (
@@ -118,7 +121,7 @@ def test_loops_over_other_axes():
 
 
 @pytest.mark.parametrize("layout", ["rows", "streams", "general"])
-def test_strides_of_any_sign(layout):
+def test_strides_of_any_sign(layout, build):
     (launch,) = build([moving(layout, layout, F8, 3, 3)])
     memory = np.random.default_rng(9).normal(size=(40, 7))
     x, y = {
@@ -139,7 +142,7 @@ def test_strides_of_any_sign(layout):
 
 
 @pytest.mark.parametrize("dtype", [F8, F4], ids=str)
-def test_loops_branches_and_storage(dtype):
+def test_loops_branches_and_storage(dtype, build):
     kernels = [make(dtype) for make in KERNELS.values()]
     kernels += [loops.chosen(dtype, layouts) for layouts in LAYOUTS]
     for launch in build(kernels):
@@ -147,13 +150,13 @@ def test_loops_branches_and_storage(dtype):
             agree(launch.kernel, (size,), launch)
 
 
-def test_loops_inside_loops_over_other_axes():
+def test_loops_inside_loops_over_other_axes(build):
     for launch in build([loops.chosen(F8, layouts, (0, 1)) for layouts in LAYOUTS]):
         for extents in ((1, 3), (9, 2), (16, 1)):
             agree(launch.kernel, extents, launch)
 
 
-def test_carried_values_change_places():
+def test_carried_values_change_places(build):
     """(a, b, c) becomes (b, c, a), seven times."""
     k = Lines()
     starts = [(k.load(0, e, F8), F8) for e in range(3)]
@@ -165,7 +168,7 @@ def test_carried_values_change_places():
     assert np.array_equal(y, [[2.0, 3.0, 1.0]])
 
 
-def test_what_is_loaded_and_read_again():
+def test_what_is_loaded_and_read_again(build):
     """The same load in two loops; the same read before and after a write."""
     buffers = (
         Buffer("x", F8, 1, (0, 1), "rows", False),
@@ -186,7 +189,7 @@ def test_what_is_loaded_and_read_again():
     agree(kernel, (5, 3), launch)
 
 
-def test_random_loops():
+def test_random_loops(build):
     kernels = [Sketch(seed, (F8, F4)[seed % 2]).kernel() for seed in range(48)]
     for launch in build(kernels):
         agree(launch.kernel, (19,), launch)
@@ -201,7 +204,7 @@ def in_rows(graph: Graph) -> Kernel:
     return schedule(sink(expand(graph)), 1, [(0,)] * len(ins), layouts)
 
 
-def test_random_programs_and_their_jacobians():
+def test_random_programs_and_their_jacobians(build):
     made = [programs(5, 50)(random.Random(k).randint) for k in range(40)]
     pairs = [(p, scalars(p.function, p)) for p in made]
     pairs += [(p, jacobian(g, everything(p)).graph) for p, g in pairs]
@@ -223,7 +226,7 @@ def test_random_programs_and_their_jacobians():
 
 
 @pytest.mark.parametrize("dtype", [F8, F4], ids=str)
-def test_sums_of_blocks(dtype):
+def test_sums_of_blocks(dtype, build):
     made = kernel(dtype)
     (launch,) = build([made])
     p = np.array(2.0, dtype)
@@ -243,7 +246,7 @@ def test_sums_of_blocks(dtype):
         assert [a.tobytes() for a in found] == [a.tobytes() for a in again]
 
 
-def test_sums_of_integers_wrap():
+def test_sums_of_integers_wrap(build):
     buffers = (
         Buffer("x", I8, 2, (0,), "streams", False),
         Buffer("n", I4, 1, (0,), "streams", False),
@@ -273,7 +276,7 @@ def test_sums_of_integers_wrap():
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_sums_of_rows(case):
+def test_sums_of_rows(case, build):
     made, _ = tabled(CASES[case][0], np.float64, 19, CASES[case][1], "rows")
     (launch,) = build([made])
     rng = np.random.default_rng(2)

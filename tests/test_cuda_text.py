@@ -1,10 +1,10 @@
-"""The text of GPU kernels, run on the host, against kernels in plain Python."""
+"""Every word of GPU kernels, on the host and on a card, against its NumPy meaning."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from cuda_host import build, needs_compiler
+from cuda_machines import MACHINES, builder
 from kernels import run, ulps
 from test_words import (
     BINARY,
@@ -32,7 +32,12 @@ from jitad.lowering.words import meaning
 F8, F4, I8, I4 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4"))
 
 
-def agree(cases) -> None:
+@pytest.fixture(params=MACHINES)
+def build(request):
+    return builder(request.param)
+
+
+def agree(cases, build) -> None:
     """Words on operands against their NumPy meaning: (words, operands, made, ulps)."""
     tables = [
         table(words, tuple(a.dtype for a in operands), made)
@@ -54,9 +59,8 @@ def agree(cases) -> None:
                 assert same[zero].all(), word
 
 
-@needs_compiler
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_floating_words(dtype):
+def test_floating_words(dtype, build):
     x = special(dtype)
     rng = np.random.default_rng(7)
     more = np.concatenate([x, rng.normal(size=200).astype(dtype)])
@@ -73,12 +77,12 @@ def test_floating_words(dtype):
             (FUNCTIONS_2, [*pairs(x)], dtype, 4),
             (("lgamma",), [np.linspace(2.5, 150, 99).astype(dtype)], dtype, 8),
             (("digamma",), [apart], dtype, 8),
-        ]
+        ],
+        build,
     )
 
 
-@needs_compiler
-def test_integer_and_bool_words():
+def test_integer_and_bool_words(build):
     cases = []
     for dtype in INTS:
         info = np.iinfo(dtype)
@@ -91,11 +95,10 @@ def test_integer_and_bool_words():
         ]
     x = np.array([True, False] * 5)
     words = (*LOGIC, *EXTREME, "add", "mul", *COMPARE)
-    agree([*cases, (("not",), [x], BOOL, 0), (words, [*pairs(x)], BOOL, 0)])
+    agree([*cases, (("not",), [x], BOOL, 0), (words, [*pairs(x)], BOOL, 0)], build)
 
 
-@needs_compiler
-def test_select_and_casts():
+def test_select_and_casts(build):
     cases = []
     mask = np.arange(37) % 3 == 0
     numbers = np.array([0.0, -0.0, 0.4, 0.9, 1, -1.5, -7.9, 1e4, -1e4, 3.7e8])
@@ -112,11 +115,10 @@ def test_select_and_casts():
                 if made.kind != "i":
                     x = np.concatenate([x, special(given)])
             cases.append((("cast",), [x], made, 0))
-    agree(cases)
+    agree(cases, build)
 
 
-@needs_compiler
-def test_integers_that_do_not_fit_are_the_least():
+def test_integers_that_do_not_fit_are_the_least(build):
     kernels = [table(("cast",), (F8,), made) for made in INTS]
     x = np.array([np.nan, np.inf, -np.inf, 1e300, -1e300])
     for launch in build(kernels):
@@ -124,8 +126,7 @@ def test_integers_that_do_not_fit_are_the_least():
         assert (y == np.iinfo(y.dtype).min).all()
 
 
-@needs_compiler
-def test_fused_multiply_add_rounds_once():
+def test_fused_multiply_add_rounds_once(build):
     x = np.array([1 + 2.0**-30, 1 / 3])
     kernel = table(("fma",), (F8,) * 3, F8)
     given = [a[:, None] for a in (x, x, -x * x)]
@@ -135,8 +136,7 @@ def test_fused_multiply_add_rounds_once():
     assert 0 < abs(got[1, 0]) < 1e-16
 
 
-@needs_compiler
-def test_constants_keep_their_bits():
+def test_constants_keep_their_bits(build):
     found = {}
     for dtype in (F8, F4, I8, I4, BOOL):
         if dtype.kind == "f":
