@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from numba.extending import get_cython_function_address
 
+from jitad.lowering.cuda_functions import accumulator
 from jitad.lowering.cuda_parameters import Parameter, flatten, parameters
+from jitad.lowering.cuda_words import c_type
 from jitad.lowering.emit_cuda import NAME, emit, totals_name
 from jitad.lowering.kernel import Argument, Kernel
 
@@ -55,7 +57,7 @@ class Launch:
         """The sums over count lanes of a kernel; arguments are None for these."""
         pairs = list(zip(self.kernel.buffers, arguments, strict=True))
         partial = [
-            np.full((b.elements, self.blocks), 77, b.dtype)
+            np.full((b.elements, self.blocks), 77, accumulator(b.dtype))
             for b, a in pairs
             if a is None
         ]
@@ -64,10 +66,11 @@ class Launch:
         numbers = flatten(self.kernel, (count,), given)
         self._run(self.name, numbers, self.blocks, self.threads, True)
         found = []
-        for p in partial:
-            out = np.full(len(p), 77, p.dtype)
+        sums = [b for b, a in pairs if a is None]
+        for b, p in zip(sums, partial, strict=True):
+            out = np.full(b.elements, 77, b.dtype)
             numbers = [self.blocks, p.ctypes.data, out.ctypes.data]
-            self._run(totals_name(self.name, p.dtype), numbers, len(p), 4, True)
+            self._run(totals_name(self.name, b.dtype), numbers, len(p), 4, True)
             found.append(out)
         return found
 
@@ -130,12 +133,10 @@ def hosted(kernel: Kernel, name: str = NAME) -> str:
     lines = [f"namespace space_{name} {{", emit(kernel, name=name)]
     lines.append(_launcher(name, parameters(kernel)))
     for dtype in {b.dtype for b in kernel.buffers if b.layout == "sum"}:
-        c = f"({_C[dtype.name]} *)"
-        lines.append(_calling(totals_name(name, dtype), f"a[0], {c}a[1], {c}a[2]"))
+        partial, total = c_type(accumulator(dtype)), c_type(dtype)
+        given = f"a[0], ({partial} *)a[1], ({total} *)a[2]"
+        lines.append(_calling(totals_name(name, dtype), given))
     return "\n".join([*lines, "}\n"])
-
-
-_C = {"float64": "double", "float32": "float", "int64": "long long", "int32": "int"}
 
 
 def _launcher(name: str, given: Sequence[Parameter]) -> str:

@@ -246,6 +246,20 @@ def test_sums_of_blocks(dtype, build):
         assert [a.tobytes() for a in found] == [a.tobytes() for a in again]
 
 
+def test_float32_sums_keep_their_digits(build):
+    """However many lanes a thread adds up."""
+    buffers = (
+        Buffer("x", F4, 1, (0,), "streams", False),
+        Buffer("y", F4, 1, (), "sum", True),
+    )
+    (launch,) = build([Kernel(buffers, 1, (Load(0, 0, 0, F4), Store(1, 0, 0)))])
+    x = np.full(300_000, 0.1, F4)
+    arguments = [Argument(x.ctypes.data, (4,), 0), None]
+    for shaped in shapes(launch):
+        (y,) = shaped.total(len(x), arguments)
+        assert y[0] == F4.type(x.sum(dtype=F8))
+
+
 def test_sums_of_integers_wrap(build):
     buffers = (
         Buffer("x", I8, 2, (0,), "streams", False),

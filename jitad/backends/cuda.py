@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jitad.lowering.cuda_functions import accumulator
 from jitad.lowering.cuda_parameters import flatten
 from jitad.lowering.emit_cuda import NAME, THREADS, emit, totals_name
 from jitad.lowering.kernel import Argument, Kernel
@@ -59,9 +60,8 @@ class Executable:
         blocks = max(1, min(SUM_BLOCKS, -(-count // THREADS)))
         pairs = list(zip(self.kernel.buffers, arguments, strict=True))
         sums = [b for b, argument in pairs if argument is None]
-        partial = [
-            self.card.empty(blocks * b.elements * b.dtype.itemsize) for b in sums
-        ]
+        sizes = [b.elements * accumulator(b.dtype).itemsize for b in sums]
+        partial = [self.card.empty(blocks * size) for size in sizes]
         places = iter([Argument(int(memory.handle), ()) for memory in partial])
         given = [next(places) if a is None else a for _, a in pairs]
         numbers = flatten(self.kernel, (count,), self._placed(given))

@@ -144,14 +144,15 @@ _BY_WORD: Mapping[tuple[str, str], str] = MappingProxyType(
     }
 )
 
-# Every thread of the block calls it.  The sum is that of a tree over the threads, the
-# same for every block of this size.
+# Every thread of the block calls it; the first gets the sum, that of a tree over the
+# threads, the same for every block of this size.
 _BLOCK_SUM = """\
-static __device__ void block_sum({t} mine, {t} *total) {{
+static __device__ {t} block_sum({t} mine) {{
   __shared__ {t} shared[{threads}];
   const unsigned own = threadIdx.x, all = blockDim.x;
   unsigned half = 1;
   while (2 * half < all) half *= 2;
+  __syncthreads();
   shared[own] = mine;
   for (; half; half /= 2) {{
     __syncthreads();
@@ -160,21 +161,21 @@ static __device__ void block_sum({t} mine, {t} *total) {{
       shared[own] = {sum};
     }}
   }}
-  if (own == 0) *total = shared[0];
-  __syncthreads();
+  return shared[own];
 }}
 """
 # One block adds up the sums of all blocks, which lie one after the other.
 _TOTALS = """\
 extern "C" __global__ void {name}(
-    long long blocks, const {t} *__restrict__ partial, {t} *__restrict__ total) {{
+    long long blocks, const {t} *__restrict__ partial, {result} *__restrict__ total) {{
   const {t} *given = partial + blockIdx.x * blocks;
   {t} a = 0;
   for (long long i = threadIdx.x; i < blocks; i += blockDim.x) {{
     {t} b = given[i];
     a = {sum};
   }}
-  block_sum(a, total + blockIdx.x);
+  a = block_sum(a);
+  if (threadIdx.x == 0) total[blockIdx.x] = ({result})a;
 }}
 """
 
@@ -183,6 +184,11 @@ def functions(words: Iterable[tuple[str, np.dtype]]) -> list[str]:
     """The texts of the functions that these words on these dtypes call."""
     used = {(word, source.kind) for word, source in words}
     return [text for key, text in _BY_WORD.items() if key in used]
+
+
+def accumulator(dtype: np.dtype) -> np.dtype:
+    """The dtype in which sums of a dtype are added up: many small terms keep digits."""
+    return np.dtype(np.float64) if dtype.kind == "f" else dtype
 
 
 def block_sum(dtype: np.dtype, threads: int) -> str:
@@ -196,6 +202,8 @@ def totals(name: str, dtype: np.dtype) -> str:
 
     (blocks, partial[elements][blocks], total[elements]), launched with one block for
     each element: first each thread adds in order, then a tree adds the threads.
+    partial is of the accumulator's dtype.
     """
-    sum = expression("add", ("a", "b"), dtype, dtype)
-    return _TOTALS.format(name=name, t=c_type(dtype), sum=sum)
+    own = accumulator(dtype)
+    sum, t = expression("add", ("a", "b"), own, own), c_type(own)
+    return _TOTALS.format(name=name, t=t, result=c_type(dtype), sum=sum)

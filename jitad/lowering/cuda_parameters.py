@@ -22,6 +22,7 @@ class Parameter:
 
     kind  extent   of a batch axis
           address  of a buffer; of a buffer of sums: of [elements][blocks] partial sums
+                   (see `cuda_functions.accumulator`)
           stride   of a buffer along an axis, in bytes
           element  the stride of a buffer's elements, in bytes (streams, lines)
           table    the address, on the device, of the byte offsets of a buffer's

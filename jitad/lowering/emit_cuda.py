@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from . import cuda_functions, frame
+from .cuda_functions import accumulator
 from .cuda_parameters import parameters, stride
 from .cuda_words import c_type, constant, expression, memory_type
 from .kernel import (
@@ -55,12 +56,13 @@ def emit(kernel: Kernel, *, name: str = NAME) -> str:
         if isinstance(s, Op)
     ]
     sums = [b for b in kernel.buffers if b.layout == "sum"]
-    dtypes = list(dict.fromkeys(b.dtype for b in sums))
+    dtypes = dict.fromkeys(b.dtype for b in sums)
+    added = dict.fromkeys(map(accumulator, dtypes))
     signature = ", ".join(p.declaration for p in parameters(kernel))
     return "\n".join(
         [
             *cuda_functions.functions(words),
-            *(cuda_functions.block_sum(d, THREADS) for d in dtypes),
+            *(cuda_functions.block_sum(d, THREADS) for d in added),
             f'extern "C" __global__ void {name}({signature}) {{',
             *body.whole(),
             "}",
@@ -102,7 +104,7 @@ class _Body:
         sums = [(k, b) for k, b in enumerate(self.kernel.buffers) if b.layout == "sum"]
         for k, b in sums:
             zeros = ", ".join(f"a{k}_{e} = 0" for e in range(b.elements))
-            self.add(f"{c_type(b.dtype)} {zeros};")
+            self.add(f"{c_type(accumulator(b.dtype))} {zeros};")
         self._pointers(-1)
         self.walk(self.kernel.once)
         self._lanes(looping=bool(sums))
@@ -228,10 +230,8 @@ class _Body:
     def _store(self, s: Store) -> None:
         b, value = self.kernel.buffers[s.buffer], self.value(s.value)
         if b.layout == "sum":
-            total = f"a{s.buffer}_{s.element}"
-            self.add(
-                f"{total} = {expression('add', (total, value), b.dtype, b.dtype)};"
-            )
+            total, own = f"a{s.buffer}_{s.element}", accumulator(b.dtype)
+            self.add(f"{total} = {expression('add', (total, value), own, own)};")
             return
         address = self._address(s.buffer, b, str(s.element))
         if b.layout == "lines":
@@ -248,11 +248,13 @@ class _Body:
 
     def _sum_blocks(self, k: int, b: Buffer) -> None:
         """Add up what the threads of a block have summed, element by element."""
-        t, n = c_type(b.dtype), b.elements
+        t, n = c_type(accumulator(b.dtype)), b.elements
         found = ", ".join(f"a{k}_{e}" for e in range(n))
         self.add(f"{t} r{k}[{n}] = {{{found}}};")
-        out = f"({t} *)p{k} + j * (long long)gridDim.x + blockIdx.x"
-        self.add(f"for (int j = 0; j < {n}; ++j) block_sum(r{k}[j], {out});")
+        with self.block(f"for (int j = 0; j < {n}; ++j)"):
+            self.add(f"{t} sum = block_sum(r{k}[j]);")
+            place = "j * (long long)gridDim.x + blockIdx.x"
+            self.add(f"if (threadIdx.x == 0) (({t} *)p{k})[{place}] = sum;")
 
     # -- control ---------------------------------------------------------------
 
