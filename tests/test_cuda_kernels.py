@@ -35,6 +35,7 @@ from jitad.lowering.kernel import (
     Store,
     Write,
 )
+from jitad.lowering.order import ORDERS, Ordering
 from jitad.lowering.schedule import schedule
 from jitad.transforms.accumulate import jacobian
 from jitad.transforms.branches import sink
@@ -195,13 +196,13 @@ def test_random_loops(build):
         agree(launch.kernel, (19,), launch)
 
 
-def in_rows(graph: Graph) -> Kernel:
+def in_rows(graph: Graph, ordering: Ordering) -> Kernel:
     """The kernel of a graph over a batch in rows, without arrays of no elements."""
     ins = [i for i in graph.inputs if graph.nodes[i].type.size]
     outs = tuple(o for o in graph.outputs if graph.nodes[o].type.size)
     graph = prune(graph.nodes, ins, outs)
     layouts = ["rows"] * (len(ins) + len(outs))
-    return schedule(sink(expand(graph)), 1, [(0,)] * len(ins), layouts)
+    return schedule(sink(expand(graph)), 1, [(0,)] * len(ins), layouts, ordering)
 
 
 def test_random_programs_and_their_jacobians(build):
@@ -209,7 +210,8 @@ def test_random_programs_and_their_jacobians(build):
     pairs = [(p, scalars(p.function, p)) for p in made]
     pairs += [(p, jacobian(g, everything(p)).graph) for p, g in pairs]
     pairs = [(p, g) for p, g in pairs if any(t.size for t in g.output_types)]
-    launches = build([in_rows(graph) for _, graph in pairs])
+    orders = itertools.cycle(ORDERS)
+    launches = build([in_rows(graph, next(orders)) for _, graph in pairs])
     with mostly_sharp() as seen:
         for (program, graph), launch in zip(pairs, launches, strict=True):
             full = [x for x in program.inputs if x.size]
