@@ -26,7 +26,9 @@ from test_words import (
 
 from jitad.errors import UnsupportedError
 from jitad.lowering.emit_cuda import emit
+from jitad.lowering.emit_memory import Block
 from jitad.lowering.kernel import Buffer, Const, Kernel, Store
+from jitad.lowering.parts import StoreRow
 from jitad.lowering.words import meaning
 
 F8, F4, I8, I4 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4"))
@@ -161,3 +163,12 @@ def test_constants_keep_their_bits(build):
 def test_unknown_word_is_refused():
     with pytest.raises(UnsupportedError, match=r"got 'gudermann' .* run it on the CPU"):
         emit(table(("gudermann",), (F8,), F8))
+
+
+def test_unknown_statement_is_refused():
+    """Nothing is left out in silence: what the CPU alone has is no GPU's."""
+    out = Buffer("y", F8, 2, (0,), "rows", True)
+    cpus = StoreRow(0, Block(0, 2), (0, 0))
+    kernel = Kernel((out,), 1, (Const(0, np.float64(1), F8), cpus))  # type: ignore
+    with pytest.raises(UnsupportedError, match=r"got StoreRow\(.* run it on the CPU"):
+        emit(kernel)

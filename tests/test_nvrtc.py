@@ -79,12 +79,17 @@ def test_it_knows_every_word(dtype):
 
 
 @needs_compiler
-def test_arithmetic_is_ieees_but_for_contraction():
+def test_arithmetic_is_ieees():
     text = emit(table(("div", "mul", "add", "sub"), (F4, F4), F4))
     ptx = nvrtc.compile_ptx(text, (9, 0))
     assert "div.rn.f32" in ptx
     assert "approx" not in ptx
     assert "ftz" not in ptx
+    assert "fma" not in nvrtc.compile_ptx(
+        """
+        extern "C" __global__ void kernel(double *x) { *x = x[1] * x[2] + x[3]; }""",
+        (9, 0),
+    )
     root = nvrtc.compile_ptx(emit(table(("sqrt",), (F4,), F4)), (9, 0))
     assert "sqrt.rn.f32" in root
 

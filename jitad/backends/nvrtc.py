@@ -17,10 +17,10 @@ from jitad.errors import JitadError
 
 Capability = tuple[int, int]
 
-# IEEE arithmetic but for contraction, which is NVRTC's default, too.  The last option
-# lets the log tell what a kernel uses.
+# IEEE arithmetic; what is to be fused is so in the text.  The last option lets the log
+# tell what a kernel uses.
 OPTIONS = (
-    *("--fmad=true", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"),
+    *("--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"),
     *("--std=c++17", "--ptxas-options=-v"),
 )
 _ENTRY = re.compile(r"Compiling entry function '(\w+)'")

@@ -3,7 +3,8 @@
 Start at `emit`.  Loops, branches and storage of a lane's own are plain C.  A kernel
 that sums over lanes takes one after the other in each thread: what is stored into a
 buffer of sums, each thread adds up in the order of its lanes and each block by a fixed
-tree, so a launch of the same shape gives the same bits.
+tree, so a launch of the same shape gives the same bits.  Products and sums are fused as
+on a CPU that can, by `fuse`, and not by the compiler.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from jitad.errors import UnsupportedError
+
 from . import cuda_functions, frame
 from .cuda_functions import accumulator
 from .cuda_parameters import parameters, stride
 from .cuda_words import c_type, constant, expression, memory_type
+from .fuse import fuse
 from .kernel import (
     Access,
     Buffer,
@@ -46,8 +50,9 @@ def emit(kernel: Kernel, *, name: str = NAME) -> str:
     more.  With buffers of sums it may be any grid, of at most THREADS in a block, and
     the text has a kernel `totals_name` for each of their dtypes, which adds up the sums
     of the blocks (see `cuda_functions.totals`).
-    Raises UnsupportedError where a word has no CUDA C.
+    Raises UnsupportedError where a word or a statement has no CUDA C.
     """
+    kernel = fuse(kernel)
     body = _Body(kernel)
     every = (*kernel.once, *kernel.body)
     words = [
@@ -147,6 +152,8 @@ class _Body:
         """Print statements one after the other."""
         for s in body:
             match s:
+                case Const():
+                    pass
                 case Op():
                     self._op(s)
                 case Load():
@@ -169,6 +176,11 @@ class _Body:
                     self._repeat(s)
                 case If():
                     self._branch(s)
+                case _:
+                    raise UnsupportedError(
+                        f"expected statements that a GPU kernel can have, got {s}; "
+                        "run it on the CPU"
+                    )
 
     def _op(self, s: Op) -> None:
         operands = [self.value(a) for a in s.operands]
