@@ -13,10 +13,9 @@ import jitad
 from benchmarks import bundle_adjustment, gaussians, hessian, trajectories
 from benchmarks.participants.with_jitad import transformed
 from benchmarks.work import Setting
+from jitad.backends.best_order import candidates
+from jitad.ir.graph import Graph
 from jitad.lowering.kernel import Kernel, Layout
-from jitad.lowering.order import ORDERS, Ordering, order
-from jitad.lowering.schedule import schedule
-from jitad.transforms.branches import sink
 from jitad.transforms.expand import expand
 
 SOURCES = {
@@ -53,19 +52,19 @@ def arm(q: Any) -> Any:
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel in double precision, others of the same, its function and inputs."""
+    """A function and its inputs, and its kernel in double precision."""
 
-    kernel: Kernel
-    again: Callable[[Ordering, tuple[Layout, ...]], Kernel]
     function: Callable[..., Any]
     inputs: tuple[np.ndarray, ...]
+    kernel: Kernel
+    graph: Graph
 
-    def orders(self, layout: Layout | None = None) -> list[Kernel]:
-        """The kernel in every order of statements, each array that varies as said."""
-        layouts = tuple(
-            [layout if layout and b.axes else b.layout for b in self.kernel.buffers]
-        )
-        return [self.again(ordering, layouts) for ordering in ORDERS]
+    def candidates(self, layout: Layout | None = None) -> list[Kernel]:
+        """All kernels that compute it; each array that varies lies as said."""
+        buffers = self.kernel.buffers
+        varying = [b.axes for b in buffers if not b.output]
+        layouts = [layout if layout and b.axes else b.layout for b in buffers]
+        return list(candidates(self.graph, self.kernel.axes, varying, layouts))
 
 
 @cache
@@ -79,14 +78,9 @@ def case(name: str) -> Case:
         work = SOURCES[name](Setting(quick=True))
         function, inputs = transformed(replace(work, out_axis=0)), work.inputs
     call = function.prepare(*inputs)
-    kernel, graph = call.plan.kernel, sink(expand(call.graph))
-    varying = tuple([b.axes for b in kernel.buffers if not b.output])
-
-    def again(ordering: Ordering, layouts: tuple[Layout, ...]) -> Kernel:
-        return schedule(graph, kernel.axes, varying, layouts, ordering)
-
-    assert again(order, tuple([b.layout for b in kernel.buffers])) == kernel
-    return Case(kernel, again, function, inputs)
+    found = Case(function, inputs, call.plan.kernel, expand(call.graph))
+    assert found.candidates()[0] == found.kernel, "the CPU's is the first"
+    return found
 
 
 NAMES = (*SOURCES, "arm")

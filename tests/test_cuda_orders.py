@@ -1,4 +1,4 @@
-"""In which order a GPU kernel computes: the same numbers, and what registers it takes.
+"""Candidates for a GPU kernel: the same numbers, and what registers they take.
 
 The compiler is NVIDIA's, which needs no GPU.
 """
@@ -19,14 +19,14 @@ from jitad.lowering.emit_cuda import emit
 from jitad.lowering.kernel import Buffer, Kernel, Load, Store
 
 CAPABILITIES = ((7, 5), (8, 0), (9, 0), (10, 0))
-# The most registers of a thread on any of these cards in any layout, without a limit,
-# as NVRTC 13.0 had it.
-REGISTERS = {"bundle adjustment": 98, "trajectories": 112, "arm": 96}
+# The most registers of a thread on any of these cards in any layout, without a limit
+# and by the best of the candidates, as NVRTC 13.0 had it.
+REGISTERS = {"bundle adjustment": 96, "trajectories": 110, "arm": 96}
 
 
 @needs_compiler
 @pytest.mark.parametrize("name", NAMES)
-def test_every_order_computes_the_same(name):
+def test_every_candidate_computes_the_same(name):
     found = case(name)
     points = max(len(x) for x in found.inputs)
     given = [
@@ -34,12 +34,24 @@ def test_every_order_computes_the_same(name):
         for b, x in zip(found.kernel.buffers, found.inputs, strict=False)
     ]
     wanted = run(found.kernel, (7,), given, cpu.compile(found.kernel))
-    for launch in build(found.orders()):
+    for launch in build(found.candidates()):
         for y, want in zip(
             run(launch.kernel, (7,), given, launch), wanted, strict=True
         ):
             size = np.abs(want).max(axis=0)
             assert np.all(np.abs(y - want) <= 1e-9 * size), name
+
+
+@needs_compiler
+@pytest.mark.skipif(not cpu.host().fused, reason="this CPU does not fuse products")
+def test_arithmetic_has_the_bits_of_the_cpus():
+    """Where no function is called: products are fused alike."""
+    found = case("trajectories")
+    given = [found.inputs[0][:7]]
+    wanted = run(found.kernel, (7,), given, cpu.compile(found.kernel))
+    (launch,) = build([found.kernel])
+    for y, want in zip(run(found.kernel, (7,), given, launch), wanted, strict=True):
+        np.testing.assert_array_equal(y, want)
 
 
 def copying(count: int) -> Kernel:
@@ -93,7 +105,7 @@ def test_nothing_spills_within_128_registers(name, layout, capability):
     def compile(text: str) -> Cubin:
         return nvrtc.compile_cubin(text, capability, registers=128)
 
-    _, cubin = best_order(case(name).orders(layout), compile)
+    _, cubin = best_order(case(name).candidates(layout), compile)
     used = cubin.usage["kernel"]
     assert used.spilled == 0
     assert used.registers <= 128
@@ -107,8 +119,9 @@ def test_nothing_spills_within_128_registers(name, layout, capability):
 def test_registers_are_as_recorded(name, layout):
     if nvrtc.version() != (13, 0):
         pytest.skip("recorded with another version of NVRTC")
-    text = emit(case(name).orders(layout)[0])
     for capability in CAPABILITIES:
-        used = nvrtc.compile_cubin(text, capability).usage["kernel"]
-        assert used.spilled == 0
-        assert used.registers <= REGISTERS[name]
+        taken = []
+        for kernel in case(name).candidates(layout):
+            used = nvrtc.compile_cubin(emit(kernel), capability).usage["kernel"]
+            taken.append(used.registers)
+        assert min(taken) <= REGISTERS[name]
