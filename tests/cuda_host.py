@@ -49,7 +49,8 @@ class Launch:
         """Run it; there must be no sums."""
         numbers = flatten(self.kernel, extents, _placed(arguments))
         full = -(-extents[0] // self.threads)
-        self._run(self.name, numbers, full + self.blocks, self.threads, False)
+        blocks = full + self.blocks
+        launch(self.library, self.name, numbers, blocks, self.threads, waiting=False)
 
     def total(
         self, count: int, arguments: Sequence[Argument | None]
@@ -64,25 +65,17 @@ class Launch:
         places = (Argument(p.ctypes.data, ()) for p in partial)
         given = _placed([next(places) if a is None else a for _, a in pairs])
         numbers = flatten(self.kernel, (count,), given)
-        self._run(self.name, numbers, self.blocks, self.threads, True)
+        shape = self.blocks, self.threads
+        launch(self.library, self.name, numbers, *shape, waiting=True)
         found = []
         sums = [b for b, a in pairs if a is None]
         for b, p in zip(sums, partial, strict=True):
             out = np.full(b.elements, 77, b.dtype)
             numbers = [self.blocks, p.ctypes.data, out.ctypes.data]
-            self._run(totals_name(self.name, b.dtype), numbers, len(p), 4, True)
+            name = totals_name(self.name, b.dtype)
+            launch(self.library, name, numbers, len(p), 4, waiting=True)
             found.append(out)
         return found
-
-    def _run(
-        self,
-        name: str,
-        numbers: Sequence[int],
-        blocks: int,
-        threads: int,
-        waiting: bool,
-    ) -> None:
-        launch(self.library, name, numbers, blocks, threads, waiting=waiting)
 
 
 def launch(

@@ -76,6 +76,9 @@ def test_a_module_keeps_to_its_floor(path: Path) -> None:
 def test_a_module_imports_at_its_top(path: Path) -> None:
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree), f"{path} does not say what it is"
+    heads = [s for s in tree.body if isinstance(s, ast.Import | ast.ImportFrom)]
+    first = {n.split(".")[0] for s in heads for n in imported(s, path)}
+    assert "cuda" not in first, f"{path} imports CUDA's packages with jitad"
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             inside = [n.split(".")[0] for n in imported(node, path)]

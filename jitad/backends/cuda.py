@@ -1,8 +1,7 @@
 """The CUDA back end: load a Kernel's machine code onto a card and launch it.
 
 Start at `compile`, which gives an `Executable`, as `backends.cpu` does.  A thread
-computes one lane; sums are added up by as many blocks whatever the card is, so that
-every card gives the same bits.
+computes one lane; sums are added up in the same order whatever the card is.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from . import cubins
 from .card import Card
 from .nvrtc import Capability, Cubin, Usage
 
-# Blocks that share the lanes of a sum, at most: enough for every card at hand.
+# Blocks that share the lanes of a sum, at most.
 SUM_BLOCKS = 1024
 
 Maker = Callable[[str, Capability], Cubin]
