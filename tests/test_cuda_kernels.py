@@ -19,20 +19,25 @@ from test_random_graphs import everything, mostly_sharp, scalars
 from test_random_loops import Sketch
 from test_sum_kernels import CASES, kernel, tabled
 
+from jitad.errors import UnsupportedError
 from jitad.ir.graph import Graph, prune
 from jitad.lowering.emit_cuda import emit
 from jitad.lowering.kernel import (
     Argument,
     Buffer,
+    Clear,
     Const,
     For,
+    Gather,
     Kernel,
     Load,
     Local,
     Op,
     Read,
+    Spread,
     Statement,
     Store,
+    StoreAll,
     Write,
 )
 from jitad.lowering.order import ORDERS, Ordering
@@ -188,6 +193,51 @@ def test_what_is_loaded_and_read_again(build):
     kernel = Kernel(buffers, 2, body, locals=(Local("own", F8, 1),))
     (launch,) = build([kernel])
     agree(kernel, (5, 3), launch)
+
+
+@pytest.mark.parametrize("dtype", [F8, F4, I4], ids=str)
+def test_every_lane_has_indices_of_its_own(dtype, build):
+    """Read, added up in storage, and stored whole; indices too large are the last."""
+    kernels = []
+    for varies, shared in LAYOUTS:
+        buffers = (
+            Buffer("i", I8, 2, (0,), "rows", False),
+            Buffer("x", dtype, 9, (0,), varies, False),
+            Buffer("c", dtype, 9, (), shared, False),
+            Buffer("flags", BOOL, 4, (0,), varies, False),
+            Buffer("y", dtype, 4, (0,), varies, True),
+            Buffer("z", dtype, 9, (0,), "rows", True),
+            Buffer("b", BOOL, 1, (0,), "rows", True),
+        )
+        body = (
+            *(Load(0, 0, 0, I8), Load(1, 0, 1, I8), Clear(0)),
+            Gather(2, 1, None, 1, 0, 2, 4, dtype),
+            Gather(3, 2, None, 2, 1, 3, 3, dtype),
+            Spread(None, 0, 0, 2, 4, ((1, 2), (0, 3), (0, 2))),
+            Spread(None, 0, 1, 1, 9, ((0, 3),)),
+            Gather(4, None, 0, 0, 1, 1, 9, dtype),
+            Gather(5, 3, None, 0, 0, 1, 4, BOOL),
+            Op(6, "select", (5, 2, 3), dtype),
+            *(Store(4, k, v) for k, v in enumerate((2, 3, 4, 6))),
+            *(StoreAll(5, 0), Store(6, 0, 5)),
+        )
+        own = (Local("own", dtype, 9),)
+        kernels.append(Kernel(buffers, 1, body, locals=own))
+    for launch in build(kernels):
+        for size in SIZES:
+            agree(launch.kernel, (size,), launch)
+
+
+def test_what_lanes_add_to_the_same_place_is_refused():
+    """In which order they would, no card says."""
+    buffers = (
+        Buffer("i", I8, 1, (0,), "rows", False),
+        Buffer("y", F8, 3, (), "spread", True),
+    )
+    one = Const(1, np.float64(1), F8)
+    spread = Spread(1, None, 0, 1, 3, ((0, 1),))
+    with pytest.raises(UnsupportedError, match=r"got Spread\(.* run it on the CPU"):
+        emit(Kernel(buffers, 1, (Load(0, 0, 0, I8), one, spread)))
 
 
 def test_random_loops(build):

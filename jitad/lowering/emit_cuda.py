@@ -24,16 +24,20 @@ from .fuse import fuse
 from .kernel import (
     Access,
     Buffer,
+    Clear,
     Const,
     For,
+    Gather,
     If,
     Kernel,
     Load,
     Op,
     Read,
     Repeat,
+    Spread,
     Statement,
     Store,
+    StoreAll,
     Write,
     statements,
 )
@@ -172,6 +176,14 @@ class _Body:
                 case Write():
                     place = self._place(s)
                     self.add(f"m{s.local}[{place}] = {self.value(s.value)};")
+                case Gather():
+                    self._gather(s)
+                case Spread() if s.local is not None:
+                    self._spread(s)
+                case Clear():
+                    self.add(f"for (auto &x : m{s.local}) x = 0;")
+                case StoreAll():
+                    self._store_all(s)
                 case Repeat():
                     self._repeat(s)
                 case If():
@@ -258,6 +270,36 @@ class _Body:
         else:
             self.define(s.target, found)
 
+    def _named(self, s: Gather | Spread, element: int) -> str:
+        """The number of the element at this lane's index, as C text."""
+        index, last = self.value(s.index), s.count - 1
+        inside = f"((unsigned long long){index} < {s.count} ? {index} : {last})"
+        return f"({element} + {inside} * {s.stride})"
+
+    def _gather(self, s: Gather) -> None:
+        place = self._named(s, s.element)
+        if s.buffer is None:
+            self.define(s.target, f"m{s.local}[{place}]")
+            return
+        b = self.kernel.buffers[s.buffer]
+        found = f"*{self._address(s.buffer, b, place)}"
+        self.define(s.target, f"{found} != 0" if b.dtype == np.bool_ else found)
+
+    def _spread(self, s: Spread) -> None:
+        """Add to storage of this lane's own, one term after the other."""
+        assert s.local is not None
+        dtype = self.kernel.locals[s.local].dtype
+        for element, value in s.terms:
+            total = f"m{s.local}[{self._named(s, element)}]"
+            more = expression("add", (total, self.value(value)), dtype, dtype)
+            self.add(f"{total} = {more};")
+
+    def _store_all(self, s: StoreAll) -> None:
+        b = self.kernel.buffers[s.buffer]
+        address = self._address(s.buffer, b, "j")
+        with self.block(f"for (int j = 0; j < {b.elements}; ++j)"):
+            self.add(f"*{address} = m{s.local}[j];")
+
     def _sum_blocks(self, k: int, b: Buffer) -> None:
         """Add up what the threads of a block have summed, element by element."""
         t, n = c_type(accumulator(b.dtype)), b.elements
@@ -331,7 +373,7 @@ def _dtypes(kernel: Kernel, every: Sequence[Statement]) -> Mapping[int, np.dtype
     dtypes: dict[int, np.dtype] = {}
     for s in every:
         match s:
-            case Const() | Op() | Read():
+            case Const() | Op() | Read() | Gather():
                 dtypes[s.target] = s.dtype
             case Load():
                 dtypes[s.target] = kernel.buffers[s.buffer].dtype
