@@ -183,23 +183,25 @@ class Executable:
 def _added(partial: np.ndarray) -> np.ndarray:
     """The sums of partial sums of shape (tiles, elements, lanes), added pairwise.
 
-    Of shape (tiles, elements) they are added tile by tile.
+    Of shape (tiles, elements) they are added tile by tile.  Either is done in place.
     """
     dtype = partial.dtype
     if partial.ndim == 2:
         for tile in partial[1:]:
             partial[0] += tile
         return partial[0]
-    vectors = partial.astype(np.float64, copy=False) if dtype.kind == "f" else partial
+    tiles = partial.astype(np.float64, copy=False) if dtype.kind == "f" else partial
     with np.errstate(all="ignore"):
-        while (lanes := vectors.shape[2]) > 1:
-            vectors = vectors[:, :, : lanes // 2] + vectors[:, :, lanes // 2 :]
-        rows = vectors[:, :, 0]
-        while len(rows) > 1:
-            half = len(rows) // 2
-            pairs = rows[:half] + rows[half : 2 * half]
-            rows = np.concatenate([pairs, rows[2 * half :]])
-        return rows[0].astype(dtype)
+        while (count := len(tiles)) > 1:
+            half, odd = divmod(count, 2)
+            tiles[:half] += tiles[half : 2 * half]
+            if odd:
+                tiles[half] = tiles[-1]
+            tiles = tiles[: half + odd]
+        vectors = tiles[0]
+        while (lanes := vectors.shape[1]) > 1:
+            vectors = vectors[:, : lanes // 2] + vectors[:, lanes // 2 :]
+        return vectors[:, 0].astype(dtype)
 
 
 def past_cache(written: int) -> bool:

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .emit_memory import shuffle
-from .emit_values import Values
+from .emit_values import LINE, Values
 from .parts import RowDot, RowSum
 from .target import memory_type
+
+# Rows are brought near so many vectors of rows before they are read; farther is worse.
+_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,18 @@ class RowPrinter:
                 total = self._op("fadd", self._op("fmul", term, weight), total)
             sums.append(total)
         return self._across(sums)
+
+    def _fetch(self, row: str, lane: str, s: RowSum) -> None:
+        """Have a row that comes later brought near."""
+        f, symbol = self.f, "@llvm.prefetch.p0"
+        f.module.calls.declare(symbol, f"declare void {symbol}(ptr, i32, i32, i32)")
+        far = f.fresh()
+        lines = [f"{far} = mul i64 {lane}, {_AHEAD * self.width}"]
+        row = f.module.memory.offset(row, far, lines)
+        for k in range(0, s.count * self.size, LINE):
+            address = f.module.memory.offset(row, s.first * self.size + k, lines)
+            lines.append(f"call void {symbol}(ptr {address}, i32 0, i32 3, i32 1)")
+        f.add(lines)
 
     def _across(self, sums: Sequence[str]) -> str:
         """The sums over the elements of as many vectors as one has, in their order.
@@ -101,6 +116,7 @@ class RowPrinter:
         f.module.memory.load_splat(value, address, self.dtype, lines)
         f.add(lines)
         row = self._row(table, lane, i)
+        self._fetch(row, lane, s)
         for name, p in zip(names, parts, strict=True):
             product = self._op("fmul", self.load(row, s.first + p.first, p), value)
             f.add([f"{name}.next = fadd contract {self.vector} {name}, {product}"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .kernel import For, Gather, If, Kernel, Op, Repeat, Spread, Statement, inside
 
 _REPEATS = 100  # iterations of a loop of which nothing is known
-_SELDOM = 0.25  # how often lanes need a branch that had better be put off for a few
+_SELDOM = 0.1  # how often lanes need a branch that had better be put off for a few
 
 _CHEAP = frozenset(
     {
