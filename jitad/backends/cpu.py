@@ -244,7 +244,7 @@ def compile(
 def _link_copies(kernel: Kernel) -> None:
     """Link the functions that kernels share, if no kernel before has."""
     _runs()
-    for size in sorted({b.dtype.itemsize for b in kernel.buffers}):
+    for size in sorted({b.dtype.itemsize for b in kernel.buffers} - {8}):
         _copy(size)
 
 

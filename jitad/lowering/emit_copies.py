@@ -147,6 +147,6 @@ def copy(size: int) -> str:
 
 
 def runs() -> str:
-    """The LLVM module that defines `jitad.runs`."""
+    """The LLVM module that defines `jitad.runs`, and `jitad.copy8`, which most need."""
     text = _RUNS.format(mode=frame.MODE, streamed=frame.STREAMED)
-    return "\n".join([_INTRINSICS, text, _METADATA])
+    return "\n".join([_INTRINSICS, text, _COPY.format(size=8, bits=64), _METADATA])
