@@ -92,17 +92,17 @@ class _Search:
         """The new steps; the given ones where there is anything else to be done."""
         sums = [x for x in map(self._sum, self._roots()) if x is not None]
         dots = [(self._dot(x), x) for x in sums]
-        spreads = self._spreads()
+        row_sums = self._row_sums()
         done = {v for x in sums for v in x.inner}
-        done |= {s.value for _, stores in spreads for s in stores}
+        done |= {s.value for _, stores in row_sums for s in stores}
         elsewhere = any(
             not isinstance(by, Op) or by.target not in done
             for v in self.elements
             for by in self.uses.get(v, [])
         )
-        if elsewhere or not 0 < max(len(dots), len(spreads)) <= _MOST:
+        if elsewhere or not 0 < max(len(dots), len(row_sums)) <= _MOST:
             return tuple(self.given)
-        return self._replaced(dots, spreads, done)
+        return self._replaced(dots, row_sums, done)
 
     def _factor(self, s: Op) -> tuple[int, int] | None:
         """The element of a row in a product, and the value that it is multiplied by."""
@@ -197,7 +197,7 @@ class _Search:
 
     # -- rows times a number, added up ---------------------------------------------
 
-    def _spreads(self) -> list[tuple[RowSum, list[Store]]]:
+    def _row_sums(self) -> list[tuple[RowSum, list[Store]]]:
         """Rows that are added to sums, each times a value, and what that replaces."""
         products = {
             s.target: pair
@@ -219,10 +219,10 @@ class _Search:
             run = sorted(stores)
             if self._consecutive(run):
                 first = run[0]
-                spread = RowSum(
+                row_sum = RowSum(
                     buffer, first + shift, factor, self.table, first, len(run)
                 )
-                found.append((spread, list(stores.values())))
+                found.append((row_sum, list(stores.values())))
         return found
 
     # -- the new steps ---------------------------------------------------------------
@@ -230,12 +230,12 @@ class _Search:
     def _replaced(
         self,
         dots: Sequence[tuple[list[RowDot | Op], _Sum]],
-        spreads: Sequence[tuple[RowSum, list[Store]]],
+        row_sums: Sequence[tuple[RowSum, list[Store]]],
         done: set[int],
     ) -> tuple[Step, ...]:
         at_root = {x.root.target: made for made, x in dots}
-        at_last = {stores[-1]: spread for spread, stores in spreads}
-        stored = {s for _, stores in spreads for s in stores}
+        at_last = {stores[-1]: row_sum for row_sum, stores in row_sums}
+        stored = {s for _, stores in row_sums for s in stores}
         steps: list[Step] = []
         for s in self.given:
             match s:

@@ -34,10 +34,10 @@ def strips(count: int, width: int) -> list[Strip]:
 
 
 class RowPrinter:
-    """Prints products with rows in the function of a Body, whose pointers it is given.
+    """Prints products with rows in the function of a Body.
 
-    table, fixed  the address of this vector's first row, and of the weights
-    lane          bytes from row to row, as text
+    table  where this vector's first row lies, and lane the bytes from row to row, in
+           all methods; fixed, where the weights lie
     """
 
     def __init__(self, f: Values, dtype: np.dtype) -> None:
