@@ -183,6 +183,14 @@ def test_errors(name):
         jitad.jit(jitad.jacobian(f))(X)
 
 
+def test_an_error_names_the_line_of_the_call():
+    f = jitad.custom_jvp(lambda x: 2 * x)
+    f.defjvp(lambda p, t: (p[0],))
+    with pytest.raises(jitad.InputError, match="expected a pair") as caught:
+        jitad.grad(lambda x: f(x))(1.0)
+    assert f"({__file__}:" in str(caught.value)
+
+
 def test_errors_of_cotangents():
     f = jitad.custom_vjp(lambda x: 2 * x)
     with pytest.raises(jitad.InputError, match="custom_vjp without a rule"):

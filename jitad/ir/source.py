@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import scipy
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 NUMPY = str(Path(np.__file__).resolve().parent)
 SCIPY = str(Path(scipy.__file__).resolve().parent)
-_SKIP = (_PACKAGE, NUMPY, SCIPY, "<frozen", "<__array")
+# What is cached is called by way of functools.
+_SKIP = (_PACKAGE, NUMPY, SCIPY, functools.__file__, "<frozen", "<__array")
 
 
 def source_line() -> str:

@@ -90,7 +90,8 @@ class _Ruled:
     def _expect(self, what: str, found: Any, wanted: Any) -> None:
         if found != wanted:
             raise InputError(
-                f"{self.name}: its rule gives {what} {found} ({source_line()}); "
+                f"{self.name}: its rule gives {f'{what} {found}'.strip()} "
+                f"({source_line()}); "
                 f"expected {wanted}"
             )
 
