@@ -51,7 +51,6 @@ from .target import Target, lanes
 
 NAME = "kernel"
 LONGEST = 3000  # steps in one function; beyond, compilers take more than linear time
-_ON_STACK = 1 << 17  # bytes of locals and values that a thread's stack may hold
 
 
 def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
@@ -146,11 +145,7 @@ def _dtypes(kernel: Kernel, steps: Sequence[Step]) -> dict[int, np.dtype]:
 
 def _live(module: Module) -> tuple[list[str], list[str]]:
     """Reserve and release memory for values between parts, and for locals."""
-    size = max(module.offsets[-1], LINE)
-    if size <= _ON_STACK:
-        return [f"  %live = alloca [{size} x i8], align 64"], []
-    reserve = [f"  %live = call ptr @aligned_alloc(i64 64, i64 {size})"]
-    return reserve, ["  call void @free(ptr %live)"]
+    return emit_frame.room("%live", max(module.offsets[-1], LINE))
 
 
 def _stack(module: Module) -> str:

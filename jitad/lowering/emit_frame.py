@@ -26,6 +26,7 @@ _TILE_BYTES = 8192
 # unless their scratch exceeded this.
 _RUN = 16
 _LONG_TILE_BYTES = 1 << 17
+_ON_STACK = 1 << 17  # bytes that the stack of a thread may hold
 
 
 @dataclass(frozen=True)
@@ -254,6 +255,7 @@ class _Staged:
 
     def text(self) -> str:
         words = frame.size(self.kernel)
+        reserve, release = room("%scratch", self.plan.bytes)
         head = (
             "define internal void @staged(ptr %block, i64 %lo, i64 %hi, i64 %tile) "
             "noinline nounwind {"
@@ -262,7 +264,7 @@ class _Staged:
             head,
             "entry:",
             f"  %frame = alloca [{words} x i64]",
-            *self._reserve(),
+            *reserve,
             "  call void @llvm.memcpy.p0.p0.i64(ptr %frame, ptr %block, "
             f"i64 {8 * words}, i1 false)",
             "  br label %next",
@@ -298,19 +300,11 @@ class _Staged:
             "  br i1 %more, label %next, label %done",
             "done:",
             *(["  call void @llvm.x86.sse.sfence()"] if self.streaming else []),
-            *self._release(),
+            *release,
             "  ret void",
             "}",
         ]
         return "\n".join(self.lines)
-
-    def _reserve(self) -> list[str]:
-        if not large(self.plan.bytes):
-            return [f"  %scratch = alloca [{self.plan.bytes} x i8], align 64"]
-        return [f"  %scratch = call ptr @aligned_alloc(i64 64, i64 {self.plan.bytes})"]
-
-    def _release(self) -> list[str]:
-        return ["  call void @free(ptr %scratch)"] if large(self.plan.bytes) else []
 
     def _set(self, index: int, value: str, kind: str = "i64") -> None:
         slot = f"%f{len(self.lines)}"
@@ -405,9 +399,12 @@ class _Staged:
         ]
 
 
-def large(size: int) -> bool:
-    """Whether scratch is too large for the stack of a thread."""
-    return size > 1 << 17
+def room(name: str, size: int) -> tuple[list[str], list[str]]:
+    """Reserve and release memory: on the stack, if a thread's has room for it."""
+    if size <= _ON_STACK:
+        return [f"  {name} = alloca [{size} x i8], align 64"], []
+    reserve = f"  {name} = call ptr @aligned_alloc(i64 64, i64 {size})"
+    return [reserve], [f"  call void @free(ptr {name})"]
 
 
 def element_stride(buffer: Buffer, given: str) -> str:

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import frame
-from .emit_frame import Staging, copy_call, element_stride, large, word
+from .emit_frame import Staging, copy_call, element_stride, room, word
 from .emit_values import Values
 from .kernel import If, Kernel
+from .later import SHARE
 from .parts import Step
 
 _NOTED = 4096  # lanes of which is noted whether to run them again, before they are
@@ -29,7 +30,7 @@ def waits(steps: Sequence[Step]) -> bool:
 
 def few(width: int) -> int:
     """In up to so many lanes of a vector a branch is put off."""
-    return width // 4
+    return width // SHARE
 
 
 def put_off(f: Values, mask: str, some: str, inside: str, out: str) -> str:
@@ -102,18 +103,14 @@ done:
 def again(kernel: Kernel, width: int, plan: Staging) -> str:
     """Print void @again(block, lo, count, marks): run the marked lanes once more."""
     words = frame.size(kernel)
-    reserve = f"  %scratch = alloca [{plan.bytes} x i8], align 64"
-    release = ""
-    if large(plan.bytes):
-        reserve = f"  %scratch = call ptr @aligned_alloc(i64 64, i64 {plan.bytes})"
-        release = "  call void @free(ptr %scratch)\n"
+    reserve, release = room("%scratch", plan.bytes)
     return f"""\
 define internal void @again(ptr %block, i64 %lo, i64 %count, ptr %marks) \
 noinline nounwind {{
 entry:
   %list = alloca [{width} x i64]
   %frame = alloca [{words} x i64]
-{reserve}
+{chr(10).join(reserve)}
   call void @llvm.memcpy.p0.p0.i64(ptr %frame, ptr %block, i64 {8 * words}, i1 false)
 {_in_scratch(kernel, plan)}
   br label %look
@@ -161,7 +158,7 @@ last:
   call void @again.lanes(ptr %block, ptr %frame, ptr %scratch, ptr %list, i64 %n)
   br label %done
 done:
-{release}  ret void
+{chr(10).join([*release, "  ret void"])}
 }}
 {_listed(kernel, width, plan)}"""
 

@@ -13,7 +13,7 @@ from jitad.lowering.kernel import Buffer, If, Repeat, Statement, statements
 from jitad.lowering.work import cost
 
 _COPY = 2.0  # nanoseconds to move a scalar of a single lane
-_SHARE = 4  # a branch is put off for up to one in so many lanes
+SHARE = 4  # a branch is put off for up to one in so many lanes
 
 
 def put_off(
@@ -32,7 +32,7 @@ def put_off(
     asked = False
     for s in reversed(body):
         asked |= any(map(_asks, statements([s])))
-        waits = isinstance(s, If) and not asked and _SHARE * cost(s) > again
+        waits = isinstance(s, If) and not asked and SHARE * cost(s) > again
         made.append(replace(s, later=True) if isinstance(s, If) and waits else s)
     return tuple(reversed(made))
 

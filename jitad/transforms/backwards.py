@@ -67,31 +67,30 @@ class Pullback:
         self.read: list[tuple[int, int, int]] = []
         self.spread: list[tuple[int, int, int]] = []
         if any(bars):
-            gates, zeros = self._gates()
-            self._finish(_Body(self, gates), zeros)
+            self._finish(*self._swept())
 
-    def _gates(self) -> tuple[frozenset[Key], frozenset[Key]]:
-        """The carried and summed cotangents that have gates, by number and seed.
+    def _swept(self) -> tuple[_Body, set[Key]]:
+        """The body with the gates that there are, and sums whose zeros are gates.
 
         Where iterations only add, they must go on to, and a sum of zero from gated
         terms is taken for a closed gate.
         """
-        before = _Body(self, frozenset())
-        if not before.gated():
-            return frozenset(), frozenset()
-        found = {key for key in before.back if self._closed(*key, missing=False)}
-        sums = {key for key in before.sums if self._closed(*key, missing=True)}
+        body = _Body(self, frozenset())
+        if not body.gated():
+            return body, set()
+        found = {key for key in body.back if self._closed(*key, missing=False)}
+        sums = {key for key in body.sums if self._closed(*key, missing=True)}
         while True:
             body = _Body(self, frozenset(found | sums))
             out = body.outputs()
-            more = {key for key in body.back if _opening(body.inner, out[key])}
-            kept = {key for key in sums if _opening(body.inner, out[key])}
+            behind = {k for k, o in out.items() if _opening(body.inner, o) is not None}
+            more, kept = behind.intersection(body.back), behind & sums
             if more <= found and kept == sums:
                 break
             found, sums = found | more, kept
-        if self.loop.adds:
-            return frozenset(found), frozenset(sums)
-        return frozenset(found | sums), frozenset()
+        if self.loop.adds and sums:
+            return _Body(self, frozenset(found)), sums
+        return body, set()
 
     def _closed(self, k: int, seed: int, *, missing: bool) -> bool:
         """Whether a cotangent has a gate before the loop, or is not there."""
@@ -110,7 +109,7 @@ class Pullback:
         found = _opening(self.target, bar)
         return self.target.const(np.True_) if found is None else found
 
-    def _finish(self, body: _Body, zeros: frozenset[Key]) -> None:
+    def _finish(self, body: _Body, zeros: set[Key]) -> None:
         """Make the loop, and say what comes of it."""
         loop, target = self.loop, self.target
         count, _, shared, arrays, tables = self.split

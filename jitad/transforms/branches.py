@@ -16,7 +16,7 @@ from jitad.ir.graph import CONST, INPUT, Graph, Static, reach
 from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.primitive import registry
 from jitad.transforms.templates import builder
-from jitad.transforms.tidy import has_loops, in_order, weight
+from jitad.transforms.tidy import has_loops, in_order, times, weight
 
 Literal = tuple[int, bool]  # a condition, and whether it holds
 
@@ -113,7 +113,7 @@ def _cost(graph: Graph, i: int) -> float:
     node = graph.nodes[i]
     if node.primitive is LOOP:
         loop = loop_of(node)
-        return min(loop.bound, 1000) * weight(loop.body)
+        return times(loop) * weight(loop.body)
     return node.primitive.cost
 
 
