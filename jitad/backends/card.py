@@ -7,7 +7,6 @@ there.  `cuda.core` is imported when a card is first asked for.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -16,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import JitadError
+
+from .memory import shown
 
 # Streams that every card has, by the numbers that libraries hand around.
 _LEGACY = (0, 1)
@@ -152,9 +153,8 @@ class Card:
     def pinned(self, nbytes: int) -> np.ndarray:
         """Bytes of the host that the card reads and writes itself."""
         memory = self._core.LegacyPinnedMemoryResource().allocate(nbytes)
-        raw = (ctypes.c_uint8 * nbytes).from_address(int(memory.handle))
-        raw.memory = memory  # type: ignore[attr-defined], which lives as long
-        return np.frombuffer(raw, np.uint8)
+        where = int(memory.handle)
+        return shown(where, (nbytes,), np.dtype(np.uint8), owner=memory)
 
     def to_device(self, address: int, array: np.ndarray, stream: Any) -> None:
         """Copy a dense array of the host there; if pinned, it is not waited for."""
