@@ -25,6 +25,7 @@ from jitad.errors import (
 )
 from jitad.explain import explain
 from jitad.implicit import fixed_point, linear_solve, root
+from jitad.info import Info, info
 from jitad.interop.njit import njit
 from jitad.picture import graph
 from jitad.primitives.branch import cond, switch
@@ -37,6 +38,7 @@ from jitad.testing import CheckError, check
 
 __all__ = [
     "CheckError",
+    "Info",
     "InputError",
     "JitadError",
     "ShapeError",
@@ -59,6 +61,7 @@ __all__ = [
     "graph",
     "hessian",
     "hvp",
+    "info",
     "jacobian",
     "jit",
     "jvp",

@@ -36,7 +36,7 @@ FLOORS = {
     "residuals": 7,
 }
 TOP = 8
-LATE = ("cuda.", "jitad.card_call", "jitad.backends.foreign")
+LATE = ("cuda.", "jitad.card_call", "jitad.backends.foreign", "jitad.backends.card")
 COMPILERS = {"numba", "llvmlite", "cuda"}
 
 
