@@ -40,6 +40,18 @@ def call(
     return OnCard(cards[0], leaves, *what)
 
 
+def put(array: np.ndarray, number: int) -> DeviceArray:
+    """A copy of an array of the host on the card of a number, when it is there."""
+    chosen = card(number)
+    with chosen.current():
+        made = DeviceArray(chosen, array.shape, array.dtype, chosen.stream)
+        if array.size:
+            dense = np.ascontiguousarray(array)
+            chosen.to_device(made.address, dense, chosen.stream)
+            chosen.sync(chosen.stream)
+    return made
+
+
 class _Kernel:
     """A kernel for arrays on cards of certain shapes and strides."""
 

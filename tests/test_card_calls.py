@@ -207,6 +207,24 @@ def test_loops_branches_and_random_numbers(cupy):
     same(jitad.vmap(h)(cupy.asarray(keys)), jitad.vmap(h)(keys))
 
 
+def test_arrays_can_be_put_on_a_card_to_stay_there(core):
+    J = jitad.vmap(jitad.jacobian(f))
+    x = jitad.device_put(X, "cuda:1")
+    found = J(x)
+    assert found.__dlpack_device__() == (2, 1)
+    same(found, J(X))
+    same(jitad.vmap(jitad.jit(lambda j: j.T))(found), np.swapaxes(J(X), 1, 2))
+    tree = jitad.device_put({"a": X[::2, 1], "b": [2.0, np.int32(3)], "c": X[:0]})
+    same(tree["a"], X[::2, 1])
+    assert np.asarray(tree["b"][1]) == 3
+    assert np.asarray(tree["b"][1]).dtype == np.int32
+    assert np.asarray(tree["c"]).shape == (0, 3)
+    with pytest.raises(jitad.InputError, match=r"args\[0\] is float16"):
+        jitad.device_put(X.astype(np.float16))
+    with pytest.raises(jitad.InputError, match="expected a card"):
+        jitad.device_put(X, "cpu")
+
+
 # -- sums over points ------------------------------------------------------------
 
 

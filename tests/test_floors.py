@@ -30,6 +30,7 @@ FLOORS = {
     "rows": 6,
     "call": 7,
     "card_call": 7,
+    "device": 7,
     "function": 7,
     "operator": 7,
     "api": 7,
