@@ -15,7 +15,7 @@ import numpy as np
 
 from jitad import arrays, plan, tree
 from jitad.backends.card import Card, card
-from jitad.backends.cuda import Builder, Work
+from jitad.backends.cuda import Builder, Prepared, Work
 from jitad.backends.device_array import DeviceArray
 from jitad.backends.foreign import Foreign, foreign, library
 from jitad.backends.memory import dense, shown
@@ -72,11 +72,24 @@ class _Kernel:
         self.plans: list[Plan] = [
             plan.make(derived, order, before, after, Builder(c)) for c in cards
         ]
+        self.buffers = self.plans[0].buffers
+        self._prepared: dict[tuple[int, int], Prepared] = {}
 
-    def arguments(self, addresses: Sequence[int]) -> list[Any]:
-        """Those of a launch, by the addresses of all inputs and outputs."""
-        chosen = self.plans[0].buffers
-        return [self.placed[k].argument(addresses[k]) for k in chosen]
+    def launch(
+        self, addresses: Sequence[int], stream: Any, count: int = 0, card: int = 0
+    ) -> None:
+        """Start it on so many lanes, by default all, on one of the cards.
+
+        addresses  of all inputs and outputs
+        """
+        key = card, count or self.lanes[0]
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            extents = key[1], *self.lanes[1:]
+            arguments = [self.placed[k].argument(0) for k in self.buffers]
+            executable = self.plans[card].executable
+            prepared = self._prepared[key] = executable.prepare(extents, arguments)
+        prepared.launch([addresses[k] for k in self.buffers], stream)
 
 
 class OnCard(Call):
@@ -191,8 +204,7 @@ class OnCard(Call):
             return
         kernel = self._kernel(outputs)
         every = [*inputs, *self.constants, *outputs]
-        arguments = kernel.arguments([arrays.address(x) for x in every])
-        work.launch(kernel.plans[0].executable, kernel.lanes, arguments)
+        kernel.launch([arrays.address(x) for x in every], work.stream)
 
     # -- results ---------------------------------------------------------------
 
@@ -272,8 +284,7 @@ class InParts(Call):
             )  # fmt: skip
             self.plan = kernel.plans[0]
             self._staged[key] = Staged(
-                tuple(self.cards), tuple([p.executable for p in kernel.plans]),
-                kernel.arguments, (count, *kernel.lanes[1:]), self.axis, lanes,
+                tuple(self.cards), kernel.launch, count, self.axis, lanes,
                 tuple(before), tuple(after),
             )  # fmt: skip
         return self._staged[key]
