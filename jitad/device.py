@@ -19,7 +19,7 @@ def device_put(x: Any, device: str = "cuda") -> Any:
     Raises InputError for other dtypes than float64, float32, int64, int32 and bool,
     DeviceError where there is no such card, DeviceMemoryError where it is full.
     """
-    from jitad.card_call import put
+    from jitad.cards import put
 
     (number,) = where("device_put", device=device).cards or (None,)
     if number is None:

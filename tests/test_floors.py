@@ -29,7 +29,7 @@ FLOORS = {
     "steps": 6,
     "rows": 6,
     "call": 7,
-    "card_call": 7,
+    "cards": 7,
     "device": 7,
     "function": 7,
     "operator": 7,
@@ -37,7 +37,7 @@ FLOORS = {
     "residuals": 7,
 }
 TOP = 8
-LATE = ("cuda.", "jitad.card_call", "jitad.backends.foreign", "jitad.backends.card")
+LATE = ("cuda.", "jitad.cards", "jitad.backends.foreign", "jitad.backends.card")
 COMPILERS = {"numba", "llvmlite", "cuda"}
 
 
