@@ -41,8 +41,9 @@ _PLAIN = frozenset(
     {"add", "sub", "mul", "div", "neg", "floor", "ceil", "trunc", "rint"}
 )
 _FINE = 2.0**-24
-# Times this a number is rounded to a float32 as before if it is one, and never up to a
-# power of two: just below one, the nearest float32 is more than half of it away.
+# Before it is rounded a fraction is made less by this: by half of its last place in
+# float32 just below a power of two, which it is then not rounded up to, and nowhere by
+# more; so a float32 stays what it is.
 _DOWN = 1 - 2.0**-25
 
 
@@ -130,7 +131,7 @@ def _adding(graph: Graph, starts: AbstractSet[int]) -> dict[int, int]:
                 heirs.update(((i, k), own[p]) for k in parts)
                 own.pop(p)
         elif _adds(node, own):
-            owner[i] = own.popitem()[1]
+            owner[i] = next(iter(own.values()))
             continue
         lost.update(own.values())
     return {v: i for v, i in owner.items() if i not in lost}
@@ -306,24 +307,19 @@ class _Again:
     def _exactly(self, i: int, node: Node) -> None:
         """A node in float64 also, if only whole numbers and constants are in it."""
         primitive, operands, _, type, _ = node
-        known = [self.target.values[self.index[a]] for a in operands]
         if primitive.name == "cast" and self.dtype(operands[0]).kind == "i":
-            given = (self.index[operands[0]],)
-        elif (
-            primitive.name in _PLAIN
-            and not self.exact.keys().isdisjoint(operands)
-            and all(a in self.exact or v is not None
-                    for a, v in zip(operands, known, strict=True))
-        ):  # fmt: skip
-            given = tuple([self.exact.get(a, -1) for a in operands])
-            given = tuple([self.wide(a) if g < 0 else g
-                           for a, g in zip(operands, given, strict=True)])  # fmt: skip
-            scaled = _scales(primitive.name, known)
-            if scaled or not self.fine.isdisjoint(operands):
-                self.fine.add(i)
-        else:
+            found = self.index[operands[0]]
+            self.exact[i] = self.target.apply(primitive, (found,), type)
+        if primitive.name not in _PLAIN or self.exact.keys().isdisjoint(operands):
             return
-        self.exact[i] = self.target.apply(primitive, given, type)
+        known = [self.target.values[self.index[a]] for a in operands]
+        pairs = [*zip(operands, known, strict=True)]
+        if any(v is None and a not in self.exact for a, v in pairs):
+            return
+        given = [self.exact[a] if a in self.exact else self.wide(a) for a in operands]
+        self.exact[i] = self.target.apply(primitive, tuple(given), type)
+        if _scales(primitive.name, known) or not self.fine.isdisjoint(operands):
+            self.fine.add(i)
 
     # -- graphs inside
 
