@@ -152,3 +152,18 @@ def test_cheap_sides_are_only_selected():
         return np.where(x[0] > 0.5, x[0] * x[1] + 1, x[0] - x[1])
 
     assert not any(isinstance(s, If) for s in found(jitad.jacobian(f)))
+
+
+def test_a_choice_among_many_costly_values():
+    """An element named by a number is a chain of choices, which nest only so deep."""
+
+    def f(x: Any, k: Any) -> Any:
+        return np.sin(np.outer(x, x)).ravel()[k] * 2
+
+    x = np.linspace(0.1, 2, 20)
+    found = jitad.vmap(jitad.grad(f), in_axes=(None, 0))(x, np.array([3, 399]))
+    for row, (a, b) in zip(found, ((0, 3), (19, 19)), strict=True):
+        want = np.zeros(20)
+        want[a] += 2 * np.cos(x[a] * x[b]) * x[b]
+        want[b] += 2 * np.cos(x[a] * x[b]) * x[a]
+        np.testing.assert_allclose(row, want, rtol=1e-14)
