@@ -5,6 +5,7 @@ Its "machine code" is the text of a kernel (`cuda_host.hosted`), its memory the 
 
 from __future__ import annotations
 
+import ctypes
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,9 +33,7 @@ class Core:
         assert all(type(x) is int for x in kernel_args), "8 bytes each"
         library, name = kernel
         self.events.append(("launch", name, *config))
-        threads = config[1]
-        waiting = "__shared__" in library.text
-        launch(library.code, name, kernel_args, config[0], threads, waiting=waiting)
+        launch(library, name, kernel_args, *config)
 
     def _from_handle(self, ptr: int, size: int, *, owner: np.ndarray) -> Buffer:
         assert (ptr, size) == (owner.ctypes.data, owner.nbytes)
@@ -47,11 +46,11 @@ class Core:
 
 class Code:
     def __init__(self, text: str) -> None:
-        self.text, self.code = text, compiled(text)
+        self.code = compiled(text)
 
-    def get_kernel(self, name: str) -> tuple[Code, str]:
+    def get_kernel(self, name: str) -> tuple[ctypes.CDLL, str]:
         assert hasattr(self.code, f"launch_{name}"), name
-        return self, name
+        return self.code, name
 
 
 class Device:

@@ -18,6 +18,7 @@ from numba.extending import get_cython_function_address
 
 from jitad.lowering.cuda_functions import accumulator
 from jitad.lowering.cuda_parameters import Parameter, flatten, parameters
+from jitad.lowering.cuda_rows import WARP
 from jitad.lowering.cuda_words import c_type
 from jitad.lowering.emit_cuda import NAME, emit, totals_name
 from jitad.lowering.kernel import Argument, Kernel
@@ -27,7 +28,7 @@ needs_compiler = pytest.mark.skipif(
     COMPILER is None, reason="no C++ compiler, to run the text of GPU kernels"
 )
 SHIM = Path(__file__).parent / "cuda_host.h"
-_SHAPES = ((1, 1), (3, 5), (2, 32))
+_SHAPES = ((1, 32), (3, 64), (2, 128))
 _numbers = itertools.count()
 
 
@@ -36,21 +37,21 @@ class Launch:
     """A kernel whose text is compiled for the host.
 
     blocks   how many there are, of a kernel with sums; else how many without a lane
-    threads  in each
+    threads  in each, in whole warps
     """
 
     kernel: Kernel
     library: ctypes.CDLL
     name: str
     blocks: int = 3
-    threads: int = 5
+    threads: int = WARP
 
     def launch(self, extents: Sequence[int], arguments: Sequence[Argument]) -> None:
         """Run it; there must be no sums."""
         numbers = flatten(self.kernel, extents, _placed(arguments))
         full = -(-extents[0] // self.threads)
         blocks = full + self.blocks
-        launch(self.library, self.name, numbers, blocks, self.threads, waiting=False)
+        launch(self.library, self.name, numbers, blocks, self.threads)
 
     def total(
         self, count: int, arguments: Sequence[Argument | None]
@@ -66,14 +67,14 @@ class Launch:
         given = _placed([next(places) if a is None else a for _, a in pairs])
         numbers = flatten(self.kernel, (count,), given)
         shape = self.blocks, self.threads
-        launch(self.library, self.name, numbers, *shape, waiting=True)
+        launch(self.library, self.name, numbers, *shape)
         found = []
         sums = [b for b, a in pairs if a is None]
         for b, p in zip(sums, partial, strict=True):
             out = np.full(b.elements, 77, b.dtype)
             numbers = [self.blocks, p.ctypes.data, out.ctypes.data]
             name = totals_name(self.name, b.dtype)
-            launch(self.library, name, numbers, len(p), 4, waiting=True)
+            launch(self.library, name, numbers, len(p), 4)
             found.append(out)
         return found
 
@@ -84,13 +85,11 @@ def launch(
     numbers: Sequence[int],
     blocks: int,
     threads: int,
-    *,
-    waiting: bool,
 ) -> None:
-    """Run a kernel of a library; waiting: its threads at once, for they wait."""
+    """Run a kernel of a library."""
     words = np.array(numbers, np.int64)
     function = getattr(library, f"launch_{name}")
-    function(ctypes.c_void_p(words.ctypes.data), blocks, threads, waiting)
+    function(ctypes.c_void_p(words.ctypes.data), blocks, threads)
 
 
 def _placed(arguments: Sequence[Argument]) -> list[Argument]:
@@ -143,8 +142,7 @@ def _calling(name: str, given: str) -> str:
     return (
         f"static void call_{name}(const long long *a) {{ {name}({given}); }}\n"
         f'extern "C" void launch_{name}(const long long *a, unsigned blocks, '
-        "unsigned threads, bool waiting) "
-        f"{{ launch(call_{name}, a, blocks, threads, waiting); }}"
+        f"unsigned threads) {{ launch(call_{name}, a, blocks, threads); }}"
     )
 
 
@@ -159,7 +157,7 @@ def compiled(text: str) -> ctypes.CDLL:
     path = Path(_folder().name) / f"{next(_numbers)}.cpp"
     path.write_text(f'#include "{SHIM}"\n{text}')
     made = path.with_suffix(".so")
-    options = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-pthread"]
+    options = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared"]
     command = [COMPILER, *options, str(path), "-o", str(made)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:4000]
