@@ -36,6 +36,11 @@ static inline void __syncwarp() {
 template <class T> static inline void __stcs(T *place, T value) { *place = value; }
 template <class T> static inline T __ldcs(const T *place) { return *place; }
 
+template <class T> static inline void atomicAdd(T *place, T term) { *place += term; }
+static inline void atomicOr(int *place, int flag) { *place |= flag; }
+static inline void atomicMax(int *place, int x) { if (*place < x) *place = x; }
+static inline int __clzll(long long x) { return __builtin_clzll(x); }
+
 template <class To, class From> static inline To bits(From x) {
   static_assert(sizeof(To) == sizeof(From), "");
   To y;

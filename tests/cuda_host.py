@@ -19,9 +19,10 @@ from numba.extending import get_cython_function_address
 from jitad.lowering.cuda_functions import accumulator
 from jitad.lowering.cuda_parameters import Parameter, flatten, parameters
 from jitad.lowering.cuda_rows import WARP
+from jitad.lowering.cuda_spread import clear_name, finish_name, phases, space
 from jitad.lowering.cuda_words import c_type
 from jitad.lowering.emit_cuda import NAME, emit, totals_name
-from jitad.lowering.kernel import Argument, Kernel
+from jitad.lowering.kernel import Argument, Buffer, Kernel
 
 COMPILER = shutil.which("c++") or shutil.which("g++")
 needs_compiler = pytest.mark.skipif(
@@ -57,26 +58,37 @@ class Launch:
         self, count: int, arguments: Sequence[Argument | None]
     ) -> list[np.ndarray]:
         """The sums over count lanes of a kernel; arguments are None for these."""
-        pairs = list(zip(self.kernel.buffers, arguments, strict=True))
-        partial = [
-            np.full((b.elements, self.blocks), 77, accumulator(b.dtype))
-            for b, a in pairs
-            if a is None
-        ]
-        places = (Argument(p.ctypes.data, ()) for p in partial)
-        given = _placed([next(places) if a is None else a for _, a in pairs])
-        numbers = flatten(self.kernel, (count,), given)
-        shape = self.blocks, self.threads
-        launch(self.library, self.name, numbers, *shape)
-        found = []
-        sums = [b for b, a in pairs if a is None]
-        for b, p in zip(sums, partial, strict=True):
-            out = np.full(b.elements, 77, b.dtype)
-            numbers = [self.blocks, p.ctypes.data, out.ctypes.data]
-            name = totals_name(self.name, b.dtype)
-            launch(self.library, name, numbers, len(p), 4)
-            found.append(out)
-        return found
+        given, made = [], []
+        for b, argument in zip(self.kernel.buffers, arguments, strict=True):
+            if argument is None:
+                made.append((b, self._space(b)))
+                argument = Argument(made[-1][1].ctypes.data, ())
+            given.append(argument)
+        for phase in phases(self.kernel):
+            numbers = flatten(self.kernel, (count,), _placed(given), phase)
+            launch(self.library, self.name, numbers, self.blocks, self.threads)
+        return [self._added(b, partial) for b, partial in made]
+
+    def _space(self, b: Buffer) -> np.ndarray:
+        if b.layout == "sum":
+            return np.full((b.elements, self.blocks), 77, accumulator(b.dtype))
+        words = np.full(b.elements * space(b.dtype) // 4, 77, np.int32)
+        numbers = [len(words), words.ctypes.data]
+        launch(self.library, clear_name(self.name), numbers, 2, 4)
+        return words
+
+    def _added(self, b: Buffer, partial: np.ndarray) -> np.ndarray:
+        if b.layout == "sum":
+            name, blocks = totals_name(self.name, b.dtype), len(partial)
+            first = self.blocks
+        elif (name := finish_name(self.name, b.dtype)) is None:
+            return partial.view(b.dtype)
+        else:
+            blocks, first = 2, b.elements
+        out = np.full(b.elements, 77, b.dtype)
+        numbers = [first, partial.ctypes.data, out.ctypes.data]
+        launch(self.library, name, numbers, blocks, 4)
+        return out
 
 
 def launch(
@@ -128,6 +140,13 @@ def hosted(kernel: Kernel, name: str = NAME) -> str:
         partial, total = c_type(accumulator(dtype)), c_type(dtype)
         given = f"a[0], ({partial} *)a[1], ({total} *)a[2]"
         lines.append(_calling(totals_name(name, dtype), given))
+    spread = dict.fromkeys(b.dtype for b in kernel.buffers if b.layout == "spread")
+    if spread:
+        lines.append(_calling(clear_name(name), "a[0], (int *)a[1]"))
+    for dtype in spread:
+        if finish := finish_name(name, dtype):
+            given = f"a[0], (const Sum *)a[1], ({c_type(dtype)} *)a[2]"
+            lines.append(_calling(finish, given))
     return "\n".join([*lines, "}\n"])
 
 

@@ -19,7 +19,6 @@ from test_random_graphs import everything, mostly_sharp, scalars
 from test_random_loops import Sketch
 from test_sum_kernels import CASES, kernel, tabled
 
-from jitad.errors import UnsupportedError
 from jitad.ir.graph import Graph, prune
 from jitad.lowering.cuda_rows import plan
 from jitad.lowering.emit_cuda import emit
@@ -229,18 +228,6 @@ def test_every_lane_has_indices_of_its_own(dtype, build):
     for launch in build(kernels):
         for size in SIZES:
             agree(launch.kernel, (size,), launch)
-
-
-def test_what_lanes_add_to_the_same_place_is_refused():
-    """In which order they would, no card says."""
-    buffers = (
-        Buffer("i", I8, 1, (0,), "rows", False),
-        Buffer("y", F8, 3, (), "spread", True),
-    )
-    one = Const(1, np.float64(1), F8)
-    spread = Spread(1, None, 0, 1, 3, ((0, 1),))
-    with pytest.raises(UnsupportedError, match=r"got Spread\(.* run it on the CPU"):
-        emit(Kernel(buffers, 1, (Load(0, 0, 0, I8), one, spread)))
 
 
 def test_random_loops(build):

@@ -14,8 +14,10 @@ import numpy as np
 
 from jitad.lowering.cuda_functions import accumulator
 from jitad.lowering.cuda_parameters import flatten
-from jitad.lowering.emit_cuda import NAME, THREADS, emit, totals_name
-from jitad.lowering.kernel import Argument, Kernel
+from jitad.lowering.cuda_rows import THREADS
+from jitad.lowering.cuda_spread import clear_name, finish_name, phases, space
+from jitad.lowering.emit_cuda import NAME, emit, entries, totals_name
+from jitad.lowering.kernel import Argument, Buffer, Kernel
 
 from . import cubins
 from .card import Card
@@ -43,6 +45,7 @@ class Executable:
     def launch(self, extents: Sequence[int], arguments: Sequence[Argument]) -> None:
         """Start the kernel on all points; outputs must not overlap inputs.
 
+        A kernel that spreads adds to what is there, and there must be one point.
         arguments  with addresses on the card; tables of offsets are copied there
         """
         if 0 in extents:
@@ -52,27 +55,47 @@ class Executable:
         self.card.launch(self._functions[NAME], blocks, THREADS, numbers)
 
     def total(self, count: int, arguments: Sequence[Argument | None]) -> list[Any]:
-        """Start the sums over count lanes: memory on the card, for each buffer of sums.
+        """Start the sums over count lanes: memory on the card, for each buffer of them.
 
-        arguments  None for the buffers that take sums
+        arguments  None for the buffers that take sums, or that lanes spread.  The sums
+                   have the same bits for every card
         """
-        blocks = max(1, min(SUM_BLOCKS, -(-count // THREADS)))
-        pairs = list(zip(self.kernel.buffers, arguments, strict=True))
-        sums = [b for b, argument in pairs if argument is None]
-        sizes = [b.elements * accumulator(b.dtype).itemsize for b in sums]
-        partial = [self.card.empty(blocks * size) for size in sizes]
-        places = iter([Argument(int(memory.handle), ()) for memory in partial])
-        given = [next(places) if a is None else a for _, a in pairs]
-        numbers = flatten(self.kernel, (count,), self._placed(given))
-        self.card.launch(self._functions[NAME], blocks, THREADS, numbers)
-        found = []
-        for b, memory in zip(sums, partial, strict=True):
-            total = self.card.empty(b.elements * b.dtype.itemsize)
-            numbers = [blocks, int(memory.handle), int(total.handle)]
-            last = self._functions[totals_name(NAME, b.dtype)]
-            self.card.launch(last, b.elements, THREADS, numbers)
-            found.append(total)
-        return found
+        blocks = _blocks(count)
+        given, made = [], []
+        for b, argument in zip(self.kernel.buffers, arguments, strict=True):
+            if argument is None:
+                made.append((b, self._space(b, blocks)))
+                argument = Argument(int(made[-1][1].handle), ())
+            given.append(argument)
+        placed = self._placed(given)
+        for phase in phases(self.kernel):
+            numbers = flatten(self.kernel, (count,), placed, phase)
+            self.card.launch(self._functions[NAME], blocks, THREADS, numbers)
+        return [self._added(b, memory, blocks) for b, memory in made]
+
+    def _space(self, b: Buffer, blocks: int) -> Any:
+        """Memory in which a buffer is added up by so many blocks."""
+        if b.layout == "sum":
+            size = b.elements * accumulator(b.dtype).itemsize
+            return self.card.empty(blocks * size)
+        memory = self.card.empty(b.elements * space(b.dtype))
+        words = b.elements * space(b.dtype) // 4
+        clear = self._functions[clear_name(NAME)]
+        self.card.launch(clear, _blocks(words), THREADS, [words, int(memory.handle)])
+        return memory
+
+    def _added(self, b: Buffer, memory: Any, blocks: int) -> Any:
+        """The sums of a buffer, from where it was added up."""
+        if b.layout == "sum":
+            name, grid, first = totals_name(NAME, b.dtype), b.elements, blocks
+        elif (name := finish_name(NAME, b.dtype)) is None:
+            return memory
+        else:
+            grid, first = _blocks(b.elements), b.elements
+        total = self.card.empty(b.elements * b.dtype.itemsize)
+        numbers = [first, int(memory.handle), int(total.handle)]
+        self.card.launch(self._functions[name], grid, THREADS, numbers)
+        return total
 
     def _placed(self, arguments: Sequence[Argument]) -> list[Argument]:
         """Tables of offsets on the card, where they stay."""
@@ -101,6 +124,10 @@ def compile(kernel: Kernel, card: Card, *, make: Maker = cubins.compiled) -> Exe
 
 def load(kernel: Kernel, cubin: Cubin, card: Card) -> Executable:
     """A kernel that is compiled already, as by `best_order`, on a card."""
-    dtypes = {b.dtype: None for b in kernel.buffers if b.layout == "sum"}
-    names = [NAME, *(totals_name(NAME, d) for d in dtypes)]
-    return Executable(kernel, card, cubin.usage[NAME], card.load(cubin.code, names))
+    functions = card.load(cubin.code, entries(kernel))
+    return Executable(kernel, card, cubin.usage[NAME], functions)
+
+
+def _blocks(count: int) -> int:
+    """How many blocks share so many lanes, or elements."""
+    return max(1, min(SUM_BLOCKS, -(-count // THREADS)))

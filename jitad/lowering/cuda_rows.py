@@ -16,14 +16,7 @@ from dataclasses import dataclass
 
 from . import cuda_values
 from .cuda_functions import accumulator
-from .kernel import (
-    Buffer,
-    Gather,
-    Kernel,
-    Load,
-    Store,
-    statements,
-)
+from .kernel import Buffer, Gather, Kernel, Load, Store, statements
 
 WARP = 32
 THREADS = 128  # in a block
@@ -110,7 +103,7 @@ class Rows:
     inputs   are there before the body
     outputs  batches of runs: each is gathered, and then written at once.  The first
              takes the place of the inputs
-    bytes    of shared memory, for each warp
+    bytes    of shared memory, for each warp; 0: nothing is moved so
     """
 
     inputs: tuple[Run, ...] = ()

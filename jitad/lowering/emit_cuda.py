@@ -16,7 +16,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 
-from . import cuda_functions, cuda_rows, cuda_values, frame
+from . import cuda_functions, cuda_rows, cuda_spread, cuda_values, frame
 from .cuda_functions import accumulator
 from .cuda_parameters import parameters, stride
 from .cuda_rows import SHARED, THREADS, WARP, Place, Run
@@ -50,9 +50,10 @@ def emit(kernel: Kernel, *, name: str = NAME, shared: int = SHARED) -> str:
     """The CUDA C of a kernel: `extern "C" __global__ void name(parameters)`.
 
     It takes `parameters`, in a grid of one dimension: of a thread for every lane, or
-    more, in blocks of whole warps, of at most THREADS.  With buffers of sums it may be
-    any number of blocks, and the text has a kernel `totals_name` for each of their
-    dtypes, which adds up the sums of the blocks (see `cuda_functions.totals`).
+    more, in blocks of whole warps, of at most THREADS.  With buffers of sums, or that
+    lanes spread, it may be any number of blocks, and the text has the kernels that are
+    launched besides: `totals_name` for each dtype of sums, which adds up those of the
+    blocks (see `cuda_functions.totals`), and those of `cuda_spread`.
 
     shared  KiB of shared memory that a multiprocessor of the card has, or more has
     Raises UnsupportedError where a word or a statement has no CUDA C.
@@ -74,13 +75,22 @@ def emit(kernel: Kernel, *, name: str = NAME, shared: int = SHARED) -> str:
             *cuda_functions.functions(words),
             *([cuda_rows.FUNCTIONS] if body.rows.bytes else []),
             *(cuda_functions.block_sum(d, THREADS) for d in added),
+            *cuda_spread.functions(kernel),
             f'extern "C" __global__ void {name}({signature}) {{',
             *body.whole(),
             "}",
             *(cuda_functions.totals(totals_name(name, d), d) for d in dtypes),
+            *cuda_spread.kernels(kernel, name),
             "",
         ]
     )
+
+
+def entries(kernel: Kernel, name: str = NAME) -> list[str]:
+    """The names of all kernels in the text."""
+    dtypes = dict.fromkeys(b.dtype for b in kernel.buffers if b.layout == "sum")
+    totals = [totals_name(name, d) for d in dtypes]
+    return [name, *totals, *cuda_spread.names(kernel, name)]
 
 
 def totals_name(name: str, dtype: np.dtype) -> str:
@@ -129,7 +139,8 @@ class _Body:
             self.add(f"__shared__ long long shared[{size}];")
         self._pointers(-1)
         self.walk(self.kernel.once)
-        self._lanes(looping=bool(sums))
+        added = any(b.layout in ("sum", "spread") for b in self.kernel.buffers)
+        self._lanes(looping=added)
         for k, b in sums:
             self._sum_blocks(k, b)
         return self.lines
@@ -189,7 +200,7 @@ class _Body:
                     self.add(f"m{s.local}[{place}] = {self.value(s.value)};")
                 case Gather():
                     self._gather(s)
-                case Spread() if s.local is not None:
+                case Spread():
                     self._spread(s)
                 case Clear():
                     self.add(f"for (auto &x : m{s.local}) x = 0;")
@@ -276,9 +287,8 @@ class _Body:
         place = s.buffer, s.element
         if b.layout == "sum":
             total, own = f"a{s.buffer}_{s.element}", accumulator(b.dtype)
-            there = "if (lane < count) " if self.rows.bytes else ""
             added = expression("add", (total, value), own, own)
-            self.add(f"{there}{total} = {added};")
+            self.add(f"{self._there()}{total} = {added};")
         elif self.waiting and place in self.waiting[0]:
             self._gather_row(place, value)
         else:
@@ -313,14 +323,22 @@ class _Body:
         found = f"*{self._address(s.buffer, b, place)}"
         self.define(s.target, f"{found} != 0" if b.dtype == np.bool_ else found)
 
+    def _there(self) -> str:
+        """The condition on which a thread adds: that it has a lane, if it might not."""
+        return "if (lane < count) " if self.rows.bytes else ""
+
     def _spread(self, s: Spread) -> None:
-        """Add to storage of this lane's own, one term after the other."""
-        assert s.local is not None
-        dtype = self.kernel.locals[s.local].dtype
+        """Add to storage of this lane's own or to a table, one term after the other."""
         for element, value in s.terms:
-            total = f"m{s.local}[{self._named(s, element)}]"
-            more = expression("add", (total, self.value(value)), dtype, dtype)
-            self.add(f"{total} = {more};")
+            place, term = self._named(s, element), self.value(value)
+            if s.buffer is not None:
+                t = c_type(self.kernel.buffers[s.buffer].dtype)
+                added = f"spread(q{s.buffer}, {place}, ({t}){term}, phase);"
+                self.add(f"{self._there()}{added}")
+                continue
+            assert s.local is not None
+            dtype, total = self.kernel.locals[s.local].dtype, f"m{s.local}[{place}]"
+            self.add(f"{total} = {expression('add', (total, term), dtype, dtype)};")
 
     def _store_all(self, s: StoreAll) -> None:
         b = self.kernel.buffers[s.buffer]
