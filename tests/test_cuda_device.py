@@ -178,28 +178,28 @@ def test_the_same_function_has_the_same_name() -> None:
 # -- Numba's kernels -----------------------------------------------------------
 
 
-def missing() -> str:
-    """What of CUDA for Numba is not here; nothing if all is."""
+def missing() -> tuple[str, str]:
+    """What of CUDA for Numba, and of what links its kernels, is not here."""
+
+    def nothing(x: float) -> None:
+        pass
+
     try:
         cuda, _ = backend._numba_cuda()
-        cuda.compile_ptx(lambda x: x, (numba.float64,), device=True, cc=(9, 0))
+        text, _ = cuda.compile_ptx(nothing, (numba.float64,), cc=(9, 0))
         nvrtc.version()
     except Exception as error:  # Numba's differ with what is missing
-        return f"Numba's kernels are not compiled here: {error}"
-    return ""
-
-
-def unlinked() -> str:
-    """Why nothing can be linked here; nothing if it can."""
+        return (f"Numba's kernels are not compiled here: {error}",) * 2
     try:
-        nvjitlink.version()
+        nvjitlink.link([text], (9, 0))
     except CompilerError as error:
-        return str(error)
-    return ""
+        return "", f"Numba's kernels are not linked here: {error}"
+    return "", ""
 
 
-needs_numba = pytest.mark.skipif(bool(missing()), reason=missing())
-needs_linker = pytest.mark.skipif(bool(unlinked()), reason=unlinked())
+uncompiled, unlinked = missing()
+needs_numba = pytest.mark.skipif(bool(uncompiled), reason=uncompiled)
+needs_linker = pytest.mark.skipif(bool(unlinked), reason=unlinked)
 
 
 def kernel(device: Any, own: backend.Routine) -> Any:
@@ -261,7 +261,6 @@ def test_a_kernel_passes_what_is_expected(name: str, layout: str) -> None:
         assert declared(ptx(name, layout, card), symbol) == declared(code, symbol)
 
 
-@needs_numba
 @needs_linker
 @pytest.mark.parametrize("layout", ["C", "A"])
 @pytest.mark.parametrize("name", CASES)
@@ -274,7 +273,6 @@ def test_nothing_is_missing_when_it_is_linked(name: str, layout: str) -> None:
         assert not used.spilled
 
 
-@needs_numba
 @needs_linker
 def test_without_the_function_nothing_is_linked() -> None:
     with pytest.raises(CompilerError, match=made("a Jacobian").symbol):
