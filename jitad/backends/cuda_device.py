@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,15 +22,52 @@ from numba.core import cgutils, types
 from numba.core.errors import TypingError
 from numba.core.typing.templates import signature
 
+from jitad.ir.graph import Graph
 from jitad.lowering.emit_device import strided
+from jitad.lowering.kernel import Kernel, Layout
 
-from . import nvrtc
+from . import cubins, nvrtc
+from .best_order import best_order, candidates
 from .card import DeviceError
+from .cuda import Maker
 from .njit import Place
 
 # PTX of this compute capability is compiled further for every later card.
 _CAPABILITY = (7, 5)
+# Of this one orders are compared: what they need is much the same on all.
+_TYPICAL = (9, 0)
 _ADDRESS = ir.IntType(8).as_pointer()
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A kernel in the order that was chosen."""
+
+    kernel: Kernel
+    compile_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnyCard:
+    """Cards of any kind, as what kernels are ordered for; make: CUDA C -> code."""
+
+    make: Maker = cubins.compiled
+
+    def build(
+        self,
+        graph: Graph,
+        axes: int,
+        varying: Sequence[tuple[int, ...]],
+        layouts: Sequence[Layout],
+    ) -> Ordered:
+        """The kernel of an expanded graph that suits a card best."""
+        start = time.perf_counter()
+        kernels = candidates(graph, axes, varying, layouts)
+        kernel, _ = best_order(kernels, lambda text: self.make(text, _TYPICAL))
+        return Ordered(kernel, time.perf_counter() - start)
+
+
+ANY_CARD = AnyCard()
 
 
 @dataclass(frozen=True, slots=True)

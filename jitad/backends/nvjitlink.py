@@ -59,7 +59,7 @@ def _text(library: Any, name: str, handle: int) -> str:
 
 def _library() -> Any:
     try:
-        from cuda.bindings import nvjitlink  # pyright: ignore[reportMissingImports]
+        from cuda.bindings import nvjitlink  # pyright: ignore
 
         nvjitlink.version()
     except (ImportError, RuntimeError) as error:

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from jitad import plan
-from jitad.backends import cubins
 from jitad.backends import cuda_device as backend
-from jitad.backends.best_order import best_order, candidates
-from jitad.backends.cuda import Maker
 from jitad.backends.njit import Place
 from jitad.errors import InputError
-from jitad.ir.graph import Graph, prune
 from jitad.ir.source import source_line
 from jitad.lowering import emit_device
 from jitad.lowering.emit_device import Given
-from jitad.lowering.kernel import Kernel
 from jitad.names import result_names
-from jitad.transforms.expand import expand
 
 from . import examples
 from .examples import Example
 
-# For which orders of the operations are compared: their needs are much the same on all.
-_CARD = (9, 0)
+# One point's numbers are the same for all lanes, of which there is one.
+_READ = plan.Placement("fixed", (), (0,), 0)
+_WRITTEN = plan.Placement("rows", (0,), (0,), 0)
 
 
 def cuda_device(function: Callable[..., Any], *args: Any) -> Any:
@@ -56,8 +52,10 @@ def cuda_device(function: Callable[..., Any], *args: Any) -> Any:
     return backend.compile(routine(examples.prepared("cuda_device", function, args)))
 
 
-def routine(example: Example, make: Maker = cubins.compiled) -> backend.Routine:
-    """The text of the function, and what it takes; make: CUDA C -> machine code."""
+def routine(
+    example: Example, machine: backend.AnyCard = backend.ANY_CARD
+) -> backend.Routine:
+    """The text of the function, and what it takes."""
     function, leaves = example.function, example.leaves
     if function.levels:
         raise InputError(
@@ -68,43 +66,29 @@ def routine(example: Example, make: Maker = cubins.compiled) -> backend.Routine:
     _, _, inputs = function.point(example.spec, leaves)
     derived = example.derived(inputs)
     graph, constants = plan.lifted(derived.graph)
-    shapes = [t.shape or None for t in graph.output_types]
+    types = graph.output_types
     kinds = [example.kind(n, x) for n, x in zip(example.names, leaves, strict=True)]
-    given = [
+    results = [(t.dtype, t.shape or None) for t in types]
+    every = [
         *(Given(shape) for _, shape in kinds),
         *(Given(c.shape, c) for c in constants),
-        *(Given(shape) for shape in shapes),
+        *(Given(shape) for _, shape in results),
     ]
-    kernel, kept = _kernel(graph, make)
-    given = [given[k] for k in kept]
-    symbol = f"jitad_{_digest(emit_device.emit(kernel, given, ''))}"
-    kinds += [(t.dtype, t.shape or None) for t in graph.output_types]
+    inside, outside = [_READ] * len(graph.inputs), [_WRITTEN] * len(types)
+    made = plan.make(replace(derived, graph=graph), (), inside, outside, machine)
+    given = [every[k] for k in made.buffers]
+    symbol = f"jitad_{_digest(emit_device.emit(made.kernel, given, ''))}"
+    count, first = len(leaves), len(graph.inputs)
+    numbers = [*range(count), *range(first, first + len(types))]
     names = [*example.names, *result_names(derived.result)]
-    count, first = len(leaves), len(leaves) + len(constants)
-    numbers = [*range(count), *range(first, first + len(shapes))]
     places = [
-        Place(name, *kind, k if k in kept else None)
-        for name, kind, k in zip(names, kinds, numbers, strict=True)
+        Place(name, *kind, k if k in made.buffers else None)
+        for name, kind, k in zip(names, [*kinds, *results], numbers, strict=True)
     ]
-    text = emit_device.emit(kernel, given, symbol)
+    text = emit_device.emit(made.kernel, given, symbol)
     return backend.Routine(
         function.name, symbol, text, tuple(places[:count]), tuple(places[count:])
     )
-
-
-def _kernel(graph: Graph, make: Maker) -> tuple[Kernel, list[int]]:
-    """The kernel of one point, and which inputs and outputs have elements."""
-    graph = plan.packed(graph)
-    first = len(graph.inputs)
-    types = (*graph.input_types, *graph.output_types)
-    kept = [k for k, t in enumerate(types) if t.size]
-    inputs = [graph.inputs[k] for k in kept if k < first]
-    outputs = [graph.outputs[k - first] for k in kept if k >= first]
-    graph = expand(prune(graph.nodes, inputs, tuple(outputs)))
-    layouts = ["fixed"] * len(inputs) + ["rows"] * len(outputs)
-    kernels = candidates(graph, 1, [()] * len(inputs), layouts)
-    kernel, _ = best_order(kernels, lambda text: make(text, _CARD))
-    return kernel, kept
 
 
 def _digest(text: str) -> str:
