@@ -25,6 +25,7 @@ from jitad.errors import (
 )
 from jitad.explain import explain
 from jitad.implicit import fixed_point, linear_solve, root
+from jitad.info import Info, info
 from jitad.interop.cuda_device import cuda_device
 from jitad.interop.njit import njit
 from jitad.picture import graph
@@ -38,6 +39,7 @@ from jitad.testing import CheckError, check
 
 __all__ = [
     "CheckError",
+    "Info",
     "InputError",
     "JitadError",
     "ShapeError",
@@ -61,6 +63,7 @@ __all__ = [
     "graph",
     "hessian",
     "hvp",
+    "info",
     "jacobian",
     "jit",
     "jvp",

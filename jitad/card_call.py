@@ -15,9 +15,10 @@ import numpy as np
 
 from jitad import arrays, plan, tree
 from jitad.backends.card import Card, card
-from jitad.backends.cuda import Builder, Work, dense
+from jitad.backends.cuda import Builder, Work
 from jitad.backends.device_array import DeviceArray
-from jitad.backends.foreign import Foreign, foreign, library, shown
+from jitad.backends.foreign import Foreign, foreign, library
+from jitad.backends.memory import dense, shown
 from jitad.backends.staging import Staged, mirrors, part
 from jitad.call import Call
 from jitad.errors import InputError

@@ -15,7 +15,7 @@ import numpy as np
 from cuda_core import Core
 
 from jitad.backends import dlpack
-from jitad.backends.dlpack import contiguous
+from jitad.backends.memory import contiguous
 
 
 class Memory:

@@ -46,15 +46,13 @@ class Core:
         self.alive: dict[int, int] = {}
         self.capability, self.cards, self.limit = capability, cards, limit
         self.now, self.handles = 0, itertools.count(100)
+        self.Device = _Devices(self)
         self.Buffer = SimpleNamespace(from_handle=self._from_handle)
         self.ObjectCode = SimpleNamespace(from_cubin=self._from_cubin)
         self.Stream = SimpleNamespace(from_handle=lambda handle: Stream(self, handle))
         self.LEGACY_DEFAULT_STREAM = Stream(self, 1)
         self.PER_THREAD_DEFAULT_STREAM = Stream(self, 2)
         self.broken = ""
-
-    def Device(self, device_id: int | None = None) -> Device:  # noqa: N802
-        return Device(self, self.now if device_id is None else device_id)
 
     def LaunchConfig(self, grid: int, block: int) -> tuple[int, int]:  # noqa: N802
         return grid, block
@@ -120,6 +118,19 @@ class Code:
     def get_kernel(self, name: str) -> tuple[Code, str]:
         assert hasattr(self.code, f"launch_{name}"), name
         return self, name
+
+
+class _Devices:
+    """Its classes' way to all of them."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    def __call__(self, device_id: int | None = None) -> Device:
+        return Device(self.core, self.core.now if device_id is None else device_id)
+
+    def get_all_devices(self) -> list[Device]:
+        return [Device(self.core, n) for n in range(self.core.cards)]
 
 
 class Device:

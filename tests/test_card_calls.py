@@ -16,7 +16,7 @@ from cuda_host import needs_compiler
 
 import jitad
 from jitad import card_call
-from jitad.backends import cubins, staging
+from jitad.backends import card, cubins, staging
 from jitad.backends.card import Card, DeviceError, DeviceMemoryError
 
 pytestmark = needs_compiler
@@ -371,3 +371,27 @@ def test_a_card_that_is_not_there_is_told(core, monkeypatch):
     monkeypatch.setattr(card_call, "card", lambda n: Card(n, core))
     with pytest.raises(DeviceError, match=r"expected CUDA card 5, but .* install"):
         jitad.vmap(jitad.jacobian(f), device="cuda:5")(X)
+
+
+def test_info_lists_the_cards(core, monkeypatch):
+    monkeypatch.setattr(card, "card", lambda n: Card(n, core))
+    monkeypatch.setattr(card, "total_memory", lambda n: 80 << 30)
+    found = jitad.info()
+    assert [d.name for d in found.devices] == ["cuda:0", "cuda:1"]
+    assert found.missing == ""
+    line = str(found).splitlines()[-1]
+    assert line.split() == (
+        ["cuda:1", "stand-in,", "compute", "capability", "9.0,", "80", "GiB"]
+    )
+
+
+def test_info_says_why_there_is_no_card(monkeypatch):
+    def none(number: int) -> Card:
+        raise DeviceError("expected a driver")
+
+    monkeypatch.setattr(card, "card", none)
+    found = jitad.info()
+    assert found.devices == ()
+    assert str(found).splitlines()[-1].split(maxsplit=1) == [
+        "cuda", "none: expected a driver",
+    ]  # fmt: skip

@@ -36,7 +36,13 @@ FLOORS = {
     "residuals": 7,
 }
 TOP = 8
-LATE = ("cuda.", "numba.cuda", "jitad.card_call", "jitad.backends.foreign")
+LATE = (
+    "cuda.",
+    "numba.cuda",
+    "jitad.card_call",
+    "jitad.backends.foreign",
+    "jitad.backends.card",
+)
 COMPILERS = {"numba", "llvmlite", "cuda"}
 
 

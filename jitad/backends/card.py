@@ -7,15 +7,16 @@ there.  `cuda.core` is imported when a card is first asked for.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from jitad.errors import JitadError
+
+from .memory import shown
 
 # Streams that every card has, by the numbers that libraries hand around.
 _LEGACY = (0, 1)
@@ -53,8 +54,18 @@ class Card:
         self.capability: tuple[int, int] = (major, minor)
         self._streams: dict[int, Any] = {}
 
+    @property
+    def neighbours(self) -> Sequence[Any]:
+        """What the driver calls all cards of this machine."""
+        return self._core.Device.get_all_devices()
+
     def __repr__(self) -> str:
         return f"<cuda:{self.number} {self.name}>"
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it has, of which others may use some."""
+        return total_memory(self.number)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -152,9 +163,8 @@ class Card:
     def pinned(self, nbytes: int) -> np.ndarray:
         """Bytes of the host that the card reads and writes itself."""
         memory = self._core.LegacyPinnedMemoryResource().allocate(nbytes)
-        raw = (ctypes.c_uint8 * nbytes).from_address(int(memory.handle))
-        raw.memory = memory  # type: ignore[attr-defined], which lives as long
-        return np.frombuffer(raw, np.uint8)
+        where = int(memory.handle)
+        return shown(where, (nbytes,), np.dtype(np.uint8), owner=memory)
 
     def to_device(self, address: int, array: np.ndarray, stream: Any) -> None:
         """Copy a dense array of the host there; if pinned, it is not waited for."""
@@ -190,11 +200,23 @@ def card(number: int) -> Card:
     return Card(number)
 
 
-def count() -> int:
-    """How many cards there are; 0 where none can be had."""
-    with suppress(Exception):  # cuda.core's differ with what is missing
-        return len(_core().Device.get_all_devices())
-    return 0
+def every() -> list[Card]:
+    """All cards.
+
+    Raises DeviceError where there is none.
+    """
+    first = card(0)
+    return [first, *(card(n) for n in range(1, len(first.neighbours)))]
+
+
+def total_memory(number: int) -> int:
+    """The bytes of a card."""
+    from cuda.bindings import driver  # pyright: ignore
+
+    status, found = driver.cuDeviceTotalMem(number)
+    if int(status):
+        raise DeviceError(f"cuda:{number}: its memory is not known: {status}")
+    return int(found)
 
 
 @cache

@@ -25,7 +25,7 @@ from jitad.lowering.kernel import Argument, Kernel, Layout
 from . import cubins
 from .best_order import best_order, candidates
 from .card import Card
-from .foreign import shown
+from .memory import dense, shown
 from .nvrtc import Capability, Cubin, Usage
 
 # Blocks that share the lanes of a sum, at most.
@@ -251,15 +251,6 @@ class Work:
                 sums, executable.total(count, arguments, self.stream), strict=True
             )
         ]
-
-
-def dense(shape: Sequence[int], strides: Sequence[int], size: int) -> tuple[int, ...]:
-    """Strides without gaps, axes in the order that they have in memory."""
-    found = [0] * len(shape)
-    inner = range(len(shape) - 1, -1, -1)
-    for axis in sorted(inner, key=lambda a: abs(strides[a])):
-        found[axis], size = size, size * max(shape[axis], 1)
-    return tuple(found)
 
 
 def _address(array: np.ndarray) -> int:

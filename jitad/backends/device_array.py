@@ -13,6 +13,7 @@ import numpy as np
 
 from . import dlpack
 from .card import Card
+from .memory import contiguous
 
 CUDA = 2  # DLPack's number of CUDA devices
 _DEFAULT = 1  # the handle of the stream that every card has
@@ -62,7 +63,7 @@ class DeviceArray:
             with self._card.current():
                 theirs = self._card.stream_at(_DEFAULT if stream is None else stream)
                 self._card.wait(theirs, self._stream)
-        strides = dlpack.contiguous(self.shape, self.dtype.itemsize)
+        strides = contiguous(self.shape, self.dtype.itemsize)
         place = self.address, self.shape, strides, self.dtype
         return dlpack.capsule(*place, self.__dlpack_device__(), self._memory)
 

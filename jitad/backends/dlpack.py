@@ -15,6 +15,8 @@ import numpy as np
 
 from jitad.errors import InputError
 
+from .memory import contiguous
+
 _NAME, _USED = b"dltensor", b"used_dltensor"
 _KINDS = {"i": 0, "u": 1, "f": 2, "b": 6}
 
@@ -84,15 +86,6 @@ def read(capsule: Any) -> Exchanged:
         strides = contiguous(shape, dtype.itemsize)
     address = (tensor.data or 0) + tensor.offset
     return Exchanged(address, shape, strides, dtype, capsule)
-
-
-def contiguous(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """The strides of an array whose elements lie one after the other in C order."""
-    strides = []
-    for extent in reversed(shape):
-        strides.append(size)
-        size *= max(extent, 1)
-    return tuple(reversed(strides))
 
 
 # Arrays that others still use, by number.

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from jitad.errors import InputError
 
 from . import dlpack
 from .device_array import CUDA, DeviceArray
-from .dlpack import contiguous
+from .memory import contiguous, shown
 
 LEGACY = 1  # the handle of the stream that every card has
 
@@ -62,26 +62,6 @@ class Foreign:
         """What of it decides how a call is made."""
         aligned = self.address % self.dtype.itemsize == 0
         return self.library, self.card, self.dtype, self.shape, self.strides, aligned
-
-
-def shown(
-    address: int,
-    shape: tuple[int, ...],
-    dtype: np.dtype,
-    strides: tuple[int, ...] | None = None,
-    owner: Any = None,
-) -> np.ndarray:
-    """Memory on a card as an ndarray that keeps its owner alive; never read it."""
-    if 0 in shape:
-        return np.empty(shape, dtype)
-    interface = {
-        "data": (address, False),
-        "shape": shape,
-        "strides": strides,
-        "typestr": dtype.str,
-        "version": 3,
-    }
-    return np.asarray(SimpleNamespace(__array_interface__=interface, owner=owner))
 
 
 def foreign(value: Any) -> Foreign | None:

@@ -20,8 +20,8 @@ import numpy as np
 from jitad.lowering.kernel import Argument
 
 from .card import Card, DeviceError
-from .cuda import Executable, Work, dense
-from .foreign import shown
+from .cuda import Executable, Work
+from .memory import dense, shown
 
 # Bytes of a part, in and out: long enough for a bus, short enough to overlap.
 PART = 1 << 25
