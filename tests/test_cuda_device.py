@@ -29,7 +29,7 @@ from jitad.backends import cuda_device as backend
 from jitad.backends import nvjitlink, nvrtc
 from jitad.backends.card import DeviceError
 from jitad.backends.nvrtc import CompilerError, Cubin, Usage
-from jitad.errors import InputError
+from jitad.errors import InputError, UnsupportedError
 from jitad.interop import examples
 from jitad.interop.cuda_device import routine
 
@@ -375,6 +375,15 @@ def test_a_batch_is_the_grids() -> None:
     f = jitad.vmap(jitad.grad(test_njit.height))
     with pytest.raises(InputError, match="thread for every point"):
         jitad.cuda_device(f, X)
+
+
+def test_functions_of_the_host_are_told_of() -> None:
+    own = jitad.primitive(
+        "half_of_it_there", numba.njit(lambda x: x / 2), lambda y, x: [0.5]
+    )
+    example = examples.prepared("cuda_device", lambda x: own(x) * x, (1.0,))
+    with pytest.raises(UnsupportedError, match="state its value in NumPy terms"):
+        routine(example, backend.AnyCard(unspilled))
 
 
 def test_no_numba_is_told_with_the_remedy(monkeypatch: Any) -> None:
