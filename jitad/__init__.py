@@ -16,6 +16,7 @@ from jitad.api import (
 )
 from jitad.backends.threads import get_threads, set_threads
 from jitad.custom import primitive
+from jitad.device import device_put
 from jitad.errors import (
     InputError,
     JitadError,
@@ -52,6 +53,7 @@ __all__ = [
     "cuda_device",
     "custom_jvp",
     "custom_vjp",
+    "device_put",
     "empty",
     "explain",
     "fixed_point",

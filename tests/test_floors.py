@@ -29,7 +29,8 @@ FLOORS = {
     "steps": 6,
     "rows": 6,
     "call": 7,
-    "card_call": 7,
+    "cards": 7,
+    "device": 7,
     "function": 7,
     "operator": 7,
     "api": 7,
@@ -39,7 +40,7 @@ TOP = 8
 LATE = (
     "cuda.",
     "numba.cuda",
-    "jitad.card_call",
+    "jitad.cards",
     "jitad.backends.foreign",
     "jitad.backends.card",
 )

@@ -18,7 +18,7 @@ import numpy as np
 from jitad.errors import UnsupportedError
 from jitad.ir.graph import Graph
 from jitad.lowering.cuda_functions import accumulator
-from jitad.lowering.cuda_parameters import flatten
+from jitad.lowering.cuda_parameters import flatten, parameters
 from jitad.lowering.emit_cuda import NAME, THREADS, emit, totals_name
 from jitad.lowering.kernel import Argument, Kernel, Layout
 
@@ -34,6 +34,27 @@ SUM_BLOCKS = 1024
 REGISTERS = 128
 
 Maker = Callable[[str, Capability], Cubin]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A launch of which only the addresses of arrays are not known.
+
+    places  where in numbers those of the buffers go
+    """
+
+    card: Card
+    function: Any
+    blocks: int
+    numbers: list[int]
+    places: list[tuple[int, int]]
+
+    def launch(self, addresses: Sequence[int], stream: Any) -> None:
+        """Start it on arrays at these addresses, one for each buffer."""
+        numbers = self.numbers.copy()
+        for k, buffer in self.places:
+            numbers[k] = addresses[buffer]
+        self.card.launch(self.function, self.blocks, THREADS, numbers, stream)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +78,19 @@ class Executable:
 
         arguments  with addresses on the card; tables of offsets are copied there
         """
-        if 0 in extents:
-            return
+        if 0 not in extents:
+            prepared = self.prepare(extents, arguments)
+            prepared.launch([a.address for a in arguments], stream)
+
+    def prepare(
+        self, extents: Sequence[int], arguments: Sequence[Argument]
+    ) -> Prepared:
+        """A launch that is repeated for arrays elsewhere, which lie alike."""
+        given = parameters(self.kernel)
+        places = [(k, p.buffer) for k, p in enumerate(given) if p.kind == "address"]
         numbers = flatten(self.kernel, extents, self._placed(arguments))
         blocks = -(-extents[0] // THREADS)
-        self.card.launch(self._functions[NAME], blocks, THREADS, numbers, stream)
+        return Prepared(self.card, self._functions[NAME], blocks, numbers, places)
 
     def total(
         self, count: int, arguments: Sequence[Argument | None], stream: Any
