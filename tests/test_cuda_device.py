@@ -173,8 +173,7 @@ def test_strides_change_nothing(name: str) -> None:
 
 def test_the_same_function_has_the_same_name() -> None:
     assert made("a value") == made("a plain function")
-    names = {made(name).symbol for name in CASES}
-    assert len(names) > len(CASES) - 4
+    assert made("a value").symbol != made("a Jacobian").symbol
 
 
 # -- Numba's kernels -----------------------------------------------------------
