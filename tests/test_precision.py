@@ -24,7 +24,7 @@ from test_random_graphs import everything, mostly_sharp, scalars, spread
 from test_random_programs import leaves
 
 import jitad
-from jitad.api import jit
+from jitad.api import jit, vmap
 from jitad.call import Summed
 from jitad.function import Function
 from jitad.ir.branch import BRANCH, branch_of
@@ -41,6 +41,7 @@ from jitad.transforms.expand import expand
 from jitad.transforms.precision import mixed
 from jitad.transforms.scalarize import scalarize
 from jitad.transforms.templates import builder
+from jitad.where import Where
 
 F8, F4 = np.dtype(np.float64), np.dtype(np.float32)
 EPS = float(np.finfo(F4).eps)
@@ -57,7 +58,7 @@ def in_mixed(f: Callable[..., Any], backend: Any = "cpu") -> Function:
         return replace(derived, graph=held(derived.graph))
 
     return Function(
-        base.function, derive, name=base.name, levels=base.levels, backend=backend
+        base.function, derive, name=base.name, levels=base.levels, where=Where(backend)
     )
 
 
@@ -605,3 +606,18 @@ def test_an_array_of_float32_is_widened_where_it_is_added() -> None:
     (got,) = interpret(held(graph), [np.asarray(1)])
     want = np.array([0.1, 0.1 + np.sin(0.1), 0.1])
     np.testing.assert_allclose(got, want, rtol=2 * EPS)
+
+
+def test_the_option_is_this_transform():
+    def f(x: Any) -> Any:
+        return np.stack([np.sin(x[0]) * x[1], x[1] ** 2])
+
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    J = jitad.jacobian(f)
+    found = vmap(J, precision="mixed")(X)
+    assert found.dtype == F8
+    assert np.array_equal(found, vmap(in_mixed(J))(X))
+    assert np.array_equal(jit(vmap(J), precision="mixed")(X), found)
+    assert not np.array_equal(vmap(J)(X), found)
+    assert np.array_equal(jit(jit(vmap(J), precision="mixed"), precision="full")(X),
+                          vmap(J)(X))  # fmt: skip
