@@ -13,6 +13,7 @@ import pytest
 from card_libraries import KINDS, Library
 from cuda_core import Core, machine_code
 from cuda_host import needs_compiler
+from numba_driver import ADAPTERS
 
 import jitad
 from jitad import cards
@@ -22,11 +23,12 @@ from jitad.backends.card import Card, DeviceError, DeviceMemoryError
 pytestmark = needs_compiler
 
 
-@pytest.fixture
-def core(monkeypatch: pytest.MonkeyPatch) -> Core:
+@pytest.fixture(params=ADAPTERS)
+def core(request: Any, monkeypatch: pytest.MonkeyPatch) -> Core:
     """Two cards, and what stands in for their driver and compiler."""
     made = Core(cards=2)
-    both = {n: Card(n, made) for n in range(2)}
+    driver = request.param(made)
+    both = {n: Card(n, driver) for n in range(2)}
     monkeypatch.setattr(cards, "card", both.__getitem__)
     monkeypatch.setattr(cubins, "compiled", machine_code)
     made.events.clear()

@@ -37,7 +37,13 @@ FLOORS = {
     "residuals": 7,
 }
 TOP = 8
-LATE = ("cuda.", "jitad.cards", "jitad.backends.foreign", "jitad.backends.card")
+LATE = (
+    "cuda.",
+    "numba.cuda",
+    "jitad.cards",
+    "jitad.backends.foreign",
+    "jitad.backends.card",
+)
 COMPILERS = {"numba", "llvmlite", "cuda"}
 
 

@@ -1,4 +1,4 @@
-"""CUDA cards through NVIDIA's `cuda.core`: the only room that knows a driver.
+"""CUDA cards through NVIDIA's `cuda.core`, or what stands for it (`numba_card`).
 
 Start at `card`, which gives the one of a number.  What is asked of a card is done on a
 stream, its own or that of another library, in the order in which it is asked for
@@ -16,6 +16,7 @@ import numpy as np
 
 from jitad.errors import JitadError
 
+from . import numba_card
 from .memory import shown
 
 # Streams that every card has, by the numbers that libraries hand around.
@@ -65,7 +66,8 @@ class Card:
     @property
     def memory(self) -> int:
         """Bytes that it has, of which others may use some."""
-        return total_memory(self.number)
+        found = getattr(self._core, "total_memory", total_memory)
+        return found(self.number)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -221,11 +223,15 @@ def total_memory(number: int) -> int:
 
 @cache
 def _core() -> Any:
+    """`cuda.core`; where it is not installed, the target that comes with Numba."""
     try:
         from cuda import core  # pyright: ignore
     except ImportError as error:
-        raise DeviceError(
-            f"expected cuda.core for work on a GPU ({error}); install it: "
-            'pip install "jitad[cuda]"'
-        ) from error
+        try:
+            return numba_card.numba()
+        except ImportError:
+            raise DeviceError(
+                f"expected cuda.core for work on a GPU ({error}); install it: "
+                'pip install "jitad[cuda]"'
+            ) from error
     return core

@@ -82,14 +82,17 @@ def compile_cubin(
     return Cubin(code, usage(log))
 
 
-def compile_ptx(text: str, capability: Capability) -> str:
+def compile_ptx(text: str, capability: Capability, *, relocatable: bool = False) -> str:
     """CUDA C -> PTX, the assembly of no card in particular, for a compute capability.
 
+    relocatable  to be linked with other code: functions are kept, and may be elsewhere
     Raises CompilerError as `compile_cubin` does.
     """
     major, minor = capability
-    architecture = f"--gpu-architecture=compute_{major}{minor}"
-    _, code = _compiled("PTX", text, (architecture,))
+    options = [f"--gpu-architecture=compute_{major}{minor}"]
+    if relocatable:
+        options.append("--relocatable-device-code=true")
+    _, code = _compiled("PTX", text, options)
     return code.rstrip(b"\0").decode()
 
 

@@ -59,20 +59,14 @@ def emit(kernel: Kernel, *, name: str = NAME, shared: int = SHARED) -> str:
     Raises UnsupportedError where a word or a statement has no CUDA C.
     """
     kernel = fuse(kernel)
-    body = _Body(kernel, shared)
-    every = (*kernel.once, *kernel.body)
-    words = [
-        (s.word, body.dtypes[s.operands[s.word == "select"]])
-        for s in statements(every)
-        if isinstance(s, Op)
-    ]
+    body = Body(kernel, shared)
     sums = [b for b in kernel.buffers if b.layout == "sum"]
     dtypes = dict.fromkeys(b.dtype for b in sums)
     added = dict.fromkeys(map(accumulator, dtypes))
     signature = ", ".join(p.declaration for p in parameters(kernel))
     return "\n".join(
         [
-            *cuda_functions.functions(words),
+            *body.functions(),
             *([cuda_rows.FUNCTIONS] if body.rows.bytes else []),
             *(cuda_functions.block_sum(d, THREADS) for d in added),
             *cuda_spread.functions(kernel),
@@ -98,7 +92,7 @@ def totals_name(name: str, dtype: np.dtype) -> str:
     return f"{name}_totals_{dtype.name}"
 
 
-class _Body:
+class Body:
     """Prints the statements of a kernel, and knows the text of every value.
 
     dtypes   value -> its dtype
@@ -126,10 +120,18 @@ class _Body:
         self.lines: list[str] = []
         self.depth = 1
 
+    def functions(self) -> list[str]:
+        """The texts of the functions that it calls."""
+        words = [
+            (s.word, self.dtypes[s.operands[s.word == "select"]])
+            for s in statements((*self.kernel.once, *self.kernel.body))
+            if isinstance(s, Op)
+        ]
+        return cuda_functions.functions(words)
+
     def whole(self) -> list[str]:
         """The lines of the body of the function."""
-        for k, local in enumerate(self.kernel.locals):
-            self.add(f"{c_type(local.dtype)} m{k}[{local.elements}];")
+        self.locals()
         sums = [(k, b) for k, b in enumerate(self.kernel.buffers) if b.layout == "sum"]
         for k, b in sums:
             zeros = ", ".join(f"a{k}_{e} = 0" for e in range(b.elements))
@@ -144,6 +146,11 @@ class _Body:
         for k, b in sums:
             self._sum_blocks(k, b)
         return self.lines
+
+    def locals(self) -> None:
+        """Declare the storage of a lane's own."""
+        for k, local in enumerate(self.kernel.locals):
+            self.add(f"{c_type(local.dtype)} m{k}[{local.elements}];")
 
     def add(self, line: str) -> None:
         """Append a line."""
