@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 from numba.extending import get_cython_function_address
 
+from jitad.lowering.columns import split
 from jitad.lowering.cuda_functions import accumulator
 from jitad.lowering.cuda_parameters import Parameter, flatten, parameters
 from jitad.lowering.cuda_words import c_type
-from jitad.lowering.emit_cuda import NAME, emit, totals_name
+from jitad.lowering.emit_cuda import NAME, emit, emit_columns, totals_name
+from jitad.lowering.fuse import fuse
 from jitad.lowering.kernel import Argument, Kernel
 
 COMPILER = shutil.which("c++") or shutil.which("g++")
@@ -37,6 +39,7 @@ class Launch:
 
     blocks   how many there are, of a kernel with sums; else how many without a lane
     threads  in each
+    columns  into how many column blocks it is split
     """
 
     kernel: Kernel
@@ -44,12 +47,13 @@ class Launch:
     name: str
     blocks: int = 3
     threads: int = 5
+    columns: int = 1
 
     def launch(self, extents: Sequence[int], arguments: Sequence[Argument]) -> None:
         """Run it; there must be no sums."""
         numbers = flatten(self.kernel, extents, _placed(arguments))
         full = -(-extents[0] // self.threads)
-        blocks = full + self.blocks
+        blocks = (full + self.blocks) * self.columns
         launch(self.library, self.name, numbers, blocks, self.threads, waiting=False)
 
     def total(
@@ -65,7 +69,7 @@ class Launch:
         places = (Argument(p.ctypes.data, ()) for p in partial)
         given = _placed([next(places) if a is None else a for _, a in pairs])
         numbers = flatten(self.kernel, (count,), given)
-        shape = self.blocks, self.threads
+        shape = self.blocks * self.columns, self.threads
         launch(self.library, self.name, numbers, *shape, waiting=True)
         found = []
         sums = [b for b, a in pairs if a is None]
@@ -109,9 +113,21 @@ def build(kernels: Sequence[Kernel]) -> list[Launch]:
     return [Launch(k, library, name) for k, name in zip(kernels, names, strict=True)]
 
 
+def in_columns(kernels: Sequence[Kernel], count: int) -> list[Launch]:
+    """As `build`, each kernel split into so many column blocks, or fewer."""
+    parts = [split(fuse(k), count) for k in kernels]
+    names = [f"k{next(_numbers)}" for _ in kernels]
+    texts = [emit_columns(p, name=n) for p, n in zip(parts, names, strict=True)]
+    library = compiled("\n".join(map(_hosted, kernels, names, texts)))
+    return [
+        Launch(k, library, name, columns=len(own))
+        for k, name, own in zip(kernels, names, parts, strict=True)
+    ]
+
+
 def shapes(launch: Launch) -> list[Launch]:
     """The same kernel in grids of several shapes."""
-    return [Launch(launch.kernel, launch.library, launch.name, *s) for s in _SHAPES]
+    return [replace(launch, blocks=b, threads=t) for b, t in _SHAPES]
 
 
 @cache
@@ -123,7 +139,11 @@ def _library(kernels: tuple[Kernel, ...]) -> tuple[ctypes.CDLL, list[str]]:
 
 def hosted(kernel: Kernel, name: str = NAME) -> str:
     """The text of a kernel, with functions that launch it and what adds up its sums."""
-    lines = [f"namespace space_{name} {{", emit(kernel, name=name)]
+    return _hosted(kernel, name, emit(kernel, name=name))
+
+
+def _hosted(kernel: Kernel, name: str, text: str) -> str:
+    lines = [f"namespace space_{name} {{", text]
     lines.append(_launcher(name, parameters(kernel)))
     for dtype in {b.dtype for b in kernel.buffers if b.layout == "sum"}:
         partial, total = c_type(accumulator(dtype)), c_type(dtype)
