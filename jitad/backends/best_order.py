@@ -22,11 +22,12 @@ from jitad.lowering.order import ORDERS
 from jitad.lowering.schedule import schedule
 from jitad.transforms.branches import sink
 
-from .estimate import estimate
+from .estimate import estimate, is_free
 from .nvrtc import Capability, Cubin, Usage
 
-# Registers of a thread: what leaves room for 16 warps, then what there is.
-LIMITS = (128, None)
+# Registers of a thread: as many as it needs, then what leaves room for 16 warps.  Where
+# there is a limit the assembler takes more than without it, though not beyond.
+LIMITS = (None, 128)
 _MOST_COLUMNS = 4
 _AT_ONCE = 4  # texts that are compiled at a time
 
@@ -99,10 +100,10 @@ def chosen(
 
     compile  (CUDA C, most registers of a thread) -> machine code, in several threads
     limits   of registers, in the order in which they are tried
-    It is the first kernel that spills nothing within the first limit; then hardly any
-    others are compiled.  If all spill they are compiled within the other limits, too.
-    Where the cheapest within a limit spills, so are its column blocks.  Of all that the
-    cheapest is taken, by `estimate`.
+    It is the first kernel that, within the first limit, spills nothing and leaves room
+    for enough others; then hardly any more are compiled.  If there is none all are
+    compiled within the other limits, too.  Where the cheapest within a limit spills, so
+    are its column blocks.  Of all that the cheapest is taken, by `estimate`.
     """
     every: list[_Form] = []
     forms = (_Form(number, k) for number, k in enumerate(kernels))
@@ -111,7 +112,7 @@ def chosen(
         while some := list(islice(forms, _AT_ONCE)):
             every += some
             for found in search.compile(some, limits[0]):
-                if not found.tried.usage.spilled:
+                if is_free(found.tried.usage, capability):
                     return search.ended(found)
         for limit in limits:
             search.compile(every, limit)

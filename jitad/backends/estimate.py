@@ -47,10 +47,20 @@ def estimate(parts: Sequence[Kernel], usage: Usage, capability: Capability) -> f
     written = sum(cost(s) for s in every if not isinstance(s, Repeat | If))
     spilled = usage.spilled * max(1.0, ran / written)
     total = sum(map(_moved, parts)) + spilled + ran / _CHEAP / _OPERATIONS
-    warps = resident(
-        capability, registers=usage.registers, shared=usage.shared, threads=THREADS
+    return total * max(1.0, _WARPS / _warps(usage, capability))
+
+
+def is_free(usage: Usage, capability: Capability) -> bool:
+    """Whether nothing is spilled, and enough warps find room."""
+    return not usage.spilled and _warps(usage, capability) >= _WARPS
+
+
+def _warps(usage: Usage, capability: Capability) -> int:
+    """How many a multiprocessor holds."""
+    registers, shared = usage.registers, usage.shared
+    return resident(
+        capability, registers=registers, shared=shared, threads=THREADS
     ).warps
-    return total * max(1.0, _WARPS / warps)
 
 
 def _moved(kernel: Kernel) -> int:
