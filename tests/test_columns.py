@@ -24,7 +24,7 @@ import jitad
 from jitad.call import Summed
 from jitad.lowering.columns import split
 from jitad.lowering.execute import execute
-from jitad.lowering.kernel import Kernel, Local, Store, statements
+from jitad.lowering.kernel import Buffer, Kernel, Local, Spread, Store, statements
 from jitad.lowering.order import ORDERS
 from jitad.lowering.validate import validate
 from jitad.lowering.words import meaning
@@ -169,6 +169,31 @@ def test_a_block_keeps_no_loop_or_storage_but_its_own():
     first, second = map(str, split(whole, 2))
     assert "write" not in first and "add" in first and first.count("repeat") == 1
     assert "write" in second and "add" not in second and second.count("repeat") == 1
+
+
+def test_what_ends_a_loop_is_needed_for_what_is_written_in_it():
+    """Where nothing that is written depends on the number of iterations."""
+    k = Lines()
+    x, last = k.load(0, 0, F8), k.const(2, np.dtype(np.int64))
+    zero = k.const(0, np.dtype(np.int64))
+
+    def going(head: Lines, i: int, a: int) -> int:
+        return head.op("lt", i, last, dtype=np.dtype(bool))
+
+    def writing(body: Lines, i: int, a: int) -> list[int]:
+        body.write(0, 0, x)
+        body.body.append(Spread(2, None, zero, 1, 1, ((0, x),)))
+        return [body.op("add", a, x, dtype=F8)]
+
+    k.repeat([(x, F8)], writing, alive=going)
+    k.store(1, [x, k.read(0, 0, F8)])
+    buffers = (
+        *(varying("x", F8, 1), varying("y", F8, 2, output=True)),
+        Buffer("s", F8, 1, (), "spread", True),
+    )
+    whole = Kernel(buffers, 1, tuple(k.body), locals=(Local("own", F8, 1),))
+    assert hold(whole, (3,), [np.arange(3.0).reshape(3, 1)]) == 3
+    assert [str(part).count("repeat") for part in split(whole, 3)] == [0, 1, 1]
 
 
 @pytest.mark.parametrize(
