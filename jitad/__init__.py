@@ -16,6 +16,7 @@ from jitad.api import (
 )
 from jitad.backends.threads import get_threads, set_threads
 from jitad.custom import primitive
+from jitad.device import device_put
 from jitad.errors import (
     InputError,
     JitadError,
@@ -25,6 +26,7 @@ from jitad.errors import (
 )
 from jitad.explain import explain
 from jitad.implicit import fixed_point, linear_solve, root
+from jitad.info import Info, info
 from jitad.interop.njit import njit
 from jitad.picture import graph
 from jitad.primitives.branch import cond, switch
@@ -37,6 +39,7 @@ from jitad.testing import CheckError, check
 
 __all__ = [
     "CheckError",
+    "Info",
     "InputError",
     "JitadError",
     "ShapeError",
@@ -48,6 +51,7 @@ __all__ = [
     "cond",
     "custom_jvp",
     "custom_vjp",
+    "device_put",
     "empty",
     "explain",
     "fixed_point",
@@ -59,6 +63,7 @@ __all__ = [
     "graph",
     "hessian",
     "hvp",
+    "info",
     "jacobian",
     "jit",
     "jvp",

@@ -15,7 +15,7 @@ import numpy as np
 
 from jitad import tree
 from jitad.errors import InputError, ShapeError
-from jitad.function import Backend, Function, Level
+from jitad.function import Function, Level
 from jitad.ir.graph import FLOATS, Graph, prune
 from jitad.ir.trace import Input, Traced, trace
 from jitad.operator import LinearMap
@@ -26,26 +26,51 @@ from jitad.seeds import seeds_like
 from jitad.transforms import accumulate
 from jitad.transforms.differentiate import pullback, pushforward
 from jitad.transforms.scalarize import scalarize
+from jitad.where import HERE, Backend, Precision, where
 
 Argnums = int | Sequence[int]
 Mode = Literal["auto", "forward", "reverse", "cross"]
 
 
-def jit(f: Callable[..., Any], *, backend: Backend = "cpu") -> Function:
-    """(x -> y)  ->  (x -> y), compiled.
+def jit(
+    f: Callable[..., Any],
+    *,
+    backend: Backend | None = None,
+    device: str | None = None,
+    devices: Sequence[str] | None = None,
+    precision: Precision | None = None,
+) -> Function:
+    """(x -> y)  ->  (x -> y), compiled; of what is transformed already, elsewhere.
 
-    backend="numpy" runs the interpreter instead, node by node.
+    Arrays on a CUDA card (CuPy's, PyTorch's, JAX's, Numba's, or anything else with
+    `__cuda_array_interface__` or DLPack) are computed with there, on the stream of
+    their library, which makes the results.
+
+    backend    "numpy" runs the interpreter instead, node by node
+    device     "cuda" or "cuda:1": NumPy arrays are sent there, a part after the other
+               if they are large, and results brought back; "cpu"
+    devices    several of them, which share a batch: ["cuda:0", "cuda:1"]
+    precision  "mixed": float64 arithmetic is done in float32, but sums over points, and
+               what loops only add to, in float64 (`transforms.precision`); for cards
+               that are slow in float64.  A while_loop whose tolerance is below 1e-7
+               may not end then
+    Raises ValueError for other options, DeviceError where a card cannot be had.
     """
-    if isinstance(f, Function):
-        return Function(
-            f.function, f.derive, name=f.name, levels=f.levels, backend=backend
-        )
+    transformed = f if isinstance(f, Function) else None
+    name = transformed.name if transformed else f"jit({_name(f)})"
+    base = transformed.where if transformed else HERE
+    place = where(
+        name, base, backend=backend, device=device, devices=devices,
+        precision=precision,
+    )  # fmt: skip
+    if transformed:
+        return transformed.at(place)
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
         traced, graph, seconds = _traced(f, spec, inputs)
         return _derived(graph, traced, "value", seconds)
 
-    return Function(f, derive, name=f"jit({_name(f)})", backend=backend)
+    return Function(f, derive, name=name, where=place)
 
 
 def jacobian(
@@ -53,7 +78,8 @@ def jacobian(
     argnums: Argnums = 0,
     *,
     mode: Mode = "auto",
-    backend: Backend = "cpu",
+    backend: Backend | None = None,
+    device: str | None = None,
 ) -> Function:
     """(x -> y)  ->  (x -> ∂y/∂x), of shape y.shape + x.shape.
 
@@ -77,7 +103,8 @@ def jacobian(
             graph, wrt, traced, traced.result.compose(inner), seconds, mode=forced
         )
 
-    return Function(f, derive, name=name, backend=backend)
+    place = where(name, backend=backend, device=device)
+    return Function(f, derive, name=name, where=place)
 
 
 def value_and_grad(
@@ -85,7 +112,8 @@ def value_and_grad(
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
-    backend: Backend = "cpu",
+    backend: Backend | None = None,
+    device: str | None = None,
 ) -> Function:
     """(x -> y)  ->  (x -> (y, ∂y/∂x)) for a scalar y.
 
@@ -100,7 +128,8 @@ def value_and_grad(
         result = _pair(traced.result, inner)
         return _accumulated(graph, wrt, traced, result, seconds, value=True, of=(0,))
 
-    return Function(f, derive, name=name, backend=backend)
+    place = where(name, backend=backend, device=device)
+    return Function(f, derive, name=name, where=place)
 
 
 def grad(
@@ -108,7 +137,8 @@ def grad(
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
-    backend: Backend = "cpu",
+    backend: Backend | None = None,
+    device: str | None = None,
 ) -> Function:
     """(x -> y)  ->  (x -> ∂y/∂x) for a scalar y, in x's structure.
 
@@ -129,7 +159,8 @@ def grad(
         order = [*range(count, count + len(wrt)), *range(1, count)]
         return _select(whole, order, _pair(inner, auxiliary))
 
-    return Function(f, derive, name=name, backend=backend)
+    place = where(name, backend=backend, device=device)
+    return Function(f, derive, name=name, where=place)
 
 
 def hessian(
@@ -137,7 +168,8 @@ def hessian(
     argnums: Argnums = 0,
     *,
     mode: Mode = "auto",
-    backend: Backend = "cpu",
+    backend: Backend | None = None,
+    device: str | None = None,
 ) -> Function:
     """(x -> y)  ->  (x -> ∂²y/∂x²), of shape y.shape + x.shape + x.shape.
 
@@ -157,11 +189,16 @@ def hessian(
             first, wrt, traced, result, seconds, mode=forced, symmetric=square
         )
 
-    return Function(f, derive, name=name, backend=backend)
+    place = where(name, backend=backend, device=device)
+    return Function(f, derive, name=name, where=place)
 
 
 def hvp(
-    f: Callable[..., Any], argnums: Argnums = 0, *, backend: Backend = "cpu"
+    f: Callable[..., Any],
+    argnums: Argnums = 0,
+    *,
+    backend: Backend | None = None,
+    device: str | None = None,
 ) -> Callable[..., Any]:
     """(x -> y)  ->  (x, v -> ∂²y/∂x² · v) for a scalar y: hvp(f)(x, v).
 
@@ -187,7 +224,8 @@ def hvp(
     def value(*args: Any) -> Any:
         return f(*args[:-1])
 
-    function = Function(f, derive, name=name, backend=backend, value=value)
+    place = where(name, backend=backend, device=device)
+    function = Function(f, derive, name=name, where=place, value=value)
 
     def product(*args: Any) -> Any:
         *primals, v = args
@@ -259,25 +297,28 @@ def vmap(
     out_axes: Any = 0,
     *,
     backend: Backend | None = None,
+    device: str | None = None,
+    devices: Sequence[str] | None = None,
+    precision: Precision | None = None,
 ) -> Function:
     """f over a batch of points: one kernel, parallel over points.
 
     in_axes   the batch axis of every argument, or None where all points share it: an
               integer for all, or a tuple over arguments of integers, None and trees
     out_axes  the batch axis of every result, likewise
+    others    as of jit; by default those of f
     f may index what all points share by traced integers, as in cameras[i]: elements are
     read in place, NaN out of range, and gradients of sums are added to them.
     Layouts are honoured: (B, n) rows by default, (n, B) with in_axes=-1.
     """
     base = f if isinstance(f, Function) else jit(f)
-    level = Level(in_axes, out_axes)
-    return Function(
-        base.function,
-        base.derive,
-        name=f"vmap({_name(f)})",
-        levels=(level, *base.levels),
-        backend=backend or base.backend,
-    )
+    name, level = f"vmap({_name(f)})", Level(in_axes, out_axes)
+    place = where(
+        name, base.where, backend=backend, device=device, devices=devices,
+        precision=precision,
+    )  # fmt: skip
+    levels = (level, *base.levels)
+    return Function(base.function, base.derive, name=name, levels=levels, where=place)
 
 
 def stop_gradient(x: Any) -> Any:

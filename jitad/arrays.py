@@ -19,10 +19,20 @@ _NUMBERS = (float, int, bool, np.generic)
 
 
 def plain(value: Any) -> Any:
-    """An argument as an ndarray, a number or a traced value, if it is array-like."""
-    if isinstance(value, np.ndarray | Tracer) or not hasattr(value, "__array__"):
+    """An argument as an ndarray, a number or a traced value, if it is array-like.
+
+    Of an array on a card a `backends.foreign.Foreign`.
+    """
+    if isinstance(value, np.ndarray | Tracer | np.generic):
         return value
-    return value if isinstance(value, np.generic) else np.asarray(value)
+    kind = type(value)
+    if hasattr(kind, "__dlpack_device__") or hasattr(kind, "__cuda_array_interface__"):
+        from jitad.backends.foreign import foreign
+
+        found = foreign(value)
+        if found is not None:
+            return found
+    return np.asarray(value) if hasattr(value, "__array__") else value
 
 
 def signature(value: Any) -> Any:
@@ -30,11 +40,16 @@ def signature(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         aligned = value.flags.aligned
         return type(value), value.dtype, value.shape, value.strides, aligned
-    return type(value)
+    return value.signature if hasattr(value, "card") else type(value)
 
 
 def checked(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
-    """Argument number k as an array that a kernel can read, or an error naming it."""
+    """Argument number k as an array that a kernel can read, or an error naming it.
+
+    An array on a card has the form of an ndarray, which must not be read.
+    """
+    if hasattr(value, "card"):
+        return _on_card(value, tree.argument_names(spec)[k], name)
     if isinstance(value, np.ma.MaskedArray | np.matrix):
         kind = f"of type {type(value).__name__}"
     elif isinstance(value, (np.ndarray, *_NUMBERS)):
@@ -51,6 +66,21 @@ def checked(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
         "or numbers of float64, float32, integers or bool, in nested tuples, lists, "
         "dicts or dataclasses; convert it with np.asarray(x, dtype=float), or fix a "
         "parameter that is not a number with functools.partial"
+    )
+
+
+def _on_card(value: Any, argument: str, name: str) -> np.ndarray:
+    size = value.dtype.itemsize
+    if value.dtype not in DTYPES:
+        what = f"of {value.dtype}"
+    elif value.address % size or any(s % size for s in value.strides):
+        what = "unaligned"
+    else:
+        return value.array
+    raise InputError(
+        f"{name}: argument {argument} is an array on cuda:{value.card}, {what}; "
+        f"expected one of {', '.join(map(str, DTYPES))}, aligned: convert it there, "
+        "as by x.astype(float)"
     )
 
 

@@ -30,6 +30,7 @@ class Call:
     """
 
     plan: Plan | None = None
+    on_host = True  # whether results are
 
     def __init__(
         self,

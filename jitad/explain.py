@@ -70,7 +70,7 @@ def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Expla
     plan, graph = call.plan, call.derived.graph
     return Explanation(
         name=transformed.name,
-        backend=transformed.backend,
+        backend=transformed.where.backend,
         extents=extents,
         inputs=inputs,
         outputs=outputs,
@@ -110,7 +110,7 @@ def _of_sums(
             seconds[name] = seconds.get(name, 0.0) + spent
     return Explanation(
         name=transformed.name,
-        backend=transformed.backend,
+        backend=transformed.where.backend,
         extents=(),
         inputs=tuple(read),
         outputs=tuple(written),

@@ -11,7 +11,7 @@ import contextvars
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +27,9 @@ from jitad.plan import Derived
 from jitad.primitives.body import points_loop
 from jitad.program import program
 from jitad.transforms.linearized import tables
+from jitad.transforms.precision import mixed
+from jitad.where import HERE, Where, chosen_cards
 
-Backend = Literal["cpu", "numpy"]
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
 
 _REMEMBERED = 512
@@ -49,14 +50,12 @@ class Level:
     out_axes: Any
 
 
-def _need_usable(function: Any, name: str, backend: Any) -> None:
+def _need_usable(function: Any, name: str) -> None:
     if not callable(function):
         raise InputError(
             f"{name}: expected a function, got {function!r}; pass the function itself, "
             "not what it returns"
         )
-    if backend not in get_args(Backend):
-        raise ValueError(f'{name}: backend is {backend!r}; expected "cpu" or "numpy"')
 
 
 class Function:
@@ -73,17 +72,17 @@ class Function:
         *,
         name: str,
         levels: tuple[Level, ...] = (),
-        backend: Backend = "cpu",
+        where: Where = HERE,
         value: Callable[..., Any] | None = None,
     ) -> None:
         """Value is what NumPy computes of the same arguments, if not function does."""
-        _need_usable(function, name, backend)
+        _need_usable(function, name)
         self.function = function
         self.value = value or function
         self.derive = derive
         self.name = name
         self.levels = levels
-        self.backend: Backend = backend
+        self.where = where
         self.__name__ = name
         self.__doc__ = inspect.getdoc(function)
         self._derived: dict[Any, Derived] = {}
@@ -92,6 +91,13 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<jitad {self.name}>"
+
+    def at(self, where: Where) -> Function:
+        """The same function, computed elsewhere."""
+        return Function(
+            self.function, self.derive, name=self.name, levels=self.levels, where=where,
+            value=self.value,
+        )  # fmt: skip
 
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """The results; traced where an argument is traced, else by the back end."""
@@ -115,7 +121,7 @@ class Function:
         elif call.repeated():
             self._fast = call.fast(args, kwargs) or self._fast
         result = call.run(leaves, out)
-        if call.derived.may_raise and not self.levels:
+        if call.derived.may_raise and not self.levels and call.on_host:
             self._raise_as_numpy(args, kwargs, result)
         return result
 
@@ -134,7 +140,7 @@ class Function:
         if found is None:
             token, before = _called.set([]), touched()
             try:
-                found = self.derive(spec, inputs)
+                found = self._narrowed(spec, inputs)
                 inside = tuple(_called.get() or ())
                 raises = found.may_raise or any(d.may_raise for _, d in inside)
                 bound = bool(found.captured) or touched() != before
@@ -144,6 +150,13 @@ class Function:
             if not found.bound:
                 self._derived[key] = found
         return found
+
+    def _narrowed(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
+        """As derived; in mixed precision computed with float32 between."""
+        found = self.derive(spec, inputs)
+        if self.where.precision == "full":
+            return found
+        return replace(found, graph=mixed(found.graph))
 
     def batched(
         self, spec: tree.PyTreeSpec, leaves: Sequence[Any]
@@ -314,7 +327,12 @@ class Function:
             return None
         axes = self.in_axes(spec, leaves), self.out_axes(derived)
         what = self.name, derived, spec, *axes, extents
-        if self.backend == "numpy":
+        numbers = chosen_cards(self.where, leaves, spec, self.name)
+        if numbers:
+            from jitad import cards
+
+            return cards.call(numbers, leaves, views, what)
+        if self.where.backend == "numpy":
             return Interpreted(*what)
         steps = None if extents else program(derived, views)
         return Compiled(views, *what) if steps is None else Summed(steps, *what)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,7 +22,6 @@ from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.table import SPREAD
 from jitad.ir.tracer import Tracer
 from jitad.lowering.kernel import Argument, Kernel, Layout
-from jitad.lowering.schedule import schedule
 from jitad.transforms.branches import sink
 from jitad.transforms.expand import expand
 from jitad.transforms.scalarize import elements, pack
@@ -31,6 +31,19 @@ from jitad.transforms.templates import builder
 _ENOUGH_LANES = 64
 # From so many points a sum over them is a kernel of its own.
 _ENOUGH_POINTS = 256
+
+
+class Machine(Protocol):
+    """What kernels are made for: `cpu.HOST`, or a card by `cuda.Builder`."""
+
+    def build(
+        self,
+        graph: Graph,
+        axes: int,
+        varying: Sequence[tuple[int, ...]],
+        layouts: Sequence[Layout],
+    ) -> Any:
+        """An executable of an expanded graph."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +81,7 @@ class Plan:
 
     derived: Derived
     kernel: Kernel
-    executable: cpu.Executable
+    executable: Any
     order: tuple[int, ...]
     buffers: tuple[int, ...]
     seconds: dict[str, float]
@@ -89,6 +102,7 @@ def make(
     order: tuple[int, ...],
     inputs: Sequence[Placement],
     outputs: Sequence[Placement],
+    machine: Machine = cpu.HOST,
 ) -> Plan:
     """Lower and compile: one lane axis at least, even for a single point."""
     graph = packed(derived.graph)
@@ -101,9 +115,9 @@ def make(
         graph = prune(graph.nodes, ins, tuple(outs))
     varying = tuple([placed[k].varying for k in buffers if k < count])
     layouts: tuple[Layout, ...] = tuple([placed[k].layout for k in buffers])
-    kernel, executable, seconds = compiled(graph, max(1, len(order)), varying, layouts)
+    executable, seconds = compiled(graph, max(1, len(order)), varying, layouts, machine)
     seconds = {**derived.seconds, **seconds}
-    return Plan(derived, kernel, executable, order, buffers, seconds)
+    return Plan(derived, executable.kernel, executable, order, buffers, seconds)
 
 
 def packed(graph: Graph) -> Graph:
@@ -124,9 +138,10 @@ def compiled(
     axes: int,
     varying: tuple[tuple[int, ...], ...],
     layouts: tuple[Layout, ...],
-) -> tuple[Kernel, cpu.Executable, dict[str, float]]:
+    machine: Machine,
+) -> tuple[Any, dict[str, float]]:
     """The kernel of a graph, and what it took to make it."""
-    return _compiled(_Source(graph.digest, graph), axes, varying, layouts)
+    return _compiled(_Source(graph.digest, graph), axes, varying, layouts, machine)
 
 
 def lowered(graph: Graph) -> Graph:
@@ -182,14 +197,13 @@ def _compiled(
     axes: int,
     varying: tuple[tuple[int, ...], ...],
     layouts: tuple[Layout, ...],
-) -> tuple[Kernel, cpu.Executable, dict[str, float]]:
+    machine: Machine,
+) -> tuple[Any, dict[str, float]]:
     """The kernel of a graph; functions that are traced alike share it."""
     start = time.perf_counter()
-    kernel = schedule(lowered(source.graph), axes, varying, layouts)
-    made = time.perf_counter()
-    executable = cpu.compile(kernel)
-    seconds = {"lower": made - start, "compile": time.perf_counter() - made}
-    return kernel, executable, seconds
+    executable = machine.build(expand(source.graph), axes, varying, layouts)
+    whole, spent = time.perf_counter() - start, executable.compile_seconds
+    return executable, {"lower": whole - spent, "compile": spent}
 
 
 # -- layouts -------------------------------------------------------------------

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from jitad import plan as planning
+from jitad.backends import cpu
 from jitad.ir.graph import (
     CONST,
     ELEMENT,
@@ -32,7 +34,7 @@ from jitad.ir.loop import INT, PART, Loop, loop_of
 from jitad.ir.primitive import registry
 from jitad.ir.table import SPREAD, parts_of_spread
 from jitad.lowering.kernel import Layout
-from jitad.plan import Derived
+from jitad.plan import Derived, Machine
 from jitad.rows import Rows, along
 from jitad.steps import PointStep, Step, SumStep, moving, spreading
 from jitad.transforms.expand import expand
@@ -53,30 +55,38 @@ class Program:
         """The steps that sum over points."""
         return tuple(s for s in self.steps if isinstance(s, SumStep))
 
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The results of one call."""
+    def run(
+        self, inputs: Sequence[np.ndarray], place: Any = cpu.HOST
+    ) -> list[np.ndarray]:
+        """The results of one call.
+
+        place  where arrays are made and kernels run, which are made for it
+        """
         environment = [*inputs, *self.constants]
         for step in self.steps:
-            step.run(environment)
+            step.run(environment, place)
         given = len(inputs) + len(self.constants)
         found = [environment[k] for k in self.outputs]
         # Nobody else has an array that is returned.
         return [
-            x.copy() if k < given or k in self.outputs[:n] else x
+            place.copy(x) if k < given or k in self.outputs[:n] else x
             for n, (k, x) in enumerate(zip(self.outputs, found, strict=True))
         ]
 
 
-def program(derived: Derived, arrays: Sequence[np.ndarray]) -> Program | None:
+def program(
+    derived: Derived, arrays: Sequence[np.ndarray], machine: Machine = cpu.HOST
+) -> Program | None:
     """The steps of a graph that sums over many points; None if it does not.
 
-    arrays  inputs of the types, shapes and strides of every call
+    arrays   inputs of the types, shapes and strides of every call
+    machine  what the kernels are made for
     """
     graph, constants = planning.lifted(expand(derived.graph))
     packs = all(graph.nodes[o].primitive is PACK for o in graph.outputs)
     if planning.long_sum(graph) is None and packs:
         return None
-    split = _Split(derived, [*arrays, *constants])
+    split = _Split(derived, [*arrays, *constants], machine)
     outputs = split.steps(graph)
     return Program(tuple(split.made), tuple(constants), tuple(outputs))
 
@@ -87,7 +97,13 @@ class _Split:
 
     derived: Derived
     arrays: list[np.ndarray]
+    machine: Machine
     made: list[Step] = field(default_factory=list)
+
+    @property
+    def host(self) -> bool:
+        """Whether NumPy can see the arrays."""
+        return self.machine is cpu.HOST
 
     def steps(self, graph: Graph) -> list[int]:
         """Make the steps: where the environment has the results."""
@@ -103,11 +119,12 @@ class _Split:
     ) -> list[int]:
         """Add steps that compute arrays: their places in the environment.
 
-        What a kernel need not compute is only added up.
+        What a kernel need not compute is, on the host, only added up.
         """
         slot = dict(zip(graph.inputs, given, strict=True))
         target, index = _copied(graph)
-        spreads = [o for o in outputs if graph.nodes[o].primitive is SPREAD]
+        spreads = [o for o in outputs if self.host and
+                   graph.nodes[o].primitive is SPREAD]  # fmt: skip
         asked = [index[o] for o in outputs if o not in spreads and o not in slot]
         for o in spreads:
             arrays, terms = parts_of_spread(graph.nodes[o])
@@ -141,7 +158,7 @@ class _Split:
         kept = [k for k, i in enumerate(graph.inputs) if i in used]
         part = prune(graph.nodes, [graph.inputs[k] for k in kept], tuple(outputs))
         inputs = tuple([given[k] for k in kept])
-        step = moving(part, inputs)
+        step = moving(part, inputs) if self.host else None
         if step is not None:
             self.made.append(step)
             return self._append(step.blanks)
@@ -157,7 +174,7 @@ class _Split:
             for o, x in zip(part.outputs, made, strict=True)
         ]
         derived = replace(self.derived, graph=part, seconds={})
-        chosen = planning.make(derived, (), placed, after)
+        chosen = planning.make(derived, (), placed, after, self.machine)
         self.made.append(PointStep(chosen, inputs, (*placed, *after), types))
         return self._append(made)
 
@@ -170,7 +187,7 @@ class _Split:
         loop = loop_of(graph.nodes[i])
         _, _, shared, arrays, tables = loop.split(graph.nodes[i].operands)
         sources = self._before(graph, shared, [*arrays, *tables], given)
-        body = _Body(loop, self.arrays)
+        body = _Body(loop, self.arrays, wide=self.host and loop.summed > 0)
         for k, a in enumerate(shared):
             body.share(k, graph, a, *sources[a])
         body.read([sources[a][0] for a in arrays])
@@ -184,12 +201,12 @@ class _Split:
         sums: list[Layout] = ["sum"] * len(dtypes)
         spread: list[Layout] = ["spread"] * loop.summed
         layouts: tuple[Layout, ...] = (*[r.layout for r in body.inputs], *sums, *spread)
-        kernel, executable, seconds = planning.compiled(points, 1, varying, layouts)
+        executable, seconds = planning.compiled(
+            points, 1, varying, layouts, self.machine
+        )
         rows = tuple(body.inputs)
         types += loop.body.output_types[loop.carried :]
-        step = SumStep(
-            points, kernel, executable, rows, loop.bound, tuple(types), seconds
-        )
+        step = SumStep(points, executable, rows, loop.bound, tuple(types), seconds)
         self.made.append(step)
         self._append([np.zeros(t.shape, t.dtype) for t in types])
         return types
@@ -239,8 +256,9 @@ class _Split:
 class _Body:
     """The graph of one point of a loop, and how its inputs lie."""
 
-    def __init__(self, loop: Loop, arrays: Sequence[np.ndarray]) -> None:
-        self.loop, self.arrays = loop, arrays
+    def __init__(self, loop: Loop, arrays: Sequence[np.ndarray], wide: bool) -> None:
+        """wide: sums are float64, for there are few tiles, and many terms to each."""
+        self.loop, self.arrays, self.wide = loop, arrays, wide
         self.target = builder()
         self.inputs: list[Rows] = []
         own = loop.body.inputs
@@ -304,11 +322,10 @@ class _Body:
     def graph(self, dtypes: Sequence[np.dtype]) -> Graph:
         """From the inputs to what a point adds to the sums, packed by dtype.
 
-        What is spread comes after it.  Then there are few tiles, and many terms to a
-        partial sum: they are float64.
+        What is spread comes after it.
         """
         terms = [self.loop.added(k) or [] for k in range(self.loop.carried)]
-        body, wide = self.loop.body, self.loop.summed > 0
+        body, wide = self.loop.body, self.wide
         spread = body.outputs[self.loop.carried :]
         nodes = (*[v for own in terms for v, _ in own], *spread)
         whole = Graph(body.nodes, body.inputs, nodes)
@@ -332,13 +349,15 @@ class _Body:
         return self.target.apply(registry.primitives["cast"], (v,), type)
 
     def _spread(self, a: int) -> int:
-        """What a point adds to an array, as a spread of float64."""
+        """What a point adds to an array, as a spread."""
         node = self.target.nodes[a]
-        type = Type(_widened(node.type.dtype), node.type.shape)
+        dtype = _widened(node.type.dtype) if self.wide else node.type.dtype
+        type = Type(dtype, node.type.shape)
         arrays, terms = parts_of_spread(node) if node.primitive is SPREAD else ([a], [])
-        wide = [(way, index, self._wide(v)) for way, index, v in terms]
-        params = (("ways", Static(tuple([way for way, _, _ in wide]))),)
-        operands = (*arrays, *(i for _, *pair in wide for i in pair))
+        if self.wide:
+            terms = [(way, index, self._wide(v)) for way, index, v in terms]
+        params = (("ways", Static(tuple([way for way, _, _ in terms]))),)
+        operands = (*arrays, *(i for _, *pair in terms for i in pair))
         return self.target.add(SPREAD, operands, type, params)
 
     def _summed(self, terms: Sequence[tuple[int, bool]], type: Type) -> int:

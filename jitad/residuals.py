@@ -10,8 +10,9 @@ import numpy as np
 from jitad import tree
 from jitad.api import Argnums, jacobian, jit, vmap
 from jitad.errors import ShapeError
-from jitad.function import Backend, Function
+from jitad.function import Function
 from jitad.ir.source import source_line
+from jitad.where import Backend, where
 
 
 def gauss_newton(
@@ -19,7 +20,8 @@ def gauss_newton(
     argnums: Argnums = 0,
     *,
     in_axes: Any = None,
-    backend: Backend = "cpu",
+    backend: Backend | None = None,
+    device: str | None = None,
 ) -> Function:
     """(x -> r) of one point  ->  (x of all points -> r·r, Jᵀr, JᵀJ), summed over them.
 
@@ -61,7 +63,8 @@ def gauss_newton(
         return total, slope, upper[_positions(slope.shape[0])]
 
     made = jit(sums)
-    return Function(sums, made.derive, name=name, backend=backend)
+    place = where(name, backend=backend, device=device)
+    return Function(sums, made.derive, name=name, where=place)
 
 
 def _axes(in_axes: Any, argnums: Argnums, count: int) -> Any:

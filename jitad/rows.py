@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,11 +36,16 @@ class Rows:
     layout: Layout
     contiguous: bool = False
 
-    def argument(self, environment: Environment) -> tuple[Argument, np.ndarray]:
-        """The launch argument, and the array that must live as long."""
+    def argument(
+        self, environment: Environment, where: Any
+    ) -> tuple[Argument, np.ndarray]:
+        """The launch argument, and the array that must live as long.
+
+        where  it is, as for `Program.run`
+        """
         array = environment[self.array]
         if self.contiguous:
-            array = np.ascontiguousarray(array)
+            array = where.contiguous(array)
         place = address(array) + self.start
         return Argument(place, (self.lane or 0,), self.elements), array
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jitad import tree
+from jitad.arrays import plain
 from jitad.errors import InputError, ShapeError
 from jitad.ir.tracer import Tracer
 
@@ -15,6 +16,7 @@ def seeds_like(name: str, like: Any, seeds: Any) -> tuple[Any, int | None]:
     """Seeds in the dtypes of what they are like, and their common leading axis K."""
     wanted, spec = tree.flatten(like)
     given, found = tree.flatten(seeds)
+    wanted, given = [plain(x) for x in wanted], [plain(x) for x in given]
     if found != spec:
         raise InputError(f"{name}: expected seeds of structure {spec}, got {found}")
     counts, made = set(), []
@@ -28,11 +30,24 @@ def seeds_like(name: str, like: Any, seeds: Any) -> tuple[Any, int | None]:
             raise ShapeError(
                 f"{name}: expected a seed of shape {shape}, or (K, *{shape}), got {got}"
             )
-        dtype = np.asarray(w).dtype if not isinstance(w, Tracer) else w.dtype
-        made.append(s.astype(dtype) if isinstance(s, Tracer) else np.asarray(s, dtype))
+        made.append(_cast(name, s, getattr(w, "dtype", None) or np.asarray(w).dtype))
     if len(counts) > 1:
         raise ShapeError(
             f"{name}: expected all seeds with the same leading axis K, or none; got "
             f"{sorted(map(str, counts))}"
         )
     return tree.unflatten(spec, made), next(iter(counts), None)
+
+
+def _cast(name: str, seed: Any, dtype: np.dtype) -> Any:
+    """A seed in a dtype; one on a card has to have it."""
+    if isinstance(seed, Tracer):
+        return seed.astype(dtype)
+    if not hasattr(seed, "card"):
+        return np.asarray(seed, dtype)
+    if seed.dtype != dtype:
+        raise InputError(
+            f"{name}: expected a seed of {dtype}, got one of {seed.dtype} on "
+            f"cuda:{seed.card}; convert it there, as by x.astype({dtype})"
+        )
+    return seed.owner

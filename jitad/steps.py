@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from jitad.arrays import address
-from jitad.backends import cpu
 from jitad.ir.graph import (
     CONST,
     ELEMENT,
@@ -54,11 +54,11 @@ class PointStep:
         pairs = zip(self.inputs, self.placed, strict=False)
         return next((p.layout for k, p in pairs if k == array), None)
 
-    def run(self, environment: Environment) -> None:
+    def run(self, environment: Environment, place: Any) -> None:
         """Compute, and append the results."""
         made = [
-            np.zeros(t.shape, t.dtype) if p.layout == "spread"
-            else np.empty(t.shape, t.dtype)
+            place.zeros(t.shape, t.dtype) if p.layout == "spread"
+            else place.empty(t.shape, t.dtype)
             for t, p in zip(self.types, self.placed[len(self.inputs) :], strict=True)
         ]  # fmt: skip
         given = [*(environment[k] for k in self.inputs), *made]
@@ -66,7 +66,7 @@ class PointStep:
             self.placed[k].argument(address(given[k])) for k in self.plan.buffers
         ]
         if arguments:
-            self.plan.executable.launch((1,), arguments)
+            place.launch(self.plan.executable, (1,), arguments)
         environment += made
 
 
@@ -87,7 +87,7 @@ class MoveStep:
         read = any(k == array for own in self.pieces for k, _, _ in own)
         return "fixed" if read else None
 
-    def run(self, environment: Environment) -> None:
+    def run(self, environment: Environment, _: Any) -> None:
         """Copy, and append the results."""
         made = [x.copy() for x in self.blanks]
         for x, own in zip(made, self.pieces, strict=True):
@@ -131,23 +131,27 @@ class SumStep:
     """
 
     graph: Graph
-    kernel: Kernel
-    executable: cpu.Executable
+    executable: Any
     inputs: tuple[Rows, ...]
     count: int
     types: tuple[Type, ...]
     seconds: dict[str, float]
 
+    @property
+    def kernel(self) -> Kernel:
+        """What a point adds to the sums."""
+        return self.executable.kernel
+
     def layout_of(self, array: int) -> Layout | None:
         """The layout of an array of the environment; None: it is not read."""
         return next((r.layout for r in self.inputs if r.array == array), None)
 
-    def run(self, environment: Environment) -> None:
+    def run(self, environment: Environment, place: Any) -> None:
         """Compute, and append the sums."""
-        found = [rows.argument(environment) for rows in self.inputs]
+        found = [rows.argument(environment, place) for rows in self.inputs]
         outputs = len(self.kernel.buffers) - len(self.inputs)
         arguments = [*(a for a, _ in found), *[None] * outputs]
-        sums = self.executable.total(self.count, arguments)
+        sums = place.total(self.executable, self.count, arguments)
         environment += [
             x.reshape(t.shape).astype(t.dtype, copy=False)
             for x, t in zip(sums, self.types, strict=True)
@@ -176,7 +180,7 @@ class SpreadStep:
         """The layout of an array of the environment; None: it is not read."""
         return "fixed" if array in self.arrays else None
 
-    def run(self, environment: Environment) -> None:
+    def run(self, environment: Environment, _: Any) -> None:
         """Add up, and append the sum."""
         total = np.zeros(self.type.shape, self.type.dtype)
         for k in self.arrays:

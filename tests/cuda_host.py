@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import re
 import shutil
 import subprocess
 import tempfile
@@ -18,8 +19,7 @@ from numba.extending import get_cython_function_address
 
 from jitad.lowering.columns import split
 from jitad.lowering.cuda_functions import accumulator
-from jitad.lowering.cuda_parameters import Parameter, flatten, parameters
-from jitad.lowering.cuda_words import c_type
+from jitad.lowering.cuda_parameters import flatten
 from jitad.lowering.emit_cuda import NAME, emit, emit_columns, totals_name
 from jitad.lowering.fuse import fuse
 from jitad.lowering.kernel import Argument, Kernel
@@ -118,7 +118,7 @@ def in_columns(kernels: Sequence[Kernel], count: int) -> list[Launch]:
     parts = [split(fuse(k), count) for k in kernels]
     names = [f"k{next(_numbers)}" for _ in kernels]
     texts = [emit_columns(p, name=n) for p, n in zip(parts, names, strict=True)]
-    library = compiled("\n".join(map(_hosted, kernels, names, texts)))
+    library = compiled("\n".join(map(_apart, names, texts)))
     return [
         Launch(k, library, name, columns=len(own))
         for k, name, own in zip(kernels, names, parts, strict=True)
@@ -139,24 +139,25 @@ def _library(kernels: tuple[Kernel, ...]) -> tuple[ctypes.CDLL, list[str]]:
 
 def hosted(kernel: Kernel, name: str = NAME) -> str:
     """The text of a kernel, with functions that launch it and what adds up its sums."""
-    return _hosted(kernel, name, emit(kernel, name=name))
+    return _apart(name, emit(kernel, name=name))
 
 
-def _hosted(kernel: Kernel, name: str, text: str) -> str:
-    lines = [f"namespace space_{name} {{", text]
-    lines.append(_launcher(name, parameters(kernel)))
-    for dtype in {b.dtype for b in kernel.buffers if b.layout == "sum"}:
-        partial, total = c_type(accumulator(dtype)), c_type(dtype)
-        given = f"a[0], ({partial} *)a[1], ({total} *)a[2]"
-        lines.append(_calling(totals_name(name, dtype), given))
-    return "\n".join([*lines, "}\n"])
+def _apart(name: str, text: str) -> str:
+    return f"namespace space_{name} {{\n{launchers(text)}}}\n"
 
 
-def _launcher(name: str, given: Sequence[Parameter]) -> str:
-    """A function that launches a kernel on an array of its numbers."""
-    kinds = {"address": "(char *)", "table": "(const long long *)"}
-    casts = [f"{kinds.get(p.kind, '')}a[{k}]" for k, p in enumerate(given)]
-    return _calling(name, ", ".join(casts))
+_ENTRY = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
+
+
+def launchers(text: str) -> str:
+    """The text of kernels, each with a function that launches it on its numbers."""
+    lines = [text]
+    for name, declared in _ENTRY.findall(text):
+        kinds = [p.rpartition(" ")[0].strip() for p in declared.split(",")]
+        kinds = [k.replace("__restrict__", "") for k in kinds]
+        given = ", ".join(f"({kind})a[{k}]" for k, kind in enumerate(kinds))
+        lines.append(_calling(name, given))
+    return "\n".join([*lines, ""])
 
 
 def _calling(name: str, given: str) -> str:

@@ -66,7 +66,8 @@ class OnCard:
             Mirror(card, b, a, extents)
             for b, a in zip(self.kernel.buffers, arguments, strict=True)
         ]
-        self.executable.launch(extents, [m.argument for m in mirrors])
+        given = [m.argument for m in mirrors]
+        self.executable.launch(extents, given, card.stream)
         for b, m in zip(self.kernel.buffers, mirrors, strict=True):
             if b.output:
                 m.fetch()
@@ -81,10 +82,11 @@ class OnCard:
             None if a is None else Mirror(card, b, a, (count,)) for b, a in pairs
         ]
         given = [None if m is None else m.argument for m in mirrors]
-        memories = self.executable.total(count, given)
+        memories = self.executable.total(count, given, card.stream)
         found = [np.empty(b.elements, b.dtype) for b, a in pairs if a is None]
         for memory, out in zip(memories, found, strict=True):
-            card.to_host(memory, out)
+            card.to_host(out, int(memory.handle), card.stream)
+        card.sync(card.stream)
         return found
 
 
@@ -98,14 +100,18 @@ class Mirror:
         size = max(0, high - low) if 0 not in extents else 0
         raw = (ctypes.c_uint8 * size).from_address(argument.address + low)
         self._card, self._bytes = card, np.frombuffer(raw, np.uint8)
-        self._memory = card.to_device(self._bytes) if size else card.empty(1)
+        self._memory = card.empty(max(size, 1), card.stream)
+        if size:
+            card.to_device(int(self._memory.handle), self._bytes, card.stream)
         where = int(self._memory.handle) - low
         self.argument = replace(argument, address=where)
 
     def fetch(self) -> None:
         """Copy back."""
         if self._bytes.size:
-            self._card.to_host(self._memory, self._bytes)
+            where = int(self._memory.handle)
+            self._card.to_host(self._bytes, where, self._card.stream)
+            self._card.sync(self._card.stream)
 
 
 def _span(

@@ -37,9 +37,12 @@ HARD = {"lgamma": 32.0, "digamma": 32.0, "zeta": 64.0, "erfinv": 32.0, "pow": 16
 
 
 def running_error(
-    graph: Graph, inputs: Sequence[Any], batch: int = 0
+    graph: Graph, inputs: Sequence[Any], batch: int = 0, *, single: bool = False
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The outputs of a scalar graph, and bounds on how far rounding takes each."""
+    """The outputs of a scalar graph, and bounds on how far rounding takes each.
+
+    single  as if all it reads and makes of float64 were rounded to float32
+    """
     graph = expand(graph)
     dtypes = {n.type.dtype for n in graph.nodes if n.type.dtype.kind == "f"}
     unit = max([float(np.finfo(d).eps) for d in dtypes], default=0.0)
@@ -50,16 +53,30 @@ def running_error(
         for i, node in enumerate(graph.nodes):
             if node.primitive is INPUT:
                 values[i] = given[i]
-                errors[i] = np.zeros(np.shape(given[i]))
+                errors[i] = _read(given[i], single)
             elif node.primitive is CONST:
                 values[i] = node.params[0][1].value
-                errors[i] = _folded(values[i], unit)
+                errors[i] = _folded(values[i], unit) + _read(values[i], single)
             elif node.primitive in (ELEMENT, PACK):
                 for table in (values, errors):
                     table[i] = _moved(node, [table[a] for a in node.operands], batch)
             else:
-                values[i], errors[i] = _operation(node, values, errors)
+                values[i], errors[i] = _operation(node, values, errors, single)
     return [values[i] for i in graph.outputs], [errors[i] for i in graph.outputs]
+
+
+def _read(value: Any, single: bool) -> Any:
+    """The rounding of what is read: none, unless it is to float32."""
+    if not single or value.dtype != np.float64:
+        return np.zeros(np.shape(value))
+    return _one_rounding(value, np.dtype(np.float32))
+
+
+def _one_rounding(value: Any, dtype: np.dtype) -> Any:
+    """How far one unit of the last place in a dtype is, of numbers."""
+    limits = np.finfo(dtype)
+    size = np.where(np.isfinite(value), np.abs(value, dtype=float), 0.0)
+    return limits.eps * size + float(limits.smallest_subnormal)
 
 
 def _folded(value: Any, unit: float) -> Any:
@@ -81,7 +98,9 @@ def _moved(node: Node, operands: list[Any], batch: int) -> Any:
     return whole.reshape(lead + node.type.shape)
 
 
-def _operation(node: Node, values: list[Any], errors: list[Any]) -> tuple[Any, Any]:
+def _operation(
+    node: Node, values: list[Any], errors: list[Any], single: bool
+) -> tuple[Any, Any]:
     primitive, dtype = node.primitive, node.type.dtype
     moving = sorted({a for a in node.operands if np.any(errors[a])})
 
@@ -112,10 +131,8 @@ def _operation(node: Node, values: list[Any], errors: list[Any]) -> tuple[Any, A
     ):
         word = primitive.word
         places = 1.0 if word in ONE else HARD.get(str(word), OTHER)
-        size = np.where(np.isfinite(value), np.abs(value, dtype=float), 0.0)
-        error = error + places * (
-            np.finfo(dtype).eps * size + float(np.finfo(dtype).smallest_subnormal)
-        )
+        rounded = np.dtype(np.float32) if single else dtype
+        error = error + places * _one_rounding(value, rounded)
     return value, error
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import loops
 import numpy as np
 import pytest
-from cuda_core import Core
-from cuda_host import hosted, needs_compiler
+from cuda_core import Core, machine_code
+from cuda_host import needs_compiler
 from cuda_machines import OnCard
 from cuda_works import case
 from kernels import layout, reference, run
@@ -18,6 +18,7 @@ from test_emit import F8, moving, nested
 from test_sum_kernels import kernel
 
 import jitad
+from jitad.arrays import address
 from jitad.backends import cuda
 from jitad.backends.card import Card, DeviceError
 from jitad.backends.nvrtc import Cubin, Usage
@@ -31,7 +32,7 @@ def on_card(made: Kernel, core: Core) -> cuda.Executable:
     def make(text: str, capability: tuple[int, int]) -> Cubin:
         assert text == emit(made)
         assert capability == (9, 0)
-        return Cubin(hosted(made).encode(), {"kernel": Usage(40, 0, 0, 0, 0)})
+        return machine_code(text)
 
     return cuda.compile(made, Card(core=core), make=make)
 
@@ -49,11 +50,11 @@ def test_a_launch_has_a_thread_for_every_lane():
             *(layout(b, 1, (count,)) for b in made.buffers), strict=True
         )
         views[0][...] = x
-        executable.launch((count,), arguments)
+        executable.launch((count,), arguments, executable.card.stream)
         assert core.events[-1] == ("launch", "kernel", -(-count // 128), 128)
         (want,) = reference(made, (count,), [x])
         assert np.array_equal(views[1], want)
-    executable.launch((0,), arguments)
+    executable.launch((0,), arguments, executable.card.stream)
     assert len([e for e in core.events if e[0] == "launch"]) == 1
 
 
@@ -84,7 +85,7 @@ def test_tables_of_offsets_are_copied_to_the_card_once():
             Argument(x.ctypes.data, (48,), table),
             Argument(y.ctypes.data, (24,), 8),
         ]
-        executable.launch((2,), arguments)
+        executable.launch((2,), arguments, executable.card.stream)
         assert np.array_equal(y, 2 * x[:, [0, 0, 0]])
     copies = [e for e in core.events if e[0] == "copy"]
     assert copies == [("copy", "host", "device", 24)]
@@ -103,7 +104,7 @@ def test_sums_stay_on_the_card(count):
         *(Argument(x.ctypes.data, (24,)), Argument(p.ctypes.data, (0,))),
         *(None, None),
     ]
-    found = executable.total(count, arguments)
+    found = executable.total(count, arguments, executable.card.stream)
     blocks = max(1, -(-count // 128))
     assert [e for e in core.events if e[0] == "launch"] == [
         ("launch", "kernel", blocks, 128),
@@ -115,7 +116,7 @@ def test_sums_stay_on_the_card(count):
         found, reference(made, (count,), [x, p.reshape(1, 1)]), strict=True
     ):
         got = np.zeros(want.shape)
-        executable.card.to_host(memory, got)
+        executable.card.to_host(got, int(memory.handle), executable.card.stream)
         np.testing.assert_allclose(got, want, rtol=1e-13, atol=0.0)
 
 
@@ -125,17 +126,20 @@ def test_sums_are_of_as_many_blocks_on_every_card(monkeypatch):
     launched: list[tuple] = []
 
     class Counting:
-        def empty(self, nbytes: int) -> Any:
+        def empty(self, nbytes: int, stream: Any) -> Any:
             return type("Memory", (), {"handle": 8 * nbytes})
 
-        def launch(self, name: str, blocks: int, threads: int, numbers: Any) -> None:
+        def launch(
+            self, name: str, blocks: int, threads: int, numbers: Any, stream: Any
+        ) -> None:
             launched.append((name, blocks, threads, list(numbers)))
 
     made = kernel(np.dtype(float))
     functions = {n: n for n in ("kernel", "kernel_totals_float64")}
     used = Usage(40, 0, 0, 0, 0)
-    executable = cuda.Executable(made, Counting(), used, functions)  # type: ignore
-    executable.total(10**6, [Argument(8, (24,)), Argument(16, (0,)), None, None])
+    executable = cuda.Executable(made, Counting(), used, 0, functions)  # type: ignore
+    given = [Argument(8, (24,)), Argument(16, (0,)), None, None]
+    executable.total(10**6, given, None)
     partial = [8 * 2 * n * 8 for n in (1, 3)]
     assert launched == [
         ("kernel", 2, 128, [10**6, 8, 24, 16, *partial]),
@@ -153,15 +157,14 @@ def test_what_the_plan_places_runs_on_the_card(name):
     call = function.prepare(*inputs)
     core = Core()
     executable = on_card(call.plan.kernel, core)
-    card = executable.card
+    work = cuda.Work(executable.card, executable.card.stream)
     outputs = [np.zeros(x.shape) for x in wanted]
-    arrays = [np.ascontiguousarray(x) for x in inputs]
-    memory = [card.to_device(x) for x in (*arrays, *outputs)]
+    memory = [work.send(np.ascontiguousarray(x)) for x in (*inputs, *outputs)]
     placed = (*call.inputs, *call.outputs)
-    arguments = [placed[k].argument(int(memory[k].handle)) for k in call.plan.buffers]
-    executable.launch(call.lanes, arguments)
-    for out, own, want in zip(outputs, memory[len(arrays) :], wanted, strict=True):
-        card.to_host(own, out)
+    arguments = [placed[k].argument(address(memory[k])) for k in call.plan.buffers]
+    executable.launch(call.lanes, arguments, work.stream)
+    for out, own, want in zip(outputs, memory[len(inputs) :], wanted, strict=True):
+        work.card.to_host(out, address(own), work.stream)
         np.testing.assert_allclose(out, want, rtol=1e-9, atol=1e-9 * np.abs(want).max())
 
 
@@ -183,12 +186,20 @@ def test_the_stand_in_is_called_as_cuda_core_is():
         (real.Stream.sync, []),
         (real.ObjectCode.from_cubin, ["module"]),
         (real.ObjectCode.get_kernel, ["name"]),
+        (real.Stream.from_handle, ["handle"]),
+        (real.Stream.wait, ["event_or_stream"]),
+        (real.LegacyPinnedMemoryResource.allocate, ["size"]),
         (real.Buffer.from_handle, ["ptr", "size", "owner"]),
         (real.Buffer.copy_from, ["src", "stream"]),
+        (real.Buffer.fill, ["value", "stream"]),
         (real.launch, ["stream", "config", "kernel", "kernel_args"]),
     ]
     for function, names in asked:
         assert set(names) <= set(inspect.signature(function).parameters), function
+    for name in ("device_id", "compute_capability", "name", "get_all_devices"):
+        assert hasattr(real.Device, name)
+    assert int(real.LEGACY_DEFAULT_STREAM.handle) == 1
+    assert int(real.PER_THREAD_DEFAULT_STREAM.handle) == 2
     config = real.LaunchConfig(grid=3, block=128)
     assert (config.grid, config.block) == ((3, 1, 1), (128, 1, 1))
     array = np.arange(4.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cuda_host import COMPILER
 
-from jitad.backends.occupancy import resident
+from jitad.backends.occupancy import like, resident
 from jitad.errors import UnsupportedError
 
 # warps, kilobytes of shared memory: of a multiprocessor, and of a block at most
@@ -18,10 +18,14 @@ KNOWN = {
     (7, 5): (32, 64, 64),
     (8, 0): (64, 164, 163),
     (8, 6): (48, 100, 99),
+    (8, 7): (48, 164, 163),
     (8, 9): (48, 100, 99),
     (9, 0): (64, 228, 227),
     (10, 0): (64, 228, 227),
+    (10, 3): (64, 228, 227),
+    (11, 0): (48, 228, 227),
     (12, 0): (48, 100, 99),
+    (12, 1): (48, 100, 99),
 }
 HEADERS = (*Path("/usr/local").glob("cuda*/include"), Path("/usr/include"))
 HEADER = next((p for p in HEADERS if (p / "cuda_occupancy.h").exists()), None)
@@ -76,6 +80,12 @@ def test_hand_values(capability, registers, shared, threads, blocks, limits):
     assert (found.blocks, found.limits) == (blocks, limits)
     assert found.warps == blocks * -(-threads // 32)
     assert found.most == KNOWN[capability][0]
+
+
+def test_a_card_is_like_the_one_before_it():
+    assert [like(c) for c in ((7, 0), (9, 0), (8, 8), (12, 5), (13, 0))] == [
+        (7, 5), (9, 0), (8, 7), (12, 1), (12, 1),
+    ]  # fmt: skip
 
 
 def test_an_unknown_card_is_told_with_the_remedy():

@@ -167,19 +167,19 @@ MACHINE: dict[str, tuple[Change, Function, Function, Any]] = {
         (np.array([0.5, 2.5]),),
     ),
     "stores in other rows": (
-        replaced(plan, "schedule", statements(_store_row)),
+        replaced(cpu, "kernel_of", statements(_store_row)),
         batched,
         mixed,
         (X,),
     ),
     "a load of the next element": (
-        replaced(plan, "schedule", statements(_load_next)),
+        replaced(cpu, "kernel_of", statements(_load_next)),
         batched,
         mixed,
         (X,),
     ),
     "operands of sub": (
-        replaced(plan, "schedule", statements(_operands)),
+        replaced(cpu, "kernel_of", statements(_operands)),
         batched,
         mixed,
         (X,),

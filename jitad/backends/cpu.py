@@ -21,11 +21,14 @@ import numpy as np
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 
+from jitad.ir.graph import Graph
 from jitad.lowering import emit_copies, frame
 from jitad.lowering.emit import LONGEST, NAME, emit
-from jitad.lowering.kernel import Argument, Kernel
+from jitad.lowering.kernel import Argument, Kernel, Layout
+from jitad.lowering.schedule import schedule as kernel_of
 from jitad.lowering.target import Target, lanes
 from jitad.lowering.work import Work, work
+from jitad.transforms.branches import sink
 
 from . import mathlib, schedule
 from .link import link
@@ -256,6 +259,57 @@ def _runs() -> JITCodeLibrary:
 @cache
 def _copy(size: int) -> JITCodeLibrary:
     return link(emit_copies.copy(size), f"jitad.copy{size}", {})
+
+
+class Host:
+    """The host: NumPy's memory and the CPU's threads; a `cuda.Work` is its like."""
+
+    def build(
+        self,
+        graph: Graph,
+        axes: int,
+        varying: Sequence[tuple[int, ...]],
+        layouts: Sequence[Layout],
+    ) -> Executable:
+        """The kernel of an expanded graph, compiled."""
+        return compile(kernel_of(sink(graph), axes, varying, layouts))
+
+    def empty(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+        """An uninitialised array."""
+        return np.empty(shape, dtype)
+
+    def zeros(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+        """An array of zeros."""
+        return np.zeros(shape, dtype)
+
+    def copy(self, array: np.ndarray) -> np.ndarray:
+        """A new array of the same elements."""
+        return array.copy()
+
+    def contiguous(self, array: np.ndarray) -> np.ndarray:
+        """The array, or a copy of it that is contiguous."""
+        return np.ascontiguousarray(array)
+
+    def launch(
+        self,
+        executable: Executable,
+        extents: Sequence[int],
+        arguments: Sequence[Argument],
+    ) -> None:
+        """Run a kernel."""
+        executable.launch(extents, arguments)
+
+    def total(
+        self,
+        executable: Executable,
+        count: int,
+        arguments: Sequence[Argument | None],
+    ) -> list[np.ndarray]:
+        """Run sums: one array for each buffer of them."""
+        return executable.total(count, arguments)
+
+
+HOST = Host()
 
 
 def allocate(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:

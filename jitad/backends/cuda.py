@@ -1,24 +1,31 @@
 """The CUDA back end: load a Kernel's machine code onto a card and launch it.
 
-Start at `compile`, which gives an `Executable`, as `backends.cpu` does.  A thread
-computes one lane; sums are added up in the same order whatever the card is.
+Start at `build`, which makes an `Executable` of a graph, or at `compile`, of a kernel.
+A thread computes one lane; sums are added up in the same order whatever the card is.
+`Work` is what one call has of a card, as `cpu.HOST` is of the host.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from jitad.errors import UnsupportedError
+from jitad.ir.graph import Graph
 from jitad.lowering.cuda_functions import accumulator
-from jitad.lowering.cuda_parameters import flatten
+from jitad.lowering.cuda_parameters import flatten, parameters
 from jitad.lowering.emit_cuda import NAME, THREADS, emit, totals_name
-from jitad.lowering.kernel import Argument, Kernel
+from jitad.lowering.kernel import Argument, Kernel, Layout
 
 from . import cubins
+from .best_order import candidates, chosen
 from .card import Card
+from .memory import dense, shown
 from .nvrtc import Capability, Cubin, Usage
 
 # Blocks that share the lanes of a sum, at most.
@@ -28,30 +35,66 @@ Maker = Callable[[str, Capability], Cubin]
 
 
 @dataclass(frozen=True, eq=False)
+class Prepared:
+    """A launch of which only the addresses of arrays are not known.
+
+    places  where in numbers those of the buffers go
+    """
+
+    card: Card
+    function: Any
+    blocks: int
+    numbers: list[int]
+    places: list[tuple[int, int]]
+
+    def launch(self, addresses: Sequence[int], stream: Any) -> None:
+        """Start it on arrays at these addresses, one for each buffer."""
+        numbers = self.numbers.copy()
+        for k, buffer in self.places:
+            numbers[k] = addresses[buffer]
+        self.card.launch(self.function, self.blocks, THREADS, numbers, stream)
+
+
+@dataclass(frozen=True, eq=False)
 class Executable:
     """A kernel on a card.
 
-    usage  what it takes of registers and memory
+    usage    what it takes of registers and memory
+    columns  into how many column blocks it is split
     """
 
     kernel: Kernel
     card: Card
     usage: Usage
+    compile_seconds: float
     _functions: dict[str, Any] = field(repr=False)
+    columns: int = 1
     _tables: dict[bytes, Any] = field(default_factory=dict, repr=False)
 
-    def launch(self, extents: Sequence[int], arguments: Sequence[Argument]) -> None:
+    def launch(
+        self, extents: Sequence[int], arguments: Sequence[Argument], stream: Any
+    ) -> None:
         """Start the kernel on all points; outputs must not overlap inputs.
 
         arguments  with addresses on the card; tables of offsets are copied there
         """
-        if 0 in extents:
-            return
-        numbers = flatten(self.kernel, extents, self._placed(arguments))
-        blocks = -(-extents[0] // THREADS)
-        self.card.launch(self._functions[NAME], blocks, THREADS, numbers)
+        if 0 not in extents:
+            prepared = self.prepare(extents, arguments)
+            prepared.launch([a.address for a in arguments], stream)
 
-    def total(self, count: int, arguments: Sequence[Argument | None]) -> list[Any]:
+    def prepare(
+        self, extents: Sequence[int], arguments: Sequence[Argument]
+    ) -> Prepared:
+        """A launch that is repeated for arrays elsewhere, which lie alike."""
+        given = parameters(self.kernel)
+        places = [(k, p.buffer) for k, p in enumerate(given) if p.kind == "address"]
+        numbers = flatten(self.kernel, extents, self._placed(arguments))
+        blocks = -(-extents[0] // THREADS) * self.columns
+        return Prepared(self.card, self._functions[NAME], blocks, numbers, places)
+
+    def total(
+        self, count: int, arguments: Sequence[Argument | None], stream: Any
+    ) -> list[Any]:
         """Start the sums over count lanes: memory on the card, for each buffer of sums.
 
         arguments  None for the buffers that take sums
@@ -60,17 +103,18 @@ class Executable:
         pairs = list(zip(self.kernel.buffers, arguments, strict=True))
         sums = [b for b, argument in pairs if argument is None]
         sizes = [b.elements * accumulator(b.dtype).itemsize for b in sums]
-        partial = [self.card.empty(blocks * size) for size in sizes]
+        partial = [self.card.empty(blocks * size, stream) for size in sizes]
         places = iter([Argument(int(memory.handle), ()) for memory in partial])
         given = [next(places) if a is None else a for _, a in pairs]
         numbers = flatten(self.kernel, (count,), self._placed(given))
-        self.card.launch(self._functions[NAME], blocks, THREADS, numbers)
+        grid = blocks * self.columns
+        self.card.launch(self._functions[NAME], grid, THREADS, numbers, stream)
         found = []
         for b, memory in zip(sums, partial, strict=True):
-            total = self.card.empty(b.elements * b.dtype.itemsize)
+            total = self.card.empty(b.elements * b.dtype.itemsize, stream)
             numbers = [blocks, int(memory.handle), int(total.handle)]
             last = self._functions[totals_name(NAME, b.dtype)]
-            self.card.launch(last, b.elements, THREADS, numbers)
+            self.card.launch(last, b.elements, THREADS, numbers, stream)
             found.append(total)
         return found
 
@@ -86,8 +130,36 @@ class Executable:
     def _table(self, offsets: np.ndarray) -> int:
         key = offsets.tobytes()
         if key not in self._tables:
-            self._tables[key] = self.card.to_device(np.ascontiguousarray(offsets))
+            # Ready for every stream that will ever ask for it.
+            card, whole = self.card, np.ascontiguousarray(offsets)
+            memory = card.empty(whole.nbytes, card.stream)
+            card.to_device(int(memory.handle), whole, card.stream)
+            card.sync(card.stream)
+            self._tables[key] = memory
         return int(self._tables[key].handle)
+
+
+def build(
+    graph: Graph,
+    axes: int,
+    varying: Sequence[tuple[int, ...]],
+    layouts: Sequence[Layout],
+    card: Card,
+) -> Executable:
+    """The kernel of an expanded graph that suits a card best, on it.
+
+    Raises UnsupportedError for what no GPU kernel can have, CompilerError where NVRTC
+    is missing.
+    """
+    start = time.perf_counter()
+
+    def make(text: str, limit: int | None) -> Cubin:
+        return cubins.compiled(text, card.capability, registers=limit)
+
+    kernels = candidates(graph, axes, varying, layouts)
+    found = chosen(kernels, make, card.capability)
+    seconds = time.perf_counter() - start
+    return load(found.kernel, found.cubin, card, seconds, columns=found.columns)
 
 
 def compile(kernel: Kernel, card: Card, *, make: Maker = cubins.compiled) -> Executable:
@@ -96,11 +168,130 @@ def compile(kernel: Kernel, card: Card, *, make: Maker = cubins.compiled) -> Exe
     Raises UnsupportedError for a word that has no CUDA C, CompilerError where NVRTC is
     missing.
     """
-    return load(kernel, make(emit(kernel), card.capability), card)
+    start = time.perf_counter()
+    cubin = make(emit(kernel), card.capability)
+    return load(kernel, cubin, card, time.perf_counter() - start)
 
 
-def load(kernel: Kernel, cubin: Cubin, card: Card) -> Executable:
-    """A kernel that is compiled already, as by `best_order`, on a card."""
+def load(
+    kernel: Kernel,
+    cubin: Cubin,
+    card: Card,
+    seconds: float = 0.0,
+    *,
+    columns: int = 1,
+) -> Executable:
+    """A kernel that is compiled already, as by `chosen`, on a card."""
     dtypes = {b.dtype: None for b in kernel.buffers if b.layout == "sum"}
     names = [NAME, *(totals_name(NAME, d) for d in dtypes)]
-    return Executable(kernel, card, cubin.usage[NAME], card.load(cubin.code, names))
+    functions = card.load(cubin.code, names)
+    used = cubin.usage[NAME]
+    return Executable(kernel, card, used, seconds, functions, columns=columns)
+
+
+@dataclass(frozen=True)
+class Builder:
+    """A card as what kernels are made for."""
+
+    card: Card
+
+    def build(
+        self,
+        graph: Graph,
+        axes: int,
+        varying: Sequence[tuple[int, ...]],
+        layouts: Sequence[Layout],
+    ) -> Executable:
+        """As `build`."""
+        return build(graph, axes, varying, layouts, self.card)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What a call has of a card: a stream, and memory that is freed along it.
+
+    Its arrays are ndarrays at addresses of the card, which are never read.
+    """
+
+    card: Card
+    stream: Any
+
+    def empty(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+        """An uninitialised array."""
+        size = math.prod(shape) * dtype.itemsize
+        memory = self.card.empty(max(size, 1), self.stream)
+        return shown(int(memory.handle), tuple(shape), dtype, owner=memory)
+
+    def zeros(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+        """An array of zeros."""
+        made = self.empty(shape, dtype)
+        if made.size:
+            self.card.clear(_address(made), made.nbytes, self.stream)
+        return made
+
+    def copy(self, array: np.ndarray) -> np.ndarray:
+        """A new array of the same elements."""
+        made = self.empty(array.shape, array.dtype)
+        self.move(array, made)
+        return made
+
+    def move(self, array: np.ndarray, to: np.ndarray) -> None:
+        """Copy one array to another, both contiguous and of the same size and dtype."""
+        assert array.flags.c_contiguous and to.flags.c_contiguous
+        if array.size:
+            places = _address(to), _address(array)
+            self.card.copy(*places, array.nbytes, self.stream)
+
+    def contiguous(self, array: np.ndarray) -> np.ndarray:
+        """The array, which must be contiguous.
+
+        Raises UnsupportedError where it is not.
+        """
+        if array.flags.c_contiguous:
+            return array
+        raise UnsupportedError(
+            f"expected a contiguous array on {self.card!r} for a sum over its points, "
+            f"got one of shape {array.shape} and strides {array.strides}; copy it "
+            "there, as by cupy.ascontiguousarray"
+        )
+
+    def send(self, array: np.ndarray) -> np.ndarray:
+        """A copy of an array of the host, of `dense` strides."""
+        steps = dense(array.shape, array.strides, array.itemsize)
+        raw = np.empty(array.size, array.dtype)
+        whole = np.ndarray(array.shape, array.dtype, raw.data, 0, steps)
+        np.copyto(whole, array)
+        memory = self.card.empty(max(raw.nbytes, 1), self.stream)
+        address = int(memory.handle)
+        if raw.size:
+            self.card.to_device(address, raw, self.stream)
+        return shown(address, array.shape, array.dtype, steps, memory)
+
+    def launch(
+        self,
+        executable: Executable,
+        extents: Sequence[int],
+        arguments: Sequence[Argument],
+    ) -> None:
+        """Start a kernel."""
+        executable.launch(extents, arguments, self.stream)
+
+    def total(
+        self,
+        executable: Executable,
+        count: int,
+        arguments: Sequence[Argument | None],
+    ) -> list[np.ndarray]:
+        """Start sums: one array for each buffer of them."""
+        buffers = zip(executable.kernel.buffers, arguments, strict=True)
+        sums = [b for b, a in buffers if a is None]
+        return [
+            shown(int(m.handle), (b.elements,), b.dtype, owner=m)
+            for b, m in zip(
+                sums, executable.total(count, arguments, self.stream), strict=True
+            )
+        ]
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]

@@ -22,7 +22,7 @@ from jitad.lowering.kernel import (
 from jitad.lowering.work import cost, work
 
 from .nvrtc import Capability, Usage
-from .occupancy import resident
+from .occupancy import like, resident
 
 # Cheap operations on doubles in the time in which memory moves a byte, by NVIDIA's data
 # sheets: A100 (80 GB) 2.4, H100 (SXM) 5, B200 2.5.  A card for games has 0.3 to 0.7.
@@ -59,7 +59,7 @@ def _warps(usage: Usage, capability: Capability) -> int:
     """How many a multiprocessor holds."""
     registers, shared = usage.registers, usage.shared
     return resident(
-        capability, registers=registers, shared=shared, threads=THREADS
+        like(capability), registers=registers, shared=shared, threads=THREADS
     ).warps
 
 

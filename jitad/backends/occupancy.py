@@ -50,10 +50,14 @@ _KNOWN: Mapping[Capability, _Multiprocessor] = MappingProxyType(
         (7, 5): _Multiprocessor(32, 16, 64 * 1024, 64 * 1024, 0, 256),
         (8, 0): _since_8(64, 32, 164),
         (8, 6): _since_8(48, 16, 100),
+        (8, 7): _since_8(48, 16, 164),
         (8, 9): _since_8(48, 24, 100),
         (9, 0): _since_8(64, 32, 228),
         (10, 0): _since_8(64, 32, 228),
+        (10, 3): _since_8(64, 32, 228),
+        (11, 0): _since_8(48, 24, 228),
         (12, 0): _since_8(48, 24, 100),
+        (12, 1): _since_8(48, 24, 100),
     }
 )
 
@@ -72,6 +76,11 @@ class Occupancy:
     warps: int
     most: int
     limits: tuple[str, ...]
+
+
+def like(capability: Capability) -> Capability:
+    """The newest known here that is not newer, or the oldest: for what may be a guess."""
+    return max((c for c in _KNOWN if c <= capability), default=min(_KNOWN))
 
 
 def resident(

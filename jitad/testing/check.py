@@ -15,12 +15,12 @@ import numpy as np
 from jitad import tree
 from jitad.api import jacobian, jit, jvp, vjp, vmap
 from jitad.errors import InputError
-from jitad.function import Backend
 from jitad.ir.graph import FLOATS
 from jitad.names import argument_names, original, result_names
 from jitad.testing.differences import derivative
 from jitad.testing.report import DIFFERENCES, CheckError, Comparison, Report
 from jitad.testing.rounding import spread
+from jitad.where import Backend
 
 _MODES = ("forward", "reverse", "cross")
 _BACKENDS: tuple[Backend, ...] = ("numpy", "cpu")

@@ -1,0 +1,217 @@
+"""A call with arguments on a card, or of a single point of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from jitad import arrays, plan, tree
+from jitad.backends.card import Card
+from jitad.backends.cuda import Builder, Work
+from jitad.backends.device_array import DeviceArray
+from jitad.backends.foreign import Foreign, foreign, library
+from jitad.backends.memory import dense, shown
+from jitad.call import Call
+from jitad.cards.fast import fast_call
+from jitad.cards.kernel import PLACE, CardKernel
+from jitad.errors import InputError
+from jitad.program import program
+
+
+class OnCard(Call):
+    """Arguments on a card, and numbers; or a single point of the host."""
+
+    def __init__(self, card: Card, leaves: Sequence[Any], *what: Any) -> None:
+        super().__init__(*what)
+        self.card = card
+        there = [x for x in leaves if isinstance(x, Foreign)]
+        self.library = library(there[0].library) if there else None
+        self.on_host = not there
+        examples = [_example(x) for x in leaves]
+        levels = [None] * len(self.extents)
+        pairs = zip(examples, self.in_axes, strict=True)
+        self.views = [arrays.batch_first(x, a) for x, a in pairs]
+        machine = Builder(card)
+        made = None if self.extents else program(self.derived, self.views, machine)
+        self.graph, constants = plan.lifted(self.derived.graph)
+        if made is not None:
+            constants = made.constants
+        with card.current():
+            work = Work(card, card.stream)
+            self.constants = [work.send(np.ascontiguousarray(c)) for c in constants]
+            card.sync(card.stream)
+        self.views += [arrays.batch_first(c, levels) for c in self.constants]
+        self.program = made and replace(made, constants=tuple(self.constants))
+        self._kernels: dict[Any, CardKernel] = {}
+        if made is None:
+            self.plan = self._kernel(self._blank()).plans[0]
+
+    def _blank(self) -> list[np.ndarray]:
+        """Arrays as results are if nobody gives any."""
+        return [shown(PLACE, shape, type.dtype) for shape, type in self.results]
+
+    def _kernel(self, outputs: Sequence[np.ndarray]) -> CardKernel:
+        key = tuple([o.strides for o in outputs])
+        if key not in self._kernels:
+            pairs = zip(outputs, self.out_axes, strict=True)
+            views = [arrays.batch_first(o, a) for o, a in pairs]
+            derived = replace(self.derived, graph=self.graph)
+            order = plan.lane_order(self.extents)
+            self._kernels[key] = CardKernel(
+                derived, self.extents, order, self.views, views, [self.card]
+            )
+        return self._kernels[key]
+
+    def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
+        """The call with less of Python between, if arguments are arrays and alike."""
+        source = self.library
+        if kwargs or self.program is not None or source is None or 0 in self.extents:
+            return None
+        if tree.flatten(((0,) * len(args), {}))[1] != self.spec or not self.results:
+            return None
+        found = [foreign(x) for x in args]
+        leaves = [x for x in found if x and library(x.library) is source]
+        direct = [x for x, a in zip(leaves, args, strict=False) if x.owner is a]
+        if len(direct) < len(args) or not all(y.size for y in self._blank()):
+            return None
+        kernel = self._kernel(self._blank())
+        constants = [arrays.address(c) for c in self.constants]
+
+        def launch(places: Sequence[int], stream: Any) -> None:
+            given, made = places[: len(args)], places[len(args) :]
+            kernel.launch([*given, *constants, *made], stream)
+
+        return fast_call(
+            self.card, source, leaves, self.results, self.derived.result, launch
+        )
+
+    def run(self, leaves: Sequence[Any], out: Any) -> Any:
+        """Start it; results are of the library of the arguments, or on the host."""
+        card = self.card
+        targets = None if out is None else self._given(out)
+        with card.current():
+            handles = dict.fromkeys(x.stream for x in leaves if isinstance(x, Foreign))
+            streams = [card.stream_at(h) for h in handles] or [card.stream]
+            stream, *others = streams
+            for other in others:
+                card.wait(stream, other)
+            work = Work(card, stream)
+            inputs = [
+                x.array if isinstance(x, Foreign) else work.send(arrays.usable(x))
+                for x in leaves
+            ]
+            results = self._compute(work, inputs, targets)
+            for other in others:
+                card.wait(other, stream)
+        if out is None:
+            return tree.unflatten(self.derived.result, results)
+        if self.on_host:
+            for target, value in zip(targets or (), results, strict=True):
+                target[...] = value
+        return out
+
+    def _compute(
+        self, work: Work, inputs: list[np.ndarray], targets: list[np.ndarray] | None
+    ) -> list[Any]:
+        """The results, as whoever called wants them; targets take them if given."""
+        if self.program is not None:
+            made = self.program.run(inputs, work)
+            if self.library is None:
+                return _fetched(work, made)
+            self._need_contiguous(targets or ())
+            results, into = (targets, targets) if targets else self._new(work)
+            for source, target in zip(made, into, strict=True):
+                work.move(source.reshape(target.shape), target)
+            return self._taken(results)
+        if self.library is None:
+            made = [work.empty(shape, t.dtype) for shape, t in self.results]
+            self._launch(work, inputs, made)
+            return _fetched(work, made)
+        if targets and arrays.overlap(inputs, targets):
+            self._need_contiguous(targets)
+            made = [work.empty(x.shape, x.dtype) for x in targets]
+            self._launch(work, inputs, made)
+            for source, target in zip(made, targets, strict=True):
+                work.move(source, target)
+            return targets
+        results, into = (targets, targets) if targets else self._new(work)
+        self._launch(work, inputs, into)
+        return self._taken(results)
+
+    def _need_contiguous(self, targets: Sequence[np.ndarray]) -> None:
+        for k, x in enumerate(targets):
+            if not x.flags.c_contiguous:
+                raise InputError(
+                    f"{self.name}: out number {k} is not contiguous; expected an array "
+                    "that is, where it takes sums or shares memory with an argument"
+                )
+
+    def _launch(
+        self, work: Work, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
+    ) -> None:
+        if 0 in self.extents or not any(o.size for o in outputs):
+            return
+        kernel = self._kernel(outputs)
+        every = [*inputs, *self.constants, *outputs]
+        kernel.launch([arrays.address(x) for x in every], work.stream)
+
+    # -- results ---------------------------------------------------------------
+
+    def _new(self, work: Work) -> tuple[list[Any], list[np.ndarray]]:
+        """New arrays of the library, and where they lie."""
+        source = self.library
+        assert source is not None
+        made = [
+            DeviceArray(self.card, shape, t.dtype, work.stream)
+            if source.empty is None
+            else source.empty(shape, t.dtype, self.card.number)
+            for shape, t in self.results
+        ]
+        places = [
+            shown(source.address(x), shape, t.dtype)
+            for x, (shape, t) in zip(made, self.results, strict=True)
+        ]
+        return made, places
+
+    def _taken(self, results: Sequence[Any]) -> list[Any]:
+        source = self.library
+        assert source is not None
+        return [source.take(x) if isinstance(x, DeviceArray) else x for x in results]
+
+    def _given(self, out: Any) -> list[np.ndarray]:
+        """The arrays of out=, checked; on a card in the form of ndarrays."""
+        if self.on_host:
+            return self._targets(out)
+        leaves, spec = tree.flatten(out)
+        found = [foreign(x) for x in leaves]
+        for k, x in enumerate(found):
+            if x is None or x.card != self.card.number or not x.writable:
+                where = "on the host" if x is None else f"on cuda:{x.card}"
+                what = where if x is None or x.writable else f"{where}, read-only"
+                raise InputError(
+                    f"{self.name}: out number {k} is {what}; expected one that can be "
+                    f"written on cuda:{self.card.number}, where the arguments are"
+                )
+        shapes = tree.unflatten(spec, [x.array for x in found if x is not None])
+        return self._targets(shapes)
+
+
+def _example(leaf: Any) -> np.ndarray:
+    """An argument as it lies on the card."""
+    if isinstance(leaf, Foreign):
+        return leaf.array
+    x = arrays.usable(leaf)
+    return shown(PLACE, x.shape, x.dtype, dense(x.shape, x.strides, x.itemsize))
+
+
+def _fetched(work: Work, made: Sequence[np.ndarray]) -> list[Any]:
+    """Results of a card on the host."""
+    found = [np.empty(x.shape, x.dtype) for x in made]
+    for x, y in zip(made, found, strict=True):
+        if y.size:
+            work.card.to_host(y, arrays.address(x), work.stream)
+    work.card.sync(work.stream)
+    return [y if y.shape else y[()] for y in found]

@@ -1,0 +1,129 @@
+"""Where a function runs: the host's threads, the interpreter, or cards.
+
+`where` makes a Where of what the user says, and `chosen_cards` adds what arguments say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from jitad import tree
+from jitad.errors import InputError
+
+Backend = Literal["cpu", "numpy"]
+Precision = Literal["full", "mixed"]
+
+_CARD = re.compile(r"cuda(?::(\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A back end of the host, and the cards that are to be used instead.
+
+    cards  their numbers; none: where the arguments are
+    """
+
+    backend: Backend = "cpu"
+    cards: tuple[int, ...] = ()
+    precision: Precision = "full"
+
+
+HERE = Where()
+
+
+def where(
+    name: str,
+    base: Where = HERE,
+    *,
+    backend: Backend | None = None,
+    device: str | None = None,
+    devices: Sequence[str] | None = None,
+    precision: Precision | None = None,
+) -> Where:
+    """A base, changed by what is not None; name is the function's, for errors.
+
+    Raises ValueError for what there is not.
+    """
+    if backend is not None and backend not in get_args(Backend):
+        raise ValueError(f'{name}: backend is {backend!r}; expected "cpu" or "numpy"')
+    if precision is not None and precision not in get_args(Precision):
+        raise ValueError(
+            f'{name}: precision is {precision!r}; expected "full" or "mixed"'
+        )
+    if device is not None and devices is not None:
+        raise ValueError(f"{name}: expected device or devices, got both")
+    found = replace(
+        base,
+        backend=backend or base.backend,
+        precision=precision or base.precision,
+    )
+    if device is not None:
+        found = replace(found, cards=() if device == "cpu" else (_card(name, device),))
+    if devices is not None:
+        numbers = tuple([_card(name, d) for d in devices])
+        if isinstance(devices, str) or not numbers or len({*numbers}) < len(numbers):
+            raise ValueError(
+                f"{name}: devices is {devices!r}; expected different cards in a list, "
+                'as ["cuda:0", "cuda:1"]'
+            )
+        found = replace(found, cards=numbers)
+    if found.cards and found.backend == "numpy":
+        raise ValueError(
+            f'{name}: expected backend="cpu" or a device, got backend="numpy", which '
+            "interprets on the host, and cuda:" + str(found.cards[0])
+        )
+    return found
+
+
+def _card(name: str, device: Any) -> int:
+    found = _CARD.fullmatch(device) if isinstance(device, str) else None
+    if found is None:
+        raise ValueError(
+            f'{name}: device is {device!r}; expected "cpu", "cuda", or a card by its '
+            'number, as "cuda:1"'
+        )
+    return int(found[1] or 0)
+
+
+def chosen_cards(
+    chosen: Where, leaves: Sequence[Any], spec: tree.PyTreeSpec, name: str
+) -> tuple[int, ...]:
+    """The cards on which a call runs; none: it runs on the host.
+
+    leaves  arguments, some of which may be `Foreign`
+    Raises InputError where they are not all on one card.
+    """
+    there = [k for k, x in enumerate(leaves) if hasattr(x, "card")]
+    if not there:
+        return chosen.cards
+    names = tree.argument_names(spec)
+    first = leaves[there[0]].card
+    found = f"{name}: argument {names[there[0]]} is on cuda:{first}, but"
+    for k in there:
+        if leaves[k].card != first:
+            raise InputError(
+                f"{found} {names[k]} on cuda:{leaves[k].card}; expected all on one "
+                "card: copy some"
+            )
+    if chosen.backend == "numpy":
+        raise InputError(
+            f'{found} backend="numpy" interprets on the host; pass NumPy arrays'
+        )
+    if chosen.cards and chosen.cards != (first,):
+        wanted = ", ".join(f"cuda:{n}" for n in chosen.cards)
+        raise InputError(
+            f"{found} {wanted} was asked for; copy it there, or pass NumPy arrays, "
+            "which are sent there"
+        )
+    for k, x in enumerate(leaves):
+        if isinstance(x, np.ndarray) and x.ndim and not chosen.cards:
+            raise InputError(
+                f"{found} {names[k]} is a NumPy array; copy it there once, as by "
+                f'cupy.asarray, or say device="cuda:{first}", which sends it each time'
+            )
+    return (first,)
