@@ -79,7 +79,7 @@ class Occupancy:
 
 
 def like(capability: Capability) -> Capability:
-    """The newest known here that is not newer, or the oldest: for what may be a guess."""
+    """The newest known here that is not newer, or the oldest; enough for a guess."""
     return max((c for c in _KNOWN if c <= capability), default=min(_KNOWN))
 
 
