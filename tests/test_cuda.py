@@ -25,7 +25,9 @@ from jitad.arrays import address
 from jitad.backends import card, cuda, numba_card
 from jitad.backends.card import Card, DeviceError
 from jitad.backends.nvrtc import Cubin, Usage
-from jitad.lowering.emit_cuda import emit
+from jitad.lowering.columns import split
+from jitad.lowering.emit_cuda import emit, emit_columns
+from jitad.lowering.fuse import fuse
 from jitad.lowering.kernel import Argument, Kernel
 
 Adapter = Callable[[Core], Any]
@@ -40,7 +42,7 @@ def on_card(made: Kernel, core: Core, adapter: Adapter) -> cuda.Executable:
     """A kernel whose machine code is its text."""
 
     def make(text: str, capability: tuple[int, int]) -> Cubin:
-        assert text == emit(made)
+        assert text == emit(made, shared=228)
         assert capability == (9, 0)
         return machine_code(text)
 
@@ -160,6 +162,32 @@ def test_what_lanes_spread_is_added_up_in_phases(dtype, adapter):
     executable.card.to_host(table, int(found[1].handle), stream)
     np.add.at(want, i, x[0])
     assert np.array_equal(table, want)
+
+
+@needs_compiler
+def test_column_blocks_are_launched_side_by_side(adapter):
+    """As many blocks of threads for each block of lanes."""
+    core, rng = Core(), np.random.default_rng(2)
+
+    def split_on_card(made: Kernel) -> OnCard:
+        parts = split(fuse(made), 2)
+        assert len(parts) == 2
+        code = machine_code(emit_columns(parts))
+        return OnCard(cuda.load(made, code, Card(core=adapter(core)), columns=2))
+
+    made = moving("rows", "rows", F8, 11, 22)
+    x = rng.normal(size=(300, 11))
+    (y,) = run(made, (300,), [x], split_on_card(made))
+    assert np.array_equal(y, reference(made, (300,), [x])[0])
+    assert ("launch", "kernel", 2 * 3, 128) in core.events
+
+    made, x, p = kernel(F8), rng.random((300, 3)), np.array(2.0)
+    places = Argument(x.ctypes.data, (24,)), Argument(p.ctypes.data, (0,))
+    found = split_on_card(made).total(300, [*places, None, None])
+    assert core.events.count(("launch", "kernel", 2 * 3, 128)) == 2
+    wanted = reference(made, (300,), [x, p.reshape(1, 1)])
+    for got, want in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(got, want[0], rtol=1e-13, atol=0.0)
 
 
 def test_sums_are_of_as_many_blocks_on_every_card(monkeypatch):

@@ -31,7 +31,7 @@ from jitad.backends.card import DeviceError
 from jitad.backends.nvrtc import CompilerError, Cubin, Usage
 from jitad.errors import InputError, UnsupportedError
 from jitad.interop import examples
-from jitad.interop.cuda_device import routine
+from jitad.interop.device_routine import routine
 
 ROOT = Path(__file__).parents[1]
 RNG = np.random.default_rng(5)

@@ -38,6 +38,8 @@ FLOORS = {
 }
 TOP = 8
 LATE = (
+    "jitad.backends.cuda_device",
+    "jitad.interop.device_routine",
     "cuda.",
     "numba.cuda",
     "jitad.cards",

@@ -27,7 +27,7 @@ from jitad.lowering.emit_device import strided
 from jitad.lowering.kernel import Kernel, Layout
 
 from . import cubins, nvrtc
-from .best_order import best_order, candidates
+from .best_order import candidates, chosen
 from .card import DeviceError
 from .cuda import Maker
 from .njit import Place
@@ -63,8 +63,10 @@ class AnyCard:
         """The kernel of an expanded graph that suits a card best."""
         start = time.perf_counter()
         kernels = candidates(graph, axes, varying, layouts)
-        kernel, _ = best_order(kernels, lambda text: self.make(text, _TYPICAL))
-        return Ordered(kernel, time.perf_counter() - start)
+        best = chosen(
+            kernels, lambda text, _: self.make(text, _TYPICAL), _TYPICAL, limits=(None,)
+        )
+        return Ordered(best.kernel, time.perf_counter() - start)
 
 
 ANY_CARD = AnyCard()

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Literal
 
 from jitad.errors import JitadError
@@ -23,6 +24,7 @@ OPTIONS = (
     *("--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"),
     *("--std=c++17", "--ptxas-options=-v"),
 )
+_LOADING = Lock()
 _ENTRY = re.compile(r"Compiling entry function '(\w+)'")
 _COUNTS = {
     "registers": re.compile(r"Used (\d+) registers"),
@@ -154,8 +156,15 @@ def _reason(status: int) -> str:
     return function(status).decode()
 
 
-@cache
 def _library() -> ctypes.CDLL:
+    # A thread that does not wait until another has loaded it compiles without what
+    # else that loads.
+    with _LOADING:
+        return _loaded()
+
+
+@cache
+def _loaded() -> ctypes.CDLL:
     try:
         from cuda.pathfinder import (  # pyright: ignore[reportMissingImports]
             load_nvidia_dynamic_lib,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .cuda_functions import functions
 from .cuda_words import c_type, memory_type
 from .emit_cuda import Body
 from .fuse import fuse
@@ -47,7 +48,7 @@ def emit(kernel: Kernel, given: Sequence[Given], name: str) -> str:
     kernel = fuse(kernel)
     packed = _Point(kernel, given, strided=False)
     apart = _Point(kernel, given, strided=True)
-    lines = [*packed.functions(), *packed.tables()]
+    lines = [*functions(packed.words()), *packed.tables()]
     for own, body in ((name, packed), (strided(name), apart)):
         parameters = ", ".join(body.parameters())
         head = f'extern "C" __device__ void {own}({parameters}) {{'
