@@ -43,7 +43,7 @@ LATE = (
     "cuda.",
     "numba.cuda",
     "jitad.cards",
-    "jitad.backends.foreign",
+    "jitad.backends.libraries",
     "jitad.backends.card",
 )
 COMPILERS = {"numba", "llvmlite", "cuda"}

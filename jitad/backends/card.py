@@ -7,9 +7,10 @@ there.  `cuda.core` is imported when a card is first asked for.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from .memory import shown
 # Streams that every card has, by the numbers that libraries hand around.
 _LEGACY = (0, 1)
 _PER_THREAD = 2
+_COPIED = 1 << 30  # bytes
 
 
 class DeviceError(JitadError, RuntimeError):
@@ -68,6 +70,23 @@ class Card:
         """Bytes that it has, of which others may use some."""
         found = getattr(self._core, "total_memory", total_memory)
         return found(self.number)
+
+    @cached_property
+    def copy_bandwidth(self) -> float:
+        """Bytes read and written per second by a large copy on the card, measured."""
+        size = min(_COPIED, self.memory // 8)
+        with self.current():
+            one, other = self.empty(size, self.stream), self.empty(size, self.stream)
+            best = float("inf")
+            for _ in range(5):
+                self.sync(self.stream)
+                start = time.perf_counter()
+                for _ in range(4):
+                    places = int(other.handle), int(one.handle)
+                    self.copy(*places, size, self.stream)
+                self.sync(self.stream)
+                best = min(best, time.perf_counter() - start)
+        return 8 * size / best
 
     @contextmanager
     def current(self) -> Iterator[None]:

@@ -25,11 +25,11 @@ from jitad.lowering.emit_cuda import NAME, emit, entries, totals_name
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout
 
 from . import cubins
-from .best_order import candidates, chosen
+from .best_order import Tried, candidates, chosen
 from .card import Card
 from .memory import dense, shown
 from .nvrtc import Capability, Cubin, Usage
-from .occupancy import shared_memory
+from .occupancy import Occupancy, like, resident, shared_memory
 
 # Blocks that share the lanes of a sum, at most.
 SUM_BLOCKS = 1024
@@ -64,6 +64,7 @@ class Executable:
 
     usage    what it takes of registers and memory
     columns  into how many column blocks it is split
+    tried    what it was chosen among; nothing where it was not
     """
 
     kernel: Kernel
@@ -72,7 +73,17 @@ class Executable:
     compile_seconds: float
     _functions: dict[str, Any] = field(repr=False)
     columns: int = 1
+    tried: tuple[Tried, ...] = ()
     _tables: dict[bytes, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """How much of a multiprocessor it fills."""
+        used = self.usage
+        return resident(
+            like(self.card.capability),
+            registers=used.registers, shared=used.shared, threads=THREADS,
+        )  # fmt: skip
 
     def launch(
         self, extents: Sequence[int], arguments: Sequence[Argument], stream: Any
@@ -187,7 +198,8 @@ def build(
     kernels = candidates(graph, axes, varying, layouts)
     found = chosen(kernels, make, card.capability)
     seconds = time.perf_counter() - start
-    return load(found.kernel, found.cubin, card, seconds, columns=found.columns)
+    made = load(found.kernel, found.cubin, card, seconds, columns=found.columns)
+    return replace(made, tried=found.tried)
 
 
 def compile(kernel: Kernel, card: Card, *, make: Maker = cubins.compiled) -> Executable:
