@@ -5,6 +5,8 @@ The compiler is NVIDIA's, which needs no GPU.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cuda_host import build, in_columns, needs_compiler, shapes
@@ -199,6 +201,16 @@ def test_what_spills_is_held_against_blocks_and_more_registers(
     # there are no more than two blocks of two outputs
     assert sorted(compiler.asked, key=str) == sorted(usage, key=str)
     assert len(found.tried) == len(usage)
+
+
+def test_of_long_kernels_one_is_compiled():
+    short = sines(0, 1)
+    load, _, _ = short.body
+    chain = [Op(k, "sin", (k - 1,), F8) for k in range(1, 20_000)]
+    long = replace(short, body=(load, *chain, Store(1, 0, 19_999)))
+    compiler = Compiler({(None, 0, 1): (255, 4000)})
+    found, code = choose([long, long, sines(1)], compiler)
+    assert (code, found.columns, len(found.tried)) == ("(None, 0, 1)", 1, 1)
 
 
 def test_blocks_are_tried_within_every_limit_that_makes_all_spill():
