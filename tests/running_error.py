@@ -9,7 +9,7 @@ derivative is used: the bounds judge derivatives, too.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,10 +36,21 @@ FOLDED = 64.0
 HARD = {"lgamma": 32.0, "digamma": 32.0, "zeta": 64.0, "erfinv": 32.0, "pow": 16.0}
 
 
+def usual(word: str | None, dtype: np.dtype) -> float:
+    """The units of the last place that a word may be off, on any machine."""
+    return 1.0 if word in ONE else HARD.get(str(word), OTHER)
+
+
 def running_error(
-    graph: Graph, inputs: Sequence[Any], batch: int = 0
+    graph: Graph,
+    inputs: Sequence[Any],
+    batch: int = 0,
+    places: Callable[[str | None, np.dtype], float] = usual,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The outputs of a scalar graph, and bounds on how far rounding takes each."""
+    """The outputs of a scalar graph, and bounds on how far rounding takes each.
+
+    places  a word and its dtype -> units of the last place that it may be off
+    """
     graph = expand(graph)
     dtypes = {n.type.dtype for n in graph.nodes if n.type.dtype.kind == "f"}
     unit = max([float(np.finfo(d).eps) for d in dtypes], default=0.0)
@@ -58,7 +69,7 @@ def running_error(
                 for table in (values, errors):
                     table[i] = _moved(node, [table[a] for a in node.operands], batch)
             else:
-                values[i], errors[i] = _operation(node, values, errors)
+                values[i], errors[i] = _operation(node, values, errors, places)
     return [values[i] for i in graph.outputs], [errors[i] for i in graph.outputs]
 
 
@@ -81,7 +92,12 @@ def _moved(node: Node, operands: list[Any], batch: int) -> Any:
     return whole.reshape(lead + node.type.shape)
 
 
-def _operation(node: Node, values: list[Any], errors: list[Any]) -> tuple[Any, Any]:
+def _operation(
+    node: Node,
+    values: list[Any],
+    errors: list[Any],
+    places: Callable[[str | None, np.dtype], float],
+) -> tuple[Any, Any]:
     primitive, dtype = node.primitive, node.type.dtype
     moving = sorted({a for a in node.operands if np.any(errors[a])})
 
@@ -110,10 +126,8 @@ def _operation(node: Node, values: list[Any], errors: list[Any]) -> tuple[Any, A
         and primitive.name not in EXACT
         and primitive.word not in EXACT
     ):
-        word = primitive.word
-        places = 1.0 if word in ONE else HARD.get(str(word), OTHER)
         size = np.where(np.isfinite(value), np.abs(value, dtype=float), 0.0)
-        error = error + places * (
+        error = error + places(primitive.word, dtype) * (
             np.finfo(dtype).eps * size + float(np.finfo(dtype).smallest_subnormal)
         )
     return value, error
