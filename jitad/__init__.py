@@ -16,6 +16,7 @@ from jitad.api import (
 )
 from jitad.backends.threads import get_threads, set_threads
 from jitad.custom import primitive
+from jitad.device import device_put
 from jitad.errors import (
     InputError,
     JitadError,
@@ -50,6 +51,7 @@ __all__ = [
     "cond",
     "custom_jvp",
     "custom_vjp",
+    "device_put",
     "empty",
     "explain",
     "fixed_point",

@@ -50,9 +50,10 @@ def jit(
     device     "cuda" or "cuda:1": NumPy arrays are sent there, a part after the other
                if they are large, and results brought back; "cpu"
     devices    several of them, which share a batch: ["cuda:0", "cuda:1"]
-    precision  "mixed": float64 arguments are rounded to float32, computed with so, and
-               results of float64 are float32 numbers; what is summed over points is
-               added up in float64.  For cards that are slow in float64
+    precision  "mixed": float64 arithmetic is done in float32, but sums over points, and
+               what loops only add to, in float64 (`transforms.precision`); for cards
+               that are slow in float64.  A while_loop whose tolerance is below 1e-7
+               may not end then
     Raises ValueError for other options, DeviceError where a card cannot be had.
     """
     transformed = f if isinstance(f, Function) else None

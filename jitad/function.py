@@ -28,7 +28,7 @@ from jitad.primitives.body import points_loop
 from jitad.program import program
 from jitad.transforms.linearized import tables
 from jitad.transforms.precision import mixed
-from jitad.where import HERE, Where, cards
+from jitad.where import HERE, Where, chosen_cards
 
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
 
@@ -327,11 +327,11 @@ class Function:
             return None
         axes = self.in_axes(spec, leaves), self.out_axes(derived)
         what = self.name, derived, spec, *axes, extents
-        numbers = cards(self.where, leaves, spec, self.name)
+        numbers = chosen_cards(self.where, leaves, spec, self.name)
         if numbers:
-            from jitad import card_call
+            from jitad import cards
 
-            return card_call.call(numbers, leaves, views, what)
+            return cards.call(numbers, leaves, views, what)
         if self.where.backend == "numpy":
             return Interpreted(*what)
         steps = None if extents else program(derived, views)

@@ -1,6 +1,6 @@
 """Where a function runs: the host's threads, the interpreter, or cards.
 
-`where` makes a Where of what the user says, and `cards` adds what arguments say.
+`where` makes a Where of what the user says, and `chosen_cards` adds what arguments say.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _card(name: str, device: Any) -> int:
     return int(found[1] or 0)
 
 
-def cards(
+def chosen_cards(
     chosen: Where, leaves: Sequence[Any], spec: tree.PyTreeSpec, name: str
 ) -> tuple[int, ...]:
     """The cards on which a call runs; none: it runs on the host.

@@ -72,11 +72,8 @@ class Core:
         library, name = kernel
         self.events.append(("launch", name, *config))
         self.streams.append(("launch", stream.handle, self.now))
-        threads = config[1]
-        waiting = "__shared__" in library.text
         with self.working():
-            code = library.code
-            launch(code, name, kernel_args, config[0], threads, waiting=waiting)
+            launch(library, name, kernel_args, *config)
 
     # -- memory ----------------------------------------------------------------
 
@@ -113,11 +110,11 @@ class Core:
 
 class Code:
     def __init__(self, text: str) -> None:
-        self.text, self.code = text, compiled(text)
+        self.code = compiled(text)
 
-    def get_kernel(self, name: str) -> tuple[Code, str]:
+    def get_kernel(self, name: str) -> tuple[ctypes.CDLL, str]:
         assert hasattr(self.code, f"launch_{name}"), name
-        return self, name
+        return self.code, name
 
 
 class _Devices:

@@ -19,15 +19,17 @@ from numba.extending import get_cython_function_address
 
 from jitad.lowering.cuda_functions import accumulator
 from jitad.lowering.cuda_parameters import flatten
+from jitad.lowering.cuda_rows import WARP
+from jitad.lowering.cuda_spread import clear_name, finish_name, phases, space
 from jitad.lowering.emit_cuda import NAME, emit, totals_name
-from jitad.lowering.kernel import Argument, Kernel
+from jitad.lowering.kernel import Argument, Buffer, Kernel
 
 COMPILER = shutil.which("c++") or shutil.which("g++")
 needs_compiler = pytest.mark.skipif(
     COMPILER is None, reason="no C++ compiler, to run the text of GPU kernels"
 )
 SHIM = Path(__file__).parent / "cuda_host.h"
-_SHAPES = ((1, 1), (3, 5), (2, 32))
+_SHAPES = ((1, 32), (3, 64), (2, 128))
 _numbers = itertools.count()
 
 
@@ -36,46 +38,57 @@ class Launch:
     """A kernel whose text is compiled for the host.
 
     blocks   how many there are, of a kernel with sums; else how many without a lane
-    threads  in each
+    threads  in each, in whole warps
     """
 
     kernel: Kernel
     library: ctypes.CDLL
     name: str
     blocks: int = 3
-    threads: int = 5
+    threads: int = WARP
 
     def launch(self, extents: Sequence[int], arguments: Sequence[Argument]) -> None:
         """Run it; there must be no sums."""
         numbers = flatten(self.kernel, extents, _placed(arguments))
         full = -(-extents[0] // self.threads)
         blocks = full + self.blocks
-        launch(self.library, self.name, numbers, blocks, self.threads, waiting=False)
+        launch(self.library, self.name, numbers, blocks, self.threads)
 
     def total(
         self, count: int, arguments: Sequence[Argument | None]
     ) -> list[np.ndarray]:
         """The sums over count lanes of a kernel; arguments are None for these."""
-        pairs = list(zip(self.kernel.buffers, arguments, strict=True))
-        partial = [
-            np.full((b.elements, self.blocks), 77, accumulator(b.dtype))
-            for b, a in pairs
-            if a is None
-        ]
-        places = (Argument(p.ctypes.data, ()) for p in partial)
-        given = _placed([next(places) if a is None else a for _, a in pairs])
-        numbers = flatten(self.kernel, (count,), given)
-        shape = self.blocks, self.threads
-        launch(self.library, self.name, numbers, *shape, waiting=True)
-        found = []
-        sums = [b for b, a in pairs if a is None]
-        for b, p in zip(sums, partial, strict=True):
-            out = np.full(b.elements, 77, b.dtype)
-            numbers = [self.blocks, p.ctypes.data, out.ctypes.data]
-            name = totals_name(self.name, b.dtype)
-            launch(self.library, name, numbers, len(p), 4, waiting=True)
-            found.append(out)
-        return found
+        given, made = [], []
+        for b, argument in zip(self.kernel.buffers, arguments, strict=True):
+            if argument is None:
+                made.append((b, self._space(b)))
+                argument = Argument(made[-1][1].ctypes.data, ())
+            given.append(argument)
+        for phase in phases(self.kernel):
+            numbers = flatten(self.kernel, (count,), _placed(given), phase)
+            launch(self.library, self.name, numbers, self.blocks, self.threads)
+        return [self._added(b, partial) for b, partial in made]
+
+    def _space(self, b: Buffer) -> np.ndarray:
+        if b.layout == "sum":
+            return np.full((b.elements, self.blocks), 77, accumulator(b.dtype))
+        words = np.full(b.elements * space(b.dtype) // 4, 77, np.int32)
+        numbers = [len(words), words.ctypes.data]
+        launch(self.library, clear_name(self.name), numbers, 2, 4)
+        return words
+
+    def _added(self, b: Buffer, partial: np.ndarray) -> np.ndarray:
+        if b.layout == "sum":
+            name, blocks = totals_name(self.name, b.dtype), len(partial)
+            first = self.blocks
+        elif (name := finish_name(self.name, b.dtype)) is None:
+            return partial.view(b.dtype)
+        else:
+            blocks, first = 2, b.elements
+        out = np.full(b.elements, 77, b.dtype)
+        numbers = [first, partial.ctypes.data, out.ctypes.data]
+        launch(self.library, name, numbers, blocks, 4)
+        return out
 
 
 def launch(
@@ -84,13 +97,11 @@ def launch(
     numbers: Sequence[int],
     blocks: int,
     threads: int,
-    *,
-    waiting: bool,
 ) -> None:
-    """Run a kernel of a library; waiting: its threads at once, for they wait."""
+    """Run a kernel of a library."""
     words = np.array(numbers, np.int64)
     function = getattr(library, f"launch_{name}")
-    function(ctypes.c_void_p(words.ctypes.data), blocks, threads, waiting)
+    function(ctypes.c_void_p(words.ctypes.data), blocks, threads)
 
 
 def _placed(arguments: Sequence[Argument]) -> list[Argument]:
@@ -133,8 +144,7 @@ def launchers(text: str) -> str:
     """The text of kernels, each with a function that launches it on its numbers."""
     lines = [text]
     for name, declared in _ENTRY.findall(text):
-        kinds = [p.rpartition(" ")[0].strip() for p in declared.split(",")]
-        kinds = [k.replace("__restrict__", "") for k in kinds]
+        kinds = [re.sub(r"__restrict__|\w+$", "", p) for p in declared.split(",")]
         given = ", ".join(f"({kind})a[{k}]" for k, kind in enumerate(kinds))
         lines.append(_calling(name, given))
     return "\n".join([*lines, ""])
@@ -144,8 +154,7 @@ def _calling(name: str, given: str) -> str:
     return (
         f"static void call_{name}(const long long *a) {{ {name}({given}); }}\n"
         f'extern "C" void launch_{name}(const long long *a, unsigned blocks, '
-        "unsigned threads, bool waiting) "
-        f"{{ launch(call_{name}, a, blocks, threads, waiting); }}"
+        f"unsigned threads) {{ launch(call_{name}, a, blocks, threads); }}"
     )
 
 
@@ -160,7 +169,7 @@ def compiled(text: str) -> ctypes.CDLL:
     path = Path(_folder().name) / f"{next(_numbers)}.cpp"
     path.write_text(f'#include "{SHIM}"\n{text}')
     made = path.with_suffix(".so")
-    options = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-pthread"]
+    options = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared"]
     command = [COMPILER, *options, str(path), "-o", str(made)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:4000]

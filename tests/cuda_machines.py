@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from cuda_core import Core, machine_code
 
-from jitad import card_call
+from jitad import cards
 from jitad.backends import cubins, cuda, nvrtc
 from jitad.backends.card import Card, DeviceError
 from jitad.lowering.kernel import Argument, Buffer, Kernel
@@ -44,7 +44,7 @@ def use(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let device="cuda" be a stand-in on the host, or a card; or skip the test."""
     if machine == "host":
         made = Card(0, Core())
-        monkeypatch.setattr(card_call, "card", lambda number: made)
+        monkeypatch.setattr(cards, "card", lambda number: made)
         monkeypatch.setattr(cubins, "compiled", machine_code)
         return
     try:

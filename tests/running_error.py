@@ -36,6 +36,9 @@ FOLDED = 64.0
 HARD = {"lgamma": 32.0, "digamma": 32.0, "zeta": 64.0, "erfinv": 32.0, "pow": 16.0}
 
 
+Places = Callable[[str | None, np.dtype], float]
+
+
 def usual(word: str | None, dtype: np.dtype) -> float:
     """The units of the last place that a word may be off, on any machine."""
     return 1.0 if word in ONE else HARD.get(str(word), OTHER)
@@ -45,11 +48,14 @@ def running_error(
     graph: Graph,
     inputs: Sequence[Any],
     batch: int = 0,
-    places: Callable[[str | None, np.dtype], float] = usual,
+    *,
+    single: bool = False,
+    places: Places = usual,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The outputs of a scalar graph, and bounds on how far rounding takes each.
 
     places  a word and its dtype -> units of the last place that it may be off
+    single  as if all it reads and makes of float64 were rounded to float32
     """
     graph = expand(graph)
     dtypes = {n.type.dtype for n in graph.nodes if n.type.dtype.kind == "f"}
@@ -61,16 +67,30 @@ def running_error(
         for i, node in enumerate(graph.nodes):
             if node.primitive is INPUT:
                 values[i] = given[i]
-                errors[i] = np.zeros(np.shape(given[i]))
+                errors[i] = _read(given[i], single)
             elif node.primitive is CONST:
                 values[i] = node.params[0][1].value
-                errors[i] = _folded(values[i], unit)
+                errors[i] = _folded(values[i], unit) + _read(values[i], single)
             elif node.primitive in (ELEMENT, PACK):
                 for table in (values, errors):
                     table[i] = _moved(node, [table[a] for a in node.operands], batch)
             else:
-                values[i], errors[i] = _operation(node, values, errors, places)
+                values[i], errors[i] = _operation(node, values, errors, single, places)
     return [values[i] for i in graph.outputs], [errors[i] for i in graph.outputs]
+
+
+def _read(value: Any, single: bool) -> Any:
+    """The rounding of what is read: none, unless it is to float32."""
+    if not single or value.dtype != np.float64:
+        return np.zeros(np.shape(value))
+    return _one_rounding(value, np.dtype(np.float32))
+
+
+def _one_rounding(value: Any, dtype: np.dtype) -> Any:
+    """How far one unit of the last place in a dtype is, of numbers."""
+    limits = np.finfo(dtype)
+    size = np.where(np.isfinite(value), np.abs(value, dtype=float), 0.0)
+    return limits.eps * size + float(limits.smallest_subnormal)
 
 
 def _folded(value: Any, unit: float) -> Any:
@@ -93,10 +113,7 @@ def _moved(node: Node, operands: list[Any], batch: int) -> Any:
 
 
 def _operation(
-    node: Node,
-    values: list[Any],
-    errors: list[Any],
-    places: Callable[[str | None, np.dtype], float],
+    node: Node, values: list[Any], errors: list[Any], single: bool, places: Places
 ) -> tuple[Any, Any]:
     primitive, dtype = node.primitive, node.type.dtype
     moving = sorted({a for a in node.operands if np.any(errors[a])})
@@ -126,10 +143,8 @@ def _operation(
         and primitive.name not in EXACT
         and primitive.word not in EXACT
     ):
-        size = np.where(np.isfinite(value), np.abs(value, dtype=float), 0.0)
-        error = error + places(primitive.word, dtype) * (
-            np.finfo(dtype).eps * size + float(np.finfo(dtype).smallest_subnormal)
-        )
+        rounded = np.dtype(np.float32) if single else dtype
+        error = error + places(primitive.word, dtype) * _one_rounding(value, rounded)
     return value, error
 
 

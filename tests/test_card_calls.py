@@ -15,7 +15,7 @@ from cuda_core import Core, machine_code
 from cuda_host import needs_compiler
 
 import jitad
-from jitad import card_call
+from jitad import cards
 from jitad.backends import card, cubins, staging
 from jitad.backends.card import Card, DeviceError, DeviceMemoryError
 
@@ -26,8 +26,8 @@ pytestmark = needs_compiler
 def core(monkeypatch: pytest.MonkeyPatch) -> Core:
     """Two cards, and what stands in for their driver and compiler."""
     made = Core(cards=2)
-    cards = {n: Card(n, made) for n in range(2)}
-    monkeypatch.setattr(card_call, "card", cards.__getitem__)
+    both = {n: Card(n, made) for n in range(2)}
+    monkeypatch.setattr(cards, "card", both.__getitem__)
     monkeypatch.setattr(cubins, "compiled", machine_code)
     made.events.clear()
     return made
@@ -87,6 +87,30 @@ def test_results_are_of_the_library_and_on_the_stream_of_the_arguments(library):
     assert ("launch", handle, 0) in core.streams
     assert [e[0] for e in core.events if e[0] != "allocate"] == ["launch"], "no copies"
     same(found, J(X))
+
+
+def test_a_call_that_is_repeated_looks_at_its_arguments_again(library):
+    def g(x: Any, y: Any) -> Any:
+        return np.stack([x[0] * y, x[1] / y])
+
+    J = jitad.vmap(jitad.jacobian(g))
+    x, y = X[:, :2].copy(), X[:, 2].copy()
+    there = [library.asarray(a) for a in (x, y)]
+    for _ in range(5):
+        same(J(*there), J(x, y))
+    for rows in (slice(5, 40), slice(None, None, 2)):
+        for _ in range(5):
+            same(J(*[a[rows] for a in there]), J(x[rows], y[rows]))
+    single = [library.asarray(a.astype(np.float32)) for a in (x, y)]
+    assert J(*single).dtype == np.float32
+    elsewhere = [library.asarray(a, card=1) for a in (x, y)]
+    same(J(*elsewhere), J(x, y))
+    assert library.core.streams[-1][2] == 1
+    same(J(*there), J(x, y))
+    with pytest.raises(jitad.InputError, match="but args"):
+        J(there[0], elsewhere[1])
+    with pytest.raises(TypeError):
+        J(there[0])
 
 
 def test_results_are_on_the_card_of_the_arguments(library):
@@ -205,6 +229,24 @@ def test_loops_branches_and_random_numbers(cupy):
 
     keys = np.arange(50)
     same(jitad.vmap(h)(cupy.asarray(keys)), jitad.vmap(h)(keys))
+
+
+def test_arrays_can_be_put_on_a_card_to_stay_there(core):
+    J = jitad.vmap(jitad.jacobian(f))
+    x = jitad.device_put(X, "cuda:1")
+    found = J(x)
+    assert found.__dlpack_device__() == (2, 1)
+    same(found, J(X))
+    same(jitad.vmap(jitad.jit(lambda j: j.T))(found), np.swapaxes(J(X), 1, 2))
+    tree = jitad.device_put({"a": X[::2, 1], "b": [2.0, np.int32(3)], "c": X[:0]})
+    same(tree["a"], X[::2, 1])
+    assert np.asarray(tree["b"][1]) == 3
+    assert np.asarray(tree["b"][1]).dtype == np.int32
+    assert np.asarray(tree["c"]).shape == (0, 3)
+    with pytest.raises(jitad.InputError, match=r"args\[0\] is float16"):
+        jitad.device_put(X.astype(np.float16))
+    with pytest.raises(jitad.InputError, match="expected a card"):
+        jitad.device_put(X, "cpu")
 
 
 # -- sums over points ------------------------------------------------------------
@@ -368,7 +410,7 @@ def test_a_launch_that_fails_leaves_everything_usable(core):
 
 
 def test_a_card_that_is_not_there_is_told(core, monkeypatch):
-    monkeypatch.setattr(card_call, "card", lambda n: Card(n, core))
+    monkeypatch.setattr(cards, "card", lambda n: Card(n, core))
     with pytest.raises(DeviceError, match=r"expected CUDA card 5, but .* install"):
         jitad.vmap(jitad.jacobian(f), device="cuda:5")(X)
 

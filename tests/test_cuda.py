@@ -14,6 +14,7 @@ from cuda_host import needs_compiler
 from cuda_machines import OnCard
 from cuda_works import case
 from kernels import layout, reference, run
+from test_cuda_spread import adding
 from test_emit import F8, moving, nested
 from test_sum_kernels import kernel
 
@@ -118,6 +119,38 @@ def test_sums_stay_on_the_card(count):
         got = np.zeros(want.shape)
         executable.card.to_host(got, int(memory.handle), executable.card.stream)
         np.testing.assert_allclose(got, want, rtol=1e-13, atol=0.0)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["f8", "i4"])
+def test_what_lanes_spread_is_added_up_in_phases(dtype):
+    core = Core()
+    executable = on_card(adding(np.dtype(dtype), 301), core)
+    core.events.clear()
+    rng = np.random.default_rng(0)
+    i, x = rng.integers(0, 300, 500), rng.integers(-9, 9, (3, 500)).astype(dtype)
+    arguments = [
+        Argument(i.ctypes.data, (8,), 8),
+        Argument(x.ctypes.data, x.strides[1:], x.strides[0]),
+    ]
+    stream = executable.card.stream
+    found = executable.total(500, [*arguments, None, None], stream)
+    adds, finish = (
+        [("launch", "kernel", 4, 128)],
+        ("launch", "kernel_finish_float64", 3),
+    )
+    words = 301 * 8 if dtype == "f8" else 301
+    assert [e for e in core.events if e[0] == "launch"] == [
+        ("launch", "kernel_clear", -(-words // 128), 128),
+        *(2 * adds if dtype == "f8" else adds),
+        ("launch", f"kernel_totals_{x.dtype.name}", 1, 128),
+        *([(*finish, 128)] if dtype == "f8" else []),
+    ]
+    assert not [e for e in core.events if e[0] in ("copy", "sync")]
+    table, want = np.zeros(301, dtype), np.zeros(301, dtype)
+    executable.card.to_host(table, int(found[1].handle), stream)
+    np.add.at(want, i, x[0])
+    assert np.array_equal(table, want)
 
 
 def test_sums_are_of_as_many_blocks_on_every_card(monkeypatch):

@@ -19,8 +19,8 @@ from test_random_graphs import everything, mostly_sharp, scalars
 from test_random_loops import Sketch
 from test_sum_kernels import CASES, kernel, tabled
 
-from jitad.errors import UnsupportedError
 from jitad.ir.graph import Graph, prune
+from jitad.lowering.cuda_rows import plan
 from jitad.lowering.emit_cuda import emit
 from jitad.lowering.kernel import (
     Argument,
@@ -29,9 +29,11 @@ from jitad.lowering.kernel import (
     Const,
     For,
     Gather,
+    If,
     Kernel,
     Load,
     Local,
+    Merged,
     Op,
     Read,
     Spread,
@@ -85,9 +87,9 @@ def test_same_value_for_all_lanes_and_what_is_computed_once(build):
     kernels = [
         Kernel(
             (
-                Buffer("x", F8, 3, (0,), "rows", False),
+                Buffer("x", F8, 3, (0,), "streams", False),
                 Buffer("c", F8, 3, (), kind, False),
-                Buffer("y", F8, 4, (0,), "rows", True),
+                Buffer("y", F8, 4, (0,), "streams", True),
             ),
             1,
             tuple(body),
@@ -228,18 +230,6 @@ def test_every_lane_has_indices_of_its_own(dtype, build):
             agree(launch.kernel, (size,), launch)
 
 
-def test_what_lanes_add_to_the_same_place_is_refused():
-    """In which order they would, no card says."""
-    buffers = (
-        Buffer("i", I8, 1, (0,), "rows", False),
-        Buffer("y", F8, 3, (), "spread", True),
-    )
-    one = Const(1, np.float64(1), F8)
-    spread = Spread(1, None, 0, 1, 3, ((0, 1),))
-    with pytest.raises(UnsupportedError, match=r"got Spread\(.* run it on the CPU"):
-        emit(Kernel(buffers, 1, (Load(0, 0, 0, I8), one, spread)))
-
-
 def test_random_loops(build):
     kernels = [Sketch(seed, (F8, F4)[seed % 2]).kernel() for seed in range(48)]
     for launch in build(kernels):
@@ -272,6 +262,87 @@ def test_random_programs_and_their_jacobians(build):
                     first, second = next(got)
                     assert first.tobytes() == second.tobytes()
                     seen.within(first.reshape(np.shape(want)), want, 2 * error)
+
+
+# -- rows ------------------------------------------------------------------------
+
+
+def scattered(columns: int) -> Kernel:
+    """Rows of every dtype, read and stored in no order, around a loop and a branch."""
+    buffers = (
+        Buffer("x", F8, 6, (0,), "rows", False),
+        Buffer("n", I4, 4, (0,), "rows", False),
+        Buffer("flags", BOOL, 5, (0,), "rows", False),
+        Buffer("y", F8, columns, (0,), "rows", True),
+        Buffer("z", F4, 7, (0,), "rows", True),
+        Buffer("k", I8, 3, (0,), "rows", True),
+        Buffer("b", BOOL, 6, (0,), "rows", True),
+        Buffer("w", F8, 2, (0, 1), "rows", True),
+    )
+    x = [Load(e, 0, e, F8) for e in range(6)]
+    n = [Load(10 + e, 1, e, I4) for e in range(4)]
+    flags = [Load(20 + e, 2, e, BOOL) for e in (0, 1, 2, 4)]
+    body: list[Statement] = [*x[:3], *flags[:2], *n[1:]]
+    y = [Op(30 + e, "add", (e % 3, e % 2), F8) for e in range(columns)]
+    order = np.random.default_rng(5).permutation(columns)
+    half = [Store(3, int(e), 30 + int(e)) for e in order[: columns // 2]]
+    rest = [Store(3, int(e), 30 + int(e)) for e in order[columns // 2 :]]
+    body += [*y, *half, Const(25, np.float64(0), F8)]
+    body.append(
+        If(20, (x[4], x[5], Op(26, "sub", (4, 5), F8)), (Merged(26, 25, 27, F8),))
+    )
+    body += [*flags[2:], *n, For(1, (x[3], Store(7, 0, 3), Store(7, 1, 27)))]
+    body += [Op(1000 + e, "cast", (10 + e % 4,), F4) for e in range(7)]
+    body += [Op(1010 + e, "cast", (10 + e,), I8) for e in range(3)]
+    body += [Store(4, e, 1000 + e) for e in range(7)]
+    body += [*(Store(5, e, 1010 + e) for e in (2, 0, 1)), *rest]
+    body += [Store(6, e, v) for e, v in enumerate((20, 21, 22, 24, 24, 20))]
+    return Kernel(buffers, 2, tuple(body))
+
+
+@pytest.mark.parametrize("columns", [2, 3, 12, 40, 200])
+def test_rows_go_in_runs_of_columns(columns, build):
+    made = scattered(columns)
+    found = plan(made, 228)
+    # Column 4 of buffer 2 has no neighbours.
+    widths = [(run.buffer, run.element, run.width) for run in found.inputs]
+    assert widths == [(0, 0, 6), (1, 0, 4), (2, 0, 3)]
+    places = [p for batch in found.outputs for run in batch for p in run.places]
+    assert len(set(places)) == len(places)
+    assert {k for k, _ in places} == {4, 5, 6, *([3] if columns > 2 else [])}
+    (launch,) = build([made])
+    for extents in ((1, 1), (31, 2), (32, 0), (67, 1)):
+        agree(made, extents, launch)
+
+
+def test_rows_of_every_width(build):
+    kernels = [moving("rows", "rows", d, n, n) for d in (F8, F4) for n in range(1, 45)]
+    rng = np.random.default_rng(0)
+    for launch in build(kernels):
+        n, dtype = launch.kernel.buffers[0].elements, launch.kernel.buffers[0].dtype
+        x = numbers(rng, (45, n), dtype)
+        (y,) = run(launch.kernel, (45,), [x], launch)
+        (want,) = reference(launch.kernel, (45,), [x])
+        assert np.array_equal(y, want)
+
+
+@pytest.mark.parametrize("count", [1, 31, 33, 100])
+def test_lanes_that_do_not_exist_add_nothing(count, build):
+    """Though they read the rows of the last one."""
+    made, _ = tabled(CASES["logistic"][0], np.float64, 7, 0, "rows")
+    assert plan(made).inputs
+    rng = np.random.default_rng(count)
+    x, y, w = rng.random((count, 7)), rng.random(count), rng.random(7)
+    arguments = [
+        Argument(x.ctypes.data, x.strides[:1]),
+        Argument(y.ctypes.data, y.strides, 8),
+        *(Argument(w.ctypes.data, (0,)), None, None),
+    ]
+    wanted = reference(made, (count,), [x, y[:, None], w[None]])
+    (launch,) = build([made])
+    for shaped in shapes(launch):
+        for a, b in zip(shaped.total(count, arguments), wanted, strict=True):
+            np.testing.assert_allclose(a, b[0], rtol=1e-13, atol=0.0)
 
 
 # -- sums ------------------------------------------------------------------------

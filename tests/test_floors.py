@@ -29,14 +29,15 @@ FLOORS = {
     "steps": 6,
     "rows": 6,
     "call": 7,
-    "card_call": 7,
+    "cards": 7,
+    "device": 7,
     "function": 7,
     "operator": 7,
     "api": 7,
     "residuals": 7,
 }
 TOP = 8
-LATE = ("cuda.", "jitad.card_call", "jitad.backends.foreign", "jitad.backends.card")
+LATE = ("cuda.", "jitad.cards", "jitad.backends.foreign", "jitad.backends.card")
 COMPILERS = {"numba", "llvmlite", "cuda"}
 
 

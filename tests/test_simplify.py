@@ -290,6 +290,7 @@ REPLACED = {
         op("select", less, c(1), c(2)),
     ),
     "cast to itself": (op("cast", x), x),
+    "cast there and back": (op("cast", op("cast", half), dtype=F4), half),
     "2 + 3": (op("add", c(2), c(3)), c(5)),
     "0 / 0": (op("div", c(0), c(0)), c(np.nan)),
     "1 < 2": (op("lt", c(1), c(2), dtype=BOOL), lambda b, x, y: b.const(np.True_)),

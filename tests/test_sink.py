@@ -152,3 +152,15 @@ def test_cheap_sides_are_only_selected():
         return np.where(x[0] > 0.5, x[0] * x[1] + 1, x[0] - x[1])
 
     assert not any(isinstance(s, If) for s in found(jitad.jacobian(f)))
+
+
+def test_a_choice_among_many_costly_values():
+    """An element named by a number is a chain of choices, which nest only so deep."""
+
+    def f(x: Any, k: Any) -> Any:
+        return np.sin(np.outer(x, x)).ravel()[k] * 2
+
+    x = np.linspace(0.1, 2, 20)
+    for k in (3, 399):
+        want = 2 * np.sin(x[k // 20] * x[k % 20])
+        np.testing.assert_allclose(jitad.jit(f)(x, k), want, rtol=1e-15)

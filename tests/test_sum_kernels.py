@@ -193,8 +193,8 @@ def test_the_machine_spreads_as_python_does(
     assert "spread" in layouts and ("general" in layouts) == strided
     environment = [table, *call.program.constants]
     for before in call.program.steps[: call.program.steps.index(step)]:
-        before.run(environment)
-    placed = [rows.argument(environment)[0] for rows in step.inputs]
+        before.run(environment, cpu.HOST)
+    placed = [rows.argument(environment, cpu.HOST)[0] for rows in step.inputs]
     made = cpu.compile(step.kernel, longest=longest)
     found = made.total(count, [*placed, *[None] * (len(layouts) - len(placed))])
     given = [_seen(environment[r.array], r.lane is not None) for r in step.inputs]

@@ -18,9 +18,11 @@ import numpy as np
 from jitad.errors import UnsupportedError
 from jitad.ir.graph import Graph
 from jitad.lowering.cuda_functions import accumulator
-from jitad.lowering.cuda_parameters import flatten
-from jitad.lowering.emit_cuda import NAME, THREADS, emit, totals_name
-from jitad.lowering.kernel import Argument, Kernel, Layout
+from jitad.lowering.cuda_parameters import flatten, parameters
+from jitad.lowering.cuda_rows import THREADS
+from jitad.lowering.cuda_spread import clear_name, finish_name, phases, space
+from jitad.lowering.emit_cuda import NAME, emit, entries, totals_name
+from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout
 
 from . import cubins
 from .best_order import best_order, candidates
@@ -34,6 +36,27 @@ SUM_BLOCKS = 1024
 REGISTERS = 128
 
 Maker = Callable[[str, Capability], Cubin]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A launch of which only the addresses of arrays are not known.
+
+    places  where in numbers those of the buffers go
+    """
+
+    card: Card
+    function: Any
+    blocks: int
+    numbers: list[int]
+    places: list[tuple[int, int]]
+
+    def launch(self, addresses: Sequence[int], stream: Any) -> None:
+        """Start it on arrays at these addresses, one for each buffer."""
+        numbers = self.numbers.copy()
+        for k, buffer in self.places:
+            numbers[k] = addresses[buffer]
+        self.card.launch(self.function, self.blocks, THREADS, numbers, stream)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,38 +78,72 @@ class Executable:
     ) -> None:
         """Start the kernel on all points; outputs must not overlap inputs.
 
+        A kernel that spreads adds to what is there, and there must be one point.
         arguments  with addresses on the card; tables of offsets are copied there
         """
-        if 0 in extents:
-            return
+        if 0 not in extents:
+            prepared = self.prepare(extents, arguments)
+            prepared.launch([a.address for a in arguments], stream)
+
+    def prepare(
+        self, extents: Sequence[int], arguments: Sequence[Argument]
+    ) -> Prepared:
+        """A launch that is repeated for arrays elsewhere, which lie alike."""
+        given = parameters(self.kernel)
+        places = [(k, p.buffer) for k, p in enumerate(given) if p.kind == "address"]
         numbers = flatten(self.kernel, extents, self._placed(arguments))
         blocks = -(-extents[0] // THREADS)
-        self.card.launch(self._functions[NAME], blocks, THREADS, numbers, stream)
+        return Prepared(self.card, self._functions[NAME], blocks, numbers, places)
 
     def total(
         self, count: int, arguments: Sequence[Argument | None], stream: Any
     ) -> list[Any]:
-        """Start the sums over count lanes: memory on the card, for each buffer of sums.
+        """Start the sums over count lanes: memory on the card, for each buffer of them.
 
-        arguments  None for the buffers that take sums
+        arguments  None for the buffers that take sums, or that lanes spread.  The sums
+                   have the same bits for every card
         """
-        blocks = max(1, min(SUM_BLOCKS, -(-count // THREADS)))
-        pairs = list(zip(self.kernel.buffers, arguments, strict=True))
-        sums = [b for b, argument in pairs if argument is None]
-        sizes = [b.elements * accumulator(b.dtype).itemsize for b in sums]
-        partial = [self.card.empty(blocks * size, stream) for size in sizes]
-        places = iter([Argument(int(memory.handle), ()) for memory in partial])
-        given = [next(places) if a is None else a for _, a in pairs]
-        numbers = flatten(self.kernel, (count,), self._placed(given))
-        self.card.launch(self._functions[NAME], blocks, THREADS, numbers, stream)
-        found = []
-        for b, memory in zip(sums, partial, strict=True):
-            total = self.card.empty(b.elements * b.dtype.itemsize, stream)
-            numbers = [blocks, int(memory.handle), int(total.handle)]
-            last = self._functions[totals_name(NAME, b.dtype)]
-            self.card.launch(last, b.elements, THREADS, numbers, stream)
-            found.append(total)
-        return found
+        blocks = _blocks(count)
+        given, made = [], []
+        for b, argument in zip(self.kernel.buffers, arguments, strict=True):
+            if argument is None:
+                made.append((b, self._space(b, blocks, stream)))
+                argument = Argument(int(made[-1][1].handle), ())
+            given.append(argument)
+        placed = self._placed(given)
+        for phase in phases(self.kernel):
+            numbers = flatten(self.kernel, (count,), placed, phase)
+            self._start(NAME, blocks, numbers, stream)
+        return [self._added(b, memory, blocks, stream) for b, memory in made]
+
+    def _space(self, b: Buffer, blocks: int, stream: Any) -> Any:
+        """Memory in which a buffer is added up by so many blocks."""
+        if b.layout == "sum":
+            size = b.elements * accumulator(b.dtype).itemsize
+            return self.card.empty(blocks * size, stream)
+        size = b.elements * space(b.dtype)
+        memory, words = self.card.empty(size, stream), size // 4
+        numbers = [words, int(memory.handle)]
+        self._start(clear_name(NAME), _blocks(words), numbers, stream)
+        return memory
+
+    def _added(self, b: Buffer, memory: Any, blocks: int, stream: Any) -> Any:
+        """The sums of a buffer, from where it was added up."""
+        if b.layout == "sum":
+            name, grid, first = totals_name(NAME, b.dtype), b.elements, blocks
+        elif (name := finish_name(NAME, b.dtype)) is None:
+            return memory
+        else:
+            grid, first = _blocks(b.elements), b.elements
+        total = self.card.empty(b.elements * b.dtype.itemsize, stream)
+        numbers = [first, int(memory.handle), int(total.handle)]
+        self._start(name, grid, numbers, stream)
+        return total
+
+    def _start(
+        self, name: str, blocks: int, numbers: Sequence[int], stream: Any
+    ) -> None:
+        self.card.launch(self._functions[name], blocks, THREADS, numbers, stream)
 
     def _placed(self, arguments: Sequence[Argument]) -> list[Argument]:
         """Tables of offsets on the card, where they stay."""
@@ -143,9 +200,7 @@ def compile(kernel: Kernel, card: Card, *, make: Maker = cubins.compiled) -> Exe
 
 def load(kernel: Kernel, cubin: Cubin, card: Card, seconds: float = 0.0) -> Executable:
     """A kernel that is compiled already, as by `best_order`, on a card."""
-    dtypes = {b.dtype: None for b in kernel.buffers if b.layout == "sum"}
-    names = [NAME, *(totals_name(NAME, d) for d in dtypes)]
-    functions = card.load(cubin.code, names)
+    functions = card.load(cubin.code, entries(kernel))
     return Executable(kernel, card, cubin.usage[NAME], seconds, functions)
 
 
@@ -255,3 +310,8 @@ class Work:
 
 def _address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
+
+
+def _blocks(count: int) -> int:
+    """How many blocks share so many lanes, or elements."""
+    return max(1, min(SUM_BLOCKS, -(-count // THREADS)))

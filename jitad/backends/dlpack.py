@@ -17,7 +17,7 @@ from jitad.errors import InputError
 
 from .memory import contiguous
 
-_NAME, _USED = b"dltensor", b"used_dltensor"
+_NAME = b"dltensor"
 _KINDS = {"i": 0, "u": 1, "f": 2, "b": 6}
 
 
@@ -44,15 +44,19 @@ class _Managed(ctypes.Structure):
     )
 
 
-_api = ctypes.pythonapi
-_pointer = _api.PyCapsule_GetPointer
-_pointer.restype = ctypes.c_void_p
-_pointer.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
-_valid = _api.PyCapsule_IsValid
-_valid.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
-_new = _api.PyCapsule_New
-_new.restype = ctypes.py_object
-_new.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+def _function(name: str, result: Any, *arguments: Any) -> Any:
+    """A function of Python's own, whose types nobody else can change."""
+    return ctypes.PYFUNCTYPE(result, *arguments)((name, ctypes.pythonapi))
+
+
+_pointer = _function(
+    "PyCapsule_GetPointer", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p
+)
+_valid = _function("PyCapsule_IsValid", ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)
+_new = _function(
+    "PyCapsule_New", ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p,
+    ctypes.c_void_p,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

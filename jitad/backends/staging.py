@@ -17,10 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from jitad.lowering.kernel import Argument
-
 from .card import Card, DeviceError
-from .cuda import Executable, Work
+from .cuda import Work
 from .memory import dense, shown
 
 # Bytes of a part, in and out: long enough for a bus, short enough to overlap.
@@ -132,16 +130,16 @@ def _slots(card: Card) -> _Slots:
 class Staged:
     """A kernel of parts of a batch, on each of some cards.
 
-    arguments  the addresses of inputs and outputs -> those of the kernel
-    extents    of the whole batch, that of the lanes first
-    axis       of the lanes, in all arrays
-    lanes      of a part
+    launch  (addresses of inputs and outputs, stream, lanes, number among the cards):
+            starts the kernel
+    count   of all lanes
+    axis    of the lanes, in all arrays
+    lanes   of a part
     """
 
     cards: tuple[Card, ...]
-    executables: tuple[Executable, ...]
-    arguments: Callable[[Sequence[int]], list[Argument]]
-    extents: tuple[int, ...]
+    launch: Callable[[Sequence[int], Any, int, int], None]
+    count: int
     axis: int
     lanes: int
     inputs: tuple[Mirror, ...]
@@ -169,16 +167,15 @@ class Staged:
         inputs: Sequence[np.ndarray],
         outputs: Sequence[np.ndarray],
     ) -> None:
-        count = self.extents[0]
         shared = [self._shared(card, inputs) for card in self.cards]
         waiting: dict[int, tuple[int, int]] = {}
-        for number, first in enumerate(range(0, count, self.lanes)):
+        for number, first in enumerate(range(0, self.count, self.lanes)):
             turn = number % len(turns)
             k, slot = turns[turn]
             with slot.card.current():
                 if turn in waiting:
                     self._take(slot, waiting.pop(turn), outputs)
-                last = min(first + self.lanes, count)
+                last = min(first + self.lanes, self.count)
                 self._start(k, slot, (first, last), inputs, shared[k])
             waiting[turn] = first, last
         for turn, lanes in waiting.items():
@@ -225,8 +222,7 @@ class Staged:
         addresses += [slot.address + sent + m.place for m in self.outputs]
         if sent:
             slot.card.to_device(slot.address, slot.host[:sent], slot.stream)
-        extents = last - first, *self.extents[1:]
-        self.executables[k].launch(extents, self.arguments(addresses), slot.stream)
+        self.launch(addresses, slot.stream, last - first, k)
         made = slot.host[sent:whole]
         slot.card.to_host(made, slot.address + sent, slot.stream)
 

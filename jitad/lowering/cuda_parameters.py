@@ -13,7 +13,7 @@ import numpy as np
 
 from .kernel import Argument, Buffer, Kernel
 
-Kind = Literal["extent", "address", "stride", "element", "table"]
+Kind = Literal["extent", "phase", "address", "stride", "element", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,10 @@ class Parameter:
     """One parameter of a GPU kernel.
 
     kind  extent   of a batch axis
+          phase    of a kernel whose lanes spread (see `cuda_spread`)
           address  of a buffer; of a buffer of sums: of [elements][blocks] partial sums
-                   (see `cuda_functions.accumulator`)
+                   (see `cuda_functions.accumulator`); of a buffer that is spread: in
+                   phase 0 of the table, later of what it is made from
           stride   of a buffer along an axis, in bytes
           element  the stride of a buffer's elements, in bytes (streams, lines)
           table    the address, on the device, of the byte offsets of a buffer's
@@ -40,6 +42,8 @@ class Parameter:
         match self.kind:
             case "extent":
                 return f"n{self.axis}"
+            case "phase":
+                return "phase"
             case "stride":
                 return f"s{self.buffer}_{self.axis}"
             case _:
@@ -60,6 +64,8 @@ class Parameter:
 def parameters(kernel: Kernel) -> tuple[Parameter, ...]:
     """The parameters of a kernel: extents, then for every buffer where it lies."""
     found = [Parameter("extent", axis=a) for a in range(kernel.axes)]
+    if any(b.layout == "spread" for b in kernel.buffers):
+        found.append(Parameter("phase"))
     for k, b in enumerate(kernel.buffers):
         found.append(Parameter("address", k, output=b.output))
         found += [Parameter("stride", k, a) for a in b.axes if a or not _dense(b)]
@@ -83,7 +89,10 @@ def stride(k: int, buffer: Buffer, axis: int) -> str:
 
 
 def flatten(
-    kernel: Kernel, extents: Sequence[int], arguments: Sequence[Argument]
+    kernel: Kernel,
+    extents: Sequence[int],
+    arguments: Sequence[Argument],
+    phase: int = 0,
 ) -> list[int]:
     """The numbers of one launch, one for each parameter.
 
@@ -94,6 +103,10 @@ def flatten(
     for p in parameters(kernel):
         if p.kind == "extent":
             found.append(int(extents[p.axis]))
+            continue
+        if p.kind == "phase":
+            assert phase or extents[0] == 1, "only a single lane adds in place"
+            found.append(phase)
             continue
         argument = arguments[p.buffer]
         match p.kind:

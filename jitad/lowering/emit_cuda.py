@@ -9,16 +9,17 @@ on a CPU that can, by `fuse`, and not by the compiler.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
 from jitad.errors import UnsupportedError
 
-from . import cuda_functions, frame
+from . import cuda_functions, cuda_rows, cuda_spread, cuda_values, frame
 from .cuda_functions import accumulator
 from .cuda_parameters import parameters, stride
+from .cuda_rows import SHARED, THREADS, WARP, Place, Run
 from .cuda_words import c_type, constant, expression, memory_type
 from .fuse import fuse
 from .kernel import (
@@ -43,21 +44,22 @@ from .kernel import (
 )
 
 NAME = "kernel"
-THREADS = 128  # in a block
-_INDEX = np.dtype(np.int64)
 
 
-def emit(kernel: Kernel, *, name: str = NAME) -> str:
+def emit(kernel: Kernel, *, name: str = NAME, shared: int = SHARED) -> str:
     """The CUDA C of a kernel: `extern "C" __global__ void name(parameters)`.
 
     It takes `parameters`, in a grid of one dimension: of a thread for every lane, or
-    more.  With buffers of sums it may be any grid, of at most THREADS in a block, and
-    the text has a kernel `totals_name` for each of their dtypes, which adds up the sums
-    of the blocks (see `cuda_functions.totals`).
+    more, in blocks of whole warps, of at most THREADS.  With buffers of sums, or that
+    lanes spread, it may be any number of blocks, and the text has the kernels that are
+    launched besides: `totals_name` for each dtype of sums, which adds up those of the
+    blocks (see `cuda_functions.totals`), and those of `cuda_spread`.
+
+    shared  KiB of shared memory that a multiprocessor of the card has, or more has
     Raises UnsupportedError where a word or a statement has no CUDA C.
     """
     kernel = fuse(kernel)
-    body = _Body(kernel)
+    body = _Body(kernel, shared)
     every = (*kernel.once, *kernel.body)
     words = [
         (s.word, body.dtypes[s.operands[s.word == "select"]])
@@ -71,14 +73,24 @@ def emit(kernel: Kernel, *, name: str = NAME) -> str:
     return "\n".join(
         [
             *cuda_functions.functions(words),
+            *([cuda_rows.FUNCTIONS] if body.rows.bytes else []),
             *(cuda_functions.block_sum(d, THREADS) for d in added),
+            *cuda_spread.functions(kernel),
             f'extern "C" __global__ void {name}({signature}) {{',
             *body.whole(),
             "}",
             *(cuda_functions.totals(totals_name(name, d), d) for d in dtypes),
+            *cuda_spread.kernels(kernel, name),
             "",
         ]
     )
+
+
+def entries(kernel: Kernel, name: str = NAME) -> list[str]:
+    """The names of all kernels in the text."""
+    dtypes = dict.fromkeys(b.dtype for b in kernel.buffers if b.layout == "sum")
+    totals = [totals_name(name, d) for d in dtypes]
+    return [name, *totals, *cuda_spread.names(kernel, name)]
 
 
 def totals_name(name: str, dtype: np.dtype) -> str:
@@ -92,15 +104,23 @@ class _Body:
     dtypes   value -> its dtype
     known    the values that are visible here
     inner    those that were made in the innermost block of statements
+    rows     what a warp moves together
+    single   the loads of what is read once
+    shared   where in shared memory this lane has an element of it, as C text
+    waiting  what of each batch of outputs is not there yet
     """
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, shared: int) -> None:
         self.kernel = kernel
         every = list(statements((*kernel.once, *kernel.body)))
         self.constants = {
             s.target: constant(s.value, s.dtype) for s in every if isinstance(s, Const)
         }
-        self.dtypes = _dtypes(kernel, every)
+        self.dtypes = cuda_values.dtypes(kernel)
+        self.rows = cuda_rows.plan(kernel, shared)
+        self.single = cuda_values.single(kernel)
+        self.shared: dict[Place, str] = {}
+        self.waiting = [{p for run in b for p in run.places} for b in self.rows.outputs]
         self.known: set[int] = set()
         self.inner: set[int] = set()
         self.lines: list[str] = []
@@ -114,9 +134,13 @@ class _Body:
         for k, b in sums:
             zeros = ", ".join(f"a{k}_{e} = 0" for e in range(b.elements))
             self.add(f"{c_type(accumulator(b.dtype))} {zeros};")
+        if self.rows.bytes:
+            size = f"{THREADS // WARP}][{self.rows.bytes // 8}"
+            self.add(f"__shared__ long long shared[{size}];")
         self._pointers(-1)
         self.walk(self.kernel.once)
-        self._lanes(looping=bool(sums))
+        added = any(b.layout in ("sum", "spread") for b in self.kernel.buffers)
+        self._lanes(looping=added)
         for k, b in sums:
             self._sum_blocks(k, b)
         return self.lines
@@ -161,16 +185,14 @@ class _Body:
                 case Op():
                     self._op(s)
                 case Load():
-                    # What is loaded again is the same again.
-                    if s.target not in self.known:
-                        owner = self.kernel.buffers[s.buffer]
-                        self.define(s.target, self._loaded(s, owner))
+                    self._load(s)
                 case Store():
                     self._store(s)
                 case For():
                     i = f"i{s.axis}"
-                    head = f"for (long long {i} = 0; {i} < n{s.axis}; ++{i})"
-                    self._axis(s.axis, head, s.body)
+                    with self.block(f"for (long long {i} = 0; {i} < n{s.axis}; ++{i})"):
+                        self._pointers(s.axis)
+                        self.walk(s.body)
                 case Read():
                     self._read(s)
                 case Write():
@@ -178,7 +200,7 @@ class _Body:
                     self.add(f"m{s.local}[{place}] = {self.value(s.value)};")
                 case Gather():
                     self._gather(s)
-                case Spread() if s.local is not None:
+                case Spread():
                     self._spread(s)
                 case Clear():
                     self.add(f"for (auto &x : m{s.local}) x = 0;")
@@ -207,19 +229,21 @@ class _Body:
         What a loop over lanes does not change, compilers compute before it, and keep in
         registers, which are then missing.
         """
-        step = "(long long)blockDim.x"
-        own = f"long long i0 = blockIdx.x * {step} + threadIdx.x;"
+        step, rows = "(long long)blockDim.x", self.rows.bytes > 0
+        i, own = ("first", "threadIdx.x - lane") if rows else ("i0", "threadIdx.x")
+        start = f"long long {i} = blockIdx.x * {step} + {own};"
+        if rows:
+            self.add(f"int lane = threadIdx.x % {WARP};")
         if looping:
-            head = f"for ({own} i0 < n0; i0 += gridDim.x * {step})"
+            head = f"for ({start} {i} < n0; {i} += gridDim.x * {step})"
         else:
-            self.add(own)
-            head = "if (i0 < n0)"
-        self._axis(0, head, self.kernel.body)
-
-    def _axis(self, axis: int, head: str, body: Sequence[Statement]) -> None:
+            self.add(start)
+            head = f"if ({i} < n0)"
         with self.block(head):
-            self._pointers(axis)
-            self.walk(body)
+            if rows:
+                self._take_rows(again=looping)
+            self._pointers(0)
+            self.walk(self.kernel.body)
 
     def _pointers(self, axis: int) -> None:
         """Where the buffers begin whose innermost axis this is."""
@@ -247,18 +271,32 @@ class _Body:
             far = f"{place} * {b.dtype.itemsize}"
         return f"({const}{memory_type(b.dtype)} *)(q{k} + {far})"
 
-    def _loaded(self, s: Load, b: Buffer) -> str:
-        found = f"*{self._address(s.buffer, b, self._place(s))}"
-        return f"{found} != 0" if b.dtype == np.bool_ else found
+    def _load(self, s: Load) -> None:
+        if s.target in self.known:  # what is loaded again is the same again
+            return
+        b, place = self.kernel.buffers[s.buffer], (s.buffer, s.element)
+        if place in self.shared:
+            found = self.shared[place]
+        else:
+            address = self._address(s.buffer, b, self._place(s))
+            found = f"__ldcs({address})" if s in self.single else f"*{address}"
+        self.define(s.target, f"{found} != 0" if b.dtype == np.bool_ else found)
 
     def _store(self, s: Store) -> None:
         b, value = self.kernel.buffers[s.buffer], self.value(s.value)
+        place = s.buffer, s.element
         if b.layout == "sum":
             total, own = f"a{s.buffer}_{s.element}", accumulator(b.dtype)
-            self.add(f"{total} = {expression('add', (total, value), own, own)};")
-            return
-        address = self._address(s.buffer, b, str(s.element))
-        if b.layout == "lines":
+            added = expression("add", (total, value), own, own)
+            self.add(f"{self._there()}{total} = {added};")
+        elif self.waiting and place in self.waiting[0]:
+            self._gather_row(place, value)
+        else:
+            self._put(b, self._address(s.buffer, b, str(s.element)), value)
+
+    def _put(self, b: Buffer, address: str, value: str) -> None:
+        """Store past the cache where lane follows lane; else it makes sectors full."""
+        if b.layout in ("streams", "lines"):
             self.add(f"__stcs({address}, ({memory_type(b.dtype)}){value});")
         else:
             self.add(f"*{address} = {value};")
@@ -285,20 +323,28 @@ class _Body:
         found = f"*{self._address(s.buffer, b, place)}"
         self.define(s.target, f"{found} != 0" if b.dtype == np.bool_ else found)
 
+    def _there(self) -> str:
+        """The condition on which a thread adds: that it has a lane, if it might not."""
+        return "if (lane < count) " if self.rows.bytes else ""
+
     def _spread(self, s: Spread) -> None:
-        """Add to storage of this lane's own, one term after the other."""
-        assert s.local is not None
-        dtype = self.kernel.locals[s.local].dtype
+        """Add to storage of this lane's own or to a table, one term after the other."""
         for element, value in s.terms:
-            total = f"m{s.local}[{self._named(s, element)}]"
-            more = expression("add", (total, self.value(value)), dtype, dtype)
-            self.add(f"{total} = {more};")
+            place, term = self._named(s, element), self.value(value)
+            if s.buffer is not None:
+                t = c_type(self.kernel.buffers[s.buffer].dtype)
+                added = f"spread(q{s.buffer}, {place}, ({t}){term}, phase);"
+                self.add(f"{self._there()}{added}")
+                continue
+            assert s.local is not None
+            dtype, total = self.kernel.locals[s.local].dtype, f"m{s.local}[{place}]"
+            self.add(f"{total} = {expression('add', (total, term), dtype, dtype)};")
 
     def _store_all(self, s: StoreAll) -> None:
         b = self.kernel.buffers[s.buffer]
         address = self._address(s.buffer, b, "j")
         with self.block(f"for (int j = 0; j < {b.elements}; ++j)"):
-            self.add(f"*{address} = m{s.local}[j];")
+            self._put(b, address, f"m{s.local}[j]")
 
     def _sum_blocks(self, k: int, b: Buffer) -> None:
         """Add up what the threads of a block have summed, element by element."""
@@ -309,6 +355,62 @@ class _Body:
             self.add(f"{t} sum = block_sum(r{k}[j]);")
             place = "j * (long long)gridDim.x + blockIdx.x"
             self.add(f"if (threadIdx.x == 0) (({t} *)p{k})[{place}] = sum;")
+
+    # -- rows of a warp --------------------------------------------------------
+
+    def _take_rows(self, *, again: bool) -> None:
+        """Which lane this is, and the rows of its warp; again: after those of others.
+
+        A thread without a lane does what the last one does, for all must be there.
+        """
+        self.add(f"int count = n0 - first < {WARP} ? (int)(n0 - first) : {WARP};")
+        self.add("int own = lane < count ? lane : count - 1;")
+        self.add("long long i0 = first + own;")
+        self.add(f"char *warp = (char *)shared[threadIdx.x / {WARP}];")
+        if self.rows.inputs and again:
+            self.add("__syncwarp();")
+        for run in self.rows.inputs:
+            self._share(run)
+            self._move("take", run)
+        if self.rows.inputs:
+            self.add("__syncwarp();")
+
+    def _share(self, run: Run) -> None:
+        """Let a run have its place in shared memory."""
+        name, t = _shared(run), memory_type(self.kernel.buffers[run.buffer].dtype)
+        self.add(f"{t} *{name} = ({t} *)(warp + {run.start});")
+        for j, place in enumerate(run.places):
+            self.shared[place] = f"{name}[own * {run.width | 1} + {j}]"
+
+    def _move(self, verb: str, run: Run) -> None:
+        k = run.buffer
+        far = run.element * self.kernel.buffers[k].dtype.itemsize
+        rows = f"p{k} + first * s{k}_0 + {far}, s{k}_0, count"
+        self.add(f"{verb}_rows<{run.width}>({_shared(run)}, {rows});")
+
+    def _gather_row(self, place: Place, value: str) -> None:
+        """Put an element where it waits for its batch, and move that with the last."""
+        batch = self.rows.outputs[-len(self.waiting)]
+        if place not in self.shared:
+            self._begin(batch)
+        self.add(f"{self.shared[place]} = {value};")
+        self.waiting[0].remove(place)
+        if not self.waiting[0]:
+            del self.waiting[0]
+            self.add("__syncwarp();")
+            for run in batch:
+                self._move("give", run)
+            self.add("__syncwarp();")
+
+    def _begin(self, batch: Sequence[Run]) -> None:
+        """Make room for a batch, after inputs there have been read that are needed."""
+        if self.rows.inputs and batch is self.rows.outputs[0]:
+            for s in statements(self.kernel.body):
+                if isinstance(s, Load) and (s.buffer, s.element) in self.shared:
+                    self._load(s)
+            self.add("__syncwarp();")
+        for run in batch:
+            self._share(run)
 
     # -- control ---------------------------------------------------------------
 
@@ -369,21 +471,5 @@ class _Body:
             self._see(m.outer)
 
 
-def _dtypes(kernel: Kernel, every: Sequence[Statement]) -> Mapping[int, np.dtype]:
-    dtypes: dict[int, np.dtype] = {}
-    for s in every:
-        match s:
-            case Const() | Op() | Read() | Gather():
-                dtypes[s.target] = s.dtype
-            case Load():
-                dtypes[s.target] = kernel.buffers[s.buffer].dtype
-            case Repeat():
-                dtypes[s.index] = _INDEX
-                dtypes |= {v: c.dtype for c in s.carried for v in (c.inner, c.outer)}
-                if s.steps is not None:
-                    dtypes[s.steps] = _INDEX
-            case If():
-                dtypes |= {m.outer: m.dtype for m in s.merged}
-            case _:
-                pass
-    return dtypes
+def _shared(run: Run) -> str:
+    return f"c{run.buffer}_{run.element}"

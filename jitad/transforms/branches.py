@@ -22,25 +22,32 @@ Literal = tuple[int, bool]  # a condition, and whether it holds
 
 # Weighted operations from which a test of a vector's lanes pays.
 WORTH = 120.0
+# Branches inside branches, at most: a choice among many values is a chain of choices.
+DEEPEST = 16
 
 
-def sink(graph: Graph) -> Graph:
-    """The same function with costly one-sided values under branches."""
+def sink(graph: Graph, depth: int = 0) -> Graph:
+    """The same function with costly one-sided values under branches.
+
+    depth  of branches around it
+    """
     if has_loops(graph):
-        graph = _inside_loops(graph)
-    while True:
+        graph = _inside_loops(graph, depth)
+    while depth < DEEPEST:
         found = _worth(graph)
         if found is None:
-            return graph
-        graph = _branched(graph, *found)
+            break
+        graph = _branched(graph, *found, depth)
+    return graph
 
 
-def _inside_loops(graph: Graph) -> Graph:
+def _inside_loops(graph: Graph, depth: int) -> Graph:
     nodes = list(graph.nodes)
     for i, node in enumerate(nodes):
         if node.primitive is LOOP:
             loop = loop_of(node)
-            params = (("repeat", Static(replace(loop, body=sink(loop.body)))),)
+            body = sink(loop.body, depth)
+            params = (("repeat", Static(replace(loop, body=body))),)
             nodes[i] = node._replace(params=params)
     return Graph(tuple(nodes), graph.inputs, graph.outputs)
 
@@ -151,8 +158,10 @@ class _Group:
     outputs: tuple[int, ...]
 
 
-def _branched(graph: Graph, literal: Literal, guarded: Sequence[int]) -> Graph:
-    """The graph with what a literal guards in branches."""
+def _branched(
+    graph: Graph, literal: Literal, guarded: Sequence[int], depth: int
+) -> Graph:
+    """The graph with what a literal guards in branches, inside others already."""
     inner = _seen(graph, literal, set(guarded))
     groups = _groups(graph, inner, guarded)
     home = {i: k for k, group in enumerate(groups) for i in group.nodes}
@@ -178,7 +187,7 @@ def _branched(graph: Graph, literal: Literal, guarded: Sequence[int]) -> Graph:
                 mask = target.apply(primitive, (mask,), target.nodes[mask].type)
             body = _body(graph, groups[k], inner)
             given = [mask, *(index[a] for a in groups[k].inputs)]
-            made = add_branch(target, Branch(sink(body)), given)
+            made = add_branch(target, Branch(sink(body, depth + 1)), given)
             parts[k] = dict(zip(groups[k].outputs, made, strict=True))
         return parts[k].get(i, -1)
 

@@ -63,6 +63,10 @@ def _cast(builder: Builder, operands: Any, values: Any, type: Type) -> int | Non
         return operands[0]
     if type.dtype.kind != "f":
         return None
+    if node.primitive.name == "cast" and node.type.dtype == np.float64:
+        # Made wider and narrow again, it is what it was.
+        (narrow,) = node.operands
+        return narrow if builder.nodes[narrow].type == type else None
     # A gate stays outside, where products find it; constants are converted now.
     if node.primitive.name == "gate":
         condition, factor = node.operands

@@ -1,70 +1,24 @@
-"""Calls on CUDA cards, for arguments that are there or on the host.
-
-`call` chooses: arrays of other libraries on a card are computed with where they are, on
-their stream, and results made by their library; a batch of the host goes there in parts
-(`backends.staging`), a single point, or what sums over points, at once.
-"""
+"""A call with arguments on a card, or of a single point of the host."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from jitad import arrays, plan, tree
-from jitad.backends.card import Card, card
+from jitad.backends.card import Card
 from jitad.backends.cuda import Builder, Work
 from jitad.backends.device_array import DeviceArray
 from jitad.backends.foreign import Foreign, foreign, library
 from jitad.backends.memory import dense, shown
-from jitad.backends.staging import Staged, mirrors, part
 from jitad.call import Call
+from jitad.cards.fast import fast_call
+from jitad.cards.kernel import PLACE, CardKernel
 from jitad.errors import InputError
-from jitad.plan import Derived, Plan
 from jitad.program import program
-
-
-def call(
-    numbers: Sequence[int], leaves: Sequence[Any], views: Sequence[Any], what: Any
-) -> Call:
-    """The call of these arguments on cards of these numbers.
-
-    views  of leaves, batch levels in front; what: the arguments of a Call
-    """
-    cards = [card(n) for n in numbers]
-    extents = what[-1]
-    if extents and not any(isinstance(x, Foreign) for x in leaves):
-        return InParts(cards, views, *what)
-    return OnCard(cards[0], leaves, *what)
-
-
-class _Kernel:
-    """A kernel for arrays on cards of certain shapes and strides."""
-
-    def __init__(
-        self,
-        derived: Derived,
-        extents: tuple[int, ...],
-        order: tuple[int, ...],
-        inputs: Sequence[np.ndarray],
-        outputs: Sequence[np.ndarray],
-        cards: Sequence[Card],
-    ) -> None:
-        """inputs, outputs: such arrays, batch levels of these extents in front."""
-        self.lanes = tuple([extents[k] for k in order]) or (1,)
-        before = [plan.place(v, extents, order) for v in inputs]
-        after = [plan.place_output(v, extents, order) for v in outputs]
-        self.placed = [*before, *after]
-        self.plans: list[Plan] = [
-            plan.make(derived, order, before, after, Builder(c)) for c in cards
-        ]
-
-    def arguments(self, addresses: Sequence[int]) -> list[Any]:
-        """Those of a launch, by the addresses of all inputs and outputs."""
-        chosen = self.plans[0].buffers
-        return [self.placed[k].argument(addresses[k]) for k in chosen]
 
 
 class OnCard(Call):
@@ -91,25 +45,48 @@ class OnCard(Call):
             card.sync(card.stream)
         self.views += [arrays.batch_first(c, levels) for c in self.constants]
         self.program = made and replace(made, constants=tuple(self.constants))
-        self._kernels: dict[Any, _Kernel] = {}
+        self._kernels: dict[Any, CardKernel] = {}
         if made is None:
             self.plan = self._kernel(self._blank()).plans[0]
 
     def _blank(self) -> list[np.ndarray]:
         """Arrays as results are if nobody gives any."""
-        return [shown(_PLACE, shape, type.dtype) for shape, type in self.results]
+        return [shown(PLACE, shape, type.dtype) for shape, type in self.results]
 
-    def _kernel(self, outputs: Sequence[np.ndarray]) -> _Kernel:
+    def _kernel(self, outputs: Sequence[np.ndarray]) -> CardKernel:
         key = tuple([o.strides for o in outputs])
         if key not in self._kernels:
             pairs = zip(outputs, self.out_axes, strict=True)
             views = [arrays.batch_first(o, a) for o, a in pairs]
             derived = replace(self.derived, graph=self.graph)
             order = plan.lane_order(self.extents)
-            self._kernels[key] = _Kernel(
+            self._kernels[key] = CardKernel(
                 derived, self.extents, order, self.views, views, [self.card]
             )
         return self._kernels[key]
+
+    def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
+        """The call with less of Python between, if arguments are arrays and alike."""
+        source = self.library
+        if kwargs or self.program is not None or source is None or 0 in self.extents:
+            return None
+        if tree.flatten(((0,) * len(args), {}))[1] != self.spec or not self.results:
+            return None
+        found = [foreign(x) for x in args]
+        leaves = [x for x in found if x and library(x.library) is source]
+        direct = [x for x, a in zip(leaves, args, strict=False) if x.owner is a]
+        if len(direct) < len(args) or not all(y.size for y in self._blank()):
+            return None
+        kernel = self._kernel(self._blank())
+        constants = [arrays.address(c) for c in self.constants]
+
+        def launch(places: Sequence[int], stream: Any) -> None:
+            given, made = places[: len(args)], places[len(args) :]
+            kernel.launch([*given, *constants, *made], stream)
+
+        return fast_call(
+            self.card, source, leaves, self.results, self.derived.result, launch
+        )
 
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
         """Start it; results are of the library of the arguments, or on the host."""
@@ -179,8 +156,7 @@ class OnCard(Call):
             return
         kernel = self._kernel(outputs)
         every = [*inputs, *self.constants, *outputs]
-        arguments = kernel.arguments([arrays.address(x) for x in every])
-        work.launch(kernel.plans[0].executable, kernel.lanes, arguments)
+        kernel.launch([arrays.address(x) for x in every], work.stream)
 
     # -- results ---------------------------------------------------------------
 
@@ -223,79 +199,12 @@ class OnCard(Call):
         return self._targets(shapes)
 
 
-class InParts(Call):
-    """A batch of the host that is computed on cards, part after part."""
-
-    def __init__(self, cards: Sequence[Card], views: Sequence[Any], *what: Any) -> None:
-        super().__init__(*what)
-        graph, constants = plan.lifted(self.derived.graph)
-        levels = [None] * len(self.extents)
-        self.constants = [arrays.batch_first(c, levels) for c in constants]
-        self.order = plan.lane_order(self.extents)
-        self.axis = self.order[0]
-        self.cards = cards
-        self._graph = graph
-        self._staged: dict[Any, Staged] = {}
-        self._views = [*views, *self.constants]
-        blank = [shown(_PLACE, shape, t.dtype) for shape, t in self.results]
-        self._made(self._outputs(blank))
-
-    def _outputs(self, outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        pairs = zip(outputs, self.out_axes, strict=True)
-        return [arrays.batch_first(o, a) for o, a in pairs]
-
-    def _made(self, outputs: Sequence[np.ndarray]) -> Staged:
-        key = tuple([o.strides for o in outputs])
-        if key not in self._staged:
-            count = self.extents[self.axis]
-            every = [*self._views, *outputs]
-            lanes = part(every, self.axis, count, len(self.cards))
-            before = mirrors(self._views, self.axis, count, lanes)
-            after = mirrors(outputs, self.axis, count, lanes)
-            derived, extents = replace(self.derived, graph=self._graph), [*self.extents]
-            extents[self.axis] = lanes
-            kernel = _Kernel(
-                derived, tuple(extents), self.order, [m.like() for m in before],
-                [m.like() for m in after], self.cards,
-            )  # fmt: skip
-            self.plan = kernel.plans[0]
-            self._staged[key] = Staged(
-                tuple(self.cards), tuple([p.executable for p in kernel.plans]),
-                kernel.arguments, (count, *kernel.lanes[1:]), self.axis, lanes,
-                tuple(before), tuple(after),
-            )  # fmt: skip
-        return self._staged[key]
-
-    def run(self, leaves: Sequence[Any], out: Any) -> Any:
-        """Compute on the cards, and wait for it."""
-        inputs = [arrays.usable(x) for x in leaves]
-        outputs = (
-            [np.empty(shape, t.dtype) for shape, t in self.results]
-            if out is None
-            else self._targets(out)
-        )
-        apart = out is not None and arrays.overlap(inputs, outputs)
-        made = [np.empty_like(o) for o in outputs] if apart else outputs
-        pairs = zip(inputs, self.in_axes, strict=True)
-        views = [*(arrays.batch_first(x, a) for x, a in pairs), *self.constants]
-        if 0 not in self.extents and any(o.size for o in outputs):
-            into = self._outputs(made)
-            self._made(into).run(views, into)
-        if apart:
-            for target, value in zip(outputs, made, strict=True):
-                target[...] = value
-        return out if out is not None else tree.unflatten(self.derived.result, made)
-
-
-_PLACE = 256  # an address for arrays that are only looked at
-
-
 def _example(leaf: Any) -> np.ndarray:
     """An argument as it lies on the card."""
     if isinstance(leaf, Foreign):
         return leaf.array
     x = arrays.usable(leaf)
-    return shown(_PLACE, x.shape, x.dtype, dense(x.shape, x.strides, x.itemsize))
+    return shown(PLACE, x.shape, x.dtype, dense(x.shape, x.strides, x.itemsize))
 
 
 def _fetched(work: Work, made: Sequence[np.ndarray]) -> list[Any]:
