@@ -41,7 +41,7 @@ def isolate(home: str, threads: int, device: str = "cpu") -> dict[str, str]:
         "NUMBA_CACHE_DIR": home,
         "JAX_PLATFORMS": "cpu" if device == "cpu" else "",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.4",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.5",
         # packages come with their bytecode: let this one keep its own
         "PYTHONDONTWRITEBYTECODE": "",
     }

@@ -21,7 +21,7 @@ from benchmarks.hessian import hessian_work
 from benchmarks.long_scan import lockstep_work, scan_work
 from benchmarks.participants import on_card_native
 from benchmarks.public import gmm_work, hello_work, llsq_work, lse_work
-from benchmarks.speed import speed_table
+from benchmarks.speed import Row, speed_table
 from benchmarks.sums import logistic_work, normal_reference, normal_work, products
 from benchmarks.trajectories import adaptive_work, fixed_work, slope
 from benchmarks.work import Setting, complex_step, step_along
@@ -321,6 +321,21 @@ def test_no_card_ends_with_the_reason(monkeypatch, capsys):
     monkeypatch.setattr(cards, "card", none)
     assert main(["--device", "cuda", "--quick"]) == 2
     assert capsys.readouterr().err == "expected CUDA card 0\n"
+
+
+def test_a_row_that_fails_is_told_and_the_others_are_measured(monkeypatch, capsys):
+    def broken(setting):
+        raise MemoryError("planted")
+
+    monkeypatch.setattr(
+        "benchmarks.__main__.rows",
+        lambda device: [Row("broken", "", broken), *choose(rows(), "import-time")],
+    )
+    monkeypatch.setattr("benchmarks.__main__.isolate", lambda *_: {})
+    assert main(["--quick", "--tools", "jitad"]) == 1
+    printed = capsys.readouterr().out
+    assert "broken: failed: MemoryError: planted" in printed
+    assert printed.index("broken") < printed.index("import-time:")
 
 
 @pytest.mark.parametrize("make", [card_rows.rows, card_rows.streams])

@@ -39,7 +39,7 @@ nan, inf = float("nan"), float("inf")
 
 # Units of the last place that functions of CUDA may be off, in double and in single
 # precision: CUDA C++ Programming Guide, appendix "Mathematical Functions", the larger
-# number of its editions 12 and 13.  Of lgamma outside of [-10.001, -2.264].
+# number of its editions 12 and 13.
 CUDA: dict[str, tuple[int, int]] = {
     "exp": (1, 2), "exp2": (1, 2), "expm1": (1, 1), "log": (1, 1), "log2": (1, 1),
     "log10": (1, 2), "log1p": (1, 1), "sin": (2, 2), "cos": (2, 2), "tan": (2, 4),
@@ -48,8 +48,11 @@ CUDA: dict[str, tuple[int, int]] = {
     "atanh": (2, 3), "cbrt": (1, 1), "pow": (2, 9), "erf": (2, 2), "erfc": (5, 4),
     "erfinv": (5, 2), "lgamma": (4, 6),
 }  # fmt: skip
+# Where less is promised, and what is asked instead.
+LESS = {"gammaln": lambda x: np.where((x > -10.001) & (x < -2.264), 1.5, x)}
 # And those of the host, as `test_accuracy` has them.
 HOST = 4.0
+# Of results whose bound says nothing.
 BLIND = 32.0
 
 
@@ -209,12 +212,8 @@ def applied(primitive: Primitive) -> Callable[..., Any]:
     made = np.asarray(primitive.evaluate(*primitive.points[0])).dtype.kind
 
     def function(*xs: Any) -> Any:
-        return bind(
-            primitive,
-            xs,
-            [None] * len(xs),
-            xs[0].dtype if made == "f" else np.dtype(bool),
-        )
+        dtype = xs[0].dtype if made == "f" else np.dtype(bool)
+        return bind(primitive, xs, [None] * len(xs), dtype)
 
     return function
 
@@ -223,8 +222,9 @@ def applied(primitive: Primitive) -> Callable[..., Any]:
 @pytest.mark.parametrize("group", PRIMITIVES)
 def test_scalar_primitives(group: str, dtype: np.dtype, card: None) -> None:
     members = PRIMITIVES[group]
-    columns = tuple(points(len(members[0].points[0]), dtype))
-    agree_in_places([Part(p.name, applied(p), columns) for p in members])
+    columns = points(len(members[0].points[0]), dtype)
+    given = {p: [LESS.get(p.name, np.asarray)(x) for x in columns] for p in members}
+    agree_in_places([Part(p.name, applied(p), tuple(given[p])) for p in members])
 
 
 # -- the edges ---------------------------------------------------------------------
@@ -250,7 +250,6 @@ def test_edges(start: int, dtype: np.dtype, card: None) -> None:
 
 
 # -- programs ----------------------------------------------------------------------
-
 
 POINTS = 9
 
@@ -369,10 +368,10 @@ def drawing() -> list[Part]:
 
 # Of each kind its parts, and how close numbers are to the largest of their array.
 PROGRAMS: dict[str, tuple[Callable[[], list[Part]], float]] = {
-    "branches": (branching, 1e-13),
+    "branches": (branching, 1e-14),
     "loops": (looping, 1e-12),
-    "implicit solves": (implicit, 1e-11),
-    "linear algebra": (algebra, 1e-11),
+    "implicit solves": (implicit, 1e-12),
+    "linear algebra": (algebra, 1e-13),
     "products": (products, 1e-14),
     "indices": (indexing, 1e-15),
     "rearrangements": (rearranging, 1e-13),
@@ -393,7 +392,7 @@ def test_programs_in_single_precision(kind: str, card: None) -> None:
         Part(p.name, p.function, tuple([x.astype(F4) for x in p.arguments]))
         for p in make()
     ]
-    agree(halved, 1e9 * rtol)
+    agree(halved, 5e8 * rtol)  # as much coarser as its numbers are
 
 
 def test_second_derivatives(card: None) -> None:
