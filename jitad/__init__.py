@@ -27,6 +27,7 @@ from jitad.errors import (
 from jitad.explain import explain
 from jitad.implicit import fixed_point, linear_solve, root
 from jitad.info import Info, info
+from jitad.interop.cuda_device import cuda_device
 from jitad.interop.njit import njit
 from jitad.picture import graph
 from jitad.primitives.branch import cond, switch
@@ -49,6 +50,7 @@ __all__ = [
     "check",
     "checkpoint",
     "cond",
+    "cuda_device",
     "custom_jvp",
     "custom_vjp",
     "device_put",

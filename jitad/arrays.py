@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jitad import tree
+from jitad.backends.foreign import Foreign
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import DTYPES, Type
 from jitad.ir.tracer import Tracer
@@ -21,13 +22,13 @@ _NUMBERS = (float, int, bool, np.generic)
 def plain(value: Any) -> Any:
     """An argument as an ndarray, a number or a traced value, if it is array-like.
 
-    Of an array on a card a `backends.foreign.Foreign`.
+    Of an array on a card a Foreign.
     """
     if isinstance(value, np.ndarray | Tracer | np.generic):
         return value
     kind = type(value)
     if hasattr(kind, "__dlpack_device__") or hasattr(kind, "__cuda_array_interface__"):
-        from jitad.backends.foreign import foreign
+        from jitad.backends.libraries import foreign
 
         found = foreign(value)
         if found is not None:
@@ -40,7 +41,7 @@ def signature(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         aligned = value.flags.aligned
         return type(value), value.dtype, value.shape, value.strides, aligned
-    return value.signature if hasattr(value, "card") else type(value)
+    return value.signature if isinstance(value, Foreign) else type(value)
 
 
 def checked(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
@@ -48,7 +49,7 @@ def checked(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
 
     An array on a card has the form of an ndarray, which must not be read.
     """
-    if hasattr(value, "card"):
+    if isinstance(value, Foreign):
         return _on_card(value, tree.argument_names(spec)[k], name)
     if isinstance(value, np.ma.MaskedArray | np.matrix):
         kind = f"of type {type(value).__name__}"
@@ -69,7 +70,7 @@ def checked(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
     )
 
 
-def _on_card(value: Any, argument: str, name: str) -> np.ndarray:
+def _on_card(value: Foreign, argument: str, name: str) -> np.ndarray:
     size = value.dtype.itemsize
     if value.dtype not in DTYPES:
         what = f"of {value.dtype}"

@@ -29,7 +29,15 @@ class Call:
     in_axes, out_axes  for every leaf its axes, outermost level first
     """
 
+    # Of a kernel: how it was made, and where arrays lie; of several a program.
     plan: Plan | None = None
+    inputs: Sequence[Placement] = ()
+    outputs: Sequence[Placement] = ()
+    lanes: tuple[int, ...] = ()
+    program: Program | None = None
+    # The cards on which it runs, and how many points they get at a time.
+    cards: Sequence[Any] = ()
+    part = 0
     on_host = True  # whether results are
 
     def __init__(
@@ -189,6 +197,7 @@ class Summed(Call):
 
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
         """Run the steps; results are few, and go to out at the end."""
+        assert self.program is not None
         made = self.program.run([arrays.usable(x) for x in leaves])
         if out is None:
             results = [o if o.shape else o[()] for o in made]

@@ -12,17 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from jitad import tree
+from jitad import arrays, tree
+from jitad.backends import cpu
 from jitad.backends.machine import copy_bandwidth, last_level_cache_bytes, vector_width
 from jitad.backends.schedule import sum_tile
 from jitad.backends.threads import get_threads
-from jitad.call import Compiled, Summed
+from jitad.call import Call
 from jitad.errors import InputError, TracingError
 from jitad.explanation import (
     Array,
     Block,
     Choice,
     Explanation,
+    Gpu,
     Machine,
     Memory,
     Operations,
@@ -33,6 +35,7 @@ from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import Graph, Type, reach
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.tracer import traced
+from jitad.lowering.cuda_rows import THREADS
 from jitad.lowering.kernel import Gather, If, Kernel, Load, Op, Repeat, statements
 from jitad.names import argument_names, original, result_names
 from jitad.nests import nests
@@ -52,21 +55,22 @@ def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Expla
     if not isinstance(transformed, Function):
         raise InputError(_refusal(transformed))
     leaves, spec = tree.flatten((args, kwargs))
+    leaves = [arrays.plain(x) for x in leaves]
     if traced(leaves):
         raise TracingError(
             f"explain({transformed.name}, …) expected concrete arguments, got traced "
             "values; call it outside of the function that is being traced"
         )
     call = transformed.prepare(*args, **kwargs)
-    compiled = call if isinstance(call, Compiled) else None
+    compiled = call if call.plan is not None else None
     _, extents, _ = transformed.point(spec, leaves)
     names = argument_names(original(transformed), args, kwargs)
     inputs, outputs = _arrays(
         call.derived, compiled, names, transformed.in_axes(spec, leaves),
         transformed.out_axes(call.derived),
     )  # fmt: skip
-    if isinstance(call, Summed):
-        return _of_sums(transformed, call, inputs, outputs)
+    if call.program is not None:
+        return _of_sums(transformed, call, call.program, inputs, outputs)
     plan, graph = call.plan, call.derived.graph
     return Explanation(
         name=transformed.name,
@@ -76,23 +80,25 @@ def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Expla
         outputs=outputs,
         choice=choice(call.derived),
         operations=operations(graph, plan.kernel if plan else None),
-        memory=_memory(inputs, outputs, math.prod(extents)) if plan else None,
-        machine=_machine(plan) if plan else None,
+        memory=_memory(inputs, outputs, math.prod(extents), call) if plan else None,
+        machine=_machine(plan) if plan and not call.cards else None,
         seconds=plan.seconds if plan else call.derived.seconds,
         loops=nests(lowered(graph) if plan else called(graph)),
         blocks=blocks(plan.kernel) if plan else (),
         storage=storage(plan.kernel) if plan else 0,
+        gpu=_gpu(call, plan.executable) if plan and call.cards else None,
     )
 
 
 def _of_sums(
     transformed: Function,
-    call: Summed,
+    call: Call,
+    program: Program,
     inputs: Sequence[Array],
     outputs: Sequence[Array],
 ) -> Explanation:
     """A call of one point that sums over many."""
-    program, count = call.program, len(inputs)
+    count = len(inputs)
     layouts = {k: step.layout_of(k) for k in range(count) for step in program.steps
                if step.layout_of(k)}  # fmt: skip
     read = [
@@ -116,8 +122,8 @@ def _of_sums(
         outputs=tuple(written),
         choice=choice(call.derived),
         operations=_executed(program),
-        memory=_memory(read, written, 1),
-        machine=Machine(
+        memory=_memory(read, written, 1, call),
+        machine=None if call.cards else Machine(
             vector_width(), executable.width, 0,
             sum(s.executable.spills for s in program.sums), get_threads(),
         ),
@@ -126,6 +132,7 @@ def _of_sums(
         loops=tuple([nest for s in steps for nest in nests(lowered(s.graph))]),
         blocks=tuple([block for k in kernels for block in blocks(k)]),
         storage=max(map(storage, kernels)),
+        gpu=_gpu(call, executable) if call.cards else None,
     )  # fmt: skip
 
 
@@ -147,12 +154,13 @@ def _all(array: Array) -> float:
 
 def _sums(step: SumStep) -> Sums:
     outputs = [b for b in step.kernel.buffers if b.output]
+    on_host = isinstance(step.executable, cpu.Executable)
     return Sums(
         points=step.count,
         count=sum(b.elements for b in outputs),
         operations=operations(step.graph),
-        lanes=step.executable.width,
-        tile=sum_tile(step.kernel, step.count),
+        lanes=step.executable.width if on_host else THREADS,
+        tile=sum_tile(step.kernel, step.count) if on_host else 0,
     )
 
 
@@ -232,7 +240,7 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
 
 def _arrays(
     derived: Derived,
-    compiled: Compiled | None,
+    compiled: Call | None,
     names: Sequence[str],
     in_axes: Sequence[Sequence[int | None]],
     out_axes: Sequence[Sequence[int | None]],
@@ -285,11 +293,35 @@ def _bytes(
     return size * type.dtype.itemsize / max(math.prod(shared), 1)
 
 
-def _memory(inputs: Sequence[Array], outputs: Sequence[Array], points: int) -> Memory:
+def _memory(
+    inputs: Sequence[Array], outputs: Sequence[Array], points: int, call: Call
+) -> Memory:
     read = sum(a.bytes for a in inputs)
     written = sum(a.bytes for a in outputs)
+    if call.cards:
+        return Memory(read, written, call.cards[0].copy_bandwidth, cached=False)
     cached = (read + written) * points <= last_level_cache_bytes()
     return Memory(read, written, copy_bandwidth(), cached)
+
+
+def _gpu(call: Call, executable: Any) -> Gpu:
+    used, found = executable.usage, executable.occupancy
+    return Gpu(
+        cards=tuple([f"cuda:{c.number} {c.name}" for c in call.cards]),
+        registers=used.registers,
+        spilled=used.spilled,
+        shared=used.shared,
+        threads=THREADS,
+        blocks=found.blocks,
+        warps=found.warps,
+        most=found.most,
+        limits=found.limits,
+        columns=executable.columns,
+        tried=tuple(
+            [(t.usage.registers, t.usage.spilled, t.columns) for t in executable.tried]
+        ),
+        part=call.part,
+    )
 
 
 def _machine(plan: Plan) -> Machine:

@@ -119,7 +119,7 @@ class Memory:
 
     read, written  bytes per point
     bandwidth      bytes per second, read and written, of a copy on this machine
-    cached         whether all that the call moves fits into the largest cache
+    cached         whether all that the call moves fits into the host's largest cache
     """
 
     read: float
@@ -151,6 +151,37 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Gpu:
+    """What the kernel was compiled for where it runs on a card.
+
+    cards      as "cuda:0 NVIDIA H100"
+    registers  of a thread
+    spilled    bytes that a thread moves for want of registers
+    shared     bytes of shared memory of a block
+    threads    of a block
+    blocks     of them that a multiprocessor holds at once
+    warps      theirs, of `most` that it could hold
+    limits     what leaves no room for more
+    columns    blocks of outputs that the kernel is split into
+    tried      (registers, spilled, columns) of all kernels that it was chosen among
+    part       points that are sent at a time; 0: arguments are there
+    """
+
+    cards: tuple[str, ...]
+    registers: int
+    spilled: int
+    shared: int
+    threads: int
+    blocks: int
+    warps: int
+    most: int
+    limits: tuple[str, ...]
+    columns: int
+    tried: tuple[tuple[int, int, int], ...]
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Sums:
     """Sums over points inside one call, by a kernel of their own.
 
@@ -158,7 +189,8 @@ class Sums:
     count       how many sums
     operations  what one point takes
     lanes       of one vector; each adds up its own points
-    tile        points that are added up in order before tiles are added pairwise
+    tile        points that are added up in order before tiles are added pairwise; 0
+                on a card
     """
 
     points: int
@@ -192,6 +224,7 @@ class Explanation:
     loops    that are run, with those inside them
     blocks   what only some vectors of points run
     storage  bytes that a lane keeps while it is worked on: above all records of loops
+    gpu      on a card, where machine is None
     memory and machine are None where nothing is compiled (backend="numpy").
     """
 
@@ -209,6 +242,7 @@ class Explanation:
     loops: tuple[Nest, ...] = ()
     blocks: tuple[Block, ...] = ()
     storage: int = 0
+    gpu: Gpu | None = None
 
     @property
     def sweeps(self) -> tuple[Sweep, ...]:
@@ -244,7 +278,8 @@ def _text(e: Explanation) -> Iterator[str]:
     total = f"{_plural(work.total, 'operation')} per point"
     weighted = f"{_number(work.weighted)} weighted{_counting(e.loops)}"
     yield from _row("work", f"{total}, {weighted}{_listed(work.counts)}")
-    if work.words != work.counts and e.machine is not None:
+    compiled = e.machine is not None or e.gpu is not None
+    if work.words != work.counts and compiled:
         count = f"{sum(work.words.values()):,} for the machine"
         once = ", those of loops once" if e.loops else ""
         yield from _row("words", f"{count}{once}{_listed(work.words)}")
@@ -253,15 +288,19 @@ def _text(e: Explanation) -> Iterator[str]:
         yield from _row("" if k else "reverse", _swept(sweep))
     if e.storage and e.machine is not None:
         yield from _row("storage", _stored(e.storage, e.machine.lanes))
+    elif e.storage:
+        yield from _row("storage", f"{e.storage:,} bytes per thread")
     for k, block in enumerate(e.blocks):
         yield from _row("" if k else "branches", _held(block))
     for total in e.sums:
         yield from _row("sums", _summed(total))
     if e.memory is not None:
         yield from _row("memory", _moved(e, e.memory))
-        yield from _row("bound", _bound(e.memory))
+        yield from _row("bound", _bound(e.memory, on_card=e.gpu is not None))
     if e.machine is not None:
         yield from _row("machine", _compiled(e.machine, len(e.extents)))
+    elif e.gpu is not None:
+        yield from _on_card(e.gpu)
     else:
         yield from _row("back end", f"{e.backend}: node by node, nothing is compiled")
     steps = [f"{step}{_TIE}{_milliseconds(s)}" for step, s in e.seconds.items()]
@@ -409,16 +448,23 @@ def _moved(e: Explanation, memory: Memory) -> str:
 
 def _summed(sums: Sums) -> str:
     weighted = _number(sums.operations.weighted)
+    order = (
+        f"in {sums.lanes} lanes, then tiles of {sums.tile:,} points, then pairwise, "
+        "in one order for any number of threads"
+        if sums.tile
+        else f"in threads, then by trees over {sums.lanes} threads and over blocks, in "
+        "one order for any card"
+    )
     return (
         f"{_plural(sums.count, 'sum')} over {sums.points:,} points, each "
         f"{weighted} weighted operations{_listed(sums.operations.counts)}; added up "
-        f"in {sums.lanes} lanes, then tiles of {sums.tile:,} points, then pairwise, "
-        "in one order for any number of threads; nothing is stored per point"
+        f"{order}; nothing is stored per point"
     )
 
 
-def _bound(memory: Memory) -> str:
-    rate = f"{memory.bandwidth / 1e9:.1f} GB/s, this machine's measured copy bandwidth"
+def _bound(memory: Memory, *, on_card: bool) -> str:
+    whose = "the card" if on_card else "this machine"
+    rate = f"{memory.bandwidth / 1e9:,.1f} GB/s, {whose}'s measured copy bandwidth"
     text = f"{memory.bound:.3g} ns per point at {rate}"
     return f"{text} (this call fits into the cache)" if memory.cached else text
 
@@ -430,6 +476,30 @@ def _compiled(machine: Machine, levels: int) -> str:
         f"{machine.lanes} lanes{along}, vectors of {machine.vector_bytes} bytes, "
         f"{spills}, {_plural(machine.threads, 'thread')} at most"
     )
+
+
+def _on_card(gpu: Gpu) -> Iterator[str]:
+    parts = f", which get {gpu.part:,} points at a time" if gpu.part else ""
+    yield from _row("card", f"{', '.join(gpu.cards)}{parts}")
+    shared = f", {gpu.shared:,} bytes of shared memory a block" if gpu.shared else ""
+    columns = f", outputs in {gpu.columns} blocks" if gpu.columns > 1 else ""
+    yield from _row(
+        "kernel",
+        f"{_registers(gpu.registers, gpu.spilled)}{shared}{columns}; of {gpu.threads} "
+        f"threads {_plural(gpu.blocks, 'block')} at once on a multiprocessor, "
+        f"{gpu.warps} of {gpu.most} warps, limited by {' and '.join(gpu.limits)}",
+    )
+    others = [
+        f"{_registers(r, s)}{f' in {c} blocks' if c > 1 else ''}"
+        for r, s, c in gpu.tried
+    ]
+    if len(others) > 1:
+        yield from _row("tried", f"{len(others)} kernels: {'; '.join(others)}")
+
+
+def _registers(count: int, spilled: int) -> str:
+    spills = f"{spilled:,} bytes spilled" if spilled else "no spills"
+    return f"{count} registers, {spills}"
 
 
 def _number(value: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from jitad import tree
 from jitad.arrays import plain
+from jitad.backends.foreign import Foreign
 from jitad.errors import InputError, ShapeError
 from jitad.ir.tracer import Tracer
 
@@ -43,7 +44,7 @@ def _cast(name: str, seed: Any, dtype: np.dtype) -> Any:
     """A seed in a dtype; one on a card has to have it."""
     if isinstance(seed, Tracer):
         return seed.astype(dtype)
-    if not hasattr(seed, "card"):
+    if not isinstance(seed, Foreign):
         return np.asarray(seed, dtype)
     if seed.dtype != dtype:
         raise InputError(

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from jitad import tree
+from jitad.backends.foreign import Foreign
 from jitad.errors import InputError
 
 Backend = Literal["cpu", "numpy"]
@@ -98,7 +99,7 @@ def chosen_cards(
     leaves  arguments, some of which may be `Foreign`
     Raises InputError where they are not all on one card.
     """
-    there = [k for k, x in enumerate(leaves) if hasattr(x, "card")]
+    there = [k for k, x in enumerate(leaves) if isinstance(x, Foreign)]
     if not there:
         return chosen.cards
     names = tree.argument_names(spec)

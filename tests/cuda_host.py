@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 from numba.extending import get_cython_function_address
 
+from jitad.lowering.columns import split
 from jitad.lowering.cuda_functions import accumulator
 from jitad.lowering.cuda_parameters import flatten
 from jitad.lowering.cuda_rows import WARP
 from jitad.lowering.cuda_spread import clear_name, finish_name, phases, space
-from jitad.lowering.emit_cuda import NAME, emit, totals_name
+from jitad.lowering.emit_cuda import NAME, emit, emit_columns, totals_name
+from jitad.lowering.fuse import fuse
 from jitad.lowering.kernel import Argument, Buffer, Kernel
 
 COMPILER = shutil.which("c++") or shutil.which("g++")
@@ -39,6 +41,7 @@ class Launch:
 
     blocks   how many there are, of a kernel with sums; else how many without a lane
     threads  in each, in whole warps
+    columns  into how many column blocks it is split
     """
 
     kernel: Kernel
@@ -46,12 +49,13 @@ class Launch:
     name: str
     blocks: int = 3
     threads: int = WARP
+    columns: int = 1
 
     def launch(self, extents: Sequence[int], arguments: Sequence[Argument]) -> None:
         """Run it; there must be no sums."""
         numbers = flatten(self.kernel, extents, _placed(arguments))
         full = -(-extents[0] // self.threads)
-        blocks = full + self.blocks
+        blocks = (full + self.blocks) * self.columns
         launch(self.library, self.name, numbers, blocks, self.threads)
 
     def total(
@@ -66,7 +70,8 @@ class Launch:
             given.append(argument)
         for phase in phases(self.kernel):
             numbers = flatten(self.kernel, (count,), _placed(given), phase)
-            launch(self.library, self.name, numbers, self.blocks, self.threads)
+            blocks = self.blocks * self.columns
+            launch(self.library, self.name, numbers, blocks, self.threads)
         return [self._added(b, partial) for b, partial in made]
 
     def _space(self, b: Buffer) -> np.ndarray:
@@ -120,9 +125,21 @@ def build(kernels: Sequence[Kernel]) -> list[Launch]:
     return [Launch(k, library, name) for k, name in zip(kernels, names, strict=True)]
 
 
+def in_columns(kernels: Sequence[Kernel], count: int) -> list[Launch]:
+    """As `build`, each kernel split into so many column blocks, or fewer."""
+    parts = [split(fuse(k), count) for k in kernels]
+    names = [f"k{next(_numbers)}" for _ in kernels]
+    texts = [emit_columns(p, name=n) for p, n in zip(parts, names, strict=True)]
+    library = compiled("\n".join(map(_apart, names, texts)))
+    return [
+        Launch(k, library, name, columns=len(own))
+        for k, name, own in zip(kernels, names, parts, strict=True)
+    ]
+
+
 def shapes(launch: Launch) -> list[Launch]:
     """The same kernel in grids of several shapes."""
-    return [Launch(launch.kernel, launch.library, launch.name, *s) for s in _SHAPES]
+    return [replace(launch, blocks=b, threads=t) for b, t in _SHAPES]
 
 
 @cache
@@ -134,7 +151,11 @@ def _library(kernels: tuple[Kernel, ...]) -> tuple[ctypes.CDLL, list[str]]:
 
 def hosted(kernel: Kernel, name: str = NAME) -> str:
     """The text of a kernel, with functions that launch it and what adds up its sums."""
-    return f"namespace space_{name} {{\n{launchers(emit(kernel, name=name))}}}\n"
+    return _apart(name, emit(kernel, name=name))
+
+
+def _apart(name: str, text: str) -> str:
+    return f"namespace space_{name} {{\n{launchers(text)}}}\n"
 
 
 _ENTRY = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')

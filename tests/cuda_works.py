@@ -84,3 +84,16 @@ def case(name: str) -> Case:
 
 
 NAMES = (*SOURCES, "arm")
+
+
+@cache
+def sums() -> Kernel:
+    """JᵀJ of the arm's residuals in 12 parameters: 78 sums over points in rows."""
+
+    def residual(p: Any, x: Any) -> Any:
+        return arm(p[:6] * x[:6] + p[6:]) - x[6:]
+
+    rng = np.random.default_rng(0)
+    given = rng.normal(size=12), rng.normal(size=(1024, 12))
+    (step,) = jitad.gauss_newton(residual).prepare(*given).program.sums
+    return step.kernel

@@ -13,6 +13,7 @@ import pytest
 from card_libraries import KINDS, Library
 from cuda_core import Core, machine_code
 from cuda_host import needs_compiler
+from numba_driver import ADAPTERS
 
 import jitad
 from jitad import cards
@@ -22,11 +23,12 @@ from jitad.backends.card import Card, DeviceError, DeviceMemoryError
 pytestmark = needs_compiler
 
 
-@pytest.fixture
-def core(monkeypatch: pytest.MonkeyPatch) -> Core:
+@pytest.fixture(params=ADAPTERS)
+def core(request: Any, monkeypatch: pytest.MonkeyPatch) -> Core:
     """Two cards, and what stands in for their driver and compiler."""
     made = Core(cards=2)
-    both = {n: Card(n, made) for n in range(2)}
+    driver = request.param(made)
+    both = {n: Card(n, driver) for n in range(2)}
     monkeypatch.setattr(cards, "card", both.__getitem__)
     monkeypatch.setattr(cubins, "compiled", machine_code)
     made.events.clear()
@@ -437,3 +439,47 @@ def test_info_says_why_there_is_no_card(monkeypatch):
     assert str(found).splitlines()[-1].split(maxsplit=1) == [
         "cuda", "none: expected a driver",
     ]  # fmt: skip
+
+
+# -- what explain says -----------------------------------------------------------
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card of a known size, whose copies cost nothing here."""
+    monkeypatch.setattr(card, "total_memory", lambda *_: 1 << 24)
+    monkeypatch.setattr(Card, "copy_bandwidth", 2e12)
+
+
+def test_explain_of_arrays_on_a_card(cupy, measured):
+    J = jitad.vmap(jitad.jacobian(f))
+    told = jitad.explain(J, cupy.asarray(X))
+    assert told.machine is None
+    assert told.gpu is not None
+    assert (told.gpu.registers, told.gpu.blocks, told.gpu.warps) == (40, 12, 48)
+    assert told.memory is not None
+    assert told.memory.bound == pytest.approx((24 + 72) / 2e12 * 1e9)
+    lines = str(told).splitlines()
+    assert "  card       cuda:0 stand-in" in lines
+    (kernel,) = [line for line in lines if line.startswith("  kernel ")]
+    assert "40 registers, no spills" in kernel
+    assert "at 2,000.0 GB/s, the card's measured copy bandwidth" in str(told)
+    assert "12 blocks at once on a multiprocessor" in " ".join(str(told).split())
+    assert "limited by registers" in " ".join(str(told).split())
+
+
+def test_explain_of_parts_and_of_sums(core, measured, monkeypatch):
+    monkeypatch.setattr(staging, "PART", 9_600)
+    told = jitad.explain(jitad.vmap(jitad.jacobian(f), device="cuda:1"), X)
+    assert told.gpu is not None
+    assert told.gpu.part == 100
+    assert "cuda:1 stand-in, which get 100 points at a time" in str(told)
+    given = np.ones(3), X[:, 0].copy(), X[:, 1].copy()
+    told = jitad.explain(jitad.gauss_newton(residual, device="cuda"), *given)
+    assert told.machine is None
+    text = " ".join(str(told).split())
+    assert "10 sums over 300 points" in text
+    assert (
+        "by trees over 128 threads and over blocks, in one order for any card" in text
+    )
+    assert "card cuda:0 stand-in" in text

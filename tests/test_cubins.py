@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jitad.backends import cubins
@@ -24,10 +28,13 @@ class Compiler:
         return Cubin(f"\n\0{text}{capability}{registers}".encode(), used)
 
 
-def get(folder: Path, compiler: Compiler, text="a", cc=(9, 0), registers=None, v=13):
+def get(
+    folder: Path, compiler: Compiler, text="a", cc=(9, 0), registers=None, v=13,
+    most=cubins.MOST,
+):  # fmt: skip
     return cubins.compiled(
         text, cc, registers=registers, folder=folder, compile=compiler,
-        version=lambda: (v, 0),
+        version=lambda: (v, 0), most=most,
     )  # fmt: skip
 
 
@@ -96,6 +103,70 @@ def test_a_place_that_cannot_be_written_is_no_error(tmp_path):
     compiler = Compiler()
     assert get(tmp_path / "file" / "own", compiler).code
     assert len(compiler.calls) == 1
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def age(folder: Path) -> None:
+    """Let a second pass for what is kept: clocks of file systems may be coarse."""
+    for path in folder.iterdir():
+        last = path.stat().st_mtime_ns - 10**9
+        os.utime(path, ns=(last, last))
+
+
+def test_what_was_not_used_for_longest_goes(tmp_path):
+    folder, compiler = tmp_path / "own", Compiler()
+    get(folder, compiler, "a")
+    each = size(folder)
+    for text in ("b", "c", "a", "d"):  # a is used again, so b is the oldest
+        age(folder)
+        get(folder, compiler, text, most=3 * each)
+    assert size(folder) == 3 * each
+    asked = [text for text, *_ in compiler.calls]
+    assert asked == ["a", "b", "c", "d"]
+    for text in ("a", "c", "d"):
+        get(folder, compiler, text, most=3 * each)
+    assert len(compiler.calls) == 4
+    age(folder)
+    get(folder, compiler, "b", most=3 * each)
+    assert len(compiler.calls) == 5
+    assert size(folder) == 3 * each
+
+
+def test_what_a_process_left_half_written_goes_too(tmp_path):
+    folder, compiler = tmp_path / "own", Compiler()
+    get(folder, compiler, "a")
+    each = size(folder)
+    (folder / "tmp0").write_bytes(bytes(each))
+    age(folder)
+    get(folder, compiler, "a")
+    get(folder, compiler, "b", most=2 * each)
+    assert not (folder / "tmp0").exists()
+    assert size(folder) == 2 * each
+    get(folder, compiler, "c", most=0)
+    assert size(folder) == 0
+
+
+def use(folder: Path, seed: int, most: int) -> None:
+    """Ask for entries in an order of one's own, and see that they are right."""
+    rng = np.random.default_rng(seed)
+    for k in rng.integers(0, 12, 150):
+        text = "abcdefghijkl"[k]
+        assert get(folder, Compiler(), text, most=most) == Compiler()(text, (9, 0))
+
+
+def test_several_processes_evict_at_once(tmp_path):
+    folder = tmp_path / "own"
+    get(folder, Compiler())
+    most = 4 * size(folder)
+    with ProcessPoolExecutor(3, get_context("spawn")) as pool:
+        for done in [pool.submit(use, folder, seed, most) for seed in range(3)]:
+            done.result()
+    get(folder, Compiler(), "z", most=most)
+    assert 0 < size(folder) <= most
+    assert {len(path.name) for path in folder.iterdir()} == {64}
 
 
 def test_the_folder_is_where_caches_are(monkeypatch, tmp_path):

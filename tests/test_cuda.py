@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import loops
@@ -14,35 +15,45 @@ from cuda_host import needs_compiler
 from cuda_machines import OnCard
 from cuda_works import case
 from kernels import layout, reference, run
+from numba_driver import ADAPTERS, Driver
 from test_cuda_spread import adding
 from test_emit import F8, moving, nested
 from test_sum_kernels import kernel
 
 import jitad
 from jitad.arrays import address
-from jitad.backends import cuda
+from jitad.backends import card, cuda, numba_card
 from jitad.backends.card import Card, DeviceError
 from jitad.backends.nvrtc import Cubin, Usage
-from jitad.lowering.emit_cuda import emit
+from jitad.lowering.columns import split
+from jitad.lowering.emit_cuda import emit, emit_columns
+from jitad.lowering.fuse import fuse
 from jitad.lowering.kernel import Argument, Kernel
 
+Adapter = Callable[[Core], Any]
 
-def on_card(made: Kernel, core: Core) -> cuda.Executable:
+
+@pytest.fixture(params=ADAPTERS)
+def adapter(request: Any) -> Adapter:
+    return request.param
+
+
+def on_card(made: Kernel, core: Core, adapter: Adapter) -> cuda.Executable:
     """A kernel whose machine code is its text."""
 
     def make(text: str, capability: tuple[int, int]) -> Cubin:
-        assert text == emit(made)
+        assert text == emit(made, shared=228)
         assert capability == (9, 0)
         return machine_code(text)
 
-    return cuda.compile(made, Card(core=core), make=make)
+    return cuda.compile(made, Card(core=adapter(core)), make=make)
 
 
 @needs_compiler
-def test_a_launch_has_a_thread_for_every_lane():
+def test_a_launch_has_a_thread_for_every_lane(adapter):
     core = Core()
     made = moving("rows", "general", F8, 11, 22)
-    executable = on_card(made, core)
+    executable = on_card(made, core, adapter)
     assert executable.usage.registers == 40
     for count in (1, 128, 129, 1000):
         core.events.clear()
@@ -61,11 +72,11 @@ def test_a_launch_has_a_thread_for_every_lane():
 
 @needs_compiler
 @pytest.mark.parametrize("layout", ["rows", "streams", "general", "lines"])
-def test_arrays_of_the_host_reach_the_card_and_come_back(layout):
+def test_arrays_of_the_host_reach_the_card_and_come_back(layout, adapter):
     """As tests on a card need it: whatever lies between elements stays as it is."""
     source = "streams" if layout == "lines" else layout
     for made in (moving(source, layout, F8, 11, 22), nested((*[source] * 3, "rows"))):
-        launch = OnCard(on_card(made, Core()))
+        launch = OnCard(on_card(made, Core(), adapter))
         extents = (9, 2, 3)[: made.axes]
         given = loops.inputs(made, np.random.default_rng(3), extents)
         wanted = reference(made, extents, given)
@@ -74,10 +85,10 @@ def test_arrays_of_the_host_reach_the_card_and_come_back(layout):
 
 
 @needs_compiler
-def test_tables_of_offsets_are_copied_to_the_card_once():
+def test_tables_of_offsets_are_copied_to_the_card_once(adapter):
     core = Core()
     made = moving("general", "rows", F8, 3, 3)
-    executable = on_card(made, core)
+    executable = on_card(made, core, adapter)
     core.events.clear()
     x, y = np.arange(12.0).reshape(2, 6), np.zeros((2, 3))
     for _ in range(2):
@@ -94,10 +105,10 @@ def test_tables_of_offsets_are_copied_to_the_card_once():
 
 @needs_compiler
 @pytest.mark.parametrize("count", [0, 1, 500])
-def test_sums_stay_on_the_card(count):
+def test_sums_stay_on_the_card(count, adapter):
     core = Core()
     made = kernel(np.dtype(float))
-    executable = on_card(made, core)
+    executable = on_card(made, core, adapter)
     core.events.clear()
     x = np.random.default_rng(0).random((count, 3))
     p = np.array(2.0)
@@ -123,9 +134,9 @@ def test_sums_stay_on_the_card(count):
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["f8", "i4"])
-def test_what_lanes_spread_is_added_up_in_phases(dtype):
+def test_what_lanes_spread_is_added_up_in_phases(dtype, adapter):
     core = Core()
-    executable = on_card(adding(np.dtype(dtype), 301), core)
+    executable = on_card(adding(np.dtype(dtype), 301), core, adapter)
     core.events.clear()
     rng = np.random.default_rng(0)
     i, x = rng.integers(0, 300, 500), rng.integers(-9, 9, (3, 500)).astype(dtype)
@@ -151,6 +162,32 @@ def test_what_lanes_spread_is_added_up_in_phases(dtype):
     executable.card.to_host(table, int(found[1].handle), stream)
     np.add.at(want, i, x[0])
     assert np.array_equal(table, want)
+
+
+@needs_compiler
+def test_column_blocks_are_launched_side_by_side(adapter):
+    """As many blocks of threads for each block of lanes."""
+    core, rng = Core(), np.random.default_rng(2)
+
+    def split_on_card(made: Kernel) -> OnCard:
+        parts = split(fuse(made), 2)
+        assert len(parts) == 2
+        code = machine_code(emit_columns(parts))
+        return OnCard(cuda.load(made, code, Card(core=adapter(core)), columns=2))
+
+    made = moving("rows", "rows", F8, 11, 22)
+    x = rng.normal(size=(300, 11))
+    (y,) = run(made, (300,), [x], split_on_card(made))
+    assert np.array_equal(y, reference(made, (300,), [x])[0])
+    assert ("launch", "kernel", 2 * 3, 128) in core.events
+
+    made, x, p = kernel(F8), rng.random((300, 3)), np.array(2.0)
+    places = Argument(x.ctypes.data, (24,)), Argument(p.ctypes.data, (0,))
+    found = split_on_card(made).total(300, [*places, None, None])
+    assert core.events.count(("launch", "kernel", 2 * 3, 128)) == 2
+    wanted = reference(made, (300,), [x, p.reshape(1, 1)])
+    for got, want in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(got, want[0], rtol=1e-13, atol=0.0)
 
 
 def test_sums_are_of_as_many_blocks_on_every_card(monkeypatch):
@@ -183,13 +220,13 @@ def test_sums_are_of_as_many_blocks_on_every_card(monkeypatch):
 
 @needs_compiler
 @pytest.mark.parametrize("name", ["bundle adjustment", "Gaussians", "arm"])
-def test_what_the_plan_places_runs_on_the_card(name):
+def test_what_the_plan_places_runs_on_the_card(name, adapter):
     """Arrays on the card, at the strides that a call on the CPU has."""
     function, inputs = case(name).function, case(name).inputs
     wanted, _ = jitad.tree.flatten(function(*inputs))
     call = function.prepare(*inputs)
     core = Core()
-    executable = on_card(call.plan.kernel, core)
+    executable = on_card(call.plan.kernel, core, adapter)
     work = cuda.Work(executable.card, executable.card.stream)
     outputs = [np.zeros(x.shape) for x in wanted]
     memory = [work.send(np.ascontiguousarray(x)) for x in (*inputs, *outputs)]
@@ -206,6 +243,8 @@ def test_no_card_is_told_with_the_remedy(monkeypatch):
         Card(1, core=Core())
     monkeypatch.setitem(sys.modules, "cuda.core", None)
     monkeypatch.setitem(sys.modules, "cuda", None)
+    monkeypatch.setitem(sys.modules, "numba.cuda", None)
+    card._core.cache_clear()
     with pytest.raises(DeviceError, match=r'pip install "jitad\[cuda\]"'):
         Card()
 
@@ -238,3 +277,56 @@ def test_the_stand_in_is_called_as_cuda_core_is():
     array = np.arange(4.0)
     memory = real.Buffer.from_handle(array.ctypes.data, array.nbytes, owner=array)
     assert int(memory.handle) == array.ctypes.data
+
+
+def numbas() -> Any:
+    """The CUDA target that comes with Numba; or skip the test."""
+    try:
+        return numba_card.numba()._cuda
+    except ImportError as error:
+        pytest.skip(str(error))
+
+
+def test_numba_is_taken_where_cuda_core_is_missing(monkeypatch):
+    numbas()
+    monkeypatch.setitem(sys.modules, "cuda", None)
+    card._core.cache_clear()
+    assert isinstance(card._core(), numba_card.Numba)
+    card._core.cache_clear()
+
+
+def test_the_stand_in_is_called_as_numba_is():
+    cuda = numbas()
+    driver = cuda.cudadrv.driver
+    _, *launched = inspect.signature(Driver.launch_kernel).parameters
+    asked = [
+        (cuda.current_context, []),
+        (cuda.stream, []),
+        (cuda.external_stream, ["ptr"]),
+        (cuda.legacy_default_stream, []),
+        (cuda.per_thread_default_stream, []),
+        (cuda.event, ["timing"]),
+        (cuda.pinned_array, ["shape", "dtype"]),
+        (driver.driver.pop_active_context, []),
+        (driver.Device.get_primary_context, []),
+        (driver.Context.push, []),
+        (driver.Context.create_module_image, ["image"]),
+        (driver.Context.memalloc, ["bytesize"]),
+        (driver.Context.get_memory_info, []),
+        (driver.Module.get_function, ["name"]),
+        (driver.Stream.synchronize, []),
+        (driver.Event.record, ["stream"]),
+        (driver.Event.wait, ["stream"]),
+        (driver.host_to_device, ["dst", "src", "size", "stream"]),
+        (driver.device_to_host, ["dst", "src", "size", "stream"]),
+        (driver.device_to_device, ["dst", "src", "size", "stream"]),
+        (driver.device_memset, ["dst", "val", "size", "stream"]),
+        (driver.launch_kernel, launched),
+    ]
+    for function, names in asked:
+        own = [n for n in inspect.signature(function).parameters if n != "self"]
+        assert own[: len(names)] == names, function
+    memory = numba_card.Buffer(driver, 4096, 8, False)
+    assert driver.is_device_memory(memory)
+    assert driver.device_pointer(memory) == 4096
+    assert driver.host_pointer(4096) == 4096

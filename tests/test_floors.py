@@ -37,7 +37,15 @@ FLOORS = {
     "residuals": 7,
 }
 TOP = 8
-LATE = ("cuda.", "jitad.cards", "jitad.backends.foreign", "jitad.backends.card")
+LATE = (
+    "jitad.backends.cuda_device",
+    "jitad.interop.device_routine",
+    "cuda.",
+    "numba.cuda",
+    "jitad.cards",
+    "jitad.backends.libraries",
+    "jitad.backends.card",
+)
 COMPILERS = {"numba", "llvmlite", "cuda"}
 
 

@@ -4,6 +4,7 @@ tells what they use.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -41,6 +42,20 @@ def missing() -> str:
 needs_compiler = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
+TEXT = 'extern "C" __global__ void kernel(double *x) { x[threadIdx.x] += 1; }'
+
+
+@needs_compiler
+def test_cards_that_it_does_not_know_are_refused_with_the_remedy():
+    assert (9, 0) in nvrtc.architectures()
+    with pytest.raises(CompilerError, match=r"got 6\.1; install an older one"):
+        nvrtc.compile_cubin(TEXT, (6, 1))
+    with pytest.raises(CompilerError, match=r"got 99\.0; install a newer one"):
+        nvrtc.compile_cubin(TEXT, (99, 0))
+    newer = nvrtc.compile_cubin(TEXT, (9, 9))
+    assert newer.code == nvrtc.compile_cubin(TEXT, (9, 0)).code
+
+
 def test_the_log_says_what_kernels_use():
     assert nvrtc.usage(LOG) == {
         "kernel_totals_float64": Usage(16, 0, 0, 0, 1024),
@@ -50,10 +65,10 @@ def test_the_log_says_what_kernels_use():
 
 def test_no_compiler_is_told_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cuda.pathfinder", None)
-    nvrtc._library.cache_clear()
+    nvrtc._loaded.cache_clear()
     with pytest.raises(CompilerError, match=r'pip install "jitad\[cuda\]"'):
         nvrtc.compile_cubin("", (9, 0))
-    nvrtc._library.cache_clear()
+    nvrtc._loaded.cache_clear()
 
 
 @needs_compiler
@@ -92,6 +107,21 @@ def test_arithmetic_is_ieees():
     )
     root = nvrtc.compile_ptx(emit(table(("sqrt",), (F4,), F4)), (9, 0))
     assert "sqrt.rn.f32" in root
+
+
+@needs_compiler
+def test_threads_compile_at_once_though_none_has_before():
+    """In a process of its own, in which nothing is loaded yet."""
+    program = """
+from concurrent.futures import ThreadPoolExecutor
+from jitad.backends.nvrtc import compile_cubin
+texts = ['extern "C" __global__ void k%d(double *x) { *x = sin(*x); }' % k
+         for k in range(8)]
+with ThreadPoolExecutor(4) as pool:
+    made = list(pool.map(lambda text: compile_cubin(text, (9, 0)), texts))
+assert [list(c.usage) for c in made] == [["k%d" % k] for k in range(8)]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @needs_compiler

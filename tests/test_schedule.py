@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from kernels import reference, run, ulps
 
+import jitad
 from jitad.backends import cpu
 from jitad.ir.graph import Graph
 from jitad.ir.interpret import interpret
@@ -24,7 +25,7 @@ from jitad.lowering.kernel import (
     Statement,
     Store,
 )
-from jitad.lowering.order import order, spills
+from jitad.lowering.order import ORDERS, order, spills
 from jitad.lowering.schedule import schedule
 from jitad.lowering.validate import validate
 from jitad.transforms.accumulate import jacobian
@@ -184,6 +185,22 @@ def test_every_needed_value_is_computed_once_and_no_other() -> None:
     }
     used |= {s.value for _, s in statements(kernel.body) if isinstance(s, Store)}
     assert used == set(made)
+
+
+def test_every_order_reads_tables_where_they_lie() -> None:
+    """An array that is named by an index is an input, and not a step."""
+
+    def f(table: Any, k: Any) -> Any:
+        return np.stack([np.sin(table[k, 0]), table[k, 1] * table[k + 1, 0]])
+
+    table, k = np.random.default_rng(0).normal(size=(30, 2)), np.array([3, 7])
+    over = jitad.vmap(jitad.jit(f), in_axes=(None, 0))
+    graph = over.prepare(table, k).graph
+    for ordering in ORDERS:
+        made = schedule(graph, 1, [(), (0,)], ["fixed", "streams", "rows"], ordering)
+        (y,) = reference(made, (2,), [table.reshape(1, -1), k[:, None]])
+        wanted = np.stack([np.sin(table[k, 0]), table[k, 1] * table[k + 1, 0]], axis=1)
+        assert np.array_equal(y, wanted)
 
 
 def test_values_are_computed_when_they_are_first_needed() -> None:

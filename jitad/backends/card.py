@@ -1,4 +1,4 @@
-"""CUDA cards through NVIDIA's `cuda.core`: the only room that knows a driver.
+"""CUDA cards through NVIDIA's `cuda.core`, or what stands for it (`numba_card`).
 
 Start at `card`, which gives the one of a number.  What is asked of a card is done on a
 stream, its own or that of another library, in the order in which it is asked for
@@ -7,20 +7,23 @@ there.  `cuda.core` is imported when a card is first asked for.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
 from jitad.errors import JitadError
 
+from . import numba_card
 from .memory import shown
 
 # Streams that every card has, by the numbers that libraries hand around.
 _LEGACY = (0, 1)
 _PER_THREAD = 2
+_COPIED = 1 << 30  # bytes
 
 
 class DeviceError(JitadError, RuntimeError):
@@ -65,7 +68,25 @@ class Card:
     @property
     def memory(self) -> int:
         """Bytes that it has, of which others may use some."""
-        return total_memory(self.number)
+        found = getattr(self._core, "total_memory", total_memory)
+        return found(self.number)
+
+    @cached_property
+    def copy_bandwidth(self) -> float:
+        """Bytes read and written per second by a large copy on the card, measured."""
+        size = min(_COPIED, self.memory // 8)
+        with self.current():
+            one, other = self.empty(size, self.stream), self.empty(size, self.stream)
+            best = float("inf")
+            for _ in range(5):
+                self.sync(self.stream)
+                start = time.perf_counter()
+                for _ in range(4):
+                    places = int(other.handle), int(one.handle)
+                    self.copy(*places, size, self.stream)
+                self.sync(self.stream)
+                best = min(best, time.perf_counter() - start)
+        return 8 * size / best
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -221,11 +242,15 @@ def total_memory(number: int) -> int:
 
 @cache
 def _core() -> Any:
+    """`cuda.core`; where it is not installed, the target that comes with Numba."""
     try:
         from cuda import core  # pyright: ignore
     except ImportError as error:
-        raise DeviceError(
-            f"expected cuda.core for work on a GPU ({error}); install it: "
-            'pip install "jitad[cuda]"'
-        ) from error
+        try:
+            return numba_card.numba()
+        except ImportError:
+            raise DeviceError(
+                f"expected cuda.core for work on a GPU ({error}); install it: "
+                'pip install "jitad[cuda]"'
+            ) from error
     return core

@@ -2,7 +2,8 @@
 
 Start at `compiled`.  An entry is named by the digest of all that it depends on, and
 carries the digest of what is in it: one that is broken, or not the user's alone, is
-none.  Nothing is written before something is compiled.
+none.  Nothing is written before something is compiled, and what was not used for
+longest is gone when it becomes too much.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from . import nvrtc
 from .nvrtc import Capability, Cubin, Usage
 
 _FORMAT = 1
+MOST = 256 << 20  # bytes of all entries together
 
 
 def default_folder() -> Path:
@@ -37,11 +39,13 @@ def compiled(
     folder: Path | None = None,
     compile: Callable[..., Cubin] = nvrtc.compile_cubin,
     version: Callable[[], tuple[int, int]] = nvrtc.version,
+    most: int = MOST,
 ) -> Cubin:
     """As `nvrtc.compile_cubin`, or what it once made of the same.
 
     folder   where entries are kept; it is made, for the user alone
     compile  the compiler, and `version` its version
+    most     bytes that are kept
     """
     place = folder or default_folder()
     key = digest(text, capability, registers, version())
@@ -49,6 +53,7 @@ def compiled(
     if found is None:
         found = compile(text, capability, registers=registers)
         keep(place, key, found)
+        evict(place, most)
     return found
 
 
@@ -61,7 +66,10 @@ def digest(
 
 
 def read(folder: Path, key: str) -> Cubin | None:
-    """The entry of this name; None if there is none, or it is not what was kept."""
+    """The entry of this name; None if there is none, or it is not what was kept.
+
+    It counts as used now.
+    """
     if not _private(folder):
         return None
     try:
@@ -70,6 +78,8 @@ def read(folder: Path, key: str) -> Cubin | None:
         return None
     if found != _sum(payload):
         return None
+    with contextlib.suppress(OSError):
+        os.utime(folder / key)
     line, _, code = payload.partition(b"\n")
     used = json.loads(line)
     return Cubin(code, {name: Usage(**counts) for name, counts in used.items()})
@@ -91,6 +101,28 @@ def keep(folder: Path, key: str, cubin: Cubin) -> None:
         except OSError:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def evict(folder: Path, most: int) -> None:
+    """Remove what was not used for longest until no more than so many bytes are left.
+
+    Others may do so at the same time: they remove the same, and who reads or writes
+    what is removed does as if it had never been there.
+    """
+    if not _private(folder):
+        return
+    entries = []
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            found = path.lstat()
+            entries.append((found.st_mtime_ns, path, found.st_size))
+    left = sum(size for *_, size in entries)
+    for _, path, size in sorted(entries):
+        if left <= most:
+            break
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            left -= size
 
 
 def _sum(payload: bytes) -> bytes:

@@ -25,15 +25,14 @@ from jitad.lowering.emit_cuda import NAME, emit, entries, totals_name
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout
 
 from . import cubins
-from .best_order import best_order, candidates
+from .best_order import Tried, candidates, chosen
 from .card import Card
 from .memory import dense, shown
 from .nvrtc import Capability, Cubin, Usage
+from .occupancy import Occupancy, like, resident, shared_memory
 
 # Blocks that share the lanes of a sum, at most.
 SUM_BLOCKS = 1024
-# Registers of a thread, at most: of a card's a quarter of all threads can have so many.
-REGISTERS = 128
 
 Maker = Callable[[str, Capability], Cubin]
 
@@ -63,7 +62,9 @@ class Prepared:
 class Executable:
     """A kernel on a card.
 
-    usage  what it takes of registers and memory
+    usage    what it takes of registers and memory
+    columns  into how many column blocks it is split
+    tried    what it was chosen among; nothing where it was not
     """
 
     kernel: Kernel
@@ -71,7 +72,18 @@ class Executable:
     usage: Usage
     compile_seconds: float
     _functions: dict[str, Any] = field(repr=False)
+    columns: int = 1
+    tried: tuple[Tried, ...] = ()
     _tables: dict[bytes, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """How much of a multiprocessor it fills."""
+        used = self.usage
+        return resident(
+            like(self.card.capability),
+            registers=used.registers, shared=used.shared, threads=THREADS,
+        )  # fmt: skip
 
     def launch(
         self, extents: Sequence[int], arguments: Sequence[Argument], stream: Any
@@ -92,7 +104,7 @@ class Executable:
         given = parameters(self.kernel)
         places = [(k, p.buffer) for k, p in enumerate(given) if p.kind == "address"]
         numbers = flatten(self.kernel, extents, self._placed(arguments))
-        blocks = -(-extents[0] // THREADS)
+        blocks = -(-extents[0] // THREADS) * self.columns
         return Prepared(self.card, self._functions[NAME], blocks, numbers, places)
 
     def total(
@@ -113,7 +125,7 @@ class Executable:
         placed = self._placed(given)
         for phase in phases(self.kernel):
             numbers = flatten(self.kernel, (count,), placed, phase)
-            self._start(NAME, blocks, numbers, stream)
+            self._start(NAME, blocks * self.columns, numbers, stream)
         return [self._added(b, memory, blocks, stream) for b, memory in made]
 
     def _space(self, b: Buffer, blocks: int, stream: Any) -> Any:
@@ -180,11 +192,14 @@ def build(
     """
     start = time.perf_counter()
 
-    def make(text: str) -> Cubin:
-        return cubins.compiled(text, card.capability, registers=REGISTERS)
+    def make(text: str, limit: int | None) -> Cubin:
+        return cubins.compiled(text, card.capability, registers=limit)
 
-    kernel, cubin = best_order(candidates(graph, axes, varying, layouts), make)
-    return load(kernel, cubin, card, time.perf_counter() - start)
+    kernels = candidates(graph, axes, varying, layouts)
+    found = chosen(kernels, make, card.capability)
+    seconds = time.perf_counter() - start
+    made = load(found.kernel, found.cubin, card, seconds, columns=found.columns)
+    return replace(made, tried=found.tried)
 
 
 def compile(kernel: Kernel, card: Card, *, make: Maker = cubins.compiled) -> Executable:
@@ -194,14 +209,23 @@ def compile(kernel: Kernel, card: Card, *, make: Maker = cubins.compiled) -> Exe
     missing.
     """
     start = time.perf_counter()
-    cubin = make(emit(kernel), card.capability)
+    shared = shared_memory(card.capability)
+    cubin = make(emit(kernel, shared=shared), card.capability)
     return load(kernel, cubin, card, time.perf_counter() - start)
 
 
-def load(kernel: Kernel, cubin: Cubin, card: Card, seconds: float = 0.0) -> Executable:
-    """A kernel that is compiled already, as by `best_order`, on a card."""
+def load(
+    kernel: Kernel,
+    cubin: Cubin,
+    card: Card,
+    seconds: float = 0.0,
+    *,
+    columns: int = 1,
+) -> Executable:
+    """A kernel that is compiled already, as by `chosen`, on a card."""
     functions = card.load(cubin.code, entries(kernel))
-    return Executable(kernel, card, cubin.usage[NAME], seconds, functions)
+    used = cubin.usage[NAME]
+    return Executable(kernel, card, used, seconds, functions, columns=columns)
 
 
 @dataclass(frozen=True)

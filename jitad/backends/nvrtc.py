@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Literal
 
 from jitad.errors import JitadError
@@ -23,6 +24,7 @@ OPTIONS = (
     *("--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"),
     *("--std=c++17", "--ptxas-options=-v"),
 )
+_LOADING = Lock()
 _ENTRY = re.compile(r"Compiling entry function '(\w+)'")
 _COUNTS = {
     "registers": re.compile(r"Used (\d+) registers"),
@@ -72,9 +74,10 @@ def compile_cubin(
     """CUDA C -> machine code for a compute capability, as (9, 0).
 
     registers  at most so many for a thread
-    Raises CompilerError with the compiler's log, or where there is no compiler.
+    Raises CompilerError with the compiler's log, where there is no compiler, and where
+    it does not know such cards.
     """
-    major, minor = capability
+    major, minor = _known(capability)
     limit = () if registers is None else (f"--maxrregcount={registers}",)
     log, code = _compiled(
         "CUBIN", text, (f"--gpu-architecture=sm_{major}{minor}", *limit)
@@ -82,14 +85,17 @@ def compile_cubin(
     return Cubin(code, usage(log))
 
 
-def compile_ptx(text: str, capability: Capability) -> str:
+def compile_ptx(text: str, capability: Capability, *, relocatable: bool = False) -> str:
     """CUDA C -> PTX, the assembly of no card in particular, for a compute capability.
 
+    relocatable  to be linked with other code: functions are kept, and may be elsewhere
     Raises CompilerError as `compile_cubin` does.
     """
     major, minor = capability
-    architecture = f"--gpu-architecture=compute_{major}{minor}"
-    _, code = _compiled("PTX", text, (architecture,))
+    options = [f"--gpu-architecture=compute_{major}{minor}"]
+    if relocatable:
+        options.append("--relocatable-device-code=true")
+    _, code = _compiled("PTX", text, options)
     return code.rstrip(b"\0").decode()
 
 
@@ -101,6 +107,37 @@ def usage(log: str) -> dict[str, Usage]:
         counts = {key: pattern.search(part) for key, pattern in _COUNTS.items()}
         found[name] = Usage(**{k: int(m[1]) if m else 0 for k, m in counts.items()})
     return found
+
+
+def _known(capability: Capability) -> Capability:
+    """The compute capability whose code such a card runs, of those that NVRTC knows.
+
+    Raises CompilerError where the card is too old, or too new.
+    """
+    known = architectures()
+    fitting = [c for c in known if c[0] == capability[0] and c <= capability]
+    if fitting:
+        return fitting[-1]
+    asked, oldest = ".".join(map(str, capability)), ".".join(map(str, known[0]))
+    remedy = (
+        'install an older one: pip install "jitad[cuda12]", or run on the CPU'
+        if capability < known[0]
+        else 'install a newer one: pip install --upgrade "jitad[cuda]"'
+    )
+    raise CompilerError(
+        f"expected a card of compute capability {oldest} or later that NVRTC "
+        f"{'.'.join(map(str, version()))} knows, got {asked}; {remedy}"
+    )
+
+
+@cache
+def architectures() -> tuple[Capability, ...]:
+    """The compute capabilities that NVRTC makes code for, ascending."""
+    count = ctypes.c_int()
+    _call("GetNumSupportedArchs", ctypes.byref(count))
+    found = (ctypes.c_int * count.value)()
+    _call("GetSupportedArchs", found)
+    return tuple(sorted(divmod(n, 10) for n in found))
 
 
 def version() -> tuple[int, int]:
@@ -151,8 +188,15 @@ def _reason(status: int) -> str:
     return function(status).decode()
 
 
-@cache
 def _library() -> ctypes.CDLL:
+    # A thread that does not wait until another has loaded it compiles without what
+    # else that loads.
+    with _LOADING:
+        return _loaded()
+
+
+@cache
+def _loaded() -> ctypes.CDLL:
     try:
         from cuda.pathfinder import (  # pyright: ignore[reportMissingImports]
             load_nvidia_dynamic_lib,

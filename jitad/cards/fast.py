@@ -12,7 +12,8 @@ from typing import Any
 from jitad import tree
 from jitad.backends.card import Card
 from jitad.backends.device_array import DeviceArray
-from jitad.backends.foreign import LEGACY, Foreign, Library
+from jitad.backends.foreign import Foreign
+from jitad.backends.libraries import LEGACY, Library
 from jitad.ir.graph import Type
 
 

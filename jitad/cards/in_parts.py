@@ -51,7 +51,8 @@ class InParts(Call):
                 derived, tuple(extents), self.order, [m.like() for m in before],
                 [m.like() for m in after], self.cards,
             )  # fmt: skip
-            self.plan = kernel.plans[0]
+            self.plan, self.inputs, self.outputs, self.lanes = kernel.facts
+            self.part = lanes
             self._staged[key] = Staged(
                 tuple(self.cards), kernel.launch, count, self.axis, lanes,
                 tuple(before), tuple(after),

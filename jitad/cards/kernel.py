@@ -32,12 +32,18 @@ class CardKernel:
         self.lanes = tuple([extents[k] for k in order]) or (1,)
         before = [plan.place(v, extents, order) for v in inputs]
         after = [plan.place_output(v, extents, order) for v in outputs]
+        self.inputs, self.outputs = before, after
         self.placed = [*before, *after]
         self.plans: list[Plan] = [
             plan.make(derived, order, before, after, Builder(c)) for c in cards
         ]
         self.buffers = self.plans[0].buffers
         self._prepared: dict[tuple[int, int], Prepared] = {}
+
+    @property
+    def facts(self) -> tuple[Any, ...]:
+        """What `explain` asks a call for: plan, placements and lanes."""
+        return self.plans[0], self.inputs, self.outputs, self.lanes
 
     def launch(
         self, addresses: Sequence[int], stream: Any, count: int = 0, card: int = 0

@@ -12,7 +12,8 @@ from jitad import arrays, plan, tree
 from jitad.backends.card import Card
 from jitad.backends.cuda import Builder, Work
 from jitad.backends.device_array import DeviceArray
-from jitad.backends.foreign import Foreign, foreign, library
+from jitad.backends.foreign import Foreign
+from jitad.backends.libraries import foreign, library
 from jitad.backends.memory import dense, shown
 from jitad.call import Call
 from jitad.cards.fast import fast_call
@@ -26,7 +27,7 @@ class OnCard(Call):
 
     def __init__(self, card: Card, leaves: Sequence[Any], *what: Any) -> None:
         super().__init__(*what)
-        self.card = card
+        self.card, self.cards = card, [card]
         there = [x for x in leaves if isinstance(x, Foreign)]
         self.library = library(there[0].library) if there else None
         self.on_host = not there
@@ -47,7 +48,8 @@ class OnCard(Call):
         self.program = made and replace(made, constants=tuple(self.constants))
         self._kernels: dict[Any, CardKernel] = {}
         if made is None:
-            self.plan = self._kernel(self._blank()).plans[0]
+            kernel = self._kernel(self._blank())
+            self.plan, self.inputs, self.outputs, self.lanes = kernel.facts
 
     def _blank(self) -> list[np.ndarray]:
         """Arrays as results are if nobody gives any."""

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from jitad import arrays, plan, tree
-from jitad.api import jit
 from jitad.backends import njit as backend
 from jitad.errors import InputError
 from jitad.function import Function
-from jitad.ir.graph import DTYPES
 from jitad.ir.source import source_line
-from jitad.ir.tracer import traced
 from jitad.lowering import frame
-from jitad.names import argument_names, original, result_names
+from jitad.names import result_names
+
+from . import examples
+from .examples import Example
 
 
 def njit(function: Callable[..., Any], *args: Any) -> Any:
@@ -41,43 +41,23 @@ def njit(function: Callable[..., Any], *args: Any) -> Any:
 
     Raises InputError for arguments or results that are other containers.
     """
-    wrapped = function if isinstance(function, Function) else jit(function)
-    if traced(args):
-        raise InputError(
-            f"njit: an argument is a traced value ({source_line()}); expected examples "
-            "of the arguments: call jitad.njit outside of the function, once"
-        )
-    leaves, spec = tree.flatten((args, {}))
-    names = argument_names(original(wrapped), args, {})
-    if len(leaves) != len(args) or tree.flatten((tuple(leaves), {}))[1] != spec:
-        raise InputError(
-            f"njit: {wrapped.name} takes {', '.join(names)} ({source_line()}); "
-            "expected arguments that are numbers or arrays, not containers of them: "
-            "unpack them, in a function of the parts"
-        )
-    return backend.compile(_routine(wrapped, names, spec, leaves))
+    example = examples.prepared("njit", function, args)
+    return backend.compile(_routine(example))
 
 
-def _routine(
-    function: Function, names: list[str], spec: tree.PyTreeSpec, leaves: list[Any]
-) -> backend.Routine:
+def _routine(example: Example) -> backend.Routine:
     """The kernel for arrays in C order, and where its launch block has them."""
+    function, leaves = example.function, example.leaves
     given = [np.array(x, order="C") if np.ndim(x) else x for x in leaves]
-    views, extents, inputs = function.point(spec, given)
-    derived = function.derived(spec, inputs)
-    if derived.captured:
-        raise InputError(
-            f"njit: {function.name} uses a traced value ({source_line()}); expected a "
-            "function of its arguments alone: call jitad.njit outside of functions"
-        )
+    views, extents, inputs = function.point(example.spec, given)
+    derived = example.derived(inputs)
     structure = _structure(function, derived.result)
     results, seen = _results(function, derived, extents)
     launch = _launch(derived, extents, views, seen)
-    named = zip(
-        [*names, *result_names(derived.result)], [*leaves, *results], strict=True
-    )
+    names = [*example.names, *result_names(derived.result)]
+    named = zip(names, [*leaves, *results], strict=True)
     places = [
-        backend.Place(name, *_kind(function, name, x), launch.words.get(k))
+        backend.Place(name, *example.kind(name, x), launch.words.get(k))
         for k, (name, x) in enumerate(named)
     ]
     count = len(leaves)
@@ -127,20 +107,6 @@ def _results(
     ]
     seen = [arrays.batch_first(y, a) for y, a in zip(made, axes, strict=True)]
     return [y if y.ndim else y[()] for y in made], seen
-
-
-def _kind(
-    function: Function, name: str, value: Any
-) -> tuple[np.dtype, tuple[int, ...] | None]:
-    """The dtype of an argument or result, and its shape if it is an array."""
-    array = np.asarray(value)
-    if array.dtype not in DTYPES or not array.dtype.isnative:
-        raise InputError(
-            f"njit: argument {name} of {function.name} has dtype {array.dtype.str} "
-            f"({source_line()}); expected native float64, float32, int64, int32 or "
-            "bool, as kernels read: convert with astype"
-        )
-    return array.dtype, array.shape if isinstance(value, np.ndarray) else None
 
 
 def _structure(function: Function, result: tree.PyTreeSpec) -> Any:

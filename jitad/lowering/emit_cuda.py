@@ -58,14 +58,22 @@ def emit(kernel: Kernel, *, name: str = NAME, shared: int = SHARED) -> str:
     shared  KiB of shared memory that a multiprocessor of the card has, or more has
     Raises UnsupportedError where a word or a statement has no CUDA C.
     """
-    kernel = fuse(kernel)
-    body = _Body(kernel, shared)
-    every = (*kernel.once, *kernel.body)
-    words = [
-        (s.word, body.dtypes[s.operands[s.word == "select"]])
-        for s in statements(every)
-        if isinstance(s, Op)
-    ]
+    return emit_columns([fuse(kernel)], name=name, shared=shared)
+
+
+def emit_columns(
+    parts: Sequence[Kernel], *, name: str = NAME, shared: int = SHARED
+) -> str:
+    """As `emit`, of the column blocks (`columns.split`) of a kernel that is fused.
+
+    Where the grid of the whole has one block of threads, this one has as many as there
+    are column blocks, side by side: what they read and write of the same lanes meets in
+    a cache.
+    """
+    kernel = parts[0]
+    bodies = [Body(part, shared, len(parts)) for part in parts]
+    words = [word for body in bodies for word in body.words()]
+    together = max(body.rows.bytes for body in bodies)
     sums = [b for b in kernel.buffers if b.layout == "sum"]
     dtypes = dict.fromkeys(b.dtype for b in sums)
     added = dict.fromkeys(map(accumulator, dtypes))
@@ -73,11 +81,12 @@ def emit(kernel: Kernel, *, name: str = NAME, shared: int = SHARED) -> str:
     return "\n".join(
         [
             *cuda_functions.functions(words),
-            *([cuda_rows.FUNCTIONS] if body.rows.bytes else []),
+            *([cuda_rows.FUNCTIONS] if together else []),
             *(cuda_functions.block_sum(d, THREADS) for d in added),
             *cuda_spread.functions(kernel),
             f'extern "C" __global__ void {name}({signature}) {{',
-            *body.whole(),
+            *_room(together),
+            *_chosen([body.whole() for body in bodies]),
             "}",
             *(cuda_functions.totals(totals_name(name, d), d) for d in dtypes),
             *cuda_spread.kernels(kernel, name),
@@ -93,14 +102,34 @@ def entries(kernel: Kernel, name: str = NAME) -> list[str]:
     return [name, *totals, *cuda_spread.names(kernel, name)]
 
 
+def _room(bytes: int) -> list[str]:
+    """The line that declares so many bytes of shared memory for each warp."""
+    size = f"{THREADS // WARP}][{bytes // 8}"
+    return [f"  __shared__ long long shared[{size}];"] if bytes else []
+
+
+def _chosen(bodies: Sequence[list[str]]) -> list[str]:
+    """The lines of the column block whose turn it is."""
+    if len(bodies) == 1:
+        return bodies[0]
+    n = len(bodies)
+    lines = [f"  const unsigned block = blockIdx.x / {n}, blocks = gridDim.x / {n};"]
+    lines.append(f"  switch (blockIdx.x % {n}) {{")
+    for k, body in enumerate(bodies):
+        lines += [f"  case {k}: {{", *body, "  } break;"]
+    return [*lines, "  }"]
+
+
 def totals_name(name: str, dtype: np.dtype) -> str:
     """The name of the kernel that adds up sums of dtype after the kernel `name`."""
     return f"{name}_totals_{dtype.name}"
 
 
-class _Body:
+class Body:
     """Prints the statements of a kernel, and knows the text of every value.
 
+    sums     buffer -> the elements of sums that are added to
+    turn     the number of the block of threads, and `turns` how many there are
     dtypes   value -> its dtype
     known    the values that are visible here
     inner    those that were made in the innermost block of statements
@@ -110,9 +139,16 @@ class _Body:
     waiting  what of each batch of outputs is not there yet
     """
 
-    def __init__(self, kernel: Kernel, shared: int) -> None:
+    def __init__(self, kernel: Kernel, shared: int, columns: int = 1) -> None:
         self.kernel = kernel
+        own = ("blockIdx.x", "gridDim.x") if columns == 1 else ("block", "blocks")
+        self.turn, self.turns = own
         every = list(statements((*kernel.once, *kernel.body)))
+        stored = {(s.buffer, s.element) for s in every if isinstance(s, Store)}
+        self.sums: dict[int, list[int]] = {}
+        for k, element in sorted(stored):
+            if kernel.buffers[k].layout == "sum":
+                self.sums.setdefault(k, []).append(element)
         self.constants = {
             s.target: constant(s.value, s.dtype) for s in every if isinstance(s, Const)
         }
@@ -126,24 +162,33 @@ class _Body:
         self.lines: list[str] = []
         self.depth = 1
 
+    def words(self) -> list[tuple[str, np.dtype]]:
+        """Every word, and the dtype that it is applied to."""
+        return [
+            (s.word, self.dtypes[s.operands[s.word == "select"]])
+            for s in statements((*self.kernel.once, *self.kernel.body))
+            if isinstance(s, Op)
+        ]
+
     def whole(self) -> list[str]:
         """The lines of the body of the function."""
-        for k, local in enumerate(self.kernel.locals):
-            self.add(f"{c_type(local.dtype)} m{k}[{local.elements}];")
-        sums = [(k, b) for k, b in enumerate(self.kernel.buffers) if b.layout == "sum"]
-        for k, b in sums:
-            zeros = ", ".join(f"a{k}_{e} = 0" for e in range(b.elements))
-            self.add(f"{c_type(accumulator(b.dtype))} {zeros};")
-        if self.rows.bytes:
-            size = f"{THREADS // WARP}][{self.rows.bytes // 8}"
-            self.add(f"__shared__ long long shared[{size}];")
+        self.locals()
+        for k, elements in self.sums.items():
+            zeros = ", ".join(f"a{k}_{e} = 0" for e in elements)
+            dtype = accumulator(self.kernel.buffers[k].dtype)
+            self.add(f"{c_type(dtype)} {zeros};")
         self._pointers(-1)
         self.walk(self.kernel.once)
         added = any(b.layout in ("sum", "spread") for b in self.kernel.buffers)
         self._lanes(looping=added)
-        for k, b in sums:
-            self._sum_blocks(k, b)
+        for k, elements in self.sums.items():
+            self._sum_blocks(k, elements)
         return self.lines
+
+    def locals(self) -> None:
+        """Declare the storage of a lane's own."""
+        for k, local in enumerate(self.kernel.locals):
+            self.add(f"{c_type(local.dtype)} m{k}[{local.elements}];")
 
     def add(self, line: str) -> None:
         """Append a line."""
@@ -231,11 +276,11 @@ class _Body:
         """
         step, rows = "(long long)blockDim.x", self.rows.bytes > 0
         i, own = ("first", "threadIdx.x - lane") if rows else ("i0", "threadIdx.x")
-        start = f"long long {i} = blockIdx.x * {step} + {own};"
+        start = f"long long {i} = {self.turn} * {step} + {own};"
         if rows:
             self.add(f"int lane = threadIdx.x % {WARP};")
         if looping:
-            head = f"for ({start} {i} < n0; {i} += gridDim.x * {step})"
+            head = f"for ({start} {i} < n0; {i} += {self.turns} * {step})"
         else:
             self.add(start)
             head = f"if ({i} < n0)"
@@ -346,14 +391,19 @@ class _Body:
         with self.block(f"for (int j = 0; j < {b.elements}; ++j)"):
             self._put(b, address, f"m{s.local}[j]")
 
-    def _sum_blocks(self, k: int, b: Buffer) -> None:
+    def _sum_blocks(self, k: int, elements: Sequence[int]) -> None:
         """Add up what the threads of a block have summed, element by element."""
-        t, n = c_type(accumulator(b.dtype)), b.elements
-        found = ", ".join(f"a{k}_{e}" for e in range(n))
+        t, n = c_type(accumulator(self.kernel.buffers[k].dtype)), len(elements)
+        found = ", ".join(f"a{k}_{e}" for e in elements)
         self.add(f"{t} r{k}[{n}] = {{{found}}};")
+        element = "j"
+        if n < self.kernel.buffers[k].elements:
+            element = f"w{k}[j]"
+            numbers = ", ".join(map(str, elements))
+            self.add(f"const int w{k}[{n}] = {{{numbers}}};")
         with self.block(f"for (int j = 0; j < {n}; ++j)"):
             self.add(f"{t} sum = block_sum(r{k}[j]);")
-            place = "j * (long long)gridDim.x + blockIdx.x"
+            place = f"{element} * (long long){self.turns} + {self.turn}"
             self.add(f"if (threadIdx.x == 0) (({t} *)p{k})[{place}] = sum;")
 
     # -- rows of a warp --------------------------------------------------------

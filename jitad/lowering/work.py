@@ -65,10 +65,13 @@ def cost(statement: Statement) -> float:
         case Spread():
             return 1.0 * len(statement.terms)
         case Repeat() | If():
-            once = sum(map(cost, inside(statement)), 0.1)
-            bound = statement.bound if isinstance(statement, Repeat) else 1
-            if isinstance(statement, If) and statement.later:
-                once *= _SELDOM
-            return once * (_REPEATS if bound is None else bound)
+            return sum(map(cost, inside(statement)), 0.1) * times(statement)
         case _:
             return 0.1
+
+
+def times(statement: Repeat | If) -> float:
+    """How often what stands inside is run, wherever this is."""
+    if isinstance(statement, If):
+        return _SELDOM if statement.later else 1
+    return _REPEATS if statement.bound is None else statement.bound
