@@ -475,7 +475,7 @@ def test_tables_are_read_and_added_to(card: None) -> None:
 
 
 def test_a_single_point(card: None) -> None:
-    x = np.linspace(0.1, 2.0, 60)
+    x = np.linspace(0.1, 2.0, 20)
 
     def diffusion(x: Any) -> Any:
         for _ in range(3):
