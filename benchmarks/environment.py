@@ -19,7 +19,7 @@ THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-CUDA_PACKAGES = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "cupy")
+CUDA_PACKAGES = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "cupy-cuda13x")
 PACKAGES = ("numpy", "numba", "jax", "torch", "drjit", "casadi", "autograd")
 
 
@@ -48,7 +48,7 @@ def isolate(home: str, threads: int, device: str = "cpu") -> dict[str, str]:
 
 
 def describe(setting: Setting) -> str:
-    """Processor, cores, threads and versions, in two lines; and of a card, in two."""
+    """Processor, cores, threads and versions, in two lines; before them a card."""
     packages = PACKAGES if setting.device == "cpu" else (*PACKAGES, *CUDA_PACKAGES)
     versions = ", ".join(f"{p} {version(p)}" for p in packages)
     cores = os.cpu_count()
