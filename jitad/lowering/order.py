@@ -157,9 +157,7 @@ class _Search:
         for i in graph.inputs:
             self.placed[i] = 1
         self.steps: list[Step] = []
-        self.memory = [
-            self.placed[i] or _in_memory(graph, i) for i in range(len(self.nodes))
-        ]
+        self.memory = [_in_memory(graph, i) for i in range(len(self.nodes))]
         # Sets of nodes are the bits of whole numbers.
         self.done = 0
         self.cones: list[int] = []
