@@ -9,8 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cuda_core import Core, machine_code
+from cuda_host import needs_compiler
 
 import jitad
+from jitad import cards
+from jitad.backends import cubins
+from jitad.backends.card import Card
 from jitad.cli import demo, main
 from jitad.cli import jacobian as on_disk
 
@@ -174,6 +179,22 @@ def test_jacobian_of_files(capsys, there, batch, order, chunk):
     assert not list(there.glob("*.part"))
 
 
+@needs_compiler
+def test_jacobian_of_files_on_a_card(capsys, there, batch, monkeypatch):
+    camera, point = batch
+    for name, x in (("camera", camera), ("point", point)):
+        np.save(f"{name}.npy", x)
+    core = Core(cards=2)
+    monkeypatch.setattr(cards, "card", lambda n: Card(n, core))
+    monkeypatch.setattr(cubins, "compiled", machine_code)
+    call = ("jacobian", "models:residual", "camera.npy", "point.npy", "J.npy")
+    status, _, _ = ran(capsys, *call, "--device", "cuda:1", "--chunk", 300)
+    assert status == 0
+    want = jitad.vmap(jitad.jacobian(importlib.import_module("models").residual))
+    np.testing.assert_allclose(np.load("J.npy"), want(camera, point), rtol=1e-12)
+    assert {s[2] for s in core.streams if s[0] == "launch"} == {1}
+
+
 def test_jacobian_keeps_single_precision_and_empty_batches(capsys, there):
     np.save("x.npy", np.float32([[1, 2], [3, 4]]))
     np.save("none.npy", np.zeros((0, 2)))
@@ -265,6 +286,7 @@ REFUSED = {
         "expected the directory no for the output, got none",
     ),
     "nested": ("jacobian models:pair x.npy J.npy", "got nested results"),
+    "device": ("jacobian models:square x.npy J.npy --device gpu", 'expected "cpu"'),
     "chunk": ("jacobian models:square x.npy J.npy --chunk 0", "at least 1, got 0"),
     "argnum": ("jacobian models:square x.npy J.npy --argnum 2", "from 0 to 0, got 2"),
     "several": ("jacobian models:square other.npz J.npy", "got several"),

@@ -104,6 +104,10 @@ def _parser() -> argparse.ArgumentParser:
         "--chunk", type=int, metavar="POINTS",
         help="points at a time (default: as many as take 64 MiB)",
     )  # fmt: skip
+    made.add_argument(
+        "--device", metavar="cuda:N",
+        help="a CUDA card that computes them (default: this machine's threads)",
+    )  # fmt: skip
     made.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 

@@ -28,7 +28,11 @@ def run(options: argparse.Namespace) -> int:
     f = named.function(options.function)
     inputs = [_input(path) for path in options.inputs]
     _need_fit(options, named.parameters(f), inputs)
-    function = api.vmap(api.jacobian(f, options.argnum, mode=options.mode))
+    J = api.jacobian(f, options.argnum, mode=options.mode)
+    try:
+        function = api.vmap(J, device=options.device)
+    except ValueError as error:
+        raise UsageError(f"--device: {error}") from error
     empty = function(*[np.asarray(x[:0]) for x in inputs])
     if not isinstance(empty, np.ndarray):
         raise UsageError(
