@@ -157,6 +157,17 @@ def test_structures_of_arrays_and_out(cupy):
     same(transposed.T, wanted.T)
 
 
+def test_streams_of_different_libraries_wait_for_each_other(core, cupy, monkeypatch):
+    """For what is read before, and for what is written after."""
+    numba = Library(core, "numba")
+    J = jitad.vmap(jitad.jacobian(f))
+    x, out = cupy.asarray(X), numba.asarray(np.zeros((300, 3, 3)))
+    core.streams.clear()
+    J(x, out=out)
+    assert core.streams == [("wait", 7, 1), ("launch", 7, 0), ("wait", 1, 7)]
+    same(out, J(X))
+
+
 def test_results_may_take_the_place_of_arguments(cupy):
     double = jitad.vmap(jitad.jit(lambda x: 2 * x[::-1]))
     x = cupy.asarray(X)

@@ -80,9 +80,7 @@ class OnCard(Call):
         if len(direct) < len(args) or not all(y.size for y in self._blank()):
             return None
         kernel = self._kernel(self._blank())
-        constants = [arrays.address(c) for c in self.constants]
-
-        count = len(args)
+        constants, count = [arrays.address(c) for c in self.constants], len(args)
 
         def launch(places: Sequence[int], stream: Any) -> None:
             every = [*places[:count], *constants, *places[count:]]
@@ -95,9 +93,11 @@ class OnCard(Call):
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
         """Start it; results are of the library of the arguments, or on the host."""
         card = self.card
-        targets = None if out is None else self._given(out)
+        given = [] if out is None or self.on_host else self._given(out)
+        targets = None if out is None else self._checked(out, given)
         with card.current():
-            handles = dict.fromkeys(x.stream for x in leaves if isinstance(x, Foreign))
+            there = [x for x in (*leaves, *given) if isinstance(x, Foreign)]
+            handles = dict.fromkeys(x.stream for x in there)
             streams = [card.stream_at(h) for h in handles] or [card.stream]
             stream, *others = streams
             for other in others:
@@ -185,13 +185,11 @@ class OnCard(Call):
         assert source is not None
         return [source.take(x) if isinstance(x, DeviceArray) else x for x in results]
 
-    def _given(self, out: Any) -> list[np.ndarray]:
-        """The arrays of out=, checked; on a card in the form of ndarrays."""
-        if self.on_host:
-            return self._targets(out)
-        leaves, spec = tree.flatten(out)
-        found = [foreign(x) for x in leaves]
-        for k, x in enumerate(found):
+    def _given(self, out: Any) -> list[Foreign]:
+        """The arrays of out=, which must be on the card."""
+        made = []
+        for k, leaf in enumerate(tree.flatten(out)[0]):
+            x = foreign(leaf)
             if x is None or x.card != self.card.number or not x.writable:
                 where = "on the host" if x is None else f"on cuda:{x.card}"
                 what = where if x is None or x.writable else f"{where}, read-only"
@@ -199,8 +197,15 @@ class OnCard(Call):
                     f"{self.name}: out number {k} is {what}; expected one that can be "
                     f"written on cuda:{self.card.number}, where the arguments are"
                 )
-        shapes = tree.unflatten(spec, [x.array for x in found if x is not None])
-        return self._targets(shapes)
+            made.append(x)
+        return made
+
+    def _checked(self, out: Any, given: Sequence[Foreign]) -> list[np.ndarray]:
+        """The arrays of out=, in the form of ndarrays, of the expected shapes."""
+        if self.on_host:
+            return self._targets(out)
+        spec = tree.flatten(out)[1]
+        return self._targets(tree.unflatten(spec, [x.array for x in given]))
 
 
 def _example(leaf: Any) -> np.ndarray:
