@@ -99,8 +99,7 @@ def compile(routine: Routine) -> Any:
     Raises DeviceError where there is no Numba for CUDA, CompilerError without NVRTC.
     """
     cuda, intrinsic = _numba_cuda()
-    text, twins = device_words.linked(routine.text)
-    codes = [_compiled(routine.symbol, text), *device_words.parts(twins)]
+    codes = _codes(routine)
     linked = [_source(cuda, code) for code in codes] if _knows_sources(cuda) else []
 
     def call(typingctx: Any, *args: Any) -> Any:
@@ -114,6 +113,12 @@ def compile(routine: Routine) -> Any:
     made = intrinsic(call)
     made.link = [] if linked else [_file(code) for code in codes]
     return made
+
+
+def _codes(routine: Routine) -> list[str]:
+    """The PTX of a function, then of what it calls."""
+    text, twins = device_words.linked(routine.text)
+    return [_compiled(routine.symbol, text), *device_words.parts(twins)]
 
 
 def _typed(

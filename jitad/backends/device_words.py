@@ -163,7 +163,7 @@ def translated(word: str, dtype: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _optimize(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
-    """Inline everything into the one function, and remove what it does not need."""
+    """Inline into the one function all but what calls itself; remove the rest."""
     for value in (*module.functions, *module.global_variables):
         if not value.is_declaration:
             value.linkage = "internal"
@@ -180,7 +180,7 @@ def _optimize(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
 
 def _with_calls(text: str) -> tuple[str, dict[str, str]]:
     """LLVM text that calls functions of kernels, and these by name, in CUDA C."""
-    text = re.sub(r"\bnoinline\b", "cold", text)
+    text = re.sub(r"(?m)^(attributes .*)\bnoinline\b", r"\1cold", text)
     text = _REMAINDER.sub(r"= call \1 @fmod.\1(\1 \2, \1 \3)", text)
     text = _WHOLE.sub(r"= call \3 @whole.\1.\3(\1 \2)", text)
     declared, calls = {}, {}
