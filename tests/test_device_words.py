@@ -145,7 +145,9 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
 
 def text_of(function: Any, x: np.ndarray) -> str:
     """The CUDA C of a function of points."""
-    return emit(jitad.vmap(function).prepare(x).plan.kernel)
+    plan = jitad.vmap(function).prepare(x).plan
+    assert plan is not None
+    return emit(plan.kernel)
 
 
 def twin(name: str, dtype: str = "float64") -> device_words.Twin:
@@ -165,7 +167,7 @@ def test_values_are_those_of_the_cpu(name: str, dtype: str, core: Core) -> None:
     want = OWN[name](x)
     assert got.dtype == want.dtype
     assert np.isfinite(want).any()
-    rtol = 8 * np.finfo(dtype).eps if name == "mathematics" else 0.0
+    rtol = 8 * float(np.finfo(dtype).eps) if name == "mathematics" else 0.0
     np.testing.assert_allclose(got, want, rtol=rtol, atol=0.0)
     assert any(event[:2] == ("launch", NAME) for event in core.events)
 
@@ -197,7 +199,7 @@ def test_derivatives_and_branches(dtype: str, core: Core) -> None:
         got = np.asarray(jitad.vmap(transformed, device="cuda")(x))
         want = jitad.vmap(transformed)(x)
         assert 10 < np.isnan(want).sum() < want.size / 2
-        rtol = 64 * np.finfo(dtype).eps
+        rtol = 64 * float(np.finfo(dtype).eps)
         np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
 
 

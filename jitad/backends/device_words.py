@@ -54,6 +54,7 @@ _INSTRUCTION = re.compile(
 _OPERAND = r'(%"[^"]*"|[^\s,]+)'
 _REMAINDER = re.compile(rf"= frem (?:\w+ )*?(double|float) {_OPERAND}, {_OPERAND}")
 _WHOLE = re.compile(rf"= fptosi (double|float) {_OPERAND} to (i32|i64)\b")
+_DEFINED = re.compile(r"^(define .*?)((?: #\d+)?(?: !dbg !\d+)? \{)$", re.M)
 _DECLARED = re.compile(r"^(declare .*?(\w+) @([\w.]+)\((.*?)\).*\n)", re.M)
 _CALLED = re.compile(r'extern "C" __device__ \w+ (own_\w+)\(')
 
@@ -167,9 +168,6 @@ def _optimize(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
     for value in (*module.functions, *module.global_variables):
         if not value.is_declaration:
             value.linkage = "internal"
-    for function in module.functions:
-        if not function.is_declaration:
-            function.add_function_attribute("alwaysinline")
     # As often as it is linked with, it is there once.
     module.get_function(NAME).linkage = "weak_odr"
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
@@ -181,6 +179,7 @@ def _optimize(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
 def _with_calls(text: str) -> tuple[str, dict[str, str]]:
     """LLVM text that calls functions of kernels, and these by name, in CUDA C."""
     text = re.sub(r"(?m)^(attributes .*)\bnoinline\b", r"\1cold", text)
+    text = _DEFINED.sub(r"\1 alwaysinline\2", text)
     text = _REMAINDER.sub(r"= call \1 @fmod.\1(\1 \2, \1 \3)", text)
     text = _WHOLE.sub(r"= call \3 @whole.\1.\3(\1 \2)", text)
     declared, calls = {}, {}
