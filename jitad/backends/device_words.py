@@ -141,7 +141,8 @@ def _version() -> tuple[int, ...]:
 @cache
 def _twin(word: str, dtype: str) -> Twin:
     code, calls = translated(word, dtype)
-    ptx = _machine().emit_assembly(llvm.parse_assembly(code))
+    # Comments count calls, of functions before it too.
+    ptx = re.sub("//.*", "", _machine().emit_assembly(llvm.parse_assembly(code)))
     symbol = f"jitad_{hashlib.sha256(ptx.encode()).hexdigest()[:24]}"
     return Twin(symbol, ptx.replace(NAME, symbol), calls)
 
