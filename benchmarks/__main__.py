@@ -10,68 +10,88 @@ import tempfile
 import time
 
 from benchmarks.environment import describe, isolate
-from benchmarks.harness import TOOLS
+from benchmarks.harness import TOOLS, failure
 from benchmarks.speed import Row
 from benchmarks.work import Setting
+from jitad import cards
+from jitad.backends.card import DeviceError
 
-WORKLOADS = (
-    "bundle_adjustment",
-    "gaussians",
-    "hessian",
-    "first_call",
-    "import_time",
-    "compile_time",
-    "memory",
-    "public",
-    "trajectories",
-    "long_scan",
-    "branches",
-    "scan_length",
-    "sums",
-)
+WORKLOADS = {
+    "cpu": (
+        "bundle_adjustment",
+        "gaussians",
+        "hessian",
+        "first_call",
+        "import_time",
+        "compile_time",
+        "memory",
+        "public",
+        "trajectories",
+        "long_scan",
+        "branches",
+        "scan_length",
+        "sums",
+    ),
+    "cuda": ("card_rows", "card_first_call"),
+}
 
 
-def rows() -> list[Row]:
-    """All rows, in the order of the workload modules."""
-    modules = [importlib.import_module(f"benchmarks.{name}") for name in WORKLOADS]
+def rows(device: str = "cpu") -> list[Row]:
+    """All rows for a device, in the order of the workload modules."""
+    names = WORKLOADS[device]
+    modules = [importlib.import_module(f"benchmarks.{name}") for name in names]
     return [row for module in modules for row in module.ROWS]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what the command line asks for; 2 if a row or a tool is unknown."""
+    """Run what the command line asks for; 2 if there is no such row, tool or card.
+
+    1 if a row failed; a participant that fails is a line of its table.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--list", action="store_true", help="list the rows and stop")
     parser.add_argument(
         "--only", help="rows to run, by the start of their names: ba,hessian"
     )
-    parser.add_argument("--tools", help=f"tools to run: {','.join(TOOLS)}")
+    parser.add_argument("--tools", help=f"tools to run: {','.join(TOOLS['cpu'])}")
     parser.add_argument("--quick", action="store_true", help="small sizes, few rounds")
     parser.add_argument("--threads", type=int, default=2, help="for every participant")
-    parser.add_argument("--device", choices=("cpu",), default="cpu")
+    parser.add_argument("--device", choices=tuple(WORKLOADS), default="cpu")
     options = parser.parse_args(arguments)
-    chosen = choose(rows(), options.only)
+    every, known_tools = rows(options.device), TOOLS[options.device]
+    chosen = choose(every, options.only)
     tools = tuple(options.tools.split(",")) if options.tools else ()
-    unknown = sorted(set(tools) - set(TOOLS))
+    unknown = sorted(set(tools) - set(known_tools))
     if not chosen or unknown:
         wrong = f"tools {unknown}" if unknown else f"row {options.only!r}"
-        known = ", ".join(TOOLS if unknown else (row.name for row in rows()))
+        known = ", ".join(known_tools if unknown else (row.name for row in every))
         sys.stderr.write(f"unknown {wrong}; there are: {known}\n")
         return 2
     if options.list:
         width = max(len(row.name) for row in chosen)
         sys.stdout.writelines(f"{r.name.ljust(width)}  {r.title}\n" for r in chosen)
         return 0
+    if options.device == "cuda":
+        try:
+            cards.card(0)
+        except DeviceError as error:
+            sys.stderr.write(f"{error}\n")
+            return 2
     setting = Setting(options.quick, options.threads, options.device, tools)
+    status = 0
     with tempfile.TemporaryDirectory() as home:
-        os.environ.update(isolate(home, setting.threads))
+        os.environ.update(isolate(home, setting.threads, setting.device))
         sys.stdout.write(f"{describe(setting)}\n\n")
         for row in chosen:
             begin = time.perf_counter()
-            text = row.table(setting).text()
+            try:
+                text = row.table(setting).text()
+            except Exception as error:  # the others are still to be measured
+                text, status = f"{row.name}: {failure(error)}", 1
             took = time.perf_counter() - begin
             sys.stdout.write(f"{text}\n  (measured in {took:.0f} s)\n\n")
             sys.stdout.flush()
-    return 0
+    return status
 
 
 def choose(everything: list[Row], only: str | None) -> list[Row]:

@@ -1,8 +1,8 @@
 """Fresh processes: call a function of ours in one, get its numbers back.
 
-Every child has an empty home, so that no tool answers from a cache on disk, and the
-same threads as everyone. ``python -m benchmarks.child module:function '{…}'`` prints
-the result as the last line, in JSON.
+A child has an empty home unless it is given one, so that no tool answers from a cache
+on disk, and the same threads as everyone. ``python -m benchmarks.child module:function
+'{…}'`` prints the result as the last line, in JSON.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,22 @@ ROOT = Path(__file__).parent.parent
 
 
 def call(
-    target: str, arguments: dict[str, Any], setting: Setting, limit: float = 120.0
+    target: str,
+    arguments: dict[str, Any],
+    setting: Setting,
+    limit: float = 120.0,
+    home: str | None = None,
 ) -> dict[str, Any]:
     """The result of ``module:function`` in a fresh process, which is a dictionary.
 
+    Its home is empty, or the one given.
     Raises UnavailableError if it says why it cannot, fails, or takes over ``limit`` s.
     """
-    with tempfile.TemporaryDirectory() as home:
+    with nullcontext(home) if home else tempfile.TemporaryDirectory() as home:
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         environment = {
             **os.environ,
-            **isolate(home, setting.threads),
+            **isolate(home, setting.threads, setting.device),
             "PYTHONPATH": os.pathsep.join(p for p in paths if p),
         }
         command = [sys.executable, "-m", "benchmarks.child", target]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 from pathlib import Path
 
 from benchmarks.work import Setting
@@ -18,13 +19,15 @@ THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+CUDA_PACKAGES = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "cupy-cuda13x")
 PACKAGES = ("numpy", "numba", "jax", "torch", "drjit", "casadi", "autograd")
 
 
-def isolate(home: str, threads: int) -> dict[str, str]:
+def isolate(home: str, threads: int, device: str = "cpu") -> dict[str, str]:
     """Environment variables: so many threads, and no cache of an earlier run.
 
     JAX sizes its pool by the cores that the process may use, so these are limited too.
+    On a card it would take most of the memory at once; it leaves some to the others.
     """
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))[:threads]
@@ -36,22 +39,41 @@ def isolate(home: str, threads: int) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": home,
         "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
         "NUMBA_CACHE_DIR": home,
-        "JAX_PLATFORMS": "cpu",
+        "JAX_PLATFORMS": "cpu" if device == "cpu" else "",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.5",
         # packages come with their bytecode: let this one keep its own
         "PYTHONDONTWRITEBYTECODE": "",
     }
 
 
 def describe(setting: Setting) -> str:
-    """Processor, cores, threads and versions, in two lines."""
-    versions = ", ".join(f"{p} {version(p)}" for p in PACKAGES)
+    """Processor, cores, threads and versions, in two lines; before them a card."""
+    packages = PACKAGES if setting.device == "cpu" else (*PACKAGES, *CUDA_PACKAGES)
+    versions = ", ".join(f"{p} {version(p)}" for p in packages)
     cores = os.cpu_count()
     size = "quick" if setting.quick else "full"
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    card = "" if setting.device == "cpu" else f"{describe_card()}\n"
     return (
-        f"{processor()}, {cores} cores, {setting.threads} threads each, "
+        f"{card}{processor()}, {cores} cores, {setting.threads} threads each, "
         f"{setting.device}, {size} sizes, load before: {load}\n"
         f"Python {platform.python_version()}, {versions}"
+    )
+
+
+def describe_card() -> str:
+    """The card's name, capability and memory, and its driver."""
+    from jitad import cards
+
+    chosen = cards.card(0)
+    major, minor = chosen.capability
+    listing = Path("/proc/driver/nvidia/version")
+    driver = listing.read_text().splitlines()[0] if listing.exists() else "unknown"
+    found = re.search(r"\d+\.\d[\d.]*", driver)
+    return (
+        f"{chosen.name}, compute capability {major}.{minor}, "
+        f"{chosen.memory / 2**30:.0f} GiB, driver {found[0] if found else driver}"
     )
 
 

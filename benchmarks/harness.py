@@ -21,7 +21,15 @@ import numpy as np
 
 from benchmarks.work import Arrays, Setting, Work
 
-TOOLS = ("jitad", "jax", "torch", "drjit", "casadi", "autograd", "native", "numpy")
+TOOLS = {
+    "cpu": ("jitad", "jax", "torch", "drjit", "casadi", "autograd", "native", "numpy"),
+    "cuda": ("jitad", "jax", "torch", "native", "copy"),
+}
+# Where they are, in `benchmarks.participants`.
+_MODULES = {"cpu": "with", "cuda": "on_card"}
+# Seconds that a loop of calls takes at least, where one call is shorter: on a card they
+# are waited for once, at its end.
+_LEAST = {"cpu": 50e-6, "cuda": 10e-3}
 
 
 class UnavailableError(Exception):
@@ -32,13 +40,16 @@ class UnavailableError(Exception):
 class Runner:
     """A prepared participant.
 
-    ``call`` does the work and waits for it; ``read`` gives its result as NumPy arrays
-    in the order and layout of ``Work.output_shapes``, or None if it has no outputs to
-    be compared.
+    ``call`` does the work; ``wait`` waits for the result of a call and all before it,
+    where call has not; ``read`` gives it as NumPy arrays in the order and layout of
+    ``Work.output_shapes``, or None if it has no outputs to be compared. ``leave`` gives
+    back memory that is not in use, before the turn of another.
     """
 
     call: Callable[[], Any]
     read: Callable[[Any], Arrays | None]
+    wait: Callable[[Any], Any] = lambda _: None
+    leave: Callable[[], Any] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -71,14 +82,15 @@ class Result:
 
 def participants(work: Work, setting: Setting) -> Iterable[Participant | Result]:
     """Everyone who can do ``work``, and a ``Result`` for each who cannot."""
-    for tool in TOOLS:
+    for tool in TOOLS[setting.device]:
         if not setting.takes(tool):
             continue
         if tool in work.without:
             yield Result(tool, note=work.without[tool])
             continue
         try:
-            module = importlib.import_module(f"benchmarks.participants.with_{tool}")
+            name = f"benchmarks.participants.{_MODULES[setting.device]}_{tool}"
+            module = importlib.import_module(name)
             yield from module.participants(work, setting)
         except UnavailableError as reason:
             yield Result(tool, note=f"not available: {reason}")
@@ -120,19 +132,22 @@ def start(
 
     The second call's outputs are those compared: they show reused memory too.
     """
-    begin = time.perf_counter()
+    begin, runner = time.perf_counter(), None
     try:
         runner = participant.prepare()
-        runner.call()
+        runner.wait(runner.call())
         first = time.perf_counter() - begin
         outputs = runner.read(runner.call())
     except UnavailableError as reason:
         return Result(participant.name, note=f"not available: {reason}"), None
     except Exception as error:  # a competitor may fail in any way: say it and go on
         return Result(participant.name, note=failure(error)), None
+    finally:
+        if runner is not None:
+            runner.leave()
     if outputs is not None:
         batch_axis = work.out_axis if work.batched else None
-        error = compare(outputs, reference, batch_axis)
+        error = compare(work.sample(outputs), reference, batch_axis)
         if not error <= work.tolerance:
             note = f"WRONG: error {error:.1e} relative, not timed"
             return Result(participant.name, first, note=note), None
@@ -145,39 +160,58 @@ def failure(error: Exception) -> str:
     return f"failed: {line[:90]}"
 
 
-def time_in_turns(runners: dict[str, Runner], *, quick: bool) -> dict[str, list[float]]:
-    """The median of each turn's calls, in seconds, for each participant.
+def time_in_turns(
+    runners: dict[str, Runner], setting: Setting
+) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """The median of each turn's calls, in seconds, and why others have none.
 
     A turn is some calls in a row of one participant, after one call that is not
-    counted; calls shorter than 50 µs are timed in loops. The slow get fewer rounds,
-    but at least two.
+    counted; short calls are timed in loops. The slow get fewer rounds, but at least
+    two.
     """
+    quick, least = setting.quick, _LEAST[setting.device]
     rounds, turn_seconds, budget = (2, 0.01, 0.2) if quick else (9, 0.1, 12.0)
     medians: dict[str, list[float]] = {name: [] for name in runners}
-    cost = {name: time_calls(r.call, 1) for name, r in runners.items()}
+    cost = dict.fromkeys(runners, 0.0)
+    failed: dict[str, str] = {}
+
+    def turn_of(name: str, runner: Runner) -> None:
+        loop = max(1, min(2000, int(least / max(cost[name], 1e-9))))
+        repeats = max(1, min(7, int(turn_seconds / (cost[name] * loop))))
+        cost[name] = min(cost[name], time_calls(runner, loop))
+        calls = [time_calls(runner, loop) for _ in range(repeats)]
+        medians[name].append(statistics.median(calls))
+
     gc.collect()
     gc.disable()
     try:
-        for turn in range(rounds):
+        for turn in range(-1, rounds):
             for name, runner in runners.items():
+                if name in failed:
+                    continue
                 if turn >= 2 and (turn + 1) * 2 * cost[name] > budget:
                     continue
-                time.sleep(0.02)
-                loop = max(1, min(2000, int(50e-6 / max(cost[name], 1e-9))))
-                repeats = max(1, min(7, int(turn_seconds / (cost[name] * loop))))
-                cost[name] = min(cost[name], time_calls(runner.call, loop))
-                calls = [time_calls(runner.call, loop) for _ in range(repeats)]
-                medians[name].append(statistics.median(calls))
+                try:
+                    if turn < 0:
+                        cost[name] = time_calls(runner, 1)
+                        continue
+                    time.sleep(0.02)
+                    turn_of(name, runner)
+                except Exception as error:  # as of memory that others have by now
+                    failed[name] = failure(error)
+                finally:
+                    runner.leave()
     finally:
         gc.enable()
-    return medians
+    return medians, failed
 
 
-def time_calls(call: Callable[[], Any], loop: int) -> float:
-    """Seconds of one call, averaged over ``loop`` calls."""
-    begin = time.perf_counter()
+def time_calls(runner: Runner, loop: int) -> float:
+    """Seconds of one call, averaged over ``loop`` calls, which are waited for once."""
+    begin, result = time.perf_counter(), None
     for _ in range(loop):
-        call()
+        result = runner.call()
+    runner.wait(result)
     return (time.perf_counter() - begin) / loop
 
 
@@ -185,7 +219,7 @@ def measure(
     work: Work, setting: Setting, extra: Iterable[Participant] = ()
 ) -> list[Result]:
     """Check and time everyone on ``work``, in the order they are listed."""
-    reference = work.reference(work)
+    reference = work.reference(work.some())
     results: dict[str, Result] = {}
     runners: dict[str, Runner] = {}
     for entry in [*participants(work, setting), *extra]:
@@ -195,7 +229,11 @@ def measure(
         results[entry.name], runner = start(entry, work, reference)
         if runner is not None:
             runners[entry.name] = runner
-    for name, turns in time_in_turns(runners, quick=setting.quick).items():
+    medians, failed = time_in_turns(runners, setting)
+    for name, turns in medians.items():
+        if name in failed:
+            results[name] = replace(results[name], note=failed[name])
+            continue
         median = statistics.median(turns)
         results[name] = replace(results[name], median=median, best=min(turns))
     return list(results.values())

@@ -18,7 +18,9 @@ HEADERS = (
     "÷ jitad",
     "GB/s",
     "÷ copy",
+    "of copy",
 )
+COPIES = ("NumPy copy", "device copy")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ def speed_row(name: str, make: Callable[[Setting], Work], title: str = "") -> Ro
 def speed_table(work: Work, results: list[Result]) -> Table:
     """Every participant's times, beside jitad's and beside those of a copy."""
     jitad = fastest(results, "jitad")
-    copy = fastest(results, "NumPy copy") if work.copies else None
+    copies = [fastest(results, name) for name in COPIES] if work.copies else []
+    copy = next((c for c in copies if c is not None), None)
     lines = []
     for result in results:
         if result.median is None:
@@ -63,11 +66,14 @@ def speed_table(work: Work, results: list[Result]) -> Table:
                 three_digits(ratio(seconds, jitad)),
                 three_digits(rate),
                 three_digits(ratio(seconds, copy)),
+                "–" if copy is None else f"{copy / seconds:.0%}",
             )
         )
     size = f"{work.points:,} points, " if work.batched else ""
     title = f"{work.name}: {work.title} ({size}{quantity_of_bytes(work)})"
     notes = [verdict(target, results) for target in work.targets]
+    if work.checked is not None:
+        notes.append(f"outputs are compared at {work.some().points:,} points")
     if work.tolerance != TOLERANCE:
         notes.append(f"outputs are compared to {work.tolerance:g}")
     return Table(title, HEADERS, tuple(lines), tuple(notes))

@@ -198,8 +198,8 @@ def stored(work: Work, multiply: Callable[..., Arrays]) -> Runner:
     return Runner(lambda: multiply(*call(*work.inputs, out=out)), tuple)
 
 
-def by_jax(work: Work) -> Runner:
-    """The Jacobians and their products in one jit."""
+def by_jax(work: Work, device: Any = None) -> Runner:
+    """The Jacobians and their products in one jit; device: JAX's, if not the first."""
     try:
         jax = importlib.import_module("jax")
     except ImportError:
@@ -212,10 +212,11 @@ def by_jax(work: Work) -> Runner:
         r = jax.vmap(f)(*given)
         return products(r, jax.vmap(jax.jacfwd(f))(*given))
 
-    inputs = [jax.numpy.asarray(x) for x in work.inputs]
+    inputs = jax.device_put(work.inputs, device)
     return Runner(
-        lambda: jax.block_until_ready(call(*inputs)),
+        lambda: call(*inputs),
         lambda result: tuple(np.asarray(x) for x in result),
+        jax.block_until_ready,
     )
 
 

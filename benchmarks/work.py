@@ -7,7 +7,7 @@ into something that can be called. Nothing here knows a tool or a clock.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -72,6 +72,7 @@ class Work:
     native_size: int | None = None  # its first argument, where not the points
     copies: bool = True  # compare with copying the same bytes
     tolerance: float = TOLERANCE  # of the outputs, relative (see `harness.compare`)
+    checked: int | None = None  # compared are so many points; None: all
     without: dict[str, str] = field(default_factory=dict)  # tool -> why it is left out
     targets: tuple[Target, ...] = ()
 
@@ -125,6 +126,26 @@ class Work:
         if not self.batched:
             return output[..., 0]
         return np.moveaxis(output, -1, 0) if self.out_axis == 0 else output
+
+    def some(self) -> Work:
+        """The same at the points that are compared."""
+        if self.checked is None:
+            return self
+        chosen = self._chosen()
+        pairs = zip(self.inputs, self.in_axes, strict=True)
+        few = [x if a is None else np.take(x, chosen, a) for x, a in pairs]
+        return replace(self, inputs=tuple(few), checked=None)
+
+    def sample(self, outputs: Arrays) -> Arrays:
+        """Its outputs at these points."""
+        if self.checked is None:
+            return outputs
+        return tuple([np.take(y, self._chosen(), self.out_axis) for y in outputs])
+
+    def _chosen(self) -> np.ndarray:
+        """The first point, the last, and others between; the same ones always."""
+        between = np.random.default_rng(1).integers(self.points, size=self.checked)
+        return np.unique([0, *between, self.points - 1])
 
     def new_outputs(self) -> Arrays:
         """Output arrays whose pages have been touched."""

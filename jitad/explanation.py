@@ -479,7 +479,7 @@ def _compiled(machine: Machine, levels: int) -> str:
 
 
 def _on_card(gpu: Gpu) -> Iterator[str]:
-    parts = f", which get {gpu.part:,} points at a time" if gpu.part else ""
+    parts = f", {gpu.part:,} points at a time" if gpu.part else ""
     yield from _row("card", f"{', '.join(gpu.cards)}{parts}")
     shared = f", {gpu.shared:,} bytes of shared memory a block" if gpu.shared else ""
     columns = f", outputs in {gpu.columns} blocks" if gpu.columns > 1 else ""

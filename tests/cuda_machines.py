@@ -14,8 +14,10 @@ from typing import Any
 import cuda_host
 import numpy as np
 import pytest
+from cuda_core import Core, machine_code
 
-from jitad.backends import cuda, nvrtc
+from jitad import cards
+from jitad.backends import cubins, cuda, nvrtc
 from jitad.backends.card import Card, DeviceError
 from jitad.lowering.kernel import Argument, Buffer, Kernel
 
@@ -36,6 +38,19 @@ def builder(machine: str) -> Any:
     return lambda kernels: [
         OnCard(cuda.compile(k, card, make=nvrtc.compile_cubin)) for k in kernels
     ]
+
+
+def use(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let device="cuda" be a stand-in on the host, or a card; or skip the test."""
+    if machine == "host":
+        made = Card(0, Core())
+        monkeypatch.setattr(cards, "card", lambda number: made)
+        monkeypatch.setattr(cubins, "compiled", machine_code)
+        return
+    try:
+        _card()
+    except DeviceError as error:
+        pytest.skip(str(error))
 
 
 @cache

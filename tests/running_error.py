@@ -9,7 +9,7 @@ derivative is used: the bounds judge derivatives, too.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,11 +36,25 @@ FOLDED = 64.0
 HARD = {"lgamma": 32.0, "digamma": 32.0, "zeta": 64.0, "erfinv": 32.0, "pow": 16.0}
 
 
+Places = Callable[[str | None, np.dtype], float]
+
+
+def usual(word: str | None, dtype: np.dtype) -> float:
+    """The units of the last place that a word may be off, on any machine."""
+    return 1.0 if word in ONE else HARD.get(str(word), OTHER)
+
+
 def running_error(
-    graph: Graph, inputs: Sequence[Any], batch: int = 0, *, single: bool = False
+    graph: Graph,
+    inputs: Sequence[Any],
+    batch: int = 0,
+    *,
+    single: bool = False,
+    places: Places = usual,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The outputs of a scalar graph, and bounds on how far rounding takes each.
 
+    places  a word and its dtype -> units of the last place that it may be off
     single  as if all it reads and makes of float64 were rounded to float32
     """
     graph = expand(graph)
@@ -61,7 +75,7 @@ def running_error(
                 for table in (values, errors):
                     table[i] = _moved(node, [table[a] for a in node.operands], batch)
             else:
-                values[i], errors[i] = _operation(node, values, errors, single)
+                values[i], errors[i] = _operation(node, values, errors, single, places)
     return [values[i] for i in graph.outputs], [errors[i] for i in graph.outputs]
 
 
@@ -99,7 +113,7 @@ def _moved(node: Node, operands: list[Any], batch: int) -> Any:
 
 
 def _operation(
-    node: Node, values: list[Any], errors: list[Any], single: bool
+    node: Node, values: list[Any], errors: list[Any], single: bool, places: Places
 ) -> tuple[Any, Any]:
     primitive, dtype = node.primitive, node.type.dtype
     moving = sorted({a for a in node.operands if np.any(errors[a])})
@@ -129,10 +143,8 @@ def _operation(
         and primitive.name not in EXACT
         and primitive.word not in EXACT
     ):
-        word = primitive.word
-        places = 1.0 if word in ONE else HARD.get(str(word), OTHER)
         rounded = np.dtype(np.float32) if single else dtype
-        error = error + places * _one_rounding(value, rounded)
+        error = error + places(primitive.word, dtype) * _one_rounding(value, rounded)
     return value, error
 
 

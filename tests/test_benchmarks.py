@@ -7,21 +7,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cuda_host import needs_compiler
+from cuda_machines import use
 from scipy.integrate import solve_ivp
 
-from benchmarks import trajectories
-from benchmarks.__main__ import choose, main, rows
+from benchmarks import card_first_call, card_rows, child, trajectories
+from benchmarks.__main__ import WORKLOADS, choose, main, rows
 from benchmarks.bundle_adjustment import rows_work
 from benchmarks.compile_time import STEPS, evaluate, program
 from benchmarks.gaussians import gaussians_work, sines_work
 from benchmarks.harness import Participant, Runner, compare, measure
 from benchmarks.hessian import hessian_work
 from benchmarks.long_scan import lockstep_work, scan_work
+from benchmarks.participants import on_card_native
 from benchmarks.public import gmm_work, hello_work, llsq_work, lse_work
-from benchmarks.speed import speed_table
-from benchmarks.sums import logistic_work, normal_work, products
+from benchmarks.speed import Row, speed_table
+from benchmarks.sums import logistic_work, normal_reference, normal_work, products
 from benchmarks.trajectories import adaptive_work, fixed_work, slope
 from benchmarks.work import Setting, complex_step, step_along
+from jitad import cards
+from jitad.backends import nvrtc
+from jitad.backends.card import DeviceError
 
 QUICK = Setting(quick=True, tools=("numpy",))
 ROOT = Path(__file__).parent.parent
@@ -34,10 +40,11 @@ def reference_runner(work, factor=1.0, entry=-1, whole=False):
     return Participant("planted", lambda: Runner(lambda: outputs, lambda y: y))
 
 
-def test_rows_have_distinct_names_and_are_listed(capsys):
-    names = [row.name for row in rows()]
+@pytest.mark.parametrize("device", WORKLOADS)
+def test_rows_have_distinct_names_and_are_listed(device, capsys):
+    names = [row.name for row in rows(device)]
     assert len(set(names)) == len(names)
-    assert main(["--list"]) == 0
+    assert main(["--list", "--device", device]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == names
 
 
@@ -247,3 +254,182 @@ def test_programs_have_the_size_and_stay_bounded():
     assert produced - used <= set(results)
     x = np.random.default_rng(0).uniform(-1, 1, (14, 8))
     assert np.abs(evaluate(np, steps, results, x)).max() <= 1
+
+
+# -- on a card ---------------------------------------------------------------------
+
+ON_CARD = Setting(quick=True, device="cuda", tools=("jitad", "native", "copy"))
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    use("host", monkeypatch)
+
+
+def full_lines(table):
+    return [line for line in table.lines if len(line) == len(table.headers)]
+
+
+@needs_compiler
+@pytest.mark.parametrize("row", rows("cuda")[:-1], ids=lambda row: row.name)
+def test_rows_of_a_card_are_right_and_compared_with_their_targets(row, stand_in):
+    table = row.table(ON_CARD)
+    names = [line[0] for line in full_lines(table)]
+    assert len([n for n in names if n.startswith(("jitad", "stored"))]) == 2
+    assert ("CUDA C by hand" in names) == (row.name in HAND_WRITTEN)
+    assert ("device copy" in names) == (row.name in HAND_WRITTEN[:2])
+    assert not any(word in table.text() for word in ("WRONG", "failed:"))
+    own = [n for n in table.notes if n.startswith("target") and "JAX" not in n]
+    assert all(("met" in n) or ("MISSED" in n) for n in own)
+    assert own or row.name == "card-trajectories"
+
+
+HAND_WRITTEN = ("card-ba", "card-ba-soa", "card-launch")
+
+
+@needs_compiler
+@pytest.mark.parametrize("row", HAND_WRITTEN)
+def test_a_wrong_kernel_on_a_card_is_not_timed(row, stand_in, monkeypatch, tmp_path):
+    text = (on_card_native.FOLDER / "bundle_adjustment.cu").read_text()
+    wrong = text.replace("w * L * p)", "w * L * p + 1e-6)")
+    assert wrong != text
+    (tmp_path / "bundle_adjustment.cu").write_text(wrong)
+    monkeypatch.setattr(on_card_native, "FOLDER", tmp_path)
+    (found,) = choose(rows("cuda"), row)
+    table = found.table(replace(ON_CARD, tools=("native",)))
+    assert "WRONG" in next(x[1] for x in table.lines if x[0] == "CUDA C by hand")
+
+
+@needs_compiler
+@pytest.mark.parametrize("row", ["card-ba", "card-gauss-newton"])
+def test_jax_takes_part_on_the_device_it_has(row, stand_in, monkeypatch):
+    jax = pytest.importorskip("jax")
+    on_card_jax = pytest.importorskip("benchmarks.participants.on_card_jax")
+    (found,) = choose(rows("cuda"), row)
+    jax_alone = replace(ON_CARD, tools=("jax",))
+    if jax.default_backend() == "cpu":
+        assert "JAX without a card" in found.table(jax_alone).text()
+    monkeypatch.setattr(on_card_jax, "device", lambda: jax.devices("cpu")[0])
+    assert all(line[0].startswith("JAX") for line in full_lines(found.table(jax_alone)))
+    assert full_lines(found.table(jax_alone))
+
+
+def test_no_card_ends_with_the_reason(monkeypatch, capsys):
+    def none(number):
+        raise DeviceError("expected CUDA card 0")
+
+    monkeypatch.setattr(cards, "card", none)
+    assert main(["--device", "cuda", "--quick"]) == 2
+    assert capsys.readouterr().err == "expected CUDA card 0\n"
+
+
+def test_a_row_that_fails_is_told_and_the_others_are_measured(monkeypatch, capsys):
+    def broken(setting):
+        raise MemoryError("planted")
+
+    monkeypatch.setattr(
+        "benchmarks.__main__.rows",
+        lambda device: [Row("broken", "", broken), *choose(rows(), "import")],
+    )
+    monkeypatch.setattr("benchmarks.__main__.isolate", lambda *_: {})
+    assert main(["--quick", "--tools", "jitad"]) == 1
+    printed = capsys.readouterr().out
+    assert "broken: failed: MemoryError: planted" in printed
+    assert printed.index("broken") < printed.index("import: ")
+
+
+@pytest.mark.parametrize("make", [card_rows.rows, card_rows.streams])
+@pytest.mark.parametrize("entry", range(4))
+def test_wrong_results_are_seen_where_points_are_sampled(make, entry):
+    work = replace(make(QUICK), checked=20)
+    assert 15 < work.some().points < 23
+    right = tuple(complex_step(replace(work, checked=None)))
+    reference = work.reference(work.some())
+    assert compare(work.sample(right), reference, work.out_axis) < 1e-12
+    wrong = [np.array(y) for y in right]
+    wrong[entry].flat[-1] += 1e-3  # of the last point
+    assert compare(work.sample(tuple(wrong)), reference, work.out_axis) > 1e-10
+    outputs = tuple(np.full_like(y, np.nan) for y in right)
+    for y, x in zip(outputs, right, strict=True):
+        at = work._chosen()
+        key = (at,) if work.out_axis == 0 else (..., at)
+        y[key] = x[key]
+    assert compare(work.sample(outputs), reference, work.out_axis) < 1e-12
+
+
+def test_sums_of_repeated_observations(monkeypatch):
+    monkeypatch.setattr(card_rows, "DIFFERENT", 64)
+    work = card_rows.normal(QUICK)
+    assert len(work.inputs[0]) == 256
+    assert compare(work.reference(work), normal_reference(work), None) < 1e-13
+
+
+def test_who_fails_while_timed_is_reported_and_the_others_run():
+    calls = []
+
+    def call():
+        calls.append(1)
+        if len(calls) > 3:
+            raise MemoryError("planted")
+        return outputs
+
+    work = rows_work(QUICK)
+    outputs = work.reference(work)
+    left = []
+    broken = Runner(call, lambda y: y, leave=lambda: left.append(len(calls)))
+    planted = [Participant("broken", lambda: broken), reference_runner(work)]
+    failing, right = measure(work, QUICK, planted)[-2:]
+    assert failing.note == "failed: MemoryError: planted"
+    assert failing.median is None
+    assert right.median is not None
+    assert left == [2, 3, 4]  # after its check, and each of its turns
+
+
+def test_calls_in_a_row_are_waited_for_once():
+    events = []
+    work = rows_work(QUICK)
+    outputs = work.reference(work)
+    runner = Runner(
+        lambda: (events.append("call"), outputs)[1],
+        lambda y: y,
+        lambda y: events.append("wait"),
+    )
+    measure(work, replace(QUICK, device="cuda"), [Participant("quick", lambda: runner)])
+    text = "".join(e[0] for e in events)
+    assert text.startswith("cwccw")
+    loops = text.removeprefix("cwccw").split("w")[:-1]
+    assert all(set(loop) == {"c"} for loop in loops)
+    assert max(map(len, loops)) >= 100
+
+
+@needs_compiler
+def test_first_calls_of_a_card_are_those_of_fresh_processes(stand_in, monkeypatch):
+    homes = []
+
+    def here(target, arguments, setting, home):
+        assert target == card_first_call.TARGET
+        homes.append(home)
+        return card_first_call.in_child(**arguments)
+
+    monkeypatch.setattr(child, "call", here)
+    table = card_first_call.table(ON_CARD)
+    assert [line[0] for line in full_lines(table)] == [
+        "jitad, fresh results",
+        card_first_call.CONTEXT,
+        "jitad, fresh results, cached",
+        "CUDA C by hand",
+    ]
+    assert homes[0] == homes[1] != homes[2]
+    assert table.notes[0].startswith("target jitad ≤ 1.00 s: ")
+
+
+def test_the_kernel_by_hand_compiles_without_spills():
+    text = (on_card_native.FOLDER / "bundle_adjustment.cu").read_text()
+    try:
+        usage = nvrtc.compile_cubin(text, (9, 0)).usage
+    except nvrtc.CompilerError as error:
+        if "expected NVIDIA" not in str(error):
+            raise
+        pytest.skip(str(error))
+    assert set(usage) == {"ba_rows", "ba_streams"}
+    assert all(u.spilled == 0 for u in usage.values())

@@ -5,7 +5,9 @@ Its memory cannot be read from the host, so that whoever tries is stopped.
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -343,6 +345,19 @@ def test_batches_in_batches_and_results_in_place_of_arguments(core, monkeypatch)
     assert jitad.jit(J, device="cuda")(deep[:, :0]).shape == (5, 0, 3, 3)
 
 
+def test_no_argument_is_kept(cupy):
+    """Neither on the host nor on a card, once the results are there."""
+    for device, make in ((None, cupy.asarray), ("cuda", lambda x: x.copy())):
+        J = jitad.vmap(jitad.jacobian(f), device=device)
+        for _ in range(4):
+            x = make(X)
+            gone = weakref.ref(x)
+            J(x)
+            del x
+            gc.collect()
+            assert gone() is None
+
+
 # -- bad input -------------------------------------------------------------------
 
 
@@ -473,7 +488,7 @@ def test_explain_of_parts_and_of_sums(core, measured, monkeypatch):
     told = jitad.explain(jitad.vmap(jitad.jacobian(f), device="cuda:1"), X)
     assert told.gpu is not None
     assert told.gpu.part == 100
-    assert "cuda:1 stand-in, which get 100 points at a time" in str(told)
+    assert "cuda:1 stand-in, 100 points at a time" in str(told)
     given = np.ones(3), X[:, 0].copy(), X[:, 1].copy()
     told = jitad.explain(jitad.gauss_newton(residual, device="cuda"), *given)
     assert told.machine is None

@@ -5,6 +5,8 @@ The compiler is NVIDIA's, which needs no GPU.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cuda_host import build, in_columns, needs_compiler, shapes
@@ -17,11 +19,13 @@ from test_nvrtc import needs_compiler as needs_nvrtc
 from test_random_loops import Sketch
 from test_sum_kernels import kernel
 
+import jitad
 from jitad.backends import cpu, nvrtc
-from jitad.backends.best_order import LIMITS, Chosen, chosen
+from jitad.backends.best_order import LIMITS, Chosen, candidates, chosen
 from jitad.backends.nvrtc import Cubin, Usage
 from jitad.lowering.emit_cuda import emit
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Load, Op, Store
+from jitad.transforms.expand import expand
 
 CAPABILITIES = ((7, 5), (8, 0), (9, 0), (10, 0))
 # The most registers of a thread on any of these cards in any layout, without a limit
@@ -64,6 +68,25 @@ def test_arithmetic_has_the_bits_of_the_cpus():
     (launch,) = build([found.kernel])
     for y, want in zip(run(found.kernel, (7,), given, launch), wanted, strict=True):
         np.testing.assert_array_equal(y, want)
+
+
+@needs_compiler
+def test_arrays_that_loops_read_are_there_in_every_order():
+    """An input as a whole is no value to be computed."""
+    table = np.linspace(1, 2, 5)
+
+    def f(x, table):
+        ys = [jitad.scan(lambda c, t: (c * t, None), x[k], table)[0] for k in (0, 1)]
+        return ys[0] * ys[1], ys[1] + x[0]
+
+    given = np.array([[0.3, 2.0], [-1.5, 0.7]])
+    graph = expand(jitad.jit(f).prepare(given[0], table).derived.graph)
+    layouts = ["rows"] * (2 + 2)
+    for launch in build([*candidates(graph, 1, [(0,), ()], layouts)]):
+        found = run(launch.kernel, (2,), [given, table[None]], launch)
+        wanted = f(given.T, table)
+        for y, want in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(y[:, 0], want, rtol=1e-14)
 
 
 @needs_compiler
@@ -199,6 +222,16 @@ def test_what_spills_is_held_against_blocks_and_more_registers(
     # there are no more than two blocks of two outputs
     assert sorted(compiler.asked, key=str) == sorted(usage, key=str)
     assert len(found.tried) == len(usage)
+
+
+def test_of_long_kernels_one_is_compiled():
+    short = sines(0, 1)
+    load, _, _ = short.body
+    chain = [Op(k, "sin", (k - 1,), F8) for k in range(1, 20_000)]
+    long = replace(short, body=(load, *chain, Store(1, 0, 19_999)))
+    compiler = Compiler({(None, 0, 1): (255, 4000)})
+    found, code = choose([long, long, sines(1)], compiler)
+    assert (code, found.columns, len(found.tried)) == ("(None, 0, 1)", 1, 1)
 
 
 def test_blocks_are_tried_within_every_limit_that_makes_all_spill():

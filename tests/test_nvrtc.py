@@ -42,6 +42,20 @@ def missing() -> str:
 needs_compiler = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
+TEXT = 'extern "C" __global__ void kernel(double *x) { x[threadIdx.x] += 1; }'
+
+
+@needs_compiler
+def test_cards_that_it_does_not_know_are_refused_with_the_remedy():
+    assert (9, 0) in nvrtc.architectures()
+    with pytest.raises(CompilerError, match=r"got 6\.1; install an older one"):
+        nvrtc.compile_cubin(TEXT, (6, 1))
+    with pytest.raises(CompilerError, match=r"got 99\.0; install a newer one"):
+        nvrtc.compile_cubin(TEXT, (99, 0))
+    newer = nvrtc.compile_cubin(TEXT, (9, 9))
+    assert newer.code == nvrtc.compile_cubin(TEXT, (9, 0)).code
+
+
 def test_the_log_says_what_kernels_use():
     assert nvrtc.usage(LOG) == {
         "kernel_totals_float64": Usage(16, 0, 0, 0, 1024),

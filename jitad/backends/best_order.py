@@ -31,6 +31,8 @@ from .occupancy import shared_memory
 LIMITS = (None, 128)
 _MOST_COLUMNS = 4
 _AT_ONCE = 4  # texts that are compiled at a time
+# Characters of all texts that are compiled, if there are several: some seconds.
+_MOST_TEXT = 300_000
 
 Compiler = Callable[[str, int | None], Cubin]
 
@@ -105,6 +107,7 @@ def chosen(
     for enough others; then hardly any more are compiled.  If there is none all are
     compiled within the other limits, too.  Where the cheapest within a limit spills, so
     are its column blocks.  Of all that the cheapest is taken, by `estimate`.
+    Where all this would take long, less is compiled.
     """
     every: list[_Form] = []
     shared = shared_memory(capability)
@@ -118,11 +121,13 @@ def chosen(
                     return search.ended(found)
         for limit in limits:
             search.compile(every, limit)
-            best = search.cheapest(limit)
-            if best.tried.usage.spilled:
+            best = search.cheapest([limit])
+            if best and best.tried.usage.spilled:
                 whole, counts = every[best.tried.number], range(2, _MOST_COLUMNS + 1)
                 search.compile([replace(whole, columns=n) for n in counts], limit)
-        return search.ended(min(map(search.cheapest, limits), key=_Found.rank))
+        best = search.cheapest(limits)
+        assert best is not None, "the first is always compiled"
+        return search.ended(best)
 
 
 @dataclass(frozen=True)
@@ -161,21 +166,28 @@ class _Found:
 
 
 class _Search:
-    """What was compiled so far; no text twice within the same limit."""
+    """What was compiled so far; no text twice within the same limit.
+
+    Nothing is compiled for which there is no time left, but for the first.
+    """
 
     def __init__(
         self, compile: Compiler, capability: Capability, pool: ThreadPoolExecutor
     ) -> None:
         self._compile, self._capability, self._pool = compile, capability, pool
         self._texts: set[tuple[str, int | None]] = set()
+        self._left = _MOST_TEXT
         self._found: list[_Found] = []
 
     def compile(self, forms: Iterable[_Form], limit: int | None) -> list[_Found]:
         """What came of these; nothing of those whose text is known."""
         waiting = []
         for form in forms:
+            if self._texts and len(form.text) > self._left:
+                continue
             if (form.text, limit) not in self._texts:
                 self._texts.add((form.text, limit))
+                self._left -= len(form.text)
                 coming = self._pool.submit(self._compile, form.text, limit)
                 waiting.append((form, coming))
         new = []
@@ -188,10 +200,10 @@ class _Search:
         self._found += new
         return new
 
-    def cheapest(self, limit: int | None) -> _Found:
-        """The best within a limit, the first of equals."""
-        within = [f for f in self._found if f.tried.limit == limit]
-        return min(within, key=_Found.rank)
+    def cheapest(self, limits: Sequence[int | None]) -> _Found | None:
+        """The best within some limits, the first of equals."""
+        within = [f for f in self._found if f.tried.limit in limits]
+        return min(within, key=_Found.rank, default=None)
 
     def ended(self, best: _Found) -> Chosen:
         """The best, and all that was tried."""

@@ -43,7 +43,10 @@ def foreign(value: Any) -> Foreign | None:
             ) from error
         return _described(value, interface)
     if hasattr(kind, "__dlpack_device__") and not isinstance(value, np.ndarray):
-        device, number = value.__dlpack_device__()
+        try:
+            device, number = value.__dlpack_device__()
+        except BufferError:  # JAX's on several devices at once
+            return None
         if int(device) == CUDA:
             return _exchanged(value, int(number))
     return None

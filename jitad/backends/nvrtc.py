@@ -74,9 +74,10 @@ def compile_cubin(
     """CUDA C -> machine code for a compute capability, as (9, 0).
 
     registers  at most so many for a thread
-    Raises CompilerError with the compiler's log, or where there is no compiler.
+    Raises CompilerError with the compiler's log, where there is no compiler, and where
+    it does not know such cards.
     """
-    major, minor = capability
+    major, minor = _known(capability)
     limit = () if registers is None else (f"--maxrregcount={registers}",)
     log, code = _compiled(
         "CUBIN", text, (f"--gpu-architecture=sm_{major}{minor}", *limit)
@@ -106,6 +107,37 @@ def usage(log: str) -> dict[str, Usage]:
         counts = {key: pattern.search(part) for key, pattern in _COUNTS.items()}
         found[name] = Usage(**{k: int(m[1]) if m else 0 for k, m in counts.items()})
     return found
+
+
+def _known(capability: Capability) -> Capability:
+    """The compute capability whose code such a card runs, of those that NVRTC knows.
+
+    Raises CompilerError where the card is too old, or too new.
+    """
+    known = architectures()
+    fitting = [c for c in known if c[0] == capability[0] and c <= capability]
+    if fitting:
+        return fitting[-1]
+    asked, oldest = ".".join(map(str, capability)), ".".join(map(str, known[0]))
+    remedy = (
+        'install an older one: pip install "jitad[cuda12]", or run on the CPU'
+        if capability < known[0]
+        else 'install a newer one: pip install --upgrade "jitad[cuda]"'
+    )
+    raise CompilerError(
+        f"expected a card of compute capability {oldest} or later that NVRTC "
+        f"{'.'.join(map(str, version()))} knows, got {asked}; {remedy}"
+    )
+
+
+@cache
+def architectures() -> tuple[Capability, ...]:
+    """The compute capabilities that NVRTC makes code for, ascending."""
+    count = ctypes.c_int()
+    _call("GetNumSupportedArchs", ctypes.byref(count))
+    found = (ctypes.c_int * count.value)()
+    _call("GetSupportedArchs", found)
+    return tuple(sorted(divmod(n, 10) for n in found))
 
 
 def version() -> tuple[int, int]:

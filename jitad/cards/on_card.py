@@ -82,9 +82,11 @@ class OnCard(Call):
         kernel = self._kernel(self._blank())
         constants = [arrays.address(c) for c in self.constants]
 
+        count = len(args)
+
         def launch(places: Sequence[int], stream: Any) -> None:
-            given, made = places[: len(args)], places[len(args) :]
-            kernel.launch([*given, *constants, *made], stream)
+            every = [*places[:count], *constants, *places[count:]]
+            kernel.launch(every, stream)
 
         return fast_call(
             self.card, source, leaves, self.results, self.derived.result, launch
@@ -202,9 +204,9 @@ class OnCard(Call):
 
 
 def _example(leaf: Any) -> np.ndarray:
-    """An argument as it lies on the card."""
+    """An array that lies on a card as an argument does; it keeps nothing alive."""
     if isinstance(leaf, Foreign):
-        return leaf.array
+        return shown(PLACE, leaf.shape, leaf.dtype, leaf.strides)
     x = arrays.usable(leaf)
     return shown(PLACE, x.shape, x.dtype, dense(x.shape, x.strides, x.itemsize))
 

@@ -95,11 +95,11 @@ def spills(graph: Graph, steps: Sequence[Step], registers: int = REGISTERS) -> i
 
 
 def _in_memory(graph: Graph, i: int) -> bool:
-    """Whether a node is a constant, or a scalar of an input."""
+    """Whether a node is a constant, or an input as a whole or a scalar of it."""
     primitive, operands, *_ = graph.nodes[i]
     if primitive is ELEMENT:
         return graph.nodes[operands[0]].primitive is INPUT
-    return primitive is CONST
+    return primitive in (CONST, INPUT)
 
 
 def _depth_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
@@ -157,9 +157,7 @@ class _Search:
         for i in graph.inputs:
             self.placed[i] = 1
         self.steps: list[Step] = []
-        self.memory = [
-            self.placed[i] or _in_memory(graph, i) for i in range(len(self.nodes))
-        ]
+        self.memory = [_in_memory(graph, i) for i in range(len(self.nodes))]
         # Sets of nodes are the bits of whole numbers.
         self.done = 0
         self.cones: list[int] = []
