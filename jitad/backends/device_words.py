@@ -103,6 +103,7 @@ def compiled(
         return cubins.compiled(text, capability, registers=registers)
 
     def compile(text: str, capability: Capability, *, registers: int | None) -> Cubin:
+        capability = nvrtc.known(capability)
         own = nvrtc.compile_ptx(text, capability, relocatable=True)
         return nvjitlink.link([own, *parts(twins)], capability, registers=registers)
 
