@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from numba.extending import get_cython_function_address
 
+from jitad.backends import device_words
 from jitad.lowering.columns import split
 from jitad.lowering.cuda_functions import accumulator
 from jitad.lowering.cuda_parameters import flatten
@@ -184,14 +186,33 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="jitad-tests-")
 
 
+def _functions(text: str) -> tuple[str, list[str]]:
+    """What a GPU would be given of functions that Numba compiled, for the host."""
+    calls, objects = {}, []
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(reloc="pic")
+    called = re.findall(r"__device__ \w+ (own_(\w+)_(\d+)_(\w+))\(", text)
+    for symbol, name, number, dtype in dict.fromkeys(called):
+        code, own = device_words.translated(f"{name}.{number}", dtype)
+        module = llvm.parse_assembly(code.replace(device_words.NAME, symbol))
+        module.triple, module.data_layout = machine.triple, str(machine.target_data)
+        path = Path(_folder().name) / f"{next(_numbers)}.o"
+        path.write_bytes(machine.emit_object(module))
+        calls |= dict.fromkeys(own)
+        objects.append(str(path))
+    return "".join(calls), objects
+
+
 def compiled(text: str) -> ctypes.CDLL:
     """The text of kernels as a library in this process."""
     assert COMPILER is not None
     path = Path(_folder().name) / f"{next(_numbers)}.cpp"
-    path.write_text(f'#include "{SHIM}"\n{text}')
+    calls, objects = _functions(text)
+    path.write_text(f'#include "{SHIM}"\n{text}{calls}')
     made = path.with_suffix(".so")
     options = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared"]
-    command = [COMPILER, *options, str(path), "-o", str(made)]
+    command = [COMPILER, *options, str(path), *objects, "-o", str(made)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:4000]
     library = ctypes.CDLL(str(made))

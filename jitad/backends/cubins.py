@@ -38,7 +38,7 @@ def compiled(
     registers: int | None = None,
     folder: Path | None = None,
     compile: Callable[..., Cubin] = nvrtc.compile_cubin,
-    version: Callable[[], tuple[int, int]] = nvrtc.version,
+    version: Callable[[], tuple[int, ...]] = nvrtc.version,
     most: int = MOST,
 ) -> Cubin:
     """As `nvrtc.compile_cubin`, or what it once made of the same.
@@ -58,7 +58,7 @@ def compiled(
 
 
 def digest(
-    text: str, capability: Capability, registers: int | None, version: tuple[int, int]
+    text: str, capability: Capability, registers: int | None, version: tuple[int, ...]
 ) -> str:
     """The name of an entry: SHA-256 of all that its machine code depends on."""
     whole = [_FORMAT, *version, *nvrtc.OPTIONS, *capability, registers, text]

@@ -24,7 +24,7 @@ from jitad.lowering.cuda_spread import clear_name, finish_name, phases, space
 from jitad.lowering.emit_cuda import NAME, emit, entries, totals_name
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout
 
-from . import cubins
+from . import device_words
 from .best_order import Tried, candidates, chosen
 from .card import Card
 from .memory import dense, shown
@@ -193,7 +193,7 @@ def build(
     start = time.perf_counter()
 
     def make(text: str, limit: int | None) -> Cubin:
-        return cubins.compiled(text, card.capability, registers=limit)
+        return device_words.compiled(text, card.capability, registers=limit)
 
     kernels = candidates(graph, axes, varying, layouts)
     found = chosen(kernels, make, card.capability)
@@ -202,7 +202,9 @@ def build(
     return replace(made, tried=found.tried)
 
 
-def compile(kernel: Kernel, card: Card, *, make: Maker = cubins.compiled) -> Executable:
+def compile(
+    kernel: Kernel, card: Card, *, make: Maker = device_words.compiled
+) -> Executable:
     """Kernel -> Executable on a card; make: CUDA C -> machine code.
 
     Raises UnsupportedError for a word that has no CUDA C, CompilerError where NVRTC is

@@ -7,6 +7,7 @@ comes with Numba, or the package numba-cuda, which takes its place.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import tempfile
 import time
@@ -26,7 +27,7 @@ from jitad.ir.graph import Graph
 from jitad.lowering.emit_device import strided
 from jitad.lowering.kernel import Kernel, Layout
 
-from . import cubins, nvrtc
+from . import device_words, nvrtc
 from .best_order import candidates, chosen
 from .card import DeviceError
 from .cuda import Maker
@@ -51,7 +52,7 @@ class Ordered:
 class AnyCard:
     """Cards of any kind, as what kernels are ordered for; make: CUDA C -> code."""
 
-    make: Maker = cubins.compiled
+    make: Maker = device_words.compiled
 
     def build(
         self,
@@ -98,8 +99,8 @@ def compile(routine: Routine) -> Any:
     Raises DeviceError where there is no Numba for CUDA, CompilerError without NVRTC.
     """
     cuda, intrinsic = _numba_cuda()
-    code = _compiled(routine.symbol, routine.text)
-    linked = _source(cuda, routine.symbol, code) if _knows_sources(cuda) else None
+    codes = _codes(routine)
+    linked = [_source(cuda, code) for code in codes] if _knows_sources(cuda) else []
 
     def call(typingctx: Any, *args: Any) -> Any:
         return _typed(routine, linked, args)
@@ -110,11 +111,19 @@ def compile(routine: Routine) -> Any:
     parameters = [inspect.Parameter(name, either) for name in names]
     vars(call)["__signature__"] = inspect.Signature(parameters)
     made = intrinsic(call)
-    made.link = [] if linked else [_file(routine.symbol, code)]
+    made.link = [] if linked else [_file(code) for code in codes]
     return made
 
 
-def _typed(routine: Routine, linked: Any, args: Sequence[Any]) -> tuple[Any, Any]:
+def _codes(routine: Routine) -> list[str]:
+    """The PTX of a function, then of what it calls."""
+    text, twins = device_words.linked(routine.text)
+    return [_compiled(routine.symbol, text), *device_words.parts(twins)]
+
+
+def _typed(
+    routine: Routine, linked: Sequence[Any], args: Sequence[Any]
+) -> tuple[Any, Any]:
     """The signature for arguments, and what writes the call."""
     places = routine.places
     if len(args) != len(places):
@@ -131,8 +140,8 @@ def _typed(routine: Routine, linked: Any, args: Sequence[Any]) -> tuple[Any, Any
         returned = numbers[0]
 
     def write(context: Any, builder: Any, sig: Any, values: Any) -> Any:
-        if linked is not None:
-            context.active_code_library.add_linking_file(linked)
+        for source in linked:
+            context.active_code_library.add_linking_file(source)
         return _Writer(routine, context, builder).call(sig, values)
 
     return signature(returned, *args), write
@@ -237,17 +246,21 @@ def _compiled(symbol: str, text: str) -> str:
 
 
 @cache
-def _source(cuda: Any, symbol: str, code: str) -> Any:
+def _source(cuda: Any, code: str) -> Any:
     """The same object for the same code, which must be linked once only."""
-    return cuda.PTXSource(code.encode(), name=symbol)
+    return cuda.PTXSource(code.encode(), name=_digest(code))
 
 
 @cache
-def _file(symbol: str, code: str) -> str:
+def _file(code: str) -> str:
     """A file of the code, for as long as this process lives."""
-    path = Path(_folder().name) / f"{symbol}.ptx"
+    path = Path(_folder().name) / f"{_digest(code)}.ptx"
     path.write_text(code)
     return str(path)
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()
 
 
 @cache

@@ -6,10 +6,17 @@ it is loaded when something is first linked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from .nvrtc import Capability, CompilerError, Cubin, usage
+from .nvrtc import Capability, CompilerError, Cubin, Usage, usage
+
+_LINKED = re.compile(
+    r"Function properties for '(\w+)':\n"
+    r".*used (\d+) registers,.* (\d+) stack, (\d+) bytes smem"
+)
 
 
 def link(
@@ -18,6 +25,7 @@ def link(
     """PTX that was compiled to be linked -> machine code for a compute capability.
 
     registers  at most so many for a thread
+    What it says a kernel takes counts what it calls, but for spills, which are its own.
     Raises CompilerError with the linker's log, or where there is no linker.
     """
     library = _library()
@@ -39,12 +47,21 @@ def link(
         raise CompilerError(f"nvJitLink: {error}, for {options[0]}:\n{log}") from error
     finally:
         library.destroy(handle)
-    return Cubin(code, usage(log))
+    return Cubin(code, _with_calls(usage(log), log))
 
 
 def version() -> tuple[int, int]:
     """The version of nvJitLink."""
     return _library().version()
+
+
+def _with_calls(own: dict[str, Usage], log: str) -> dict[str, Usage]:
+    found = {}
+    for name, *counts in _LINKED.findall(log):
+        registers, stack, shared = map(int, counts)
+        total = {"registers": registers, "stack": stack, "shared": shared}
+        found[name] = replace(own[name], **total)
+    return found
 
 
 def _bytes(library: Any, name: str, handle: int) -> bytes:

@@ -77,7 +77,7 @@ def compile_cubin(
     Raises CompilerError with the compiler's log, where there is no compiler, and where
     it does not know such cards.
     """
-    major, minor = _known(capability)
+    major, minor = known(capability)
     limit = () if registers is None else (f"--maxrregcount={registers}",)
     log, code = _compiled(
         "CUBIN", text, (f"--gpu-architecture=sm_{major}{minor}", *limit)
@@ -109,19 +109,19 @@ def usage(log: str) -> dict[str, Usage]:
     return found
 
 
-def _known(capability: Capability) -> Capability:
+def known(capability: Capability) -> Capability:
     """The compute capability whose code such a card runs, of those that NVRTC knows.
 
     Raises CompilerError where the card is too old, or too new.
     """
-    known = architectures()
-    fitting = [c for c in known if c[0] == capability[0] and c <= capability]
+    every = architectures()
+    fitting = [c for c in every if c[0] == capability[0] and c <= capability]
     if fitting:
         return fitting[-1]
-    asked, oldest = ".".join(map(str, capability)), ".".join(map(str, known[0]))
+    asked, oldest = ".".join(map(str, capability)), ".".join(map(str, every[0]))
     remedy = (
         'install an older one: pip install "jitad[cuda12]", or run on the CPU'
-        if capability < known[0]
+        if capability < every[0]
         else 'install a newer one: pip install --upgrade "jitad[cuda]"'
     )
     raise CompilerError(

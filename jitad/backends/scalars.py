@@ -91,33 +91,44 @@ def apply(word: str, operands: Sequence[Any], dtype: np.dtype) -> np.ndarray:
 @cache
 def _symbol(word: str, dtype: str) -> str:
     """Compile for a dtype; the symbol of a C function, NaN where Numba's raises."""
-    function, arity = _functions.by_word[word]
-    lane = register_type(np.dtype(dtype))
-    address, returned = _native(word, function, arity, dtype)
-    parameters = "".join(f", {lane} %x{k}" for k in range(arity))
+    result = native(word, dtype)
+    entry = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+    text = lane("lane", result, f"inttoptr (i64 {entry} to ptr)", dtype)
     name = f"jitad.{word}.{dtype}.{next(_serial)}"
-    # Numba's convention: status f(result *, exception **, arguments …).
-    lines = [
-        f"define {lane} @lane({parameters[2:]}) {{",
-        f"  %place = alloca {returned}",
-        "  %raised = alloca ptr",
-        f"  %function = inttoptr i64 {address} to ptr",
-        f"  %status = call i32 %function(ptr %place, ptr %raised{parameters})",
-        f"  %value = load {returned}, ptr %place",
-        *_converted(returned, lane),
-        "  %ok = icmp eq i32 %status, 0",
-        # A NaN, quiet, in either type.
-        f"  %y = select i1 %ok, {lane} %result, {lane} 0x7FF8000000000000",
-        f"  ret {lane} %y",
-        "}",
-    ]
-    library = link("\n".join(lines), name, {"lane": name})
+    library = link(text, name, {"lane": name})
     llvm.add_symbol(name, library.get_pointer_to_function(name))
     return name
 
 
-def _native(word: str, function: Any, arity: int, dtype: str) -> tuple[int, str]:
-    """The address of Numba's machine code for a dtype, and the type it returns."""
+def lane(name: str, result: Any, callee: str, dtype: str) -> str:
+    """LLVM text: name(numbers) -> number, by what is `native`, NaN where that raises.
+
+    callee  its function, as LLVM has it
+    """
+    kind = register_type(np.dtype(dtype))
+    arity = len(result.signature.args)
+    returned = _RESULTS[result.signature.return_type]
+    parameters = "".join(f", {kind} %x{k}" for k in range(arity))
+    # Numba's convention: status f(result *, exception **, arguments …).
+    lines = [
+        f"define {kind} @{name}({parameters[2:]}) {{",
+        f"  %place = alloca {returned}",
+        "  %raised = alloca ptr",
+        f"  %status = call i32 {callee}(ptr %place, ptr %raised{parameters})",
+        f"  %value = load {returned}, ptr %place",
+        *_converted(returned, kind),
+        "  %ok = icmp eq i32 %status, 0",
+        # A NaN, quiet, in either type.
+        f"  %y = select i1 %ok, {kind} %result, {kind} 0x7FF8000000000000",
+        f"  ret {kind} %y",
+        "}",
+    ]
+    return "\n".join(lines)
+
+
+def native(word: str, dtype: str) -> Any:
+    """What Numba compiled of a word for a dtype: a CompileResult."""
+    function, arity = _functions.by_word[word]
     signature = (getattr(types, dtype),) * arity
     name = function.__name__
     try:
@@ -131,14 +142,12 @@ def _native(word: str, function: Any, arity: int, dtype: str) -> tuple[int, str]
             "expected an @njit function of floats that returns a float"
         ) from error
     result = own.overloads[signature]
-    returned = _RESULTS.get(result.signature.return_type)
-    if returned is None:
+    if result.signature.return_type not in _RESULTS:
         raise UnsupportedError(
             f"{name} of {dtype} returns {result.signature.return_type}; expected a "
             "float: return one number of the type of its arguments"
         )
-    entry = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
-    return entry, returned
+    return result
 
 
 def _converted(source: str, lane: str) -> list[str]:

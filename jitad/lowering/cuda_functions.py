@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .cuda_words import c_type, expression
+from .cuda_words import c_type, expression, is_foreign, symbol
 
 _DEVICE = "static __device__ __forceinline__"
 
@@ -180,10 +180,23 @@ extern "C" __global__ void {name}(
 """
 
 
-def functions(words: Iterable[tuple[str, np.dtype]]) -> list[str]:
-    """The texts of the functions that these words on these dtypes call."""
-    used = {(word, source.kind) for word, source in words}
-    return [text for key, text in _BY_WORD.items() if key in used]
+def functions(words: Iterable[tuple[str, np.dtype, int]]) -> list[str]:
+    """What these words, on these dtypes, of so many operands, call.
+
+    That is the texts of functions, and the declarations of the user's.
+    """
+    words = list(dict.fromkeys(words))
+    used = {(word, source.kind) for word, source, _ in words}
+    return [
+        *(text for key, text in _BY_WORD.items() if key in used),
+        *(_declaration(*word) for word in words if is_foreign(word[0])),
+    ]
+
+
+def _declaration(word: str, dtype: np.dtype, arity: int) -> str:
+    kind = c_type(dtype)
+    given = ", ".join([kind] * arity)
+    return f'extern "C" __device__ {kind} {symbol(word, dtype)}({given});\n'
 
 
 def accumulator(dtype: np.dtype) -> np.dtype:

@@ -129,6 +129,19 @@ def _float(scalar: np.floating) -> str:
     return f"__int_as_float(0x{bits:08x})"
 
 
+def is_foreign(word: str) -> bool:
+    """Whether a word is a user's function of floats, which kernels are linked with.
+
+    Such words are `name.number`, of which there is one by that number.
+    """
+    return "." in word
+
+
+def symbol(word: str, dtype: np.dtype) -> str:
+    """The C name of a user's function on a dtype."""
+    return f"own_{word.replace('.', '_')}_{dtype.name}"
+
+
 def expression(
     word: str, operands: Sequence[str], source: np.dtype, dtype: np.dtype
 ) -> str:
@@ -139,12 +152,13 @@ def expression(
     """
     if word == "cast":
         return _cast(operands[0], source, dtype)
+    if is_foreign(word):
+        return f"{symbol(word, source)}({', '.join(operands)})"
     template = _TABLES[source.kind].get(word)
     if template is None:
         raise UnsupportedError(
-            f"expected words that a GPU has, got {word!r} on {source}: a function "
-            "that Numba compiled for the CPU cannot be called there; state its value "
-            "in NumPy terms, or run it on the CPU"
+            f"expected words that a GPU has, got {word!r} on {source}; run it on the "
+            "CPU"
         )
     double = source.itemsize == 8
     return template.format(

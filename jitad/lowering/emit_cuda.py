@@ -162,10 +162,10 @@ class Body:
         self.lines: list[str] = []
         self.depth = 1
 
-    def words(self) -> list[tuple[str, np.dtype]]:
-        """Every word, and the dtype that it is applied to."""
+    def words(self) -> list[tuple[str, np.dtype, int]]:
+        """Every word, the dtype that it is applied to, and how many operands it has."""
         return [
-            (s.word, self.dtypes[s.operands[s.word == "select"]])
+            (s.word, self.dtypes[s.operands[s.word == "select"]], len(s.operands))
             for s in statements((*self.kernel.once, *self.kernel.body))
             if isinstance(s, Op)
         ]
