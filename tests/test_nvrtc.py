@@ -75,8 +75,8 @@ def test_no_compiler_is_told_with_the_remedy(monkeypatch):
 def test_what_is_refused_is_told_with_the_log():
     with pytest.raises(CompilerError, match=r'"nothing" is undefined'):
         nvrtc.compile_cubin('extern "C" __global__ void f() { nothing; }', (9, 0))
-    with pytest.raises(CompilerError, match=r"sm_31"):
-        nvrtc.compile_cubin("", (3, 1))
+    with pytest.raises(CompilerError, match=r"compute_31"):
+        nvrtc.compile_ptx("", (3, 1))
 
 
 @needs_compiler
