@@ -437,6 +437,15 @@ def test_a_launch_that_fails_leaves_everything_usable(core):
     same(J(X), wanted)
 
 
+def test_what_a_driver_says_is_told_in_one_line():
+    class Broken:
+        def Device(self, *_: Any) -> Any:  # noqa: N802
+            raise RuntimeError("Error at driver init:\n\nno library\n")
+
+    with pytest.raises(DeviceError, match=r"says: Error at driver init: no library; "):
+        Card(0, Broken())
+
+
 def test_a_card_that_is_not_there_is_told(core, monkeypatch):
     monkeypatch.setattr(cards, "card", lambda n: Card(n, core))
     with pytest.raises(DeviceError, match=r"expected CUDA card 5, but .* install"):

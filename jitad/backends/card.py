@@ -50,9 +50,11 @@ class Card:
                 self.stream = device.create_stream()
                 self.name = str(device.name)
         except Exception as error:  # cuda.core's differ with what is missing
+            said = " ".join(str(error).split())
             raise DeviceError(
-                f"expected CUDA card {number}, but its driver says: {error}; install "
-                "NVIDIA's driver 580 or later, or run on the CPU"
+                f"expected CUDA card {number}, but its driver says: {said}; install "
+                'NVIDIA\'s driver 580 or later, or 525 or later and "jitad[cuda12]", '
+                "or run on the CPU"
             ) from error
         self.capability: tuple[int, int] = (major, minor)
         self._streams: dict[int, Any] = {}
