@@ -295,6 +295,42 @@ def test_sums_over_points_of_the_host(core):
     assert {s[2] for s in core.streams if s[0] == "launch"} == {1}
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: a[:, :2],
+        lambda a: a[::-2],
+        lambda a: a[:, ::-1],
+        lambda a: a[:, ::2],
+        lambda a: a.T[:2].T,
+    ],
+)
+def test_sums_read_any_strides(cupy, view):
+    given = np.random.default_rng(0).normal(size=(300, 4)) + 2
+    p = np.array([1.0, 0.5])
+
+    def fit(p: Any, x: Any) -> Any:
+        return np.stack([p[0] * np.exp(-p[1] * x[0]) - x[1]])
+
+    sums = jitad.gauss_newton(fit)
+    found = sums(cupy.asarray(p), view(cupy.asarray(given)))
+    for a, b in zip(found, sums(p, view(given)), strict=True):
+        np.testing.assert_allclose(on_host(a), b, rtol=1e-12)
+
+
+def test_sums_that_cannot_read_an_array_as_it_lies_say_so(cupy):
+    def total(p: Any, x: Any) -> Any:
+        each = jitad.vmap(lambda row: np.sum(np.sin(row * p)))
+        return np.sum(each(x.reshape(-1, 3)))
+
+    given = np.random.default_rng(0).normal(size=(300, 3))
+    slope = jitad.grad(total)
+    found = slope(cupy.asarray(1.0), cupy.asarray(given))
+    np.testing.assert_allclose(on_host(found), slope(1.0, given), rtol=1e-11)
+    with pytest.raises(jitad.UnsupportedError, match=r"contiguous array .*ascontig"):
+        slope(cupy.asarray(1.0), cupy.asarray(given).T)
+
+
 # -- batches of the host ---------------------------------------------------------
 
 
