@@ -6,29 +6,21 @@ is compiled when it is called, once for each signature; `jit` around it adds not
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
-
-from jitad import tree
-from jitad.errors import InputError, ShapeError
+from jitad import deriving, tree
+from jitad.deriving import Argnums
 from jitad.function import Function, Level
-from jitad.ir.graph import FLOATS, Graph, prune
-from jitad.ir.trace import Input, Traced, trace
+from jitad.ir.trace import Input
 from jitad.operator import LinearMap
 from jitad.plan import Derived
 from jitad.primitives.elementwise import stop_gradient as hold
-from jitad.primitives.linalg import RAISING
 from jitad.seeds import seeds_like
 from jitad.transforms import accumulate
 from jitad.transforms.differentiate import pullback, pushforward
-from jitad.transforms.scalarize import scalarize
 from jitad.where import HERE, Backend, Precision, where
 
-Argnums = int | Sequence[int]
 Mode = Literal["auto", "forward", "reverse", "cross"]
 
 
@@ -67,8 +59,8 @@ def jit(
         return transformed.at(place)
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        traced, graph, seconds = _traced(f, spec, inputs)
-        return _derived(graph, traced, "value", seconds)
+        traced, graph, seconds = deriving.scalar_trace(f, spec, inputs)
+        return deriving.derived_of(graph, traced, "value", seconds)
 
     return Function(f, derive, name=name, where=place)
 
@@ -95,11 +87,11 @@ def jacobian(
         )
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        wrt, inner = _wrt(spec, inputs, argnums, name)
-        traced, graph, seconds = _traced(f, spec, inputs)
-        _need_floats(graph, range(len(graph.outputs)), name)
+        wrt, inner = deriving.chosen(spec, inputs, argnums, name)
+        traced, graph, seconds = deriving.scalar_trace(f, spec, inputs)
+        deriving.need_floats(graph, range(len(graph.outputs)), name)
         forced = None if mode == "auto" else mode
-        return _accumulated(
+        return deriving.accumulated(
             graph, wrt, traced, traced.result.compose(inner), seconds, mode=forced
         )
 
@@ -122,11 +114,13 @@ def value_and_grad(
     name = f"value_and_grad({_name(f)})"
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        wrt, inner = _wrt(spec, inputs, argnums, name)
-        traced, graph, seconds = _traced(f, spec, inputs)
-        _need_scalar(traced, graph, has_aux, name)
-        result = _pair(traced.result, inner)
-        return _accumulated(graph, wrt, traced, result, seconds, value=True, of=(0,))
+        wrt, inner = deriving.chosen(spec, inputs, argnums, name)
+        traced, graph, seconds = deriving.scalar_trace(f, spec, inputs)
+        deriving.need_scalar(traced, graph, has_aux, name)
+        result = deriving.paired(traced.result, inner)
+        return deriving.accumulated(
+            graph, wrt, traced, result, seconds, value=True, of=(0,)
+        )
 
     place = where(name, backend=backend, device=device)
     return Function(f, derive, name=name, where=place)
@@ -147,17 +141,19 @@ def grad(
     name = f"grad({_name(f)})"
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        wrt, inner = _wrt(spec, inputs, argnums, name)
-        traced, graph, seconds = _traced(f, spec, inputs)
-        _need_scalar(traced, graph, has_aux, name)
-        found = _accumulated(graph, wrt, traced, inner, seconds, of=(0,))
+        wrt, inner = deriving.chosen(spec, inputs, argnums, name)
+        traced, graph, seconds = deriving.scalar_trace(f, spec, inputs)
+        deriving.need_scalar(traced, graph, has_aux, name)
+        found = deriving.accumulated(graph, wrt, traced, inner, seconds, of=(0,))
         if not has_aux:
             return found
-        whole = _accumulated(graph, wrt, traced, inner, seconds, value=True, of=(0,))
+        whole = deriving.accumulated(
+            graph, wrt, traced, inner, seconds, value=True, of=(0,)
+        )
         auxiliary = traced.result.child(1)
         count = len(graph.outputs)
         order = [*range(count, count + len(wrt)), *range(1, count)]
-        return _select(whole, order, _pair(inner, auxiliary))
+        return deriving.selected(whole, order, deriving.paired(inner, auxiliary))
 
     place = where(name, backend=backend, device=device)
     return Function(f, derive, name=name, where=place)
@@ -178,14 +174,14 @@ def hessian(
     name = f"hessian({_name(f)})"
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        wrt, inner = _wrt(spec, inputs, argnums, name)
-        traced, graph, seconds = _traced(f, spec, inputs)
-        _need_floats(graph, range(len(graph.outputs)), name)
+        wrt, inner = deriving.chosen(spec, inputs, argnums, name)
+        traced, graph, seconds = deriving.scalar_trace(f, spec, inputs)
+        deriving.need_floats(graph, range(len(graph.outputs)), name)
         first = accumulate.jacobian(graph, wrt).graph
         square = len(graph.outputs) == 1 and graph.output_types[0].size == 1
         result = traced.result.compose(inner).compose(inner)
         forced = None if mode == "auto" else mode
-        return _accumulated(
+        return deriving.accumulated(
             first, wrt, traced, result, seconds, mode=forced, symmetric=square
         )
 
@@ -208,18 +204,18 @@ def hvp(
     name = f"hvp({_name(f)})"
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        args, kwargs = _numbered(spec)
+        args, kwargs = deriving.numbered(spec)
         given, inner_spec = tree.flatten((args[:-1], kwargs))
         primals = tuple([inputs[k] for k in given])
-        wrt, inner = _wrt(inner_spec, primals, argnums, name)
-        traced, graph, seconds = _traced(f, inner_spec, primals)
-        _need_scalar(traced, graph, False, name)
+        wrt, inner = deriving.chosen(inner_spec, primals, argnums, name)
+        traced, graph, seconds = deriving.scalar_trace(f, inner_spec, primals)
+        deriving.need_scalar(traced, graph, False, name)
         gradient = accumulate.jacobian(graph, wrt).graph
-        pushed = _seeded(
+        pushed = deriving.seeded(
             pushforward(gradient, wrt), traced, len(given), len(wrt),
             "forward over reverse", seconds,
         )  # fmt: skip
-        return _select(pushed, range(len(wrt), 2 * len(wrt)), inner)
+        return deriving.selected(pushed, range(len(wrt), 2 * len(wrt)), inner)
 
     def value(*args: Any) -> Any:
         return f(*args[:-1])
@@ -229,8 +225,8 @@ def hvp(
 
     def product(*args: Any) -> Any:
         *primals, v = args
-        chosen = [primals[i] for i in _sequence(argnums)]
-        like = chosen[0] if _single(argnums) else tuple(chosen)
+        chosen = [primals[i] for i in deriving.as_sequence(argnums)]
+        like = chosen[0] if deriving.is_single(argnums) else tuple(chosen)
         v, count = seeds_like("hvp", like, v)
         if count is None:
             return function(*primals, v)
@@ -333,38 +329,25 @@ def _name(f: Callable[..., Any]) -> str:
     return getattr(f, "__name__", type(f).__name__)
 
 
-def _numbered(spec: tree.PyTreeSpec) -> Any:
-    """A tree of the given structure whose leaves are their own numbers."""
-    return tree.unflatten(spec, list(range(spec.num_leaves)))
-
-
-def _sequence(argnums: Argnums) -> Sequence[int]:
-    return (argnums,) if _single(argnums) else tuple(argnums)  # type: ignore[arg-type]
-
-
-def _single(argnums: Argnums) -> bool:
-    return isinstance(argnums, int | np.integer)
-
-
 def _pushforward(f: Callable[..., Any], tangents_only: bool = False) -> Function:
     """(x, ẋ) -> (y, ẏ), or -> ẏ."""
     name = f"jvp({_name(f)})"
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        (primals, _), _ = _numbered(spec)
+        (primals, _), _ = deriving.numbered(spec)
         leaves, inner = tree.flatten((primals, {}))
         given = tuple([inputs[k] for k in leaves])
-        wrt, _ = _wrt(inner, given, range(len(primals)), name)
-        traced, graph, seconds = _traced(f, inner, given)
-        _need_floats(graph, range(len(graph.outputs)), name)
-        pushed = _seeded(
+        wrt, _ = deriving.chosen(inner, given, range(len(primals)), name)
+        traced, graph, seconds = deriving.scalar_trace(f, inner, given)
+        deriving.need_floats(graph, range(len(graph.outputs)), name)
+        pushed = deriving.seeded(
             pushforward(graph, wrt), traced, len(given), len(wrt), "forward", seconds
         )
         count = len(graph.outputs)
         if tangents_only:
-            return _select(pushed, range(count, 2 * count), traced.result)
-        both = _pair(traced.result, traced.result)
-        return _select(pushed, range(2 * count), both)
+            return deriving.selected(pushed, range(count, 2 * count), traced.result)
+        both = deriving.paired(traced.result, traced.result)
+        return deriving.selected(pushed, range(2 * count), both)
 
     def value(primals: Any, _: Any) -> Any:
         return f(*primals)
@@ -377,147 +360,19 @@ def _pullback(f: Callable[..., Any]) -> Function:
     name = f"vjp({_name(f)})"
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        (primals, _), _ = _numbered(spec)
+        (primals, _), _ = deriving.numbered(spec)
         leaves, inner = tree.flatten((primals, {}))
         given = tuple([inputs[k] for k in leaves])
-        wrt, result = _wrt(inner, given, range(len(primals)), name)
-        traced, graph, seconds = _traced(f, inner, given)
-        _need_floats(graph, range(len(graph.outputs)), name)
+        wrt, result = deriving.chosen(inner, given, range(len(primals)), name)
+        traced, graph, seconds = deriving.scalar_trace(f, inner, given)
+        deriving.need_floats(graph, range(len(graph.outputs)), name)
         count = len(graph.outputs)
-        pulled = _seeded(
+        pulled = deriving.seeded(
             pullback(graph, wrt), traced, len(given), count, "reverse", seconds
         )
-        return _select(pulled, range(count, count + len(wrt)), result)
+        return deriving.selected(pulled, range(count, count + len(wrt)), result)
 
     def value(primals: Any, _: Any) -> Any:
         return f(*primals)
 
     return Function(f, derive, name=name, value=value)
-
-
-def _seeded(
-    graph: Graph,
-    traced: Traced,
-    given: int,
-    seeds: int,
-    mode: str,
-    seconds: dict[str, float],
-) -> Derived:
-    """Inputs reordered: own leaves, seeds, then captured values."""
-    captured = len(traced.captured)
-    last = given + captured
-    order = [*range(given), *range(last, last + seeds), *range(given, last)]
-    inputs = tuple([graph.inputs[k] for k in order])
-    graph = prune(graph.nodes, inputs, graph.outputs)
-    return _derived(graph, traced, mode, seconds)
-
-
-def _derived(
-    graph: Graph, traced: Traced, mode: str, seconds: dict[str, float], **more: Any
-) -> Derived:
-    """What was derived from a trace; its result is the function's own, at first."""
-    singular = any(node.primitive in RAISING for node in traced.graph.nodes)
-    return Derived(
-        graph, traced.result, traced.captured, mode, seconds=seconds,
-        may_raise=singular, **more,
-    )  # fmt: skip
-
-
-def _traced(
-    f: Callable[..., Any], spec: tree.PyTreeSpec, inputs: tuple[Input, ...]
-) -> tuple[Traced, Graph, dict[str, float]]:
-    """f's trace, its scalar graph, and the seconds that each took."""
-    start = time.perf_counter()
-    traced = trace(f, spec, inputs)
-    middle = time.perf_counter()
-    graph = scalarize(traced.graph)
-    end = time.perf_counter()
-    return traced, graph, {"trace": middle - start, "scalarize": end - middle}
-
-
-def _accumulated(
-    graph: Graph,
-    wrt: Sequence[int],
-    traced: Traced,
-    result: tree.PyTreeSpec,
-    seconds: dict[str, float],
-    **options: Any,
-) -> Derived:
-    start = time.perf_counter()
-    found = accumulate.jacobian(graph, wrt, **options)
-    seconds = {**seconds, "differentiate": time.perf_counter() - start}
-    derived = _derived(
-        found.graph, traced, found.mode, seconds, costs=found.costs,
-        asked=options.get("mode") is not None, untried=found.untried,
-    )  # fmt: skip
-    return replace(derived, result=result)
-
-
-def _select(
-    derived: Derived, outputs: Sequence[int], result: tree.PyTreeSpec
-) -> Derived:
-    """Only some outputs, and what they need."""
-    graph = derived.graph
-    kept = tuple([graph.outputs[k] for k in outputs])
-    pruned = prune(graph.nodes, graph.inputs, kept)
-    return replace(derived, graph=pruned, result=result)
-
-
-def _pair(*parts: tree.PyTreeSpec) -> tree.PyTreeSpec:
-    """The structure of a tuple of trees."""
-    dummies = [tree.unflatten(p, [0] * p.num_leaves) for p in parts]
-    return tree.flatten(tuple(dummies))[1]
-
-
-def _wrt(
-    spec: tree.PyTreeSpec, inputs: Sequence[Input], argnums: Argnums, name: str
-) -> tuple[tuple[int, ...], tree.PyTreeSpec]:
-    """The leaves to differentiate in, and the structure of a derivative in them."""
-    args, _ = _numbered(spec)
-    for i in _sequence(argnums):
-        if not _single(i):
-            raise InputError(
-                f"{name}: expected argnums to be integers, got {argnums!r}; count the "
-                "positional arguments from 0"
-            )
-        if not -len(args) <= i < len(args):
-            raise InputError(
-                f"{name}: argnums={argnums}, but the call has {len(args)} positional "
-                "arguments; pass what is differentiated by position"
-            )
-    chosen = [args[i] for i in _sequence(argnums)]
-    like = chosen[0] if _single(argnums) else tuple(chosen)
-    leaves, inner = tree.flatten(like)
-    for k in leaves:
-        if inputs[k].type.dtype not in FLOATS:
-            where = tree.paths((args,))[k]
-            raise InputError(
-                f"{name}: expected floating-point arguments to differentiate in, but "
-                f"args{where[3:]} is {inputs[k].type}; pass a float, or choose other "
-                "arguments with argnums"
-            )
-    return tuple(leaves), inner
-
-
-def _need_floats(graph: Graph, outputs: Sequence[int], name: str) -> None:
-    for k in outputs:
-        type = graph.output_types[k]
-        if type.dtype not in FLOATS:
-            raise InputError(
-                f"{name}: expected floating-point results, but result {k} is {type}; "
-                "return floats, or use has_aux=True for what is not differentiated"
-            )
-
-
-def _need_scalar(traced: Traced, graph: Graph, has_aux: bool, name: str) -> None:
-    if has_aux and (traced.result.num_children != 2 or traced.result.is_leaf()):
-        raise InputError(f"{name}: expected f to return (y, aux) for has_aux=True")
-    types = graph.output_types
-    single = traced.result.child(0) if has_aux else traced.result
-    if not single.is_leaf() or not types or types[0].shape != ():
-        found = ", ".join(map(str, types)) or "nothing"
-        raise ShapeError(
-            f"{name}: expected a scalar result, but f returned {found}; use "
-            "jacobian(f), or reduce the result with np.sum"
-        )
-    _need_floats(graph, [0], name)

@@ -19,11 +19,11 @@ from jitad.backends.schedule import sum_tile
 from jitad.backends.threads import get_threads
 from jitad.call import Call
 from jitad.errors import InputError, TracingError
-from jitad.explanation import (
+from jitad.explanation import Explanation
+from jitad.facts import (
     Array,
     Block,
     Choice,
-    Explanation,
     Gpu,
     Machine,
     Memory,

@@ -16,7 +16,8 @@ import jitad
 from jitad import tree
 from jitad.backends import machine
 from jitad.explain import explain, operations
-from jitad.explanation import Choice, Explanation, Operations
+from jitad.explanation import Explanation
+from jitad.facts import Choice, Operations
 from jitad.function import Function
 from jitad.lowering.kernel import Buffer, For, Kernel, Load, Op, Store
 from jitad.transforms import accumulate

@@ -24,6 +24,8 @@ FLOORS = {
     "nests": 6,
     "seeds": 6,
     "where": 6,
+    "explanation": 6,
+    "facts": 6,
     "arrays": 6,
     "program": 6,
     "steps": 6,
@@ -34,6 +36,7 @@ FLOORS = {
     "function": 7,
     "operator": 7,
     "api": 7,
+    "deriving": 7,
     "residuals": 7,
 }
 TOP = 8

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitad.lowering.emit_cuda import THREADS
+from jitad.lowering.cuda_rows import THREADS
 from jitad.lowering.kernel import (
     Gather,
     If,

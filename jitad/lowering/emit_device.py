@@ -1,7 +1,7 @@
 """Print a Kernel of one point as a CUDA C function for other people's kernels to call.
 
 Start at `emit`.  Numbers are passed by value, everything else by address; what is
-printed of the statements is that of `emit_cuda`.
+printed of the statements is that of `cuda_body`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .cuda_body import Body
 from .cuda_functions import functions
 from .cuda_words import c_type, memory_type
-from .emit_cuda import Body
 from .fuse import fuse
 from .kernel import Buffer, Kernel
 
