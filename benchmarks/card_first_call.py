@@ -16,9 +16,10 @@ from typing import Any
 
 from benchmarks import child
 from benchmarks.card_rows import repeated, rows
+from benchmarks.first_call import beside_jitad
 from benchmarks.harness import Participant, Result, UnavailableError, start
-from benchmarks.speed import Row, ratio, verdict
-from benchmarks.table import Table, quantity, three_digits
+from benchmarks.speed import Row, verdict
+from benchmarks.table import Table
 from benchmarks.work import Setting, Target, Work
 
 TARGET = "benchmarks.card_first_call:in_child"
@@ -107,17 +108,10 @@ def table(setting: Setting) -> Table:
     """All of them beside jitad's with nothing cached."""
     everyone = list(results(setting))
     jitad = next((r.median for r in everyone if r.name.startswith("jitad")), None)
-    lines = [
-        (r.name, quantity(r.median), three_digits(ratio(r.median, jitad)))
-        if r.median is not None
-        else (r.name, r.note)
-        for r in everyone
-    ]
     title = f"card-first-call: bundle adjustment, rows, {work(setting).points:,} points"
     cold = [r for r in everyone if not r.name.endswith("cached")]
-    notes = [verdict(Target("jitad", None, most=1.0), cold)]
-    headers = ("participant", "first call", "÷ jitad")
-    return Table(title, headers, tuple(lines), tuple(notes))
+    note = verdict(Target("jitad", None, most=1.0), cold)
+    return beside_jitad(title, everyone, jitad, note)
 
 
 ROWS = (

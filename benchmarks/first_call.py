@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from benchmarks import child
@@ -75,19 +75,25 @@ def table(name: str, setting: Setting) -> Table:
             times.append(measured["seconds"])
         median = statistics.median(times) if times else None
         results.append(Result(full_name, median=median, note=note))
-    jitad = fastest(results, "jitad")
+    work = WORKS[name](setting)
+    size = f"{work.points:,} points" if work.batched else "one point"
+    title = f"{name}: bundle adjustment, first call in a fresh process, {size}"
+    note = verdict(Target("jitad", None, most=0.15), results)
+    return beside_jitad(title, results, fastest(results, "jitad"), note)
+
+
+def beside_jitad(
+    title: str, results: Sequence[Result], jitad: float | None, note: str
+) -> Table:
+    """Everyone's first call, and how many times jitad's it takes."""
     lines = [
         (r.name, quantity(r.median), three_digits(ratio(r.median, jitad)))
         if r.median is not None
         else (r.name, r.note)
         for r in results
     ]
-    work = WORKS[name](setting)
-    size = f"{work.points:,} points" if work.batched else "one point"
-    title = f"{name}: bundle adjustment, first call in a fresh process, {size}"
-    notes = [verdict(Target("jitad", None, most=0.15), results)]
     headers = ("participant", "first call", "÷ jitad")
-    return Table(title, headers, tuple(lines), tuple(notes))
+    return Table(title, headers, tuple(lines), (note,))
 
 
 ROWS = (

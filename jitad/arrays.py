@@ -94,11 +94,6 @@ def usable(value: Any) -> np.ndarray:
     return array if array.flags.aligned else array.copy()
 
 
-def address(array: np.ndarray) -> int:
-    """Where an array's elements begin."""
-    return array.__array_interface__["data"][0]
-
-
 def overlap(inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> bool:
     """Whether writing an output might change an input or another output."""
     return any(

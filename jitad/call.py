@@ -14,6 +14,7 @@ import numpy as np
 from jitad import arrays, plan, tree
 from jitad.backends import cpu
 from jitad.backends.fastcall import fast_call
+from jitad.backends.memory import address
 from jitad.ir.graph import Type
 from jitad.ir.interpret import interpret
 from jitad.plan import Derived, Placement, Plan
@@ -118,7 +119,7 @@ class Compiled(Call):
 
     def _planned(self, outputs: Sequence[np.ndarray]) -> tuple[Plan, list[Placement]]:
         """The plan for outputs of these strides, and where they lie."""
-        phases = [arrays.address(o) % cpu.LINE for o in outputs]
+        phases = [address(o) % cpu.LINE for o in outputs]
         key = (*phases, *[o.strides for o in outputs])
         found = self._plans.get(key)
         if found is None:
@@ -181,9 +182,7 @@ class Compiled(Call):
         chosen, placed = self._planned(outputs)
         placed = (*self.inputs, *placed)
         given = (*inputs, *self.constants, *outputs)
-        arguments = [
-            placed[k].argument(arrays.address(given[k])) for k in chosen.buffers
-        ]
+        arguments = [placed[k].argument(address(given[k])) for k in chosen.buffers]
         chosen.executable.launch(self.lanes, arguments)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.arrays import address
+from jitad.backends.memory import address
 from jitad.lowering.kernel import Argument, Layout
 
 Environment = list[np.ndarray]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.arrays import address
+from jitad.backends.memory import address
 from jitad.ir.graph import (
     CONST,
     ELEMENT,

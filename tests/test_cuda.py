@@ -21,9 +21,9 @@ from test_emit import F8, moving, nested
 from test_sum_kernels import kernel
 
 import jitad
-from jitad.arrays import address
 from jitad.backends import card, cuda, numba_card
 from jitad.backends.card import Card, DeviceError
+from jitad.backends.memory import address
 from jitad.backends.nvrtc import Cubin, Usage
 from jitad.lowering.columns import split
 from jitad.lowering.emit_cuda import emit, emit_columns

@@ -20,8 +20,8 @@ from jitad.errors import JitadError
 from . import numba_card
 from .memory import shown
 
-# Streams that every card has, by the numbers that libraries hand around.
-_LEGACY = (0, 1)
+# Streams that every card has, by the handles that libraries hand around.
+LEGACY = 1  # or 0
 _PER_THREAD = 2
 _COPIED = 1 << 30  # bytes
 
@@ -105,7 +105,7 @@ class Card:
         """The stream of another library whose handle this is."""
         found = self._streams.get(handle)
         if found is None:
-            if handle in _LEGACY:
+            if handle in (0, LEGACY):
                 found = self._core.LEGACY_DEFAULT_STREAM
             elif handle == _PER_THREAD:
                 found = self._core.PER_THREAD_DEFAULT_STREAM

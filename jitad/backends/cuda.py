@@ -1,6 +1,6 @@
 """The CUDA back end: load a Kernel's machine code onto a card and launch it.
 
-Start at `build`, which makes an `Executable` of a graph, or at `compile`, of a kernel.
+Start at `Builder`, which makes an `Executable` of a graph, or `compile`, of a kernel.
 A thread computes one lane; sums are added up in the same order whatever the card is.
 `Work` is what one call has of a card, as `cpu.HOST` is of the host.
 """
@@ -27,7 +27,7 @@ from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout
 from . import device_words
 from .best_order import Tried, candidates, chosen
 from .card import Card
-from .memory import dense, shown
+from .memory import address, dense, shown
 from .nvrtc import Capability, Cubin, Usage
 from .occupancy import Occupancy, like, resident, shared_memory
 
@@ -178,30 +178,6 @@ class Executable:
         return int(self._tables[key].handle)
 
 
-def build(
-    graph: Graph,
-    axes: int,
-    varying: Sequence[tuple[int, ...]],
-    layouts: Sequence[Layout],
-    card: Card,
-) -> Executable:
-    """The kernel of an expanded graph that suits a card best, on it.
-
-    Raises UnsupportedError for what no GPU kernel can have, CompilerError where NVRTC
-    is missing.
-    """
-    start = time.perf_counter()
-
-    def make(text: str, limit: int | None) -> Cubin:
-        return device_words.compiled(text, card.capability, registers=limit)
-
-    kernels = candidates(graph, axes, varying, layouts)
-    found = chosen(kernels, make, card.capability)
-    seconds = time.perf_counter() - start
-    made = load(found.kernel, found.cubin, card, seconds, columns=found.columns)
-    return replace(made, tried=found.tried)
-
-
 def compile(
     kernel: Kernel, card: Card, *, make: Maker = device_words.compiled
 ) -> Executable:
@@ -243,8 +219,21 @@ class Builder:
         varying: Sequence[tuple[int, ...]],
         layouts: Sequence[Layout],
     ) -> Executable:
-        """As `build`."""
-        return build(graph, axes, varying, layouts, self.card)
+        """The kernel of an expanded graph that suits the card best, on it.
+
+        Raises UnsupportedError for what no GPU kernel can have, CompilerError where
+        NVRTC is missing.
+        """
+        start, capability = time.perf_counter(), self.card.capability
+
+        def make(text: str, limit: int | None) -> Cubin:
+            return device_words.compiled(text, capability, registers=limit)
+
+        found = chosen(candidates(graph, axes, varying, layouts), make, capability)
+        seconds = time.perf_counter() - start
+        columns = found.columns
+        made = load(found.kernel, found.cubin, self.card, seconds, columns=columns)
+        return replace(made, tried=found.tried)
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +256,7 @@ class Work:
         """An array of zeros."""
         made = self.empty(shape, dtype)
         if made.size:
-            self.card.clear(_address(made), made.nbytes, self.stream)
+            self.card.clear(address(made), made.nbytes, self.stream)
         return made
 
     def copy(self, array: np.ndarray) -> np.ndarray:
@@ -280,7 +269,7 @@ class Work:
         """Copy one array to another, both contiguous and of the same size and dtype."""
         assert array.flags.c_contiguous and to.flags.c_contiguous
         if array.size:
-            places = _address(to), _address(array)
+            places = address(to), address(array)
             self.card.copy(*places, array.nbytes, self.stream)
 
     def contiguous(self, array: np.ndarray) -> np.ndarray:
@@ -303,10 +292,10 @@ class Work:
         whole = np.ndarray(array.shape, array.dtype, raw.data, 0, steps)
         np.copyto(whole, array)
         memory = self.card.empty(max(raw.nbytes, 1), self.stream)
-        address = int(memory.handle)
+        place = int(memory.handle)
         if raw.size:
-            self.card.to_device(address, raw, self.stream)
-        return shown(address, array.shape, array.dtype, steps, memory)
+            self.card.to_device(place, raw, self.stream)
+        return shown(place, array.shape, array.dtype, steps, memory)
 
     def launch(
         self,
@@ -332,10 +321,6 @@ class Work:
                 sums, executable.total(count, arguments, self.stream), strict=True
             )
         ]
-
-
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
 
 
 def _blocks(count: int) -> int:

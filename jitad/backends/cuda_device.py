@@ -33,9 +33,7 @@ from .card import DeviceError
 from .cuda import Maker
 from .njit import Place
 
-# PTX of this compute capability is compiled further for every later card.
-_CAPABILITY = (7, 5)
-# Of this one orders are compared: what they need is much the same on all.
+# For cards of this kind orders are compared: what they need is much the same on all.
 _TYPICAL = (9, 0)
 _ADDRESS = ir.IntType(8).as_pointer()
 
@@ -242,7 +240,7 @@ def _knows_sources(cuda: Any) -> bool:
 
 @cache
 def _compiled(symbol: str, text: str) -> str:
-    return nvrtc.compile_ptx(text, _CAPABILITY, relocatable=True)
+    return nvrtc.compile_ptx(text, nvrtc.PORTABLE, relocatable=True)
 
 
 @cache

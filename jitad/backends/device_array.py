@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from . import dlpack
-from .card import Card
+from .card import LEGACY, Card
 from .memory import contiguous
 
 CUDA = 2  # DLPack's number of CUDA devices
-_DEFAULT = 1  # the handle of the stream that every card has
 
 
 class DeviceArray:
@@ -45,7 +44,7 @@ class DeviceArray:
             "strides": None,
             "typestr": self.dtype.str,
             "version": 3,
-            "stream": int(self._stream.handle) or _DEFAULT,
+            "stream": int(self._stream.handle) or LEGACY,
         }
 
     @property
@@ -61,7 +60,7 @@ class DeviceArray:
         """A capsule; its array is ready when the given stream comes to it."""
         if stream != -1:
             with self._card.current():
-                theirs = self._card.stream_at(_DEFAULT if stream is None else stream)
+                theirs = self._card.stream_at(LEGACY if stream is None else stream)
                 self._card.wait(theirs, self._stream)
         strides = contiguous(self.shape, self.dtype.itemsize)
         place = self.address, self.shape, strides, self.dtype

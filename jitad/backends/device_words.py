@@ -23,8 +23,6 @@ from jitad.errors import UnsupportedError
 from . import cubins, nvjitlink, nvrtc, scalars
 from .nvrtc import Capability, Cubin
 
-# PTX of this compute capability is compiled further for every later card.
-_OLDEST = (7, 5)
 NAME = "jitad_function"
 
 # Functions that C++ has, by the names that LLVM and Numba have for those of doubles.
@@ -130,7 +128,7 @@ def parts(twins: Sequence[Twin]) -> list[str]:
 
 @cache
 def _called(text: str) -> str:
-    ptx = nvrtc.compile_ptx(text, _OLDEST, relocatable=True)
+    ptx = nvrtc.compile_ptx(text, nvrtc.PORTABLE, relocatable=True)
     return ptx.replace(".visible .func", ".weak .func")
 
 
@@ -241,7 +239,7 @@ def _machine() -> llvm.TargetMachine:
             f"this LLVM writes no code for GPUs ({error}); expected llvmlite as "
             "distributed by Numba: pip install llvmlite"
         ) from error
-    major, minor = _OLDEST
+    major, minor = nvrtc.PORTABLE
     return target.create_target_machine(cpu=f"sm_{major}{minor}", opt=3)
 
 

@@ -18,11 +18,10 @@ import numpy as np
 from jitad.errors import InputError
 
 from . import dlpack
+from .card import LEGACY, Card
 from .device_array import CUDA, DeviceArray
 from .foreign import Foreign
 from .memory import contiguous
-
-LEGACY = 1  # the handle of the stream that every card has
 
 
 def foreign(value: Any) -> Foreign | None:
@@ -103,6 +102,14 @@ class Library:
     empty: Callable[[tuple[int, ...], np.dtype, int], Any] | None = None
     address: Callable[[Any], int] = lambda array: array.address
     take: Callable[[DeviceArray], Any] = lambda array: array
+
+    def new(
+        self, shape: tuple[int, ...], dtype: np.dtype, card: Card, stream: Any
+    ) -> Any:
+        """A new array of its own on a card, or one of ours for it to take."""
+        if self.empty is None:
+            return DeviceArray(card, shape, dtype, stream)
+        return self.empty(shape, dtype, card.number)
 
 
 def _root(value: Any) -> str:

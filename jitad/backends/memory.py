@@ -32,6 +32,11 @@ def shown(
     return np.asarray(SimpleNamespace(__array_interface__=interface, owner=owner))
 
 
+def address(array: np.ndarray) -> int:
+    """Where an array's elements begin."""
+    return array.__array_interface__["data"][0]
+
+
 def contiguous(shape: Sequence[int], size: int) -> tuple[int, ...]:
     """The strides of elements of this size, one after the other in C order."""
     strides = []

@@ -18,6 +18,8 @@ from jitad.errors import JitadError
 
 Capability = tuple[int, int]
 
+# PTX of this compute capability is compiled further for every later card.
+PORTABLE = (7, 5)
 # IEEE arithmetic; what is to be fused is so in the text.  The last option lets the log
 # tell what a kernel uses.
 OPTIONS = (

@@ -19,7 +19,7 @@ import numpy as np
 
 from .card import Card, DeviceError
 from .cuda import Work
-from .memory import dense, shown
+from .memory import address, dense, shown
 
 # Bytes of a part, in and out: long enough for a bus, short enough to overlap.
 PART = 1 << 25
@@ -215,7 +215,7 @@ class Staged:
         addresses = []
         for x, m, there in zip(inputs, self.inputs, shared, strict=True):
             if there is not None:
-                addresses.append(there.__array_interface__["data"][0])
+                addresses.append(address(there))
                 continue
             np.copyto(m.of(slot.host, last - first), _lanes(x, self.axis, lanes))
             addresses.append(slot.address + m.place)

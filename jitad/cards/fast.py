@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitad import tree
-from jitad.backends.card import Card
-from jitad.backends.device_array import DeviceArray
+from jitad.backends.card import LEGACY, Card
 from jitad.backends.foreign import Foreign
-from jitad.backends.libraries import LEGACY, Library
+from jitad.backends.libraries import Library
 from jitad.ir.graph import Type
 
 
@@ -29,14 +28,11 @@ def fast_call(
 
     launch  (addresses of arguments and results, stream): starts the kernel
     """
-    expected = [
-        (type(x.owner), x.owner.__cuda_array_interface__, x.dtype.itemsize)
-        for x in leaves
-    ]
-    known = [
-        (kind, i["shape"], i.get("strides"), i["typestr"], size)
-        for kind, i, size in expected
-    ]
+    known = []
+    for x in leaves:
+        i = x.owner.__cuda_array_interface__
+        how = i["shape"], i.get("strides"), i["typestr"]
+        known.append((type(x.owner), how, x.dtype.itemsize))
     count, number = len(leaves), card.number
     shapes = [(shape, type.dtype) for shape, type in results]
 
@@ -44,17 +40,12 @@ def fast_call(
         if len(args) != count:
             return None
         places, handle = [], None
-        for x, (kind, shape, strides, letters, size) in zip(args, known, strict=True):
+        for x, (kind, how, size) in zip(args, known, strict=True):
             if type(x) is not kind or library.card(x) != number:
                 return None
             i = x.__cuda_array_interface__
             place = i["data"][0]
-            if (
-                i["shape"] != shape
-                or i.get("strides") != strides
-                or i["typestr"] != letters
-                or place % size
-            ):
+            if (i["shape"], i.get("strides"), i["typestr"]) != how or place % size:
                 return None
             if library.stream is None:
                 own = i.get("stream") or LEGACY
@@ -66,10 +57,7 @@ def fast_call(
             handle = library.stream(number)
         with card.current():
             stream = card.stream_at(handle or LEGACY)
-            if library.empty is None:
-                made = [DeviceArray(card, *s, stream) for s in shapes]
-            else:
-                made = [library.empty(*s, number) for s in shapes]
+            made = [library.new(*s, card, stream) for s in shapes]
             places += [library.address(x) for x in made]
             launch(places, stream)
         return tree.unflatten(result, made)

@@ -14,7 +14,7 @@ from jitad.backends.cuda import Builder, Work
 from jitad.backends.device_array import DeviceArray
 from jitad.backends.foreign import Foreign
 from jitad.backends.libraries import foreign, library
-from jitad.backends.memory import dense, shown
+from jitad.backends.memory import address, dense, shown
 from jitad.call import Call
 from jitad.cards.fast import fast_call
 from jitad.cards.kernel import PLACE, CardKernel
@@ -37,8 +37,9 @@ class OnCard(Call):
         self.views = [arrays.batch_first(x, a) for x, a in pairs]
         machine = Builder(card)
         made = None if self.extents else program(self.derived, self.views, machine)
-        self.graph, constants = plan.lifted(self.derived.graph)
-        if made is not None:
+        if made is None:
+            self.graph, constants = plan.lifted(self.derived.graph)
+        else:
             constants = made.constants
         with card.current():
             work = Work(card, card.stream)
@@ -77,10 +78,11 @@ class OnCard(Call):
         found = [foreign(x) for x in args]
         leaves = [x for x in found if x and library(x.library) is source]
         direct = [x for x, a in zip(leaves, args, strict=False) if x.owner is a]
-        if len(direct) < len(args) or not all(y.size for y in self._blank()):
+        blank = self._blank()
+        if len(direct) < len(args) or not all(y.size for y in blank):
             return None
-        kernel = self._kernel(self._blank())
-        constants, count = [arrays.address(c) for c in self.constants], len(args)
+        kernel = self._kernel(blank)
+        constants, count = [address(c) for c in self.constants], len(args)
 
         def launch(places: Sequence[int], stream: Any) -> None:
             every = [*places[:count], *constants, *places[count:]]
@@ -123,26 +125,21 @@ class OnCard(Call):
         """The results, as whoever called wants them; targets take them if given."""
         if self.program is not None:
             made = self.program.run(inputs, work)
-            if self.library is None:
-                return _fetched(work, made)
-            self._need_contiguous(targets or ())
-            results, into = (targets, targets) if targets else self._new(work)
-            for source, target in zip(made, into, strict=True):
-                work.move(source.reshape(target.shape), target)
-            return self._taken(results)
-        if self.library is None:
+        elif self.library is None or (targets and arrays.overlap(inputs, targets)):
             made = [work.empty(shape, t.dtype) for shape, t in self.results]
             self._launch(work, inputs, made)
+        else:
+            made = None
+        if self.library is None:
+            assert made is not None
             return _fetched(work, made)
-        if targets and arrays.overlap(inputs, targets):
-            self._need_contiguous(targets)
-            made = [work.empty(x.shape, x.dtype) for x in targets]
-            self._launch(work, inputs, made)
-            for source, target in zip(made, targets, strict=True):
-                work.move(source, target)
-            return targets
         results, into = (targets, targets) if targets else self._new(work)
-        self._launch(work, inputs, into)
+        if made is None:
+            self._launch(work, inputs, into)
+            return self._taken(results)
+        self._need_contiguous(into)
+        for source, target in zip(made, into, strict=True):
+            work.move(source.reshape(target.shape), target)
         return self._taken(results)
 
     def _need_contiguous(self, targets: Sequence[np.ndarray]) -> None:
@@ -160,7 +157,7 @@ class OnCard(Call):
             return
         kernel = self._kernel(outputs)
         every = [*inputs, *self.constants, *outputs]
-        kernel.launch([arrays.address(x) for x in every], work.stream)
+        kernel.launch([address(x) for x in every], work.stream)
 
     # -- results ---------------------------------------------------------------
 
@@ -169,9 +166,7 @@ class OnCard(Call):
         source = self.library
         assert source is not None
         made = [
-            DeviceArray(self.card, shape, t.dtype, work.stream)
-            if source.empty is None
-            else source.empty(shape, t.dtype, self.card.number)
+            source.new(shape, t.dtype, self.card, work.stream)
             for shape, t in self.results
         ]
         places = [
@@ -221,6 +216,6 @@ def _fetched(work: Work, made: Sequence[np.ndarray]) -> list[Any]:
     found = [np.empty(x.shape, x.dtype) for x in made]
     for x, y in zip(made, found, strict=True):
         if y.size:
-            work.card.to_host(y, arrays.address(x), work.stream)
+            work.card.to_host(y, address(x), work.stream)
     work.card.sync(work.stream)
     return [y if y.shape else y[()] for y in found]

@@ -10,6 +10,7 @@ import numpy as np
 
 from jitad import arrays, plan, tree
 from jitad.backends import njit as backend
+from jitad.backends.memory import address
 from jitad.errors import InputError
 from jitad.function import Function
 from jitad.ir.source import source_line
@@ -84,7 +85,7 @@ def _launch(
     derived = replace(derived, graph=graph)
     made, placed = plan.make(derived, order, inside, outside), [*inside, *outside]
     first, last = len(inputs), len(inside)
-    known = {first + k: arrays.address(c) for k, c in enumerate(constants)}
+    known = {first + k: address(c) for k, c in enumerate(constants)}
     given = [placed[k].argument(known.get(k, 0)) for k in made.buffers]
     words = {
         k if k < first else k - last + first: frame.slots(made.kernel, n).address
