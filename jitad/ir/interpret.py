@@ -98,7 +98,9 @@ def _parts(node: Node, operands: list[Any], batch: int) -> list[Any]:
             return interpret(custom_of(node).value, operands, batch)
         if node.primitive is BRANCH:
             return take(branch_of(node), operands, partial(interpret, batch=batch))
-        lead = np.broadcast_shapes((), *(np.shape(x)[:batch] for x in operands))
+        lead = np.broadcast_shapes(
+            (1,) * batch, *(np.shape(x)[:batch] for x in operands)
+        )
         wide = [np.broadcast_to(x, lead + np.shape(x)[batch:]) for x in operands]
 
         def evaluate(graph: Graph, inputs: Sequence[Any]) -> list[Any]:
@@ -106,7 +108,7 @@ def _parts(node: Node, operands: list[Any], batch: int) -> list[Any]:
 
         return run(loop_of(node), wide, evaluate, lead)
     trace = innermost(operands)
-    lead = np.broadcast_shapes((), *(np.shape(x)[:batch] for x in operands))
+    lead = np.broadcast_shapes((1,) * batch, *(np.shape(x)[:batch] for x in operands))
     points = []
     for place in np.ndindex(lead):
         own = [lift(trace, _point(x, place)) for x in operands]
