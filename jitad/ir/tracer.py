@@ -302,16 +302,13 @@ def innermost(values: Sequence[Any]) -> Trace:
     """The trace that an operation on values belongs to."""
     best: Trace | None = None
     for value in values:
-        if isinstance(value, Tracer):
-            if value._view is not None:
+        for tracer in (value,) if isinstance(value, Tracer) else _inside(value):
+            if tracer._view is not None:
                 # A view follows its owner into the trace that wrote to it last.
-                value.index  # noqa: B018
-            if best is None or value.builder.level > best.level:
-                best = value.builder
-    if best is None:
-        found = [t for v in values for t in _inside(v)]
-        assert found, "no traced value among the operands"
-        return innermost(found)
+                tracer.index  # noqa: B018
+            if best is None or tracer.builder.level > best.level:
+                best = tracer.builder
+    assert best is not None, "no traced value among the operands"
     if not best.open:
         raise _leaked("a traced value")
     return best

@@ -180,7 +180,9 @@ def _accumulation(function: Any, reduce: Any, combine: Any, identity: int) -> An
             x = np.where(where, x, x.dtype.type(identity))
         result = reduce(x, axis, keepdims)
         if given(initial):
-            return combine(result, cast(as_tracer(result.builder, initial), x.dtype))
+            return combine(
+                result, cast(as_tracer(innermost([result, initial]), initial), x.dtype)
+            )
         return result
 
     return derived(function)(handler)
