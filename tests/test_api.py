@@ -13,7 +13,7 @@ import scipy.optimize
 import scipy.sparse.linalg
 
 import jitad
-from jitad.backends import machine
+from jitad.backends import cpu, schedule
 
 BACKENDS = ("cpu", "numpy")
 X = np.array([0.3, 0.7, -0.4])
@@ -427,29 +427,42 @@ def test_importing_starts_nothing() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("count", [4096, 4099, 4104])
-@pytest.mark.parametrize("phase", [0, 16])
-def test_results_larger_than_the_cache(count, phase, monkeypatch):
-    """Wherever the arrays of out begin and however long, bit for bit."""
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("width", [64, 32, 16])
+def test_results_larger_than_the_cache(width, dtype, monkeypatch):
+    """Wherever the arrays of out begin and however long, whatever vectors there are."""
+    widest = cpu.host().vector_bytes
+    library = width == 64  # and once without one
+    target = cpu.target(min(width, widest), vector_library=library)
+    monkeypatch.setattr(cpu, "host", lambda: target)
 
     def f(a, x):
-        return np.exp(-a * x), np.sum(np.sin(a * x))
+        return np.exp(-a * x) * width, np.sum(np.sin(a * x))
 
     g = jitad.vmap(f, in_axes=(None, 0), out_axes=-1)
-    a, x = np.linspace(0.1, 2, 20), np.random.default_rng(0).normal(size=count)
-    want = [r.copy() for r in g(a, x)]
-    monkeypatch.setattr("jitad.backends.schedule.last_level_cache_bytes", lambda: 1000)
-    h = jitad.vmap(f, in_axes=(None, 0), out_axes=-1)
-    memory = np.zeros(21 * count + 64)
-    start = (-memory.ctypes.data % 64 + phase) // 8
-    rows = memory[start : start + 21 * count].reshape(21, count)
-    y, z = h(a, x, out=(rows[:20], rows[20]))
-    assert np.array_equal(y, want[0])
-    assert np.array_equal(z, want[1])
-    assert not memory[:start].any()
-    assert not memory[start + 21 * count :].any()
-    for fresh, wanted in zip(h(a, x), want, strict=True):
-        assert np.array_equal(fresh, wanted)
-    (call,) = h._calls.values()
-    layouts = {p.kernel.buffers[-2].layout for p, _ in call._plans.values()}
-    assert ("lines" in layouts) == (count % 8 == 0 and machine.vector_width() == 64)
+    a = np.linspace(0.1, 2, 20).astype(dtype)
+    rng, size = np.random.default_rng(0), np.dtype(dtype).itemsize
+    for count in (4096, 4099, 4104):
+        x = rng.normal(size=count).astype(dtype)
+        with monkeypatch.context() as patch:
+            patch.setattr(schedule, "last_level_cache_bytes", lambda: 1 << 40)
+            want = g(a, x)
+        monkeypatch.setattr(schedule, "last_level_cache_bytes", lambda: 1000)
+        h = jitad.vmap(f, in_axes=(None, 0), out_axes=-1)
+        for phase in range(0, 64, size):
+            stride = count + 16
+            memory = np.full(22 * stride + 128, 7, dtype)
+            start = (-memory.ctypes.data % 64 + phase) // size
+            rows = memory[start : start + 22 * stride].reshape(22, stride)
+            y, z = h(a, x, out=(rows[:20, :count], rows[21, :count]))
+            assert np.array_equal(y, want[0])
+            assert np.array_equal(z, want[1])
+            y[...], z[...] = 7, 7
+            assert (memory == 7).all()
+        for fresh, wanted in zip(h(a, x), want, strict=True):
+            assert np.array_equal(fresh, wanted)
+        if dtype == np.float64:
+            (call,) = h._calls.values()
+            layouts = {p.kernel.buffers[-2].layout for p, _ in call._plans.values()}
+            whole = count % 8 == 0 and target.vector_bytes == cpu.LINE
+            assert ("lines" in layouts) == whole

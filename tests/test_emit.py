@@ -263,21 +263,33 @@ def test_one_point_serves_all_lanes():
     assert np.array_equal(y, np.tile(2 * x[[3 * j % 11 for j in range(22)]], (9, 1)))
 
 
-@pytest.mark.parametrize("phase", [0, 8, 16, 56])
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("dtype", [F8, F4, I8], ids=str)
-@pytest.mark.parametrize("source", ["rows", "streams"])
-def test_streams_written_past_the_cache(source, dtype, phase):
-    """In whole lines from the first that begins one; others beside them as ever."""
+@pytest.mark.parametrize("source", ["rows", "streams", "general"])
+def test_streams_written_past_the_cache(source, dtype, width):
+    """In whole vectors from the first that begins one; others beside them as ever.
+
+    A line may be several vectors, of which the results may begin with any.
+    """
     kernel = moving(source, "lines", dtype, 3, 5)
     buffers = (*kernel.buffers, Buffer("z", dtype, 1, (0,), "streams", True))
     kernel = Kernel(buffers, 1, (*kernel.body, Store(2, 0, 0)))
-    assert executable(kernel, 64).ir.split("@staged")[0].count("!nontemporal") == 5
+    code = executable(kernel, width)
+    assert code.ir.split("@staged")[0].count("!nontemporal") == 5
     rng = np.random.default_rng(2)
     for size in (*SIZES, 1000, 5003):
         x = numbers(rng, (size, 3), dtype)
-        made = run(kernel, (size,), [x], executable(kernel, 64), phase)
-        for y, want in zip(made, reference(kernel, (size,), [x]), strict=True):
-            assert np.array_equal(y, want)
+        wanted = reference(kernel, (size,), [x])
+        for phase in range(0, 64, dtype.itemsize):
+            made = run(kernel, (size,), [x], code, phase)
+            for y, want in zip(made, wanted, strict=True):
+                assert np.array_equal(y, want)
+
+
+@pytest.mark.skipif(not cpu.host().streaming, reason="no such stores here")
+def test_tiles_are_written_past_the_cache_by_any_vectors():
+    """Where a line is several vectors, too: they are written one after the other."""
+    assert "movnt" in cpu._runs().get_asm_str()
 
 
 def test_what_all_lanes_share_is_computed_before_them():

@@ -76,11 +76,8 @@ def given(count: int, share: float, dtype: np.dtype) -> list[np.ndarray]:
     return [x.astype(dtype), np.full((1, 1), 3, dtype)]
 
 
-SINKS = [
-    *itertools.product(["rows", "streams", "general"], [F8, F4], WIDTHS),
-    # Lines are as long as a vector.
-    *([("lines", F8, 64), ("lines", F4, 64)] if cpu.vector_width() == 64 else []),
-]
+LAYOUTS = ("rows", "streams", "general", "lines")
+SINKS = list(itertools.product(LAYOUTS, [F8, F4], WIDTHS))
 
 
 @pytest.mark.parametrize(("sink", "dtype", "width"), SINKS)

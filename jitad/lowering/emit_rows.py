@@ -44,6 +44,7 @@ class RowPrinter:
         self.f, self.dtype, self.width = f, dtype, f.width
         self.scalar, self.size = memory_type(dtype), dtype.itemsize
         self.vector = f"<{f.width} x {self.scalar}>"
+        self.aligned = f"align {f.width * self.size}"
 
     def dot(self, s: RowDot, table: str, lane: str, fixed: str) -> str:
         """The value of every lane: the sum of its row, weighed."""
@@ -130,7 +131,7 @@ class RowPrinter:
         f.begin(out)
         for k, name in enumerate(names):
             place = self._place(sums, k)
-            f.add([f"store {self.vector} {name}.next, ptr {place}, align 64"])
+            f.add([f"store {self.vector} {name}.next, ptr {place}, {self.aligned}"])
 
     def reserve(self, s: RowSum, number: int) -> Iterator[str]:
         """Memory for values and sums, which begin with zero."""
@@ -196,7 +197,7 @@ class RowPrinter:
     def _sum(self, sums: str, k: int) -> str:
         name = self.f.fresh()
         place = self._place(sums, k)
-        self.f.add([f"{name} = load {self.vector}, ptr {place}, align 64"])
+        self.f.add([f"{name} = load {self.vector}, ptr {place}, {self.aligned}"])
         return name
 
     def _place(self, sums: str, k: int) -> str:
