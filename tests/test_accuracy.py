@@ -134,7 +134,7 @@ PARTIALS: dict[str, Callable[..., Sequence[Any]]] = {
     "ndtr": lambda x: [_gauss(x / sqrt(2)) / sqrt(2 * PI)],
     "gammaln": lambda x: [_brief(MP.digamma, x)],
     "digamma": lambda x: [_brief(MP.psi, 1, x)],
-    "zeta": lambda s, x: [MP.nan, -s * _brief(MP.zeta, s + 1, x)],
+    "zeta": lambda s, x: [0, -s * _brief(MP.zeta, s + 1, x)],
     "expit": lambda x: [_bell(x)],
     "log_expit": lambda x: [_sigmoid(-x)],
     "logit": lambda x: [1 / (x * (1 - x))],
@@ -278,13 +278,11 @@ def applied(name: str) -> Callable[..., Any]:
 @pytest.mark.parametrize("name", sorted(PARTIALS))
 def test_partials(name: str, dtype: np.dtype, backend: Any) -> None:
     columns, exact = references(name, dtype)
-    every = tuple(range(len(columns)))
+    unknown = registry.primitives[name].unknown
+    every = tuple(k for k in range(len(columns)) if k not in unknown)
     jacobian = jitad.jacobian(applied(name), argnums=every, backend=backend)
     assert columns.size
-    for k, column in enumerate(jitad.vmap(jacobian)(*columns)):
-        if name == "zeta" and k == 0:
-            assert np.isnan(column).all()
-            continue
+    for k, column in zip(every, jitad.vmap(jacobian)(*columns), strict=True):
         errors = ulps(column, [e[k] for e in exact], dtype)
         worst = int(np.argmax(errors))
         assert column.dtype == dtype

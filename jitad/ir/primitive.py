@@ -32,6 +32,7 @@ class Primitive:
     word      the machine word that computes it on every target, if there is one
     cost      weighted operations, an addition being 1
     points    operands to test it at, one tuple per point
+    unknown   operands whose partial nobody has: a derivative in them is refused
     """
 
     name: str
@@ -42,6 +43,7 @@ class Primitive:
     word: str | None = None
     cost: float = 1.0
     points: tuple[tuple[float, ...], ...] = ()
+    unknown: dict[int, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return self.name

@@ -22,7 +22,7 @@ _undefined = elementwise(
 )
 
 
-def undefined_where(condition: Any, value: float, x: Any) -> Any:
+def undefined_where(condition: Any, value: Any, x: Any) -> Any:
     """The given value with derivative NaN where condition holds, elsewhere x."""
     dtype = promote([x])
     return bind(

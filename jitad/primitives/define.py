@@ -43,6 +43,7 @@ def elementwise(
     word: str | None = None,
     cost: float = 1.0,
     points: Sequence[tuple[float, ...]] = (),
+    unknown: dict[int, str] | None = None,
 ) -> Primitive:
     """A scalar function: found when NumPy's (or SciPy's) ufunc meets a tracer.
 
@@ -52,7 +53,7 @@ def elementwise(
     primitive = registry.add(
         Primitive(
             name, "elementwise", evaluate or ufunc, partials, expand, word, cost,
-            tuple(points),
+            tuple(points), unknown or {},
         )
     )  # fmt: skip
     if ufunc is not None:

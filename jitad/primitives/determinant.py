@@ -14,15 +14,14 @@ from jitad.primitives.define import bind_composite, composite, derived
 from jitad.primitives.elementwise import stop_gradient
 from jitad.primitives.linalg import (
     Matrix,
-    apply_implicit,
     eliminate,
     held,
-    implicit,
     inverse,
     square,
     stacked,
 )
 from jitad.primitives.nary import balanced
+from jitad.primitives.stated import apply_implicit, implicit
 
 # Determinants up to this order are division-free, by minors of columns' subsets.
 _MINORS = 5

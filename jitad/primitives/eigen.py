@@ -19,14 +19,13 @@ from jitad.ir.tracer import Tracer
 from jitad.primitives.define import bind_composite, composite, derived
 from jitad.primitives.linalg import (
     Matrix,
-    apply_implicit,
     held,
-    implicit,
     square,
     stacked,
 )
 from jitad.primitives.nary import balanced
 from jitad.primitives.order import at_rank, rank
+from jitad.primitives.stated import apply_implicit, implicit
 
 # By order.  Convergence is quadratic: two sweeps fewer sufficed for all matrices tried.
 _SWEEPS = (0, 0, 1, 6, 7, 8, 8, 10, 10)

@@ -1,7 +1,8 @@
 """Exponentials, logarithms, trigonometric and hyperbolic functions, and their inverses.
 
 Each partial keeps its relative accuracy over the whole range of the function, which is
-why tanh' is not 1 - y² and arcsinh' not 1 / √(1 + x²).
+why tanh' is not 1 - y² and arcsinh' not 1 / √(1 + x²).  Slopes whose own derivative,
+written out, overflows or has no limit at an end of the domain are stated ones.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from jitad.ir.tracer import Tracer
 from jitad.primitives.barrier import undefined_where
 from jitad.primitives.define import bind_promoted, derived, elementwise
 from jitad.primitives.exact import bell
+from jitad.primitives.stated import stated
 
 LN2 = 0.6931471805599453
 INVERSE_LN2 = 1.4426950408889634  # 1 / ln 2
@@ -70,31 +72,64 @@ def _circular(name: str, ufunc: np.ufunc, partial: Any, **options: Any) -> None:
 _circular("sin", np.sin, lambda y, x: [np.cos(x)], word="sin")
 _circular("cos", np.cos, lambda y, x: [-np.sin(x)], word="cos")
 _circular("tan", np.tan, lambda y, x: [1.0 + y * y], word="tan")
+_inverse_cosine = stated("1/√(1-x²)", lambda y, x: [(x * y) * y * y])
+
+
+def _cosine_of_arcsin(x: Any) -> Any:
+    """1 / √(1 - x²)."""
+    return _inverse_cosine(1.0 / np.sqrt((1.0 - x) * (1.0 + x)), x)
+
+
 _circular(
     "arcsin",
     np.arcsin,
-    lambda y, x: [1.0 / np.sqrt((1.0 - x) * (1.0 + x))],
+    lambda y, x: [_cosine_of_arcsin(x)],
     word="asin",
     points=_INSIDE,
 )
 _circular(
     "arccos",
     np.arccos,
-    lambda y, x: [-1.0 / np.sqrt((1.0 - x) * (1.0 + x))],
+    lambda y, x: [-_cosine_of_arcsin(x)],
     word="acos",
     points=_INSIDE,
 )
-_circular("arctan", np.arctan, lambda y, x: [1.0 / (1.0 + x * x)], word="atan")
+_lorentz = stated(
+    "1/(1+x²)", lambda y, x: [-2.0 * (np.where(np.isinf(x), 0.0, x) * y) * y]
+)
+_circular(
+    "arctan", np.arctan, lambda y, x: [_lorentz(1.0 / (1.0 + x * x), x)], word="atan"
+)
 
 
-def _arctan2(y: Any, b: Any, a: Any) -> list[Any]:
-    """a / (a² + b²) and -b / (a² + b²), divided by the larger: nothing overflows."""
-    wide = np.abs(a) >= np.abs(b)
-    large, other = np.where(wide, a, b), np.where(wide, b, a)
+def _over_square(p: Any, q: Any) -> tuple[Any, Any, Any, Any]:
+    """p and q over p² + q², divided by the larger of the two: nothing overflows."""
+    wide = np.abs(p) >= np.abs(q)
+    large, other = np.where(wide, p, q), np.where(wide, q, p)
     ratio = other / large
     inverse = 1.0 / (large * (1.0 + ratio * ratio))
     rest = ratio * inverse
-    return [np.where(wide, inverse, rest), -np.where(wide, rest, inverse)]
+    return np.where(wide, inverse, rest), np.where(wide, rest, inverse), large, inverse
+
+
+def _slopes_over_square(y: Any, p: Any, q: Any) -> list[Any]:
+    """(q² - p²) and -2 p q over (p² + q²)²."""
+    first, second, large, inverse = _over_square(p, q)
+    infinite = np.isinf(large)
+    # Of infinite numbers the differences would be NaN.
+    least, most = (np.where(infinite, 0.0, d) for d in (q - p, q + p))
+    unit = np.where(infinite, 1.0, large)
+    across = ((least / unit) * inverse) * ((most / unit) * inverse)
+    return [across, -2.0 * (first * second)]
+
+
+_share_of_square = stated("p/(p²+q²)", _slopes_over_square)
+
+
+def _arctan2(y: Any, b: Any, a: Any) -> list[Any]:
+    """a / (a² + b²) and -b / (a² + b²)."""
+    first, second, _, _ = _over_square(a, b)
+    return [_share_of_square(first, a, b), -_share_of_square(second, b, a)]
 
 
 elementwise(
@@ -107,13 +142,23 @@ elementwise(
 )
 
 
+def _bent(y: Any, x: Any, other: Any) -> list[Any]:
+    """other² and -x other over (x² + other²)^(3/2): 0/0, NaN, at the kink."""
+    radius = np.hypot(x, other)
+    share = other / radius
+    flat = np.isinf(radius)
+    return [np.where(flat, 0.0, s * share / radius) for s in (share, -y)]
+
+
+_share_of_hypot = stated("x/√(x²+z²)", _bent)
+
+
 def _hypot(y: Any, a: Any, b: Any) -> list[Any]:
     """a / y and b / y; 0 at the kink, and ±1 for the one that is infinite alone."""
 
     def slope(x: Any, other: Any) -> Any:
-        # np.where and not gate: at the kink the derivative is 0, as a number.
         edge = (y == 0) | (np.isinf(x) & np.isfinite(other))
-        return np.where(edge, np.sign(x), x / y)
+        return _share_of_hypot(np.where(edge, np.sign(x), x / y), x, other)
 
     return [slope(a, b), slope(b, a)]
 
@@ -140,17 +185,23 @@ _circular(
     word="asinh",
     points=(*_ALL, (1e200,)),
 )
+_inverse_sinh = stated("1/√(x²-1)", lambda y, x: [-((x * y) * y * y)])
 _circular(
     "arccosh",
     np.arccosh,
-    lambda y, x: [1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0))],
+    lambda y, x: [_inverse_sinh(1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)), x)],
     word="acosh",
     points=((1.5,), (1.000001,), (30.0,), (1e200,)),
 )
+_inverse_sech = stated("1/(1-x²)", lambda y, x: [2.0 * (x * y) * y])
 _circular(
     "arctanh",
     np.arctanh,
-    lambda y, x: [undefined_where(np.abs(x) > 1, NAN, 1.0 / ((1.0 - x) * (1.0 + x)))],
+    lambda y, x: [
+        _inverse_sech(
+            undefined_where(np.abs(x) > 1, NAN, 1.0 / ((1.0 - x) * (1.0 + x))), x
+        )
+    ],
     word="atanh",
     points=_INSIDE,
 )
@@ -182,22 +233,43 @@ _SERIES = [
     (-1) ** k * 2 * k * math.pi ** (2 * k) / math.factorial(2 * k + 1)
     for k in range(1, 15)
 ]
+# The derivative of that.
+_SECOND = [(2 * k + 1) * c for k, c in enumerate(_SERIES)]
+
+
+def _series(coefficients: list[float], square: Any) -> Any:
+    found: Any = coefficients[-1]
+    for coefficient in coefficients[-2::-1]:
+        found = found * square + coefficient
+    return found
+
+
+def _turned(x: Any) -> tuple[Any, Any]:
+    """π times x less its nearest integer, and the sign that this gives its sine."""
+    whole = np.rint(x)
+    odd = np.abs(whole - 2.0 * np.rint(0.5 * whole))
+    return np.pi * (x - whole), 1.0 - 2.0 * odd
 
 
 def _sinc_slope(y: Any, x: Any) -> list[Any]:
-    """The series near 0; beyond, (cos πx - sinc x) / x, x less its nearest integer."""
-    near, square = np.abs(x) < _NEAR, x * x
-    series = _SERIES[-1]
-    for coefficient in _SERIES[-2::-1]:
-        series = series * square + coefficient
+    """The series near 0; beyond, (cos πx - sinc x) / x."""
+    near = np.abs(x) < _NEAR
     away = np.where(near, 1.0, x)
-    whole = np.rint(away)
-    angle = np.pi * (away - whole)
-    odd = np.abs(whole - 2.0 * np.rint(0.5 * whole))
-    formula = (np.cos(angle) - np.sin(angle) / (np.pi * away)) / away
-    return [np.where(near, series * x, (1.0 - 2.0 * odd) * formula)]
+    angle, sign = _turned(away)
+    formula = sign * ((np.cos(angle) - np.sin(angle) / (np.pi * away)) / away)
+    return [_sinc_second(np.where(near, _series(_SERIES, x * x) * x, formula), x)]
 
 
+def _sinc_bend(y: Any, x: Any) -> list[Any]:
+    """The same of the second derivative: beyond, -(π sin πx + 2 y) / x."""
+    near = np.abs(x) < _NEAR
+    away = np.where(near, 1.0, x)
+    angle, sign = _turned(away)
+    formula = -(sign * (np.pi * np.sin(angle)) + 2.0 * y) / away
+    return [np.where(near, _series(_SECOND, x * x), formula)]
+
+
+_sinc_second = stated("sinc'", _sinc_bend)
 _cardinal = elementwise(
     "sinc",
     evaluate=np.sinc,

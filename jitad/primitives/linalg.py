@@ -8,7 +8,7 @@ Where NumPy raises LinAlgError a compiled kernel cannot: all of the result is Na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from jitad.errors import UnsupportedError
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, bind, cast
+from jitad.ir.tracer import Tracer, cast
 from jitad.primitives.barrier import undefined_where
 from jitad.primitives.contraction import matmul
 from jitad.primitives.define import bind_composite, composite, derived
@@ -25,6 +25,7 @@ from jitad.primitives.einsum import both
 from jitad.primitives.elementwise import stop_gradient
 from jitad.primitives.nary import balanced
 from jitad.primitives.reduction import as_traced, floating
+from jitad.primitives.stated import apply_implicit, implicit
 
 Matrix = list[list[Any]]
 
@@ -143,28 +144,6 @@ def _flat(table: Iterable[Iterable[Any]]) -> list[Any]:
 
 
 # -- implicit derivatives ------------------------------------------------------
-
-
-def implicit(
-    name: str, place: int, partials: Callable[..., Sequence[Any]]
-) -> Primitive:
-    """A scalar that is its operand `place`, with partials that are stated apart.
-
-    The operand is computed from held values, so that its own way is not taken.
-    """
-    return Primitive(
-        name,
-        "elementwise",
-        lambda *operands: operands[place],
-        partials,
-        lambda *operands: operands[place],
-        cost=0,
-    )
-
-
-def apply_implicit(primitive: Primitive, operands: Sequence[Any]) -> Tracer:
-    """An implicit scalar of its operands, which share a dtype."""
-    return bind(primitive, operands, [None] * len(operands), operands[0].dtype)
 
 
 @lru_cache

@@ -14,6 +14,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from jitad.errors import UnsupportedError
 from jitad.ir.source import source_line
 from jitad.ir.tracer import cast, promote, traced
+from jitad.primitives.barrier import undefined_where
 from jitad.primitives.contraction import matmul
 from jitad.primitives.define import derived
 from jitad.primitives.norm import norm2
@@ -98,7 +99,7 @@ def var(
 ) -> Any:  # fmt: skip
     """The mean square deviation from the mean, in two passes."""
     d, freedom, axes, keepdims = _deviations(a, axis, dtype, out, ddof, options)
-    return np.sum(d * d, axes, keepdims=keeps(keepdims)) / freedom
+    return _free(np.sum(d * d, axes, keepdims=keeps(keepdims)) / freedom, freedom)
 
 
 @derived(np.std)
@@ -108,7 +109,14 @@ def std(
 ) -> Any:  # fmt: skip
     """The norm of the deviations over √freedom: its derivative is 0 where they are."""
     d, freedom, axes, keepdims = _deviations(a, axis, dtype, out, ddof, options)
-    return norm2(d, axes, keepdims) / np.sqrt(freedom)
+    return _free(norm2(d, axes, keepdims) / np.sqrt(freedom), freedom)
+
+
+def _free(moment: Any, freedom: Any) -> Any:
+    """A moment, which has no derivative where no degree of freedom is left."""
+    if not traced(freedom) and np.all(freedom > 0):
+        return moment
+    return undefined_where(freedom == 0, moment, moment)
 
 
 @derived(np.nanvar)

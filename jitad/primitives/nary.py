@@ -7,16 +7,17 @@ share it equally.  Reductions over an axis apply them to its elements.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
 import scipy.special
 
 from jitad.ir.tracer import bind, cast
-from jitad.primitives.define import elementwise
+from jitad.primitives.define import bind_promoted, elementwise
 from jitad.primitives.elementwise import gate, stop_gradient
 from jitad.primitives.exact import exp_gap, gap
+from jitad.primitives.stated import stated
 
 NAN = float("nan")
 
@@ -98,7 +99,29 @@ def _norm(*xs: Any) -> Any:
 def _norm_partials(y: Any, *xs: Any) -> list[Any]:
     inverse, zero = 1.0 / y, y == 0
     # Where squares of numbers that are not 0 underflow, the slope is refused: inf.
-    return [np.where(zero & (x == 0), 0.0, x * inverse) for x in xs]
+    slopes = [np.where(zero & (x == 0), 0.0, x * inverse) for x in xs]
+    if len(xs) > _FEW:
+        return slopes
+    return [_stated_slope(k)(s, *xs) for k, s in enumerate(slopes)]
+
+
+# Of so many operands a slope's own partials are written out one by one: of more, that
+# would be the square of their number for one product with a Hessian.
+_FEW = 8
+
+
+@lru_cache
+def _stated_slope(k: int) -> Callable[..., Any]:
+    """Operand k over the norm: nothing cancels, and at 0 it is 0/0."""
+
+    def partials(y: Any, *xs: Any) -> list[Any]:
+        radius = bind_promoted(norm_of, xs)
+        shares = [x / radius for x in xs]
+        rest = _total([s * s for m, s in enumerate(shares) if m != k] or [0.0 * y])
+        own = shares[k]
+        return [(rest if m == k else -(own * s)) / radius for m, s in enumerate(shares)]
+
+    return stated(f"x{k}/norm", partials)
 
 
 norm_of = elementwise(
@@ -131,7 +154,22 @@ def _softmax(y: Any, *xs: Any) -> list[Any]:
     top = _largest(xs)
     powers = [exp_gap(x, top) for x in xs]
     inverse = 1.0 / _total(powers)
-    return [p * inverse for p in powers]
+    shares = [p * inverse for p in powers]
+    if not 1 < len(xs) <= _FEW:
+        return shares
+    return [_stated_share(k)(p, *xs) for k, p in enumerate(shares)]
+
+
+@lru_cache
+def _stated_share(k: int) -> Callable[..., Any]:
+    """Share k, which takes from and gives to every other what they make together."""
+
+    def partials(y: Any, *xs: Any) -> list[Any]:
+        shares = _softmax(None, *xs)
+        rest = _total(shares[:k] + shares[k + 1 :])
+        return [y * rest if m == k else -(y * p) for m, p in enumerate(shares)]
+
+    return stated(f"share {k}", partials)
 
 
 def _evaluate_logsumexp(*xs: Any) -> Any:

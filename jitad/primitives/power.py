@@ -17,6 +17,7 @@ from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, as_tracer, bind, cast, innermost
 from jitad.primitives.define import derived, elementwise
 from jitad.primitives.elementwise import gate
+from jitad.primitives.stated import stated
 
 INF = float("inf")
 _ROOTS = ((0.3,), (2.0,), (1e-200,), (1e200,), (25.0,))
@@ -42,8 +43,10 @@ elementwise(
 def _cbrt(y: Any, x: Any) -> list[Any]:
     """y / 3x, which has half the error of 1 / 3y²; at 0 and ±inf the limits."""
     edge = (x == 0) | np.isinf(x)
-    return [np.where(edge, 1.0 / np.abs(x), (y / x) * (1.0 / 3.0))]
+    return [_cbrt_slope(np.where(edge, 1.0 / np.abs(x), (y / x) * (1.0 / 3.0)), x)]
 
+
+_cbrt_slope = stated("cbrt'", lambda y, x: [(y / (x + 0.0)) * (-2.0 / 3.0)])
 
 elementwise(
     "cbrt",
@@ -89,13 +92,17 @@ def _power_of(p: float) -> Primitive:
 
     Its slope is p x^(p-1); for p < 0 it is p y (1/x), since x^(1-p) may overflow.
     """
-    slope = (lambda y, x: p * x ** (p - 1.0)) if p > 0 else None
+    falling = stated(f"{p:g} x^{p - 1:g}", lambda y, x: [(p - 1) * y * (1.0 / x)])
+
+    def partials(y: Any, x: Any) -> list[Any]:
+        return [p * x ** (p - 1.0) if p > 0 else falling(p * y * (1.0 / x), x)]
+
     root = 8 * (p % 1 != 0)
     return elementwise(
         f"pow{p:g}",
         evaluate=lambda x: _product(x, p),
         expand=lambda x: _product(x, p),
-        partials=lambda y, x: [slope(y, x) if slope else p * y * (1.0 / x)],
+        partials=partials,
         cost=abs(p) // 2 + 1 + root + 6 * (p < 0),
         points=((1.5,), (0.3,), (1e-40,), (1e40,)),
     )
@@ -107,18 +114,48 @@ _PRODUCTS = {p: _power_of(p) for p in (3.0, 4.0, 5.0, 6.0, -2.0, -3.0, -4.0,
 # -- any power -----------------------------------------------------------------
 
 
-def _pow_partials(y: Any, x: Any, p: Any) -> list[Any]:
-    """p x^(p-1) and y log x, each where it is accurate and at the edges its limit.
+def _slope(y: Any, x: Any, p: Any) -> Any:
+    """x^(p-1), accurate everywhere and at the edges its limit.
 
-    Below p = ½ the exponent p - 1 is rounded, and p y/x is the accurate form; it has
-    its limits but at 0 and ±inf for 0 < p.
+    Below p = ½ the exponent p - 1 is rounded, and y/x is the accurate form; it has its
+    limits but at 0 and ±inf for 0 < p.
     """
     edge = (p > 0) & ((x == 0) | np.isinf(x))
     ratio = np.where(edge, 1.0 / np.abs(x), y / x)
-    slope = np.where(p < 0.5, ratio, np.power(x, p - 1.0))
-    flat = (x >= 0) & ((y == 0) | ((x == 0) & (p == 0)))
-    return [gate(p != 0, p * slope), np.where(flat, 0.0, y * np.log(x))]
+    return np.where(p < 0.5, ratio, np.power(x, p - 1.0))
 
+
+def _pow_partials(y: Any, x: Any, p: Any) -> list[Any]:
+    """p x^(p-1) and y log x, each where it is accurate and at the edges its limit."""
+    flat = (x >= 0) & ((y == 0) | ((x == 0) & (p == 0)))
+    return [
+        _in_base(gate(p != 0, p * _slope(y, x, p)), x, p),
+        _in_exponent(np.where(flat, 0.0, y * np.log(x)), x, p),
+    ]
+
+
+def _across(x: Any, p: Any) -> Any:
+    """∂²x^p/∂x∂p = x^(p-1) (1 + p log x); at 0 the limits 0, -∞, and ∞ for p ≤ 0."""
+    slope = _slope(np.power(x, p), x, p)
+    bent = slope * (1.0 + np.where(p == 0, 0.0, p * np.log(x)))
+    return np.where((x >= 0) & (slope == 0), 0.0, bent)
+
+
+def _in_base_slopes(y: Any, x: Any, p: Any) -> list[Any]:
+    """(p - 1) p x^(p-2), below p = 1 by y/x, and the mixed one."""
+    bent = np.where(p < 1, y / (x + 0.0), p * np.power(x, p - 2.0))
+    return [gate((p != 0) & (p != 1), (p - 1.0) * bent), _across(x, p)]
+
+
+def _in_exponent_slopes(y: Any, x: Any, p: Any) -> list[Any]:
+    """The mixed one, and x^p log² x."""
+    power, log = np.power(x, p), np.log(x)
+    flat = (x >= 0) & (power == 0)
+    return [_across(x, p), np.where(flat, 0.0, (power * log) * log)]
+
+
+_in_base = stated("p x^(p-1)", _in_base_slopes)
+_in_exponent = stated("x^p log x", _in_exponent_slopes)
 
 _power = elementwise(
     "pow",

@@ -12,6 +12,7 @@ from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, bind, cast, promote
 from jitad.primitives.define import derived, elementwise
 from jitad.primitives.elementwise import gate
+from jitad.primitives.stated import stated
 
 NAN = float("nan")
 _STEPS = ((0.3,), (-1.7,), (2.0,), (-0.5,), (1e20,))
@@ -141,8 +142,11 @@ def modf(x: Any) -> tuple[Any, Any]:
     base = x if x.dtype.kind == "f" else x * 1.0
     whole = np.trunc(base)
     part = np.where(np.isinf(base), 0.0, base - whole)
-    # The sign of zero, which a difference loses; the derivative is that of the part.
-    return np.where(part == 0, part * np.copysign(1.0, base), part), whole
+    # A difference loses the sign of zero.
+    return _fraction(np.copysign(part, base), base), whole
+
+
+_fraction = stated("fraction", lambda y, x: [np.where(np.isinf(x), 0.0, 1.0)])
 
 
 @derived(np.frexp)

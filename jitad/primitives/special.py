@@ -15,6 +15,7 @@ from jitad.ir.tracer import Tracer
 from jitad.primitives.barrier import undefined_where
 from jitad.primitives.define import bind_promoted, derived, elementwise
 from jitad.primitives.exact import bell, fma, gauss, gauss_half
+from jitad.primitives.stated import stated
 
 NAN, INF = float("nan"), float("inf")
 ROOT_HALF = 0.7071067811865476  # 1 / √2
@@ -59,7 +60,14 @@ def _erfinv(y: Any, x: Any) -> list[Any]:
     residual = scipy.special.erfc(y) - (1.0 - size)
     inside = (size > 0.5) & (size < 1.0)
     step = np.where(inside, 2.0 * y * (residual / slope), 0.0)
-    return [undefined_where(size > 1.0, NAN, (1.0 + step) / slope)]
+    found = undefined_where(size > 1.0, NAN, (1.0 + step) / slope)
+    return [_inverse_gauss(found, x)]
+
+
+_inverse_gauss = stated(
+    "√π/2 exp(erfinv(x)²)",
+    lambda y, x: [2.0 * (scipy.special.erfinv(x) * y) * y],
+)
 
 
 elementwise(
@@ -116,7 +124,8 @@ elementwise(
     scipy.special.digamma,
     word="digamma",
     cost=150,
-    partials=lambda y, x: [undefined_where(_pole(x), NAN, _hurwitz(2.0, x))],
+    # ψ' is +∞ on both sides of every pole, but ψ has a value, -∞, only at 0.
+    partials=lambda y, x: [undefined_where(_pole(x) & (x != 0), NAN, _hurwitz(2.0, x))],
     points=_GAMMA,
 )
 _psi = registry.primitives["digamma"]
@@ -139,9 +148,9 @@ elementwise(
     _hurwitz,
     word="zeta",
     cost=300,
-    # The derivative in the exponent has no closed form here: NaN, not a wrong number.
-    partials=lambda y, s, x: [NAN * s, -s * _hurwitz(s + 1.0, x)],
+    partials=lambda y, s, x: [None, -s * _hurwitz(s + 1.0, x)],
     points=((2.0, 0.3), (3.0, 2.5), (4.0, 10.0)),
+    unknown={0: "its first argument, the exponent"},
 )
 
 
@@ -188,6 +197,9 @@ elementwise(
 )
 
 
+_odds_slope = stated("1/(x(1-x))", lambda y, x: [((2.0 * x - 1.0) * y) * y])
+
+
 def _logit(x: Any) -> Any:
     near = np.abs(x - 0.5) <= 0.2
     middle = np.where(near, x, 0.5)
@@ -201,7 +213,9 @@ elementwise(
     cost=30,
     expand=_logit,
     partials=lambda y, x: [
-        undefined_where((x < 0) | (x > 1), NAN, 1.0 / ((x + 0.0) * (1.0 - x)))
+        _odds_slope(
+            undefined_where((x < 0) | (x > 1), NAN, 1.0 / ((x + 0.0) * (1.0 - x))), x
+        )
     ],
     points=((0.3,), (0.7,), (1e-9,), (0.999,), (0.5000001,)),
 )
@@ -217,9 +231,20 @@ def _times_log(x: Any, log: Any, y: Any) -> Any:
 
 def _times_log_partials(x: Any, log: Any, size: Any) -> list[Any]:
     """Of x log y, y being `size` away from the logarithm's pole: 0 at x = size = 0."""
-    both = (x == 0) & (size == 0)
-    slope = np.where(both, 0.0, x / (size + 0.0))
-    return [np.where(both, 0.0, log), undefined_where(size < 0, NAN, slope)]
+    both, size = (x == 0) & (size == 0), size + 0.0
+    slope = undefined_where(size < 0, NAN, np.where(both, 0.0, x / size))
+    return [_log_of(np.where(both, 0.0, log), size), _ratio_of(slope, x, size)]
+
+
+_log_of = stated("log", lambda y, size: [undefined_where(size < 0, NAN, 1.0 / size)])
+
+
+def _ratio_slopes(y: Any, x: Any, size: Any) -> list[Any]:
+    slope = np.where((x == 0) & (y == 0), 0.0, y / size)
+    return [undefined_where(size < 0, NAN, 1.0 / size), -slope]
+
+
+_ratio_of = stated("x/size", _ratio_slopes)
 
 
 elementwise(
@@ -287,6 +312,8 @@ def _outside(x: Any, y: Any, slope: Any) -> Any:
     return undefined_where(~((x >= 0) & (y >= 0)), NAN, slope)
 
 
+_kl_slope = stated("(y-x)/y", lambda z, x, y: [-1.0 / y, (x / y) / y])
+
 _RATIOS = ((0.5, 2.0), (2.0, 0.3), (1.0, 1.0000001))
 
 elementwise(
@@ -307,7 +334,7 @@ elementwise(
     expand=lambda x, y: _relative(x, y, x * log_ratio(x, y) - x + y, y),
     partials=lambda z, x, y: [
         _outside(x, y, log_ratio(x, y)),
-        _outside(x, y, (y - x) / y),
+        _outside(x, y, _kl_slope((y - x) / y, x, y)),
     ],
     points=_RATIOS,
 )

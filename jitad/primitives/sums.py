@@ -19,6 +19,7 @@ from jitad.primitives import nary
 from jitad.primitives.define import bind_composite, composite, elementwise
 from jitad.primitives.elementwise import stop_gradient
 from jitad.primitives.exact import exp2_gap, exp_gap
+from jitad.primitives.stated import stated
 
 LN2 = 0.6931471805599453
 INVERSE_LN2 = 1.4426950408889634  # 1 / ln 2
@@ -39,6 +40,29 @@ def _logaddexp2(a: Any, b: Any) -> Any:
     return np.where(a == b, a + 1.0, other)
 
 
+def _share(a: Any, b: Any) -> Any:
+    """exp(a) / (exp(a) + exp(b)), which gives to b what it takes from a."""
+    return _stated_share(1.0 / (1.0 + exp_gap(b, a)), a, b)
+
+
+def _share2(a: Any, b: Any) -> Any:
+    """The same of powers of two."""
+    return _stated_share2(1.0 / (1.0 + exp2_gap(b, a)), a, b)
+
+
+def _share_slopes(y: Any, a: Any, b: Any) -> list[Any]:
+    slope = y * _share(b, a)
+    return [slope, -slope]
+
+
+def _share2_slopes(y: Any, a: Any, b: Any) -> list[Any]:
+    slope = LN2 * (y * _share2(b, a))
+    return [slope, -slope]
+
+
+_stated_share = stated("share", _share_slopes)
+_stated_share2 = stated("share2", _share2_slopes)
+
 _SUMS = (
     (1.0, 2.0),
     (2.5, 2.5),
@@ -53,7 +77,7 @@ elementwise(
     np.logaddexp,
     cost=35,
     expand=_logaddexp,
-    partials=lambda y, a, b: [1.0 / (1.0 + exp_gap(b, a)), 1.0 / (1.0 + exp_gap(a, b))],
+    partials=lambda y, a, b: [_share(a, b), _share(b, a)],
     points=_SUMS,
 )
 elementwise(
@@ -61,10 +85,7 @@ elementwise(
     np.logaddexp2,
     cost=35,
     expand=_logaddexp2,
-    partials=lambda y, a, b: [
-        1.0 / (1.0 + exp2_gap(b, a)),
-        1.0 / (1.0 + exp2_gap(a, b)),
-    ],
+    partials=lambda y, a, b: [_share2(a, b), _share2(b, a)],
     points=_SUMS,
 )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jitad.errors import UnsupportedError
 from jitad.ir.call import CALL
 from jitad.ir.graph import ELEMENT, INPUT, PACK, Graph, Node, Type, reach
 from jitad.ir.interpret import inline
@@ -158,8 +159,15 @@ def _active(
 
 
 def _edges(target: Trace, v: int, active: set[int]) -> tuple[tuple[int, int], ...]:
-    _, operands, _, type, _ = target.nodes[v]
-    primitive = target.nodes[v].primitive
+    primitive, operands, _, type, line = target.nodes[v]
+    for slot, name in primitive.unknown.items():
+        if operands[slot] in active:
+            raise UnsupportedError(
+                f"the derivative of {primitive.name} in {name} ({line or 'no line'}) "
+                "has no formula here; expected an exponent that does not depend on "
+                "what is differentiated in: pass a constant, or hold it fixed with "
+                "jitad.stop_gradient"
+            )
     dtypes = tuple([target.nodes[a].type.dtype for a in operands])
     template, slots = templates.partials(primitive, dtypes, type.dtype)
     if not slots:

@@ -433,10 +433,11 @@ def _elementwise(
     kind = scalar(node.type.dtype)
     if not node.type.shape:
         ids = tuple([int(o) for o in operands])
-        return np.asarray(apply(target, node.primitive, ids, kind))
+        return np.asarray(apply(target, node.primitive, ids, kind, node.line))
     spread = [np.broadcast_to(o, node.type.shape).ravel().tolist() for o in operands]
     ids = [
-        apply(target, node.primitive, args, kind) for args in zip(*spread, strict=True)
+        apply(target, node.primitive, args, kind, node.line)
+        for args in zip(*spread, strict=True)
     ]
     return np.array(ids, np.int64).reshape(node.type.shape)
 

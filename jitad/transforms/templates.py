@@ -23,12 +23,16 @@ def builder() -> Trace:
 
 
 def apply(
-    target: Builder, primitive: Primitive, operands: tuple[int, ...], type: Type
+    target: Builder,
+    primitive: Primitive,
+    operands: tuple[int, ...],
+    type: Type,
+    line: str = "",
 ) -> int:
     """Apply a scalar primitive; one that is only an expansion is expanded at once."""
     if primitive.word is None and primitive.partials is None:
         return expand(target, primitive, operands, type)
-    return target.apply(primitive, operands, type)
+    return target.apply(primitive, operands, type, line)
 
 
 def expand(
