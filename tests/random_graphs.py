@@ -114,7 +114,7 @@ ELEMENTWISE = (
     "np.logaddexp2({a}, {b})", "np.interp({a}, [-1.0, 0.0, 0.5], [0.5, -0.5, 1.0])",
     "special.erf({a})", "special.erfc({a})", "special.erfinv(0.9 * np.tanh({a}))",
     "special.ndtr({a})", "special.gammaln(2.5 + {a} * {a})",
-    "special.digamma(2.5 + {a} * {a})", "special.zeta(2.5 + {a} * {a}, 1.0)",
+    "special.digamma(2.5 + {a} * {a})", "special.zeta(2.5, 0.5 + {a} * {a})",
     "special.expit({a})", "special.log_expit({a})",
     "special.logit(0.5 + 0.4 * np.sin({a}))", "special.xlogy({a}, 0.5 + {b} * {b})",
     "special.xlog1py({a}, {b} * {b})", "special.entr(0.5 + {a} * {a})",
@@ -155,8 +155,12 @@ def _near_points() -> Iterator[str]:
             if not all(np.isfinite(e) and 1e-3 < abs(e) < 30 for e in ends):
                 continue
             args = [
-                f"{float(v)} + {r:.3g} * np.sin({{{letter}}})"
-                for v, r, letter in zip(point, radius, "abcabcabc", strict=False)
+                f"np.asarray({float(v)})"
+                if k in p.unknown
+                else f"{float(v)} + {r:.3g} * np.sin({{{letter}}})"
+                for k, (v, r, letter) in enumerate(
+                    zip(point, radius, "abcabcabc", strict=False)
+                )
             ]
             also = "" if ends[0].dtype.kind == "f" else " + {a}"
             yield f"primitive('{p.name}')({', '.join(args)}){also}"
