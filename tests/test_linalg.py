@@ -248,7 +248,7 @@ def test_what_may_raise_can_be_found():
         names |= {n.primitive for n in traced(f, np.eye(2)).graph.nodes}
     graph = traced(np.linalg.solve, np.eye(2), np.ones(2)).graph
     names |= {n.primitive for n in graph.nodes}
-    assert RAISING.keys() <= names
+    assert names >= RAISING
 
 
 def test_mistakes_are_named():

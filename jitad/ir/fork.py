@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dis
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -34,12 +35,20 @@ class Decision(NamedTuple):
     """A condition on a path and the outcome taken there.
 
     after  how many nodes the run had asked for then
+    error  what is raised where the condition is the failure of a call
+    place  names such a call
     """
 
     condition: int
     outcome: bool
     line: str
     after: int
+    error: Exception | None = None
+    place: Any = None
+
+    def lets_through(self, error: Exception) -> bool:
+        """Whether an error that ends a path is that of a failing call, or like it."""
+        return self.outcome and isinstance(error, type(self.error))
 
     def __str__(self) -> str:
         return f"the condition at {self.line} is {str(self.outcome).lower()}"
@@ -80,6 +89,7 @@ class Path:
     log       the nodes that the run before asked for
     finished  how many paths are done
     fixed     conditions met on any path: the outcome of those that are constant
+    unhandled  calls whose errors the function does not handle
     """
 
     def __init__(
@@ -89,9 +99,11 @@ class Path:
         log: Sequence[int],
         finished: int,
         fixed: dict[int, bool | None],
+        unhandled: set[Any],
     ) -> None:
         self.name, self.given, self.log, self.finished = name, given, log, finished
-        self.fixed = fixed
+        self.fixed, self.unhandled = fixed, unhandled
+        self.calls: Counter[Any] = Counter()
         self.made: list[Decision] = []
         self.known: dict[int, bool] = {}
 
@@ -99,7 +111,27 @@ class Path:
         last = [str(d) for d in self.made[-_TOLD:]]
         return " and ".join(["…", *last] if len(self.made) > _TOLD else last)
 
-    def decide(self, trace: Trace, condition: int) -> bool:
+    def fails(
+        self, trace: Trace, condition: int, place: tuple[Any, bool], error: Exception
+    ) -> bool:
+        """Whether a call that fails where a condition holds does so on this path.
+
+        place  where the call is, and whether a handler surely catches the error, which
+               may let it through another time
+        """
+        self.calls[place] += 1
+        key = (*place, self.calls[place] if place[1] else 0)
+        if key in self.unhandled:
+            return False
+        return self.decide(trace, condition, error, key)
+
+    def decide(
+        self,
+        trace: Trace,
+        condition: int,
+        error: Exception | None = None,
+        place: Any = None,
+    ) -> bool:
         """The outcome that this path takes; the same one for the same condition."""
         assert trace.log is not None
         trace.log.append(condition)
@@ -120,7 +152,8 @@ class Path:
                 "jitad.fori_loop for a loop, np.sort, np.maximum, & and | for the "
                 "others, and np.stack instead of np.array([...])"
             )
-        self.made.append(Decision(condition, outcome, line, len(trace.log)))
+        after = len(trace.log)
+        self.made.append(Decision(condition, outcome, line, after, error, place))
         self.known[condition] = outcome
         return outcome
 
@@ -264,13 +297,19 @@ def explore(
     given: list[Decision] = []
     log: list[int] = []
     fixed: dict[int, bool | None] = {}
+    unhandled: set[Any] = set()
     start, finished = mark(outer), 0
     while True:
-        path = Path(name, given, log, finished, fixed)
+        path = Path(name, given, log, finished, fixed, unhandled)
         running = trace.again(path)
-        ends.append(_end(run, running))
-        path.finish(running)
+        end = _end(run, running)
         made, log = path.made, running.log or []
+        if end is None:
+            unhandled.add(made[-1].place)
+            given = made[:-1]
+            continue
+        ends.append(end)
+        path.finish(running)
         if made:
             start.check(name)
         while made and not made[-1].outcome:
@@ -283,7 +322,8 @@ def explore(
         finished += 1
 
 
-def _end(run: Callable[[Trace], Branch], running: Trace) -> Branch:
+def _end(run: Callable[[Trace], Branch], running: Trace) -> Branch | None:
+    """What one run returns; None where an error of a failing call got out of it."""
     path = running.path
     try:
         return run(running)
@@ -294,6 +334,8 @@ def _end(run: Callable[[Trace], Branch], running: Trace) -> Branch:
     except Exception as error:
         if not path.made:
             raise
+        if path.made[-1].lets_through(error):
+            return None
         raise TracingError(
             f"{path.name} raises {type(error).__name__}({error}) at "
             f"{raising_line(error)}, where {path}.  A compiled function cannot raise "

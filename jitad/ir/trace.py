@@ -98,3 +98,14 @@ def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
             cause = error.__cause__.with_traceback(error.__traceback__)
             raise cause from None
         raise
+
+
+def inner(function: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """What a function returns that is a side of a branch of the trace it is in."""
+    return function(*args)
+
+
+# The codes that call functions of the user's: their frames part what is inside of one
+# from what is around it.
+CALL = _call.__code__
+BOUNDS = {CALL, inner.__code__}

@@ -17,7 +17,7 @@ from jitad.errors import InputError
 from jitad.ir.fork import branch, condition, mark, merge
 from jitad.ir.graph import scalar
 from jitad.ir.source import source_line
-from jitad.ir.trace import current, running
+from jitad.ir.trace import current, inner, running
 from jitad.ir.tracer import Tracer, innermost, lift
 
 
@@ -78,7 +78,7 @@ def _chosen(
 ) -> Any:
     """The result of the function whose test is the first to hold, else of the last."""
     start = mark(running())
-    results = [f(*operands) for f in functions]
+    results = [inner(f, operands) for f in functions]
     start.check(name)
     trace = current() or innermost(tests)
     *sides, merged = [branch(trace, result, name) for result in results]

@@ -2,8 +2,8 @@
 
 A traced integer index becomes a chain of selects over the places that it may name, if
 they are few, or a load (see `transforms.tables`); one that is out of range reads NaN,
-and writes NaN to all of them, where NumPy would raise IndexError.  `locate` says which
-those places are.
+and writes NaN to all of them, where NumPy would raise IndexError, unless the user's
+code handles that (see `ir.failing`).  `locate` says which those places are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitad.ir.failing import fail_where
 from jitad.ir.tracer import Tracer
 from jitad.primitives.define import bind_composite, composite
 
@@ -169,6 +170,8 @@ def locate(shape: tuple[int, ...], parts: Sequence[Any]) -> Located:
             base = base + strides[k] * coordinates[k]
     indices = [_wrapped(p, coordinates[k], shape[k]) for k, p in found]
     steps = tuple((strides[k], shape[k]) for k, _ in found)
+    error = IndexError(f"an index is out of range for an array of shape {shape}")
+    fail_where(lambda: np.any(~_valid(indices, steps)), error)
     return Located(np.asarray(base), indices, steps)
 
 

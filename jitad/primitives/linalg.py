@@ -3,7 +3,8 @@
 Factorizations are unrolled; pivots are chosen by comparisons and selects.  Solutions
 are not differentiated through them: `implicit` states dx = A⁻¹ (db - dA x).
 Where NumPy raises LinAlgError a compiled kernel cannot: all of the result is NaN there
-(`RAISING` names those composites, with NumPy's messages).
+(`RAISING` names those composites), unless the user's code handles the error: then that
+is a branch (see `ir.failing`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.failing import fail_where
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, cast
@@ -86,6 +88,13 @@ def _or_nan(function: Callable[..., Any]) -> Callable[..., Any]:
     return evaluate
 
 
+def _fail(test: Primitive, x: Any, message: str) -> None:
+    """Let the user's handler run where a matrix of a stack fails a test."""
+    if x.size:
+        error = np.linalg.LinAlgError(message)
+        fail_where(lambda: bind_composite(test, [x], {}), error)
+
+
 # -- elimination ---------------------------------------------------------------
 
 
@@ -132,6 +141,32 @@ def _solve_values(a: Matrix, b: Matrix) -> Matrix:
                 total = total - u[i][k] * x[k][j]
             x[i][j] = total * reciprocals[i]
     return x
+
+
+def _raises(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Whether NumPy's function raises LinAlgError for any matrix of a stack."""
+
+    def evaluate(a: Any) -> Any:
+        try:
+            function(a)
+        except np.linalg.LinAlgError:
+            return np.True_
+        return np.False_
+
+    return evaluate
+
+
+def _no_pivot(stack: np.ndarray) -> Any:
+    """Whether elimination meets a pivot of zero in any matrix of a stack."""
+    found, n = [], stack.shape[-1]
+    for a in stack.reshape(-1, n, n):
+        u = held(a)
+        eliminate(u, [[] for _ in u])
+        found += [u[k][k] == 0 for k in range(n)]
+    return balanced(np.bitwise_or, found)
+
+
+_singular = composite("singular", _raises(np.linalg.inv), _no_pivot)
 
 
 def held(table: Iterable[Iterable[Any]]) -> Matrix:
@@ -211,7 +246,9 @@ _solve = composite("solve", _or_nan(np.linalg.solve), stacked(_solution))
 @derived(np.linalg.inv)
 def inv(a: Any) -> Any:
     """The inverse, by elimination with partial pivoting; NaN where A is singular."""
-    return bind_composite(_inv, [square(a, "inv")], {})
+    x = square(a, "inv")
+    _fail(_singular, x, "Singular matrix")
+    return bind_composite(_inv, [x], {})
 
 
 @derived(np.linalg.solve)
@@ -227,6 +264,7 @@ def solve(a: Any, b: Any) -> Any:
             f"np.linalg.solve of {x!r} and {y!r} ({source_line()}): the right-hand "
             f"side needs {x.shape[-1]} rows"
         )
+    _fail(_singular, x, "Singular matrix")
     result = bind_composite(_solve, [x, y], {})
     return result[..., 0] if vector else result
 
@@ -249,16 +287,16 @@ def matrix_power(a: Any, n: int) -> Any:
 # -- cholesky ------------------------------------------------------------------
 
 
-def _lower(a: np.ndarray) -> np.ndarray:
-    """L of A = L Lᵀ, from the lower triangle of A."""
+def _factor(a: np.ndarray) -> tuple[np.ndarray, list[Any]]:
+    """L of A = L Lᵀ, from the lower triangle of A, and the squares of its diagonal."""
     n = len(a)
     factor = np.full(a.shape, 0.0, object)
-    failed = []
+    squares = []
     for j in range(n):
         square = a[j, j]
         for k in range(j):
             square = square - factor[j, k] * factor[j, k]
-        failed.append(~(square > 0))
+        squares.append(square)
         factor[j, j] = np.sqrt(square)
         if j < n - 1:
             reciprocal = square.dtype.type(1) / factor[j, j]
@@ -267,11 +305,27 @@ def _lower(a: np.ndarray) -> np.ndarray:
             for k in range(j):
                 total = total - factor[i, k] * factor[j, k]
             factor[i, j] = total * reciprocal
-    if failed:
-        wrong = balanced(np.bitwise_or, failed)
-        for i, j in zip(*np.tril_indices(n), strict=True):
+    return factor, squares
+
+
+def _lower(a: np.ndarray) -> np.ndarray:
+    """The factor, NaN where A is not positive definite."""
+    factor, squares = _factor(a)
+    if squares:
+        wrong = balanced(np.bitwise_or, [~(s > 0) for s in squares])
+        for i, j in zip(*np.tril_indices(len(a)), strict=True):
             factor[i, j] = undefined_where(wrong, np.nan, factor[i, j])
     return factor
+
+
+def _no_root(stack: np.ndarray) -> Any:
+    """Whether a factor of any matrix of a stack has no diagonal."""
+    n = stack.shape[-1]
+    squares = [s for a in stack.reshape(-1, n, n) for s in _factor(a)[1]]
+    return balanced(np.bitwise_or, [s <= 0 for s in squares])
+
+
+_indefinite = composite("indefinite", _raises(np.linalg.cholesky), _no_root)
 
 
 def _cholesky_or_nan(a: Any) -> Any:
@@ -291,17 +345,14 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     so the derivatives in the other are zero.
     """
     x = square(a, "cholesky")
-    if not upper:
-        return bind_composite(_cholesky, [x], {})
     axes = (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
-    return np.transpose(bind_composite(_cholesky, [np.transpose(x, axes)], {}), axes)
+    x = np.transpose(x, axes) if upper else x
+    _fail(_indefinite, x, "Matrix is not positive definite")
+    factor = bind_composite(_cholesky, [x], {})
+    return np.transpose(factor, axes) if upper else factor
 
 
-RAISING: dict[Primitive, str] = {
-    _inv: "Singular matrix",
-    _solve: "Singular matrix",
-    _cholesky: "Matrix is not positive definite",
-}
+RAISING = {_inv, _solve, _cholesky}
 
 # -- what needs an iteration ---------------------------------------------------
 

@@ -95,7 +95,14 @@ class Case:
         self.argnums = _argnums(args, argnums)
         self.leaves, self.spec = tree.flatten(tuple([args[i] for i in self.argnums]))
         self.x = flat(self.leaves)
-        self.results, self.result = tree.flatten(self.at(self.leaves))
+        try:
+            self.results, self.result = tree.flatten(self.at(self.leaves))
+        except np.linalg.LinAlgError as error:
+            error.add_note(
+                "jitad raises this, too, where it computes one point; in a batch the "
+                "results of such a point are NaN, and no error is raised."
+            )
+            raise
         self.y = flat(self.results)
         interpreted = jit(f, backend="numpy")
         self.y_spread = flat(spread(interpreted, *args))
