@@ -2,8 +2,8 @@
 
 A Tracer stands for one node of the graph being grown.  NumPy finds it through
 `__array_ufunc__` and `__array_function__`; handlers live in the registry.  In-place
-writes rebind the node, and views see the writes of their base, as NumPy's do.  `bind`
-applies an elementwise primitive; start reading there.
+writes rebind the node (see `primitives.memory`), and views see the writes of their
+base, as NumPy's do.  `bind` applies an elementwise primitive; start reading there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from jitad.errors import TracingError, UnsupportedError
-from jitad.ir.graph import CONST, DTYPES, PACK, Builder, Static, Type, scalar
+from jitad.ir.graph import CONST, DTYPES, PACK, Builder, Type, scalar
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.source import source_line
 from jitad.ir.views import Storage, kept_order
@@ -133,38 +133,6 @@ class Tracer(Storage, NDArrayOperatorsMixin):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         registry.functions["setitem"](self, key, value)
-
-    def write(self, value: Any, positions: np.ndarray | None = None) -> None:
-        """Replace the value, or the elements at positions of the memory's owner.
-
-        An array of an enclosing trace moves into the trace that writes to it; using
-        it out there afterwards is then an error.
-        """
-        if self._layout is not None and not self._layout.writeable:
-            raise ValueError(
-                f"{self!r} is read-only, as what np.broadcast_to and np.diagonal give "
-                f"is ({source_line()}); write to x.copy()"
-            )
-        owner = self.owner
-        whole = positions is None
-        trace = innermost([owner, value])
-        index = lift(trace, value, self.dtype)
-        owner.builder.writes.append((owner.born, trace.line()))
-        if owner.builder is not trace:
-            owner.born = trace.bear()
-        if whole and owner is self:
-            self.builder, self._index = trace, index
-        else:
-            base = lift(trace, owner)
-            where = Static(self.positions() if positions is None else positions)
-            put = registry.primitives["put"]
-            owner._index = trace.add(
-                put, (base, index), owner.type, (("positions", where),), trace.line()
-            )
-            owner.builder = trace
-        owner._version += 1
-        if whole and owner is not self:
-            self.builder, self._index, self._seen = trace, index, owner._version
 
     def __pow__(self, other: Any) -> Any:
         return registry.functions["power"](self, other)

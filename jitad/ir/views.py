@@ -3,7 +3,8 @@
 NumPy's rules decide what is a view and what a copy, and in which order a new array is
 laid out.  They are not written down here a second time: every structure is carried out
 on a stand-in, an array of zeros with the same strides, and NumPy's answer is read off
-the result.  A view knows how to be read again after its owner was written.
+the result.  A view knows how to be read again after its owner was written; where it
+was taken at a traced index, that index moves all of it by steps.
 
 The inputs of a trace count as being in C order, whatever strides the caller's arrays
 have, so that a compiled function does not depend on them.
@@ -12,6 +13,7 @@ have, so that a compiled function does not depend on them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +37,23 @@ class Layout(NamedTuple):
         return array
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Step:
+    """How far each unit of a traced index, which is below extent, moves a view."""
+
+    stride: int
+    extent: int
+    index: Storage
+
+    def same(self, other: Step) -> bool:
+        """Whether both move by the same."""
+        return (
+            (self.stride, self.extent) == (other.stride, other.extent)
+            and self.index.builder is other.index.builder
+            and self.index.index == other.index.index
+        )
+
+
 class View(NamedTuple):
     """What an array is a view of, and the call that reads it from there again."""
 
@@ -48,6 +67,7 @@ class Storage:
 
     An array with no view owns its memory; with no layout it lies there in C order.
     A value of shape () with no layout is a scalar, which nothing can write to.
+    Steps move the array in the owner's memory away from where its layout says.
     born counts the arrays of its trace up to this one.
     """
 
@@ -55,6 +75,7 @@ class Storage:
         "_index",
         "_layout",
         "_seen",
+        "_steps",
         "_version",
         "_view",
         "born",
@@ -70,6 +91,7 @@ class Storage:
         self._index = index
         self._layout: Layout | None = None
         self._view: View | None = None
+        self._steps: tuple[Step, ...] = ()
         self._version = 0
         self._seen = 0
         self.born = trace.bear()
@@ -101,19 +123,24 @@ class Storage:
             return np.zeros(shape, dtype) if shape else dtype.type(0)
         return self._layout.over(np.zeros(self.owner.type.size, dtype), shape)
 
-    def positions(self) -> np.ndarray:
-        """For every element its number among the owner's elements."""
-        owner = self.owner
-        numbers = np.arange(owner.type.size)
-        if owner._layout is not None:
-            memory = np.empty_like(numbers)
-            owner._layout.over(memory, owner.type.shape)[...] = numbers.reshape(
-                owner.type.shape
-            )
-            numbers = memory
+    def places(self) -> np.ndarray:
+        """For every element its place in the owner's memory, all steps being zero."""
+        memory = np.arange(self.owner.type.size)
         if self._layout is None:
-            return numbers.reshape(self.type.shape)
-        return self._layout._replace(writeable=True).over(numbers, self.type.shape)
+            return memory.reshape(self.type.shape)
+        return self._layout._replace(writeable=True).over(memory, self.type.shape)
+
+    def positions(self) -> np.ndarray:
+        """For every element its number among the owner's elements.
+
+        Of an array that is moved by steps, its places in memory.
+        """
+        owner, places = self.owner, self.places()
+        if owner._layout is None or self._steps:
+            return places
+        numbers = np.empty(owner.type.size, int)
+        numbers[owner.places().ravel()] = np.arange(owner.type.size)
+        return numbers[places]
 
     def adopt(self, piece: Any) -> None:
         """Own memory laid out like piece, an array that NumPy made."""
@@ -126,8 +153,12 @@ class Storage:
         parent: Storage,
         stand_in: np.ndarray,
         again: Callable[[Any], Any],
+        steps: tuple[Step, ...] = (),
     ) -> None:
-        """Lie where piece lies, which NumPy made of parent's stand_in."""
+        """Lie where piece lies, which NumPy made of parent's stand_in, moved by steps.
+
+        Any of the traced indices of steps is zero in piece.
+        """
         if not isinstance(piece, np.ndarray) or not np.may_share_memory(
             piece, stand_in
         ):
@@ -141,6 +172,7 @@ class Storage:
             piece.flags.writeable,
         )
         self._view = View(parent.owner, parent, again)
+        self._steps = (*parent._steps, *steps)
         self._seen = self._view.owner._version
 
     def same_place(self, other: Storage) -> bool:
@@ -149,6 +181,8 @@ class Storage:
             self.owner is other.owner
             and self.type == other.type
             and self._layout == other._layout
+            and len(self._steps) == len(other._steps)
+            and all(map(Step.same, self._steps, other._steps))
         )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from jitad.ir.failing import fail_where
 from jitad.ir.tracer import Tracer
+from jitad.ir.views import Step
 from jitad.primitives.define import bind_composite, composite
 
 Steps = tuple[tuple[int, int], ...]
@@ -38,6 +39,34 @@ def scatter(array: Tracer, value: Any, where: Located) -> Any:
     """The array with its located elements replaced by value, one after the other."""
     params = {"base": where.base, "steps": where.steps}
     return bind_composite(_scatter_node, [array, value, *where.indices], params)
+
+
+def in_range(value: Any, indices: Sequence[Any], steps: Steps) -> Any:
+    """The value where no index is out of range, else what is read there."""
+    outside = np.asarray(missing(value.dtype), value.dtype)
+    return np.where(_valid(indices, steps), value, outside)
+
+
+def gather_view(array: Tracer, parts: Sequence[Any]) -> Tracer:
+    """array[parts]: a view where NumPy gives one, as of integers that are scalars."""
+    where = locate(array.shape, parts)
+    made = gather(array, where)
+    found = _at_axes(array.ndim, parts)
+    if not array.size or not all(part.scalar for _, part in found):
+        return made
+    stand_in = array.stand_in()
+    steps = tuple(
+        [
+            Step(stand_in.strides[k] // stand_in.itemsize, n, _from_front(part, n))
+            for k, part in found
+            for n in [array.shape[k]]
+        ]
+    )
+    start = tuple([0 if isinstance(p, Tracer) else p for p in parts])
+    piece = stand_in[start]
+    if isinstance(piece, np.ndarray) and np.may_share_memory(piece, stand_in):
+        made.adopt_view(piece, array, stand_in, lambda x: gather(x, where), steps)
+    return made
 
 
 # -- the primitives ------------------------------------------------------------
@@ -149,18 +178,14 @@ def locate(shape: tuple[int, ...], parts: Sequence[Any]) -> Located:
     NumPy works it out on arrays of coordinates, in which a traced entry is replaced by
     the numbers of its own elements.
     """
-    given = [p for p in parts if p is not None and p is not Ellipsis]
-    rest = len(shape) - sum(map(_axes, given))
-    extents, key, found, axis = list(shape), [], [], 0
-    for part in parts:
+    found = _at_axes(len(shape), parts)
+    extents, key = list(shape), list(parts)
+    for axis, part in found:
+        extents[axis] = part.size
+    for k, part in enumerate(parts):
         if isinstance(part, Tracer):
-            found.append((axis, part))
-            extents[axis] = part.size
             numbers = np.arange(part.size).reshape(part.shape)
-            key.append(numbers if part.shape else 0)
-        else:
-            key.append(part)
-        axis += rest if part is Ellipsis else 0 if part is None else _axes(part)
+            key[k] = numbers if part.shape else 0
     coordinates = [_coordinate(extents, k)[tuple(key)] for k in range(len(shape))]
     strides = [int(np.prod(shape[k + 1 :], dtype=int)) for k in range(len(shape))]
     named = {k for k, _ in found}
@@ -173,6 +198,18 @@ def locate(shape: tuple[int, ...], parts: Sequence[Any]) -> Located:
     error = IndexError(f"an index is out of range for an array of shape {shape}")
     fail_where(lambda: np.any(~_valid(indices, steps)), error)
     return Located(np.asarray(base), indices, steps)
+
+
+def _at_axes(ndim: int, parts: Sequence[Any]) -> list[tuple[int, Tracer]]:
+    """The traced entries of a key, and the axes that they index."""
+    given = [p for p in parts if p is not None and p is not Ellipsis]
+    rest = ndim - sum(map(_axes, given))
+    found, axis = [], 0
+    for part in parts:
+        if isinstance(part, Tracer):
+            found.append((axis, part))
+        axis += rest if part is Ellipsis else 0 if part is None else _axes(part)
+    return found
 
 
 def _axes(part: Any) -> int:
@@ -195,4 +232,8 @@ def _wrapped(index: Any, which: np.ndarray, extent: int) -> Any:
         index = np.ravel(index)[which]
     elif np.shape(which):
         index = np.broadcast_to(index, np.shape(which))
+    return _from_front(index, extent)
+
+
+def _from_front(index: Any, extent: int) -> Any:
     return np.where(index < 0, index + extent, index)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import TracingError, UnsupportedError
-from jitad.ir.primitive import Primitive, registry
+from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.structure import bind_structure
 from jitad.ir.tracer import (
@@ -23,8 +23,10 @@ from jitad.ir.tracer import (
     joint_dtype,
     traced,
 )
+from jitad.ir.views import Step
 from jitad.primitives.define import derived, structure
-from jitad.primitives.gather import gather, locate, missing, scatter
+from jitad.primitives.gather import gather, gather_view, locate, missing, scatter
+from jitad.primitives.memory import write
 from jitad.primitives.shape import as_array, refuse_traced
 
 # -- constant indices ----------------------------------------------------------
@@ -32,23 +34,14 @@ from jitad.primitives.shape import as_array, refuse_traced
 getitem = structure(operator.getitem, name="getitem")
 
 
-def _put(base: Any, value: Any, *, positions: np.ndarray) -> np.ndarray:
-    result = np.array(base, order="C")
-    result.reshape(-1)[positions] = value
-    return result
-
-
-registry.add(Primitive("put", "structure", _put, cost=0))
-
-
 def read(array: Tracer, key: Any) -> Any:
     """array[key]."""
     if type(key) is not int and type(key) is not slice and traced(key):
-        return _gather_item(array, _parts(array, key))
+        return gather_view(array, _known_shape(array, _parts(array, key)))
     return bind_structure(getitem, (array, key), {})
 
 
-def write(array: Tracer, key: Any, value: Any) -> None:
+def assign(array: Tracer, key: Any, value: Any) -> None:
     """array[key] = value."""
     if array.scalar:
         raise TypeError(
@@ -62,16 +55,12 @@ def write(array: Tracer, key: Any, value: Any) -> None:
     if _already_there(array, positions, value):
         return
     value = fit(stored(array, value), positions.shape)
-    owner = array.owner
-    whole = owner is array and positions.shape == array.shape
-    if whole and np.array_equal(positions.ravel(), np.arange(array.size)):
-        array.write(value)
-    else:
-        array.write(value, positions)
+    whole = np.array_equal(positions, array.positions())
+    write(array, value, None if whole else positions)
 
 
 registry.functions["getitem"] = read
-registry.functions["setitem"] = write
+registry.functions["setitem"] = assign
 
 
 def _already_there(array: Tracer, positions: np.ndarray, value: Any) -> bool:
@@ -80,6 +69,8 @@ def _already_there(array: Tracer, positions: np.ndarray, value: Any) -> bool:
         isinstance(value, Tracer)
         and value.owner is array.owner
         and value.shape == positions.shape
+        and len(value._steps) == len(array._steps)
+        and all(map(Step.same, value._steps, array._steps))
         and np.array_equal(value.positions(), positions)
     )
 
@@ -142,22 +133,29 @@ def _is_mask(part: Any) -> bool:
     return isinstance(part, Tracer) and part.dtype.kind == "b"
 
 
-def _gather_item(array: Tracer, parts: list[Any]) -> Any:
+def _known_shape(array: Tracer, parts: list[Any]) -> list[Any]:
+    """The entries of a key, or an error if how many elements it names is not known."""
     if any(map(_is_mask, parts)):
         raise TracingError(
             f"{array!r}[mask] with a traced mask has no fixed shape ({source_line()}); "
             "use np.where(mask, x, 0), or a mask that is a plain array"
         )
-    return gather(array, locate(array.shape, parts))
+    return parts
 
 
 def _scatter_item(array: Tracer, parts: list[Any], value: Any) -> None:
     if any(map(_is_mask, parts)):
         _write_masked(array, parts, value)
         return
-    where = locate(array.shape, parts)
-    value = fit(stored(array, value), where.base.shape)
-    array.write(scatter(array, value, where))
+    every = parts if any(p is Ellipsis for p in parts) else [*parts, Ellipsis]
+    view = gather_view(array, every)
+    if isinstance(value, Tracer) and value.same_place(view):
+        return
+    value = fit(stored(array, value), view.shape)
+    if view.owner is not view and array._steps:
+        write(view, value)
+    else:
+        write(array, scatter(array, value, locate(array.shape, parts)))
 
 
 def _write_masked(array: Tracer, parts: list[Any], value: Any) -> None:
@@ -178,7 +176,7 @@ def _write_masked(array: Tracer, parts: list[Any], value: Any) -> None:
             "use y = np.where(mask, v, y) with v of y's shape"
         )
     wide = np.reshape(mask, mask.shape + (1,) * len(rest))
-    array.write(np.where(wide, fit(value, (1,) * mask.ndim + rest), array))
+    write(array, np.where(wide, fit(value, (1,) * mask.ndim + rest), array))
 
 
 # -- NumPy's functions that take indices ---------------------------------------
@@ -204,7 +202,7 @@ def _take_handler(
         low = np.where(index < 0, 0, index)
         index = np.where(low >= extent, extent - 1, low)
     key = [*[slice(None)] * (axis % array.ndim), index]
-    return _gather_item(array, key)
+    return gather(array, locate(array.shape, _known_shape(array, key)))
 
 
 def _grid(shape: Sequence[int], indices: Any, axis: int) -> tuple[Any, ...]:
@@ -306,7 +304,7 @@ def _writes(
             )
         written = stored(array, kwargs.pop(value))
         refuse_traced(function.__name__, kwargs)
-        array.write(bind_structure(primitive, (array, written), kwargs))
+        write(array, bind_structure(primitive, (array, written), kwargs))
 
     registry.functions[function] = handler
     return handler
@@ -335,7 +333,7 @@ def _putmask_handler(a: Any, mask: Any, values: Any) -> None:
         values = stored(a, values)
         if values.shape != a.shape:
             values = np.resize(values, a.shape)
-        a.write(np.where(mask, values, a))
+        write(a, np.where(mask, values, a))
     else:
         _putmask(a, mask, values)
 

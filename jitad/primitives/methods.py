@@ -18,6 +18,7 @@ from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer
 from jitad.primitives.index import fit, stored
+from jitad.primitives.memory import write
 from jitad.primitives.shape import refuse_traced
 
 
@@ -191,7 +192,7 @@ class Flat:
         value = stored(self.base, value)
         if value.size != places.size:
             value = np.resize(value, places.shape) if places.size else value
-        self.base.write(fit(np.reshape(value, places.shape), places.shape), places)
+        write(self.base, fit(np.reshape(value, places.shape), places.shape), places)
 
     def copy(self) -> Any:
         """A flat copy."""

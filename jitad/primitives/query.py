@@ -6,7 +6,7 @@ with a Python bool, text or a file are not, and say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,16 +63,50 @@ def _can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
     return np.can_cast(kind, joint_dtype([to]) if traced(to) else to, casting)
 
 
-def _overlap(a: Any, b: Any, max_work: Any = None) -> bool:
-    if not (isinstance(a, Tracer) and isinstance(b, Tracer)) or a.scalar or b.scalar:
-        return False
-    if a.owner is not b.owner:
-        return False
-    return bool(np.intersect1d(a.positions(), b.positions()).size)
+def _places(x: Any, moved: Sequence[int]) -> np.ndarray:
+    """Where in memory an array lies for given values of the indices that move it."""
+    pairs = zip(x._steps, moved, strict=True)
+    return x.places() + sum(s.stride * k for s, k in pairs)
 
 
-registry.functions[np.shares_memory] = _overlap
-registry.functions[np.may_share_memory] = _overlap
+def _overlaps(a: Any, b: Any) -> set[bool]:
+    """Whether two arrays overlap, for all that traced indices may be."""
+    if not (isinstance(a, Tracer) and isinstance(b, Tracer)) or a.owner is not b.owner:
+        return {False}
+    if a.scalar or b.scalar:
+        return {False}
+    extents = [s.extent for s in (*a._steps, *b._steps)]
+    own, same = (
+        len(a._steps),
+        [
+            (k, n)
+            for k, s in enumerate(a._steps)
+            for n, t in enumerate(b._steps)
+            if s.same(t)
+        ],
+    )
+    return {
+        bool(np.intersect1d(_places(a, at[:own]), _places(b, at[own:])).size)
+        for at in np.ndindex(*extents)
+        if all(at[k] == at[own + n] for k, n in same)
+    }
+
+
+@derived(np.may_share_memory)
+def _may_share(a: Any, b: Any, max_work: Any = None) -> bool:
+    return True in _overlaps(a, b)
+
+
+@derived(np.shares_memory)
+def _shares(a: Any, b: Any, max_work: Any = None) -> bool:
+    found = _overlaps(a, b)
+    if len(found) > 1:
+        raise TracingError(
+            f"whether {a!r} and {b!r} share memory depends on traced indices "
+            f"({source_line()}); np.may_share_memory tells whether they may"
+        )
+    return found.pop()
+
 
 # Only real numbers are traced.
 registry.functions[np.iscomplexobj] = lambda x: False

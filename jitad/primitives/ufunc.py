@@ -22,6 +22,7 @@ from jitad.ir.tracer import (
     joint_dtype,
     traced,
 )
+from jitad.primitives.memory import write
 
 
 def call_with_options(ufunc: np.ufunc, *inputs: Any, **kwargs: Any) -> Any:
@@ -95,7 +96,7 @@ def store(
         result = np.where(where, result, target)
     if np.shape(result) != target.shape:
         result = np.broadcast_to(result, target.shape)
-    target.write(result)
+    write(target, result)
     return target
 
 
@@ -214,7 +215,7 @@ def _at(ufunc: np.ufunc, x: Any, indices: Any, *operand: Any) -> None:
                 f"np.{ufunc.__name__}.at cannot write {result.dtype} into {x!r} "
                 f"({source_line()}); make x with dtype {result.dtype}"
             )
-        x.write(result, owned[flat[turn]])
+        write(x, result, owned[flat[turn]])
 
 
 def _turns(places: np.ndarray) -> list[np.ndarray]:

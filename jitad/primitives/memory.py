@@ -1,0 +1,103 @@
+"""Writing into the memory that a traced array and its views share.
+
+`write` gives the owner of the memory a new node; whoever reads a view of it later
+reads that.  A view that was taken at a traced index writes where the index points.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitad.ir.graph import Static
+from jitad.ir.primitive import Primitive, registry
+from jitad.ir.source import source_line
+from jitad.ir.tracer import Trace, Tracer, innermost, lift
+from jitad.primitives.gather import Located, Steps, in_range, scatter
+
+
+def _put(base: Any, value: Any, *, positions: np.ndarray) -> np.ndarray:
+    result = np.array(base, order="C")
+    result.reshape(-1)[positions] = value
+    return result
+
+
+_put_node = registry.add(Primitive("put", "structure", _put, cost=0))
+
+
+def write(array: Tracer, value: Any, positions: np.ndarray | None = None) -> None:
+    """Replace the value of an array, or the elements at some of its `positions()`.
+
+    An array of an enclosing trace moves into the trace that writes to it; using it out
+    there afterwards is then an error.
+    """
+    if array._layout is not None and not array._layout.writeable:
+        raise ValueError(
+            f"{array!r} is read-only, as what np.broadcast_to and np.diagonal give "
+            f"is ({source_line()}); write to x.copy()"
+        )
+    owner, steps = array.owner, array._steps
+    trace = innermost([owner, value, *[s.index for s in steps]])
+    index = lift(trace, value, array.dtype)
+    owner.builder.writes.append((owner.born, trace.line()))
+    if owner.builder is not trace:
+        owner.born = trace.bear()
+    whole = positions is None
+    if positions is None and owner is not array:
+        positions = array.positions()
+        whole = np.bincount(positions.ravel(), minlength=1).max() < 2
+    if positions is not None:
+        put = _moved_put if steps else _plain_put
+        owner._index = put(trace, array, index, positions)
+    owner._version += 1
+    if whole:
+        array._index = _valid(trace, array, index) if steps else index
+        array.builder = trace
+        array._seen = owner._version
+    owner.builder = trace
+
+
+def _plain_put(trace: Trace, array: Tracer, index: int, positions: np.ndarray) -> int:
+    """The owner's node after elements of it were written."""
+    owner = array.owner
+    params = (("positions", Static(positions)),)
+    operands = (lift(trace, owner), index)
+    return trace.add(_put_node, operands, owner.type, params, trace.line())
+
+
+def _moved_put(trace: Trace, array: Tracer, index: int, places: np.ndarray) -> int:
+    """The same, where steps move the elements from their places in the memory."""
+    owner = array.owner
+    order = np.argsort([-s for s in owner.stand_in().strides], kind="stable")
+    memory = _reordered(_value(trace, lift(trace, owner)), order)
+    indices, moves = _moves(array)
+    if places.shape:
+        indices = [_spread(i, places.shape) for i in indices]
+    found = scatter(memory, _value(trace, index), Located(places, indices, moves))
+    return _reordered(found, np.argsort(order)).index
+
+
+def _reordered(value: Tracer, order: np.ndarray) -> Any:
+    """The value with its axes in another order."""
+    same = np.array_equal(order, range(value.ndim))
+    return value if same else np.transpose(value, order.tolist())
+
+
+def _valid(trace: Trace, array: Tracer, index: int) -> int:
+    """What is read after a write at a traced index: NaN where that is out of range."""
+    return in_range(_value(trace, index), *_moves(array)).index
+
+
+def _moves(array: Tracer) -> tuple[list[Any], Steps]:
+    """The traced indices that move an array, and how far."""
+    steps = array._steps
+    return [s.index for s in steps], tuple([(s.stride, s.extent) for s in steps])
+
+
+def _spread(index: Any, shape: tuple[int, ...]) -> Any:
+    return np.broadcast_to(index, shape)
+
+
+def _value(trace: Trace, index: int) -> Any:
+    return Tracer(trace, index, trace.nodes[index].type)
