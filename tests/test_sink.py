@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cuda_machines import MACHINES, use
+from scipy.special import digamma, gammaln, ndtr
 
 import jitad
+from jitad import tree
 from jitad.lowering.kernel import If, Op, Repeat, Statement, statements
 
 RNG = np.random.default_rng(0)
@@ -164,3 +167,105 @@ def test_a_choice_among_many_costly_values():
     for k in (3, 399):
         want = 2 * np.sin(x[k // 20] * x[k % 20])
         np.testing.assert_allclose(jitad.jit(f)(x, k), want, rtol=1e-15)
+
+
+# -- arguments that are only read under a guard -----------------------------------
+
+
+def price(s: Any, k: Any, v: Any, flag: Any) -> Any:
+    d = (np.log(s / k) + v * v / 2) / v
+    return np.where(flag > 0, s * ndtr(d) - k * ndtr(d - v), 0.0)
+
+
+def root_under(x: Any, flag: Any) -> Any:
+    return np.where(flag > 0, jitad.root(lambda y: y**3 + y - x, 0.5), 0.0)
+
+
+def loop_under(x: Any, n: Any, flag: Any) -> Any:
+    def step(i: Any, c: Any) -> Any:
+        return np.sin(c) * x + np.exp(-c)
+
+    return jitad.cond(flag > 0, lambda: jitad.fori_loop(0, n, step, x), lambda: 0.0)
+
+
+def table_under(x: Any, a: Any, i: Any, flag: Any) -> Any:
+    terms = np.sin(a[i] * np.arange(9.0) * x)
+    return np.where(flag > 0, np.sum(terms) * gammaln(x), 0.0)
+
+
+def guard_in_loop(x: Any, p: Any, flag: Any) -> Any:
+    def step(i: Any, c: Any) -> Any:
+        return np.where(flag > 0, c + gammaln(p) * digamma(p) * x, c)
+
+    return jitad.fori_loop(0, 4, step, x)
+
+
+def guards(x: Any, p: Any, q: Any) -> Any:
+    inner = np.where(q > 0, gammaln(x) * digamma(x) * np.exp(q), gammaln(x + 1) * p)
+    return np.where(p > 0, inner, x)
+
+
+GIVEN = {
+    "power": (lambda t, n: t**n, (0.7, 2.0)),
+    "special": (lambda x, p: np.where(p > 0, gammaln(x) * digamma(x), 0), (0.7, 1.0)),
+    "price": (price, (1.1, 1.0, 0.2, 1.0)),
+    "root": (root_under, (0.9, 1.0)),
+    "loop": (loop_under, (0.4, 7, 1.0)),
+    "table": (table_under, (0.7, np.linspace(0, 1, 12), 3, 1.0)),
+    "guard in a loop": (guard_in_loop, (0.4, 0.7, 1.0)),
+    "guards": (guards, (0.7, 1.0, 1.0)),
+}
+
+
+def agree(got: Any, want: Any, tolerance: float) -> None:
+    for a, b in zip(tree.flatten(got)[0], tree.flatten(want)[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_what_all_lanes_share_under_a_guard(name):
+    f, args = GIVEN[name]
+    floats = tuple(k for k, x in enumerate(args) if np.asarray(x).dtype.kind == "f")
+    gradient = jitad.grad(f, argnums=floats)
+    forward = jitad.jacobian(f, argnums=floats, mode="forward")
+    for g in (f, gradient, forward, jitad.hessian(f)):
+        want = jitad.jit(g, backend="numpy")(*args)
+        agree(jitad.jit(g)(*args), want, 1e-13)
+    want = jitad.jit(gradient, backend="numpy")(*args)
+    for own in (0, len(args) - 1):
+        axes = tuple(0 if k == own else None for k in range(len(args)))
+        batch = jitad.vmap(gradient, in_axes=axes)
+        given = [np.stack([x] * 9) if k == own else x for k, x in enumerate(args)]
+        for got in (batch(*given), jitad.jit(lambda *a, b=batch: b(*a))(*given)):
+            agree(tuple([x[8] for x in got]), want, 1e-13)
+    agree(jitad.njit(f, *args)(*args), f(*args), 1e-13)
+    narrow = [np.asarray(x, "f4")[()] if k in floats else x for k, x in enumerate(args)]
+    agree(gradient(*narrow), jitad.jit(gradient, backend="numpy")(*narrow), 1e-4)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_what_all_lanes_share_under_a_guard_on_a_card(machine, monkeypatch):
+    use(machine, monkeypatch)
+    for name in ("special", "price", "loop"):
+        f, args = GIVEN[name]
+        g = jitad.vmap(jitad.grad(f), in_axes=(0, *[None] * (len(args) - 1)))
+        x = np.linspace(0.5, 1.5, 70)
+        want = g(x, *args[1:])
+        np.testing.assert_allclose(
+            jitad.jit(g, device="cuda")(x, *args[1:]), want, rtol=1e-13
+        )
+
+
+def test_arrays_that_all_lanes_share_and_are_read_in_one_loop():
+    t, a, i = np.arange(8.0), RNG.normal(size=50), np.arange(50)
+
+    def loss(w: Any, a: Any, i: Any) -> Any:
+        def term(w: Any, a: Any, i: Any) -> Any:
+            return np.sum((a[i] * np.sin(t * w)) ** 2)
+
+        return np.sum(jitad.vmap(term, in_axes=(None, None, 0))(w, a, i))
+
+    want = 2 * a * np.sum(np.sin(t * 1.7) ** 2)
+    for backend in ("cpu", "numpy"):
+        g = jitad.grad(loss, argnums=1, backend=backend)
+        np.testing.assert_allclose(g(1.7, a, i), want, rtol=1e-13)

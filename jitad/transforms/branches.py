@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from jitad.ir.branch import Branch, add_branch
-from jitad.ir.graph import CONST, INPUT, Graph, Static, reach
+from jitad.ir.graph import CONST, ELEMENT, INPUT, Graph, Static, reach
 from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.primitive import registry
 from jitad.transforms.templates import builder
@@ -76,7 +76,7 @@ def _together(graph: Graph) -> list[int]:
 
     Loops and branches stay with their parts and with arrays that they hand on to one
     another: only scalars go in and out of a branch.  What reads an array of the
-    function's arguments stays outside.
+    function's arguments, of no axes too, stays outside.
     """
     first = list(range(len(graph.nodes)))
     fixed = set()
@@ -92,7 +92,8 @@ def _together(graph: Graph) -> list[int]:
             if node.primitive is PART or other.type.shape:
                 low, high = sorted((home(i), home(a)))
                 first[high] = low
-            if other.primitive is INPUT and other.type.shape:
+            array = other.type.shape or node.primitive is ELEMENT
+            if other.primitive is INPUT and array:
                 fixed.add(i)
     outside = {home(i) for i in fixed}
     homes = [home(i) for i in range(len(first))]
