@@ -60,11 +60,20 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Const:
-    """target = value, the same in every lane."""
+    """target = value, the same in every lane; it is what its bits are, NaN too."""
 
     target: int
     value: np.generic
     dtype: np.dtype
+
+    def _key(self) -> tuple[int, bytes, np.dtype]:
+        return self.target, self.value.tobytes(), self.dtype
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Const) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
 
 
 @dataclass(frozen=True, slots=True)
