@@ -55,9 +55,8 @@ def checked(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
         kind = f"of type {type(value).__name__}"
     elif isinstance(value, (np.ndarray, *_NUMBERS)):
         dtype = np.asarray(value).dtype
-        if dtype.newbyteorder("=") in DTYPES or (
-            dtype.kind in "iu" and dtype != np.uint64
-        ):
+        large = type(value) is int and dtype != np.int64
+        if dtype.newbyteorder("=") in DTYPES and not large:
             return usable(value)
         kind = f"{dtype}{list(np.shape(value))}"
     else:
@@ -89,8 +88,7 @@ def usable(value: Any) -> np.ndarray:
     """An array whose memory a kernel can read: native, aligned; a copy if need be."""
     array = value if type(value) is np.ndarray else np.asarray(value)
     if array.dtype not in DTYPES:
-        native = array.dtype.newbyteorder("=")
-        array = array.astype(native if native in DTYPES else np.int64)
+        array = array.astype(array.dtype.newbyteorder("="))
     return array if array.flags.aligned else array.copy()
 
 

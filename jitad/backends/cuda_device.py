@@ -194,8 +194,11 @@ class _Writer:
     def given(self, place: Place, type: Any, value: Any, *, apart: bool) -> list[Any]:
         """A number, or an address and strides if they are apart, of the right shape."""
         if place.shape is None:
-            is_bool = place.dtype == np.bool_
-            return [self.builder.zext(value, ir.IntType(32)) if is_bool else value]
+            if place.dtype.itemsize >= 4:
+                return [value]
+            signed = place.dtype.kind == "i"
+            extend = self.builder.sext if signed else self.builder.zext
+            return [extend(value, ir.IntType(32))]
         array = self.context.make_array(type)(self.context, self.builder, value)
         self.check_shape(place, cgutils.unpack_tuple(self.builder, array.shape))
         strides = cgutils.unpack_tuple(self.builder, array.strides) if apart else []

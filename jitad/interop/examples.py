@@ -15,7 +15,7 @@ from jitad import tree
 from jitad.api import jit
 from jitad.errors import InputError
 from jitad.function import Function
-from jitad.ir.graph import DTYPES
+from jitad.ir.graph import COMPUTED, DTYPES
 from jitad.ir.source import source_line
 from jitad.ir.trace import Input
 from jitad.ir.tracer import traced
@@ -53,8 +53,8 @@ class Example:
         if array.dtype not in DTYPES or not array.dtype.isnative:
             raise InputError(
                 f"{self.wanted}: argument {name} of {self.function.name} has dtype "
-                f"{array.dtype.str} ({source_line()}); expected native float64, "
-                "float32, int64, int32 or bool, as kernels read: convert with astype"
+                f"{array.dtype.str} ({source_line()}); expected native "
+                f"{COMPUTED}, as kernels read: convert with astype"
             )
         return array.dtype, array.shape if isinstance(value, np.ndarray) else None
 

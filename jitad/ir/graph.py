@@ -19,7 +19,9 @@ import numpy as np
 from jitad.ir.primitive import Primitive, registry
 
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
-DTYPES = (*FLOATS, np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.bool_))
+INTEGERS = tuple(np.dtype(f"{kind}{size}") for size in (8, 4, 2, 1) for kind in "iu")
+DTYPES = (*FLOATS, *INTEGERS, np.dtype(np.bool_))
+COMPUTED = "float64, float32, integers of 8 to 64 bits and bool"
 
 
 class Type(NamedTuple):

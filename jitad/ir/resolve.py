@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
-from jitad.ir.graph import DTYPES
+from jitad.ir.graph import COMPUTED, DTYPES
 from jitad.ir.source import source_line
 
 
@@ -29,7 +29,7 @@ def loop_dtypes(ufunc: np.ufunc, kinds: tuple[Any, ...]) -> tuple[np.dtype, ...]
             found = ", ".join(map(str, kinds))
             raise UnsupportedError(
                 f"np.{ufunc.__name__} of {found} computes in {dtype} "
-                f"({source_line()}); jitad computes in float64, float32, int64, int32 "
-                "and bool: convert with astype"
+                f"({source_line()}); jitad computes in {COMPUTED}: convert with "
+                "astype"
             )
     return resolved

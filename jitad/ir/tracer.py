@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from jitad.errors import TracingError, UnsupportedError
-from jitad.ir.graph import CONST, DTYPES, PACK, Builder, Type, scalar
+from jitad.ir.graph import COMPUTED, CONST, DTYPES, PACK, Builder, Type, scalar
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.source import source_line
 from jitad.ir.views import Storage, kept_order
@@ -318,6 +318,8 @@ def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
         if dtype is None or dtype == value.dtype:
             return index
         return _cast(trace, index, dtype)
+    if type(value) is int:
+        return trace.const(whole(value, dtype))
     array = np.asarray(value)
     if array.dtype == object:
         inside = assemble(trace, array) if array.ndim else array.item()
@@ -334,15 +336,28 @@ def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
     return trace.const(array[()] if array.ndim == 0 else array)
 
 
+def whole(value: int, dtype: np.dtype | None = None) -> np.generic:
+    """A Python int in a dtype, or in that in which NumPy holds it.
+
+    Raises OverflowError where it is out of bounds for the dtype, as NumPy does.
+    """
+    found = np.asarray(value).dtype if dtype is None else dtype
+    if found == object:
+        raise UnsupportedError(
+            f"{value} has more than 64 bits ({source_line()}); expected a number of "
+            f"{COMPUTED}: write float({value})"
+        )
+    with np.errstate(over="ignore"):
+        return found.type(value)
+
+
 def _nearest(dtype: np.dtype) -> np.dtype:
-    """The dtype that holds constants of dtype exactly, or an error."""
+    """The native dtype that holds constants of dtype, or an error."""
     if dtype.newbyteorder("=") in DTYPES:
         return dtype.newbyteorder("=")
-    if dtype.kind in "iu" and dtype != np.uint64:
-        return np.dtype(np.int64)
     raise UnsupportedError(
         f"values of dtype {dtype} cannot be traced ({source_line()}); jitad computes "
-        "in float64, float32, int64, int32 and bool: convert with astype"
+        f"in {COMPUTED}: convert with astype"
     )
 
 

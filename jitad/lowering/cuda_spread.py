@@ -133,20 +133,22 @@ def finish_name(name: str, dtype: np.dtype) -> str | None:
 def functions(kernel: Kernel) -> list[str]:
     """The functions that add to elements, as CUDA C; none if there is no such buffer.
 
-    Raises UnsupportedError for bools.
+    Raises UnsupportedError for bools, and integers narrower than 32 bits.
     """
     dtypes = _dtypes(kernel)
-    if any(d == np.bool_ for d in dtypes):
+    narrow = [d for d in dtypes if d.itemsize < 4]
+    if narrow:
         raise UnsupportedError(
             "expected numbers that lanes of a GPU add to elements at their own index, "
-            "got bools; add integers, or run it on the CPU"
+            f"of 32 or 64 bits, got {narrow[0]}; add such integers, or run it on the "
+            "CPU"
         )
     found = [_FLOAT] if any(d.kind == "f" for d in dtypes) else []
     unsigned = {8: "unsigned long long", 4: "unsigned"}
     return found + [
         _INTEGER.format(t=c_type(d), u=unsigned[d.itemsize])
         for d in dtypes
-        if d.kind == "i"
+        if d.kind in "iu"
     ]
 
 

@@ -76,7 +76,7 @@ def registers(kernel: Kernel) -> int:
     for n, s in enumerate(every):
         for v in _made(s):
             if last.get(v, n) > n:
-                size = kinds[v].itemsize // 4
+                size = -(-kinds[v].itemsize // 4) if kinds[v] != np.bool_ else 0
                 ending[last[v]] += size
                 now += size
         most = max(most, now)

@@ -15,7 +15,11 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 
-_TYPES = {"float64": "double", "float32": "float", "int64": "long long", "int32": "int"}
+_TYPES = {
+    "float64": "double", "float32": "float", "int64": "long long", "int32": "int",
+    "int16": "short", "int8": "signed char", "uint64": "unsigned long long",
+    "uint32": "unsigned", "uint16": "unsigned short", "uint8": "unsigned char",
+}  # fmt: skip
 _COMPARE = {
     "lt": "{a} < {b}",
     "le": "{a} <= {b}",
@@ -82,6 +86,16 @@ _INTEGER: Mapping[str, str] = MappingProxyType(
         "right_shift": "{a} >> (({u}){b} < {bits} ? {b} : {bits} - 1)",
     }
 )
+# Those narrower than 32 bits are computed as ints, of which the last bits are kept.
+_UNSIGNED: Mapping[str, str] = MappingProxyType(
+    {
+        **_INTEGER,
+        "abs": "{a}",
+        "floor_divide": "{b} == 0 ? 0 : {a} / {b}",
+        "mod": "{b} == 0 ? 0 : {a} % {b}",
+        "right_shift": "{b} < {bits} ? {a} >> {b} : 0",
+    }
+)
 _BOOL: Mapping[str, str] = MappingProxyType(
     {
         **_ANY,
@@ -89,9 +103,10 @@ _BOOL: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("and", "mul", "minimum", "fmin"), "{a} & {b}"),
         "xor": "{a} != {b}",
         "not": "!{a}",
+        "abs": "{a}",
     }
 )
-_TABLES = {"f": _FLOAT, "i": _INTEGER, "b": _BOOL}
+_TABLES = {"f": _FLOAT, "i": _INTEGER, "u": _UNSIGNED, "b": _BOOL}
 
 
 def c_type(dtype: np.dtype) -> str:
@@ -111,9 +126,11 @@ def constant(value: object, dtype: np.dtype) -> str:
         return "true" if scalar else "false"
     if dtype.kind == "f":
         return _float(scalar)
-    suffix = "ll" if dtype.itemsize == 8 else ""
+    if dtype.itemsize < 4:
+        return f"(({c_type(dtype)}){int(scalar)})"
+    suffix = "u" * (dtype.kind == "u") + "ll" * (dtype.itemsize == 8)
     least = int(np.iinfo(dtype).min)
-    if scalar == least:  # its digits without the sign are too large
+    if scalar == least != 0:  # its digits without the sign are too large
         return f"({least + 1}{suffix} - 1)"
     return f"({int(scalar)}{suffix})"
 
@@ -177,10 +194,22 @@ def _cast(a: str, source: np.dtype, dtype: np.dtype) -> str:
         return a
     if dtype == np.bool_:
         return f"{a} != 0"
-    if source.kind == "f" and dtype.kind == "i":
-        # What does not fit becomes the least integer, as NumPy has it on x86.
-        least = np.iinfo(dtype).min
-        size = expression("abs", (a,), source, source)
-        fits = f"{size} < {constant(-float(least), source)}"
-        return f"{fits} ? ({c_type(dtype)}){a} : {constant(least, dtype)}"
+    if source.kind == "f" and dtype.kind in "iu":
+        return _whole(a, source, dtype)
     return f"({c_type(dtype)}){a}"
+
+
+def _whole(a: str, source: np.dtype, dtype: np.dtype) -> str:
+    """A float as an integer; what does not fit as `emit_formulas` has it."""
+    made = np.dtype(f"i{max(4, dtype.itemsize)}")
+    least, t = np.iinfo(made).min, c_type(made)
+    half, low = constant(-float(least), source), constant(least, made)
+
+    def signed(x: str) -> str:
+        size = expression("abs", (x,), source, source)
+        return f"({size} < {half} ? ({t}){x} : {low})"
+
+    if dtype.kind == "u" and dtype.itemsize == made.itemsize:
+        upper = signed(f"({a} - {half})")
+        return f"({c_type(dtype)})({a} >= {half} ? {upper} ^ {low} : {signed(a)})"
+    return signed(a) if dtype == made else f"({c_type(dtype)}){signed(a)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from . import frame
 
-_SIZES = (1, 4, 8)
+_SIZES = (1, 2, 4, 8)
 _SIDE = "ptr, i64, i64, ptr"
 _INTRINSICS = """\
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)

@@ -18,7 +18,7 @@ from .cuda_words import c_type, memory_type
 from .fuse import fuse
 from .kernel import Buffer, Kernel
 
-_BITS = {1: "unsigned char", 4: "unsigned", 8: "unsigned long long"}
+_BITS = {n: c_type(np.dtype(f"u{n}")) for n in (1, 2, 4, 8)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +39,7 @@ def emit(kernel: Kernel, given: Sequence[Given], name: str) -> str:
 
     given  one for each buffer
 
-    `name` takes, for each buffer in turn that is not known, a number (a bool as an int)
+    `name` takes, for each buffer in turn that is not known, a number (one of fewer than 32 bits as an int)
     or an address, of an array in C order.  `strided(name)` takes behind the address of
     an array the bytes from index to index along each of its axes, of 8 bytes each.
     What is written must not overlap what is read.  Raises UnsupportedError where a word
@@ -88,7 +88,7 @@ class _Point(Body):
                 continue
             if self._by_value(k):
                 found.append(
-                    f"{'int' if b.dtype == np.bool_ else c_type(b.dtype)} x{k}"
+                    f"{'int' if b.dtype.itemsize < 4 else c_type(b.dtype)} x{k}"
                 )
                 continue
             found.append(f"{_const(b)}char *__restrict__ q{k}")

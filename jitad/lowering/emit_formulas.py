@@ -47,6 +47,11 @@ class Operation:
         """The same constant in all lanes."""
         return constant(value, dtype, self.calls.width)
 
+    def every(self, number: int) -> str:
+        """A small integer in all lanes, of the result's type; -1 are all its bits."""
+        dtype = np.dtype(f"i{self.dtype.itemsize}")
+        return constant(number, dtype, self.calls.width)
+
     def intrinsic(
         self, name: str, function: str, operands: Sequence[str], *flags: str
     ) -> str:
@@ -69,7 +74,7 @@ def constant(value: object, dtype: np.dtype, width: int) -> str:
         bits = struct.unpack("<Q", struct.pack("<d", float(scalar)))[0]
         text = f"0x{bits:016X}"
     else:
-        text = str(int(scalar))
+        text = str(int(scalar.view(f"i{dtype.itemsize}")))
     return text if width == 1 else f"splat ({register_type(dtype)} {text})"
 
 
@@ -81,11 +86,19 @@ def _neg(op: Operation) -> list[str]:
 
 
 def _abs(op: Operation) -> list[str]:
+    if op.source.kind != "i":
+        return _same(op)
     return [op.intrinsic(op.name, "abs", op.operands, "false")]
 
 
+def _same(op: Operation) -> list[str]:
+    """The operand itself."""
+    (a,) = op.operands
+    return [f"{op.name} = select i1 true, {op.type} {a}, {op.type} {a}"]
+
+
 def _not(op: Operation) -> list[str]:
-    ones = op.constant(True if op.dtype == np.bool_ else -1, op.dtype)
+    ones = op.constant(True, op.dtype) if op.dtype == np.bool_ else op.every(-1)
     return [f"{op.name} = xor {op.type} {op.operands[0]}, {ones}"]
 
 
@@ -137,12 +150,12 @@ def _signbit(op: Operation) -> list[str]:
 
 def _cast(op: Operation) -> list[str]:
     a, source, dtype = op.operands[0], op.source, op.dtype
-    if source == dtype:
-        return [f"{op.name} = select i1 true, {op.type} {a}, {op.type} {a}"]
+    if source == dtype or op.source_type == op.type:
+        return _same(op)
     if dtype == np.bool_:
         test = "fcmp une" if source.kind == "f" else "icmp ne"
         return [f"{op.name} = {test} {op.source_type} {a}, zeroinitializer"]
-    if source.kind == "f" and dtype.kind == "i":
+    if source.kind == "f" and dtype.kind in "iu":
         return _float_to_int(op)
     return [
         f"{op.name} = {_conversion(source, dtype)} {op.source_type} {a} to {op.type}"
@@ -156,22 +169,43 @@ def _conversion(source: np.dtype, dtype: np.dtype) -> str:
     if source.kind == "f":
         return "fpext" if wider else "fptrunc"
     if dtype.kind == "f":
-        return "sitofp"
-    return "sext" if wider else "trunc"
+        return "sitofp" if source.kind == "i" else "uitofp"
+    extended = "sext" if source.kind == "i" else "zext"
+    return extended if wider else "trunc"
 
 
 def _float_to_int(op: Operation) -> list[str]:
-    """Truncate; what does not fit becomes the least integer, as NumPy has it on x86."""
-    n, a, old, new = op.name, op.operands[0], op.source_type, op.type
-    least = np.iinfo(op.dtype).min
-    limit = op.constant(-float(least), op.source)
+    """Truncate; what does not fit becomes what NumPy has for it on x86.
+
+    That is the least integer, of 32 bits at least, of which the last bits are kept.
+    To an integer without a sign, so wide, what is beyond half of its range is
+    converted less that half.
+    """
+    n, (a,), old = op.name, op.operands, op.source_type
+    made = np.dtype(f"i{max(4, op.dtype.itemsize)}")
+    wide, least = value_type(made, op.calls.width), np.iinfo(made).min
+    half, low = op.constant(-float(least), op.source), op.constant(least, made)
+    upper = op.dtype.kind == "u" and made.itemsize == op.dtype.itemsize
+    x = f"{n}.x" if upper else a
+    last = n if made == op.dtype else f"{n}.c"
+    lines = [
+        op.intrinsic(f"{n}.a", "fabs", [x]),
+        f"{n}.ok = fcmp olt {old} {n}.a, {half}",
+        f"{n}.s = select {op.mask} {n}.ok, {old} {x}, {old} zeroinitializer",
+        f"{n}.i = fptosi {old} {n}.s to {wide}",
+        f"{last} = select {op.mask} {n}.ok, {wide} {n}.i, {wide} {low}",
+    ]
+    if made == op.dtype:
+        return lines
+    if not upper:
+        return [*lines, f"{n} = trunc {wide} {n}.c to {op.type}"]
     return [
-        op.intrinsic(f"{n}.a", "fabs", [a]),
-        f"{n}.ok = fcmp olt {old} {n}.a, {limit}",
-        f"{n}.s = select {op.mask} {n}.ok, {old} {a}, {old} zeroinitializer",
-        f"{n}.i = fptosi {old} {n}.s to {new}",
-        f"{n} = select {op.mask} {n}.ok, {new} {n}.i, "
-        f"{new} {op.constant(least, op.dtype)}",
+        f"{n}.up = fcmp oge {old} {a}, {half}",
+        f"{n}.less = fsub {old} {a}, {half}",
+        f"{n}.x = select {op.mask} {n}.up, {old} {n}.less, {old} {a}",
+        *lines,
+        f"{n}.h = select {op.mask} {n}.up, {wide} {low}, {wide} zeroinitializer",
+        f"{n} = xor {wide} {n}.c, {n}.h",
     ]
 
 
@@ -180,10 +214,18 @@ def _integer_division(*, remainder: bool) -> Formula:
 
     def formula(op: Operation) -> list[str]:
         (a, b), n, vector, mask = op.operands, op.name, op.type, op.mask
-        zero, one = "zeroinitializer", op.constant(1, op.dtype)
+        zero, one = "zeroinitializer", op.every(1)
+        if op.dtype.kind == "u":
+            instruction = "urem" if remainder else "udiv"
+            return [
+                f"{n}.z = icmp eq {vector} {b}, {zero}",
+                f"{n}.s = select {mask} {n}.z, {vector} {one}, {vector} {b}",
+                f"{n}.q = {instruction} {vector} {a}, {n}.s",
+                f"{n} = select {mask} {n}.z, {vector} {zero}, {vector} {n}.q",
+            ]
         lines = [
             # Dividing by -1 is negation, which wraps where sdiv would trap.
-            f"{n}.m = icmp eq {vector} {b}, {op.constant(-1, op.dtype)}",
+            f"{n}.m = icmp eq {vector} {b}, {op.every(-1)}",
             f"{n}.z = icmp eq {vector} {b}, {zero}",
             f"{n}.u = or {mask} {n}.m, {n}.z",
             f"{n}.s = select {mask} {n}.u, {vector} {one}, {vector} {b}",
@@ -213,18 +255,19 @@ def _integer_division(*, remainder: bool) -> Formula:
     return formula
 
 
-def _shift(instruction: str, *, keeps_sign: bool) -> Formula:
+def _shift(*, left: bool) -> Formula:
     """NumPy's: by as many bits as there are or more, or by fewer than none, all go."""
 
     def formula(op: Operation) -> list[str]:
         (a, b), n, vector, mask = op.operands, op.name, op.type, op.mask
-        last = op.constant(8 * op.dtype.itemsize - 1, op.dtype)
+        last = op.every(8 * op.dtype.itemsize - 1)
         lines = [
             f"{n}.in = icmp ule {vector} {b}, {last}",
             f"{n}.by = select {mask} {n}.in, {vector} {b}, {vector} {last}",
         ]
-        if keeps_sign:
-            return [*lines, f"{n} = {instruction} {vector} {a}, {n}.by"]
+        if not left and op.dtype.kind == "i":
+            return [*lines, f"{n} = ashr {vector} {a}, {n}.by"]
+        instruction = "shl" if left else "lshr"
         return [
             *lines,
             f"{n}.s = {instruction} {vector} {a}, {n}.by",
@@ -255,7 +298,7 @@ INTEGER: Mapping[str, Formula] = MappingProxyType(
         "not": _not,
         "floor_divide": _integer_division(remainder=False),
         "mod": _integer_division(remainder=True),
-        "left_shift": _shift("shl", keeps_sign=False),
-        "right_shift": _shift("ashr", keeps_sign=True),
+        "left_shift": _shift(left=True),
+        "right_shift": _shift(left=False),
     }
 )

@@ -13,9 +13,10 @@ _INT_BINARY = {"add": "add", "sub": "sub", "mul": "mul"}
 _BOOL_BINARY = {"add": "or", "mul": "and", "maximum": "or", "minimum": "and"}
 _BOOL_BINARY |= {"fmax": "or", "fmin": "and"}
 _BITWISE = {"and": "and", "or": "or", "xor": "xor"}
-_INT_EXTREME = {"maximum": "smax", "minimum": "smin", "fmax": "smax", "fmin": "smin"}
+# Behind the letter of integers with a sign, or without one.
+_INT_EXTREME = {"maximum": "max", "minimum": "min", "fmax": "max", "fmin": "min"}
 _COMPARE = {
-    # floating, signed, bool
+    # floating, signed, without a sign
     "lt": ("fcmp olt", "icmp slt", "icmp ult"),
     "le": ("fcmp ole", "icmp sle", "icmp ule"),
     "gt": ("fcmp ogt", "icmp sgt", "icmp ugt"),
@@ -45,7 +46,8 @@ def lines(op: Operation) -> list[str]:
     if floating and op.word in _INTRINSIC:
         return [op.intrinsic(op.name, _INTRINSIC[op.word], op.operands)]
     if not floating and op.word in _INT_EXTREME:
-        return [op.intrinsic(op.name, _INT_EXTREME[op.word], op.operands)]
+        sign = "s" if op.source.kind == "i" else "u"
+        return [op.intrinsic(op.name, sign + _INT_EXTREME[op.word], op.operands)]
     formula = (FLOATING if floating else INTEGER).get(op.word)
     return formula(op) if formula else [_call(op)]
 
@@ -54,7 +56,7 @@ def _instruction(op: Operation) -> str | None:
     """The single instruction on two operands that a word is, if it is one."""
     kind, word = op.source.kind, op.word
     if word in _COMPARE:
-        return _COMPARE[word]["fib".index(kind)]
+        return _COMPARE[word]["fi".find(kind)]
     if kind == "f":
         return _FLOAT_BINARY.get(word)
     if word in _BITWISE:

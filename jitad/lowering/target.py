@@ -13,7 +13,7 @@ import numpy as np
 
 from .kernel import Const, Gather, Kernel, Load, Op, Read, statements
 
-_TYPES = {"float64": "double", "float32": "float", "int64": "i64", "int32": "i32"}
+_FLOATS = {"float64": "double", "float32": "float"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Target:
 
 def register_type(dtype: np.dtype) -> str:
     """The LLVM type of one lane of a value."""
-    return "i1" if dtype == np.bool_ else _TYPES[dtype.name]
+    return "i1" if dtype == np.bool_ else memory_type(dtype)
 
 
 def value_type(dtype: np.dtype, width: int) -> str:
@@ -47,8 +47,11 @@ def value_type(dtype: np.dtype, width: int) -> str:
 
 
 def memory_type(dtype: np.dtype) -> str:
-    """The LLVM type of one scalar in memory: bools are bytes there."""
-    return "i8" if dtype == np.bool_ else _TYPES[dtype.name]
+    """The LLVM type of one scalar in memory: bools are bytes there.
+
+    What it is that integers have a sign, their operations know.
+    """
+    return _FLOATS.get(dtype.name) or f"i{8 * dtype.itemsize}"
 
 
 def lanes(kernel: Kernel, target: Target) -> int:

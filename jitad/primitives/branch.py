@@ -52,7 +52,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     last = len(branches) - 1
     if not isinstance(index, Tracer):
         return branches[min(max(_whole(index), 0), last)](*operands)
-    if index.shape or index.dtype.kind != "i":
+    if index.shape or index.dtype.kind not in "iu":
         raise InputError(
             f"switch: an index of {index.type} ({source_line()}); expected a whole "
             "number of shape (), as index.astype(int) gives"

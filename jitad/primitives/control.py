@@ -21,7 +21,7 @@ from jitad.ir.graph import Type
 from jitad.ir.loop import INT, LIMIT
 from jitad.ir.source import source_line
 from jitad.ir.trace import Input, Traced, current, trace
-from jitad.ir.tracer import Tracer, lift, traced
+from jitad.ir.tracer import Tracer, as_tracer, cast, lift, traced
 from jitad.primitives.barrier import undefined_where
 from jitad.primitives.body import Body, Carry, array_leaf, repeat, trace_body
 
@@ -182,21 +182,17 @@ def fori_loop(
             carry = body_fun(i, carry)
         return carry
     dynamic = traced([lower, upper])
+    first, last = (_bound(running, b) if dynamic else b for b in (lower, upper))
 
     def step(i: Any, carry: Carry) -> tuple[Carry, None]:
-        return body_fun(lower + i, carry), None
+        return body_fun(first + i, carry), None
 
     body = trace_body("fori_loop", step, init_val)
     if not dynamic:
         steps = max(0, operator.index(upper) - operator.index(lower))
         parts = repeat(running, body, steps, [])
         return tree.unflatten(body.carry, parts[: body.count])
-    count = np.maximum(upper - lower, 0)
-    if count.dtype.kind != "i" or count.shape:
-        raise InputError(
-            f"fori_loop: bounds of {count.type} ({source_line()}); expected whole "
-            "numbers of shape ()"
-        )
+    count = np.maximum(last - first, 0)
     bound = LIMIT if max_steps is None else max_steps
     parts = repeat(running, body, bound, [], count=count)
     unfinished = count > bound
@@ -258,6 +254,17 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # -- conditions, lengths and ends ----------------------------------------------------
+
+
+def _bound(running: Any, bound: Any) -> Tracer:
+    """A bound of a loop as an int64, whose differences do not wrap around."""
+    found = as_tracer(running, bound)
+    if found.dtype.kind not in "iu" or found.shape:
+        raise InputError(
+            f"fori_loop: a bound of {found.type} ({source_line()}); expected whole "
+            "numbers of shape ()"
+        )
+    return cast(found, INT)
 
 
 def _head(cond_fun: Callable[[Carry], Any], body: Body) -> Traced:

@@ -173,17 +173,8 @@ def _astype(
     if not np.can_cast(x.dtype, dtype, casting):
         raise TypeError(f"cannot cast {x!r} to {np.dtype(dtype)} by rule {casting!r}")
     if x.dtype != np.dtype(dtype):
-        # Refused rather than widened: int8 arithmetic would wrap around.
-        made = _fresh(x.builder, np.zeros((), dtype))
-        return cast(x, made.dtype) if made.dtype == np.dtype(dtype) else _narrow(dtype)
+        return cast(x, dtype)
     return _copy(x, order) if copy and not x.scalar else x
-
-
-def _narrow(dtype: Any) -> Any:
-    raise TypeError(
-        f"traced values cannot be converted to {np.dtype(dtype)}; jitad computes in "
-        "float64, float32, int64, int32 and bool"
-    )
 
 
 registry.functions["method.astype"] = lambda x: (

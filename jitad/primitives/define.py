@@ -21,6 +21,7 @@ from jitad.ir.tracer import (
     Tracer,
     as_tracer,
     bind,
+    cast,
     innermost,
     lift,
     promote,
@@ -155,7 +156,8 @@ def derived(*functions: Any) -> Callable[[Function], Function]:
     """Declare that tracing one of functions runs the decorated Python instead.
 
     A ufunc still refuses the operands for which NumPy has no loop, or computes in a
-    dtype that jitad does not, such as float16 for the sine of a bool.
+    dtype that jitad does not, such as float16 for the sine of a bool.  Integers and
+    bools that it computes in another dtype come in this one.
     """
 
     def declare(body: Function) -> Function:
@@ -171,7 +173,15 @@ def derived(*functions: Any) -> Callable[[Function], Function]:
 
 def _with_loop(ufunc: np.ufunc, body: Function) -> Function:
     def handler(*args: Any) -> Any:
-        loop_dtypes(ufunc, tuple([representative(a) for a in args]))
-        return body(*args)
+        kinds = tuple([representative(a) for a in args])
+        loop = loop_dtypes(ufunc, kinds)
+        return body(*[_in_loop(*given) for given in zip(args, kinds, loop)])  # noqa: B905
 
     return handler
+
+
+def _in_loop(value: Any, kind: Any, dtype: np.dtype) -> Any:
+    """A traced integer or bool in the dtype that a ufunc computes in; others as is."""
+    if not isinstance(value, Tracer) or value.dtype.kind == "f" or dtype.kind == "b":
+        return value
+    return value if isinstance(kind, type) else cast(value, dtype)

@@ -12,8 +12,19 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.primitive import registry
+from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, bind, cast, promote, traced
+from jitad.ir.tracer import (
+    Tracer,
+    as_tracer,
+    bind,
+    cast,
+    innermost,
+    promote,
+    representative,
+    traced,
+)
 from jitad.primitives.define import derived, elementwise
 
 # -- selection -----------------------------------------------------------------
@@ -98,12 +109,47 @@ def _div_partials(y: Any, b: Any) -> list[Any]:
 
 # -- comparisons and logic -----------------------------------------------------
 
-elementwise("lt", np.less, word="lt")
-elementwise("le", np.less_equal, word="le")
-elementwise("gt", np.greater, word="gt")
-elementwise("ge", np.greater_equal, word="ge")
-elementwise("eq", np.equal, word="eq")
-elementwise("ne", np.not_equal, word="ne")
+
+def _comparison(name: str, ufunc: np.ufunc) -> None:
+    primitive = elementwise(name, ufunc, word=name)
+    in_one_dtype = registry.ufuncs[ufunc]
+
+    def handler(a: Any, b: Any) -> Any:
+        """Exact, as NumPy's: also where no dtype holds the numbers of both."""
+        if _beyond(a, b) or _beyond(b, a):
+            # All that the traced value may be is on the same side of the number.
+            x, pair = (b, (a, 0)) if type(a) is int else (a, (0, b))
+            return np.full_like(x, ufunc(*map(float, pair)), dtype=bool)
+        dtypes = loop_dtypes(ufunc, (representative(a), representative(b)))
+        kinds = [d.kind for d in dtypes[:2]]
+        if sorted(kinds) != ["i", "u"]:
+            return in_one_dtype(a, b)
+        signed = kinds.index("i")
+        pair, wide = [a, b], np.dtype(np.uint64)
+        pair[signed] = own = as_tracer(innermost((a, b)), pair[signed], dtypes[signed])
+        compared = bind(primitive, pair, [wide, wide], dtypes[2])
+        below = (-1, 0) if signed == 0 else (0, -1)
+        return np.where(own < 0, ufunc(*below), compared)
+
+    registry.ufuncs[ufunc] = handler
+
+
+def _beyond(number: Any, value: Any) -> bool:
+    """Whether a Python int is beyond all integers of a value's dtype."""
+    if type(number) is not int:
+        return False
+    dtype = np.dtype(representative(value))
+    if dtype.kind not in "iu":
+        return False
+    limits = np.iinfo(dtype)
+    return not limits.min <= number <= limits.max
+
+
+for _name, _ufunc in (
+    ("lt", np.less), ("le", np.less_equal), ("gt", np.greater),
+    ("ge", np.greater_equal), ("eq", np.equal), ("ne", np.not_equal),
+):  # fmt: skip
+    _comparison(_name, _ufunc)
 elementwise("and", np.bitwise_and, word="and")
 elementwise("or", np.bitwise_or, word="or")
 elementwise("xor", np.bitwise_xor, word="xor")

@@ -73,10 +73,16 @@ def gather_view(array: Tracer, parts: Sequence[Any]) -> Tracer:
 
 
 def missing(dtype: np.dtype) -> Any:
-    """What an index out of range reads: NaN, or the lowest integer, or False."""
+    """What an index out of range reads: NaN, or the lowest integer, or False.
+
+    Without a sign it is the highest.
+    """
     if dtype.kind == "f":
         return dtype.type(np.nan)
-    return np.iinfo(dtype).min if dtype.kind == "i" else np.False_
+    if dtype.kind == "b":
+        return np.False_
+    limits = np.iinfo(dtype)
+    return dtype.type(limits.min or limits.max)
 
 
 def _valid(indices: Sequence[Any], steps: Steps) -> Any:

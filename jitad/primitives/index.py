@@ -80,7 +80,7 @@ def stored(array: Tracer, value: Any) -> Any:
     trace = innermost([array, value])
     if not traced(value):
         plain = np.asarray(value)
-        if plain.dtype.kind not in "biuf":
+        if plain.dtype.kind not in "biuf" and type(value) is not int:
             raise UnsupportedError(
                 f"cannot write {plain.dtype} into {array!r} ({source_line()}); "
                 "expected real numbers"
@@ -126,7 +126,13 @@ def _parts(array: Tracer, key: Any) -> list[Any]:
                 f"{array!r} is indexed by {part!r} ({source_line()}); expected "
                 "integers or bools: convert with astype(int)"
             )
-    return parts
+    return [_wide(p) for p in parts]
+
+
+def _wide(index: Any) -> Any:
+    """An index whose arithmetic with extents stays in its range."""
+    whole = isinstance(index, Tracer) and index.dtype.kind in "iu"
+    return cast(index, np.int64) if whole else index
 
 
 def _is_mask(part: Any) -> bool:
@@ -191,7 +197,7 @@ def _take_handler(
     if not traced(indices):
         options = {"axis": axis, "mode": mode}
         return bind_structure(_take, (as_array(a), indices), options)
-    index: Any = as_array(indices)
+    index: Any = _wide(as_array(indices))
     array: Any = as_tracer(innermost([a, indices]), a)
     if axis is None:
         array, axis = np.ravel(array), 0

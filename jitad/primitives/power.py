@@ -13,8 +13,18 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.primitive import Primitive, registry
+from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, as_tracer, bind, cast, innermost
+from jitad.ir.tracer import (
+    Tracer,
+    as_tracer,
+    bind,
+    cast,
+    innermost,
+    promote,
+    representative,
+    whole,
+)
 from jitad.primitives.define import derived, elementwise
 from jitad.primitives.elementwise import gate
 from jitad.primitives.stated import stated
@@ -180,12 +190,11 @@ def _constant(value: Any) -> float | None:
     return float(value)
 
 
-@derived(np.power)
 def power(x: Any, p: Any) -> Any:
     """np.power; small constant whole exponents are products."""
+    if all(promote([v]).kind in "iub" for v in (x, p)):
+        return _integer_power(x, p)
     exponent = _constant(p)
-    if all(_dtype(v).kind in "iub" for v in (x, p)):
-        return _integer_power(x, p, exponent)
     if exponent is None or not isinstance(x, Tracer) or x.dtype.kind != "f":
         return _generic(x, p)
     weak = type(p) in (int, float, bool)
@@ -207,19 +216,34 @@ def power(x: Any, p: Any) -> Any:
     return _generic(x, p)
 
 
-def _integer_power(x: Any, p: Any, exponent: float | None) -> Any:
-    if exponent is None or exponent < 0:
+def _integer_power(x: Any, p: Any) -> Any:
+    """The product of as many x as p says, which must be known not to be negative."""
+    dtype = loop_dtypes(np.power, (representative(x), representative(p)))[0]
+    if dtype.kind == "f":
+        return _generic(x, p)
+    known = not isinstance(p, Tracer)
+    if np.any(np.less(p, 0)) if known else p.dtype.kind == "i":
         raise UnsupportedError(
             f"an integer to the power {p!r} cannot be traced ({source_line()}): only "
-            "constant exponents that are not negative can; make the base a float"
+            "constant exponents that are not negative, and those without a sign, can; "
+            "make the base a float"
         )
-    if exponent == 2 and x.dtype == bool:
-        return np.square(x)
-    dtype = np.result_type(x.dtype, np.int8 if type(p) is int else _dtype(p))
-    return multiplied(cast(x, dtype), int(exponent))
+    base = as_tracer(innermost([x, p]), x, dtype)
+    if known and np.ndim(p) == 0:
+        return multiplied(base, int(whole(int(p), dtype)))
+    if p.dtype.kind == "b":
+        return np.where(p, base, dtype.type(1))
+    # By the bits of the exponents, the last first.
+    bits = int(np.max(p, initial=0)).bit_length() if known else 8 * p.dtype.itemsize
+    result = np.ones_like(base)
+    for k in range(bits):
+        odd = np.right_shift(p, k) & 1 != 0
+        result = result * np.where(odd, base, dtype.type(1))
+        base = base * base
+    return result
 
 
-registry.functions["power"] = power
+registry.ufuncs[np.power] = registry.functions["power"] = power
 
 # -- functions that are powers -------------------------------------------------
 

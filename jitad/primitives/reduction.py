@@ -87,7 +87,9 @@ def _accumulating(a: Tracer, dtype: Any) -> Tracer:
     """The array in the dtype that NumPy adds and multiplies it in."""
     if given(dtype):
         return cast(a, dtype)
-    return a if a.dtype.kind == "f" else cast(a, INT64)
+    if a.dtype.kind == "f":
+        return a
+    return cast(a, np.uint64 if a.dtype.kind == "u" else INT64)
 
 
 # -- folds ---------------------------------------------------------------------

@@ -8,8 +8,9 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.primitive import Primitive, registry
+from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, bind, cast, promote
+from jitad.ir.tracer import Tracer, bind, cast, promote, representative, whole
 from jitad.primitives.define import derived, elementwise
 from jitad.primitives.elementwise import gate
 from jitad.primitives.stated import stated
@@ -82,6 +83,15 @@ def sign(x: Any) -> Any:
 
 
 elementwise("signbit", np.signbit, word="signbit", points=((1.5,), (-2.0,)))
+_float_signbit = registry.ufuncs[np.signbit]
+
+
+def signbit(x: Any) -> Any:
+    """Whether x is below zero, or -0.0."""
+    return _float_signbit(x) if x.dtype.kind == "f" else x < 0
+
+
+registry.ufuncs[np.signbit] = signbit
 elementwise(
     "copysign",
     np.copysign,
@@ -131,9 +141,16 @@ def ldexp(x: Any, n: Any) -> Any:
             "use x * 2.0**n"
         )
     base = x if x.dtype.kind == "f" else x * 1.0
-    one, half = base.dtype.type(1), np.asarray(n) // 2
-    # In two factors, since 2ⁿ alone may overflow where x · 2ⁿ does not.
-    return base * np.ldexp(one, half) * np.ldexp(one, np.asarray(n) - half)
+    n = whole(n, np.dtype(np.int32)) if type(n) is int else n
+    # In one factor, or three: 2ⁿ may overflow where x · 2ⁿ does not, and what is made
+    # on the way must not be rounded.
+    largest = np.finfo(base.dtype).maxexp - 2
+    left = np.clip(np.asarray(n, np.int64), -3 * largest, 3 * largest)
+    for share in (3, 2, 1):
+        own = np.where(np.abs(left) <= largest * (share == 3), left, left // share)
+        base = base * np.ldexp(base.dtype.type(1), own)
+        left = left - own
+    return base
 
 
 @derived(np.modf)
@@ -170,6 +187,19 @@ _REMAINDERS = ((5.5, 2.0), (-5.5, 2.0), (5.5, -2.0), (-3.0, 2.0), (4.0, 2.0))
 elementwise(
     "fmod", np.fmod, word="fmod", cost=20, partials=_quotient, points=_REMAINDERS
 )
+
+
+_float_fmod = registry.ufuncs[np.fmod]
+
+
+@derived(np.fmod)
+def fmod(a: Any, b: Any) -> Any:
+    """What is left of a, with its sign; of integers by what np.remainder leaves."""
+    if promote((a, b)).kind == "f":
+        return _float_fmod(a, b)
+    rest = np.remainder(a, b)
+    other_side = (rest != 0) & ((a < 0) != (b < 0))
+    return np.where(other_side, rest - b, rest)
 
 
 def _mod(a: Any, b: Any) -> Any:
@@ -221,7 +251,7 @@ def _integers_apart(ufunc: np.ufunc, primitive: Primitive) -> None:
 
     @derived(ufunc)
     def handler(a: Any, b: Any) -> Any:
-        dtype = promote((a, b))
+        dtype = loop_dtypes(ufunc, (representative(a), representative(b)))[0]
         if dtype.kind == "f":
             return floating(a, b)
         return bind(primitive, (a, b), [dtype, dtype], dtype)

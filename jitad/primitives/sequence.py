@@ -278,6 +278,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The matrix of the powers of x."""
     base = as_traced(x)
+    base = cast(base, np.promote_types(base.dtype, int))
     count = base.shape[0] if N is None else N
     if count == 0:
         return base[:, None][:, :0]

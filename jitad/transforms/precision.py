@@ -296,7 +296,7 @@ class _Again:
                 less = self.target.apply(multiply, (self.exact[i], down), type)
                 return cast(self.target, less, _SINGLE)
             type = scalar(_SINGLE)
-        elif primitive.name == "cast" and type.dtype.kind == "i":
+        elif primitive.name == "cast" and type.dtype.kind in "iu":
             # An integer is that of the number as it lies.
             (a,) = operands
             found = self.exact.get(a, self.index[a])
@@ -307,7 +307,7 @@ class _Again:
     def _exactly(self, i: int, node: Node) -> None:
         """A node in float64 also, if only whole numbers and constants are in it."""
         primitive, operands, _, type, _ = node
-        if primitive.name == "cast" and self.dtype(operands[0]).kind == "i":
+        if primitive.name == "cast" and self.dtype(operands[0]).kind in "iu":
             found = self.index[operands[0]]
             self.exact[i] = self.target.apply(primitive, (found,), type)
         if primitive.name not in _PLAIN or self.exact.keys().isdisjoint(operands):

@@ -225,7 +225,7 @@ def _equal_to(builder: Builder, operand: int) -> tuple[int, ...]:
         return (operand,)
     known = [builder.values[a] for a in node.operands]
     for k in (0, 1):
-        if known[k] is not None and known[k].dtype.kind == "i":
+        if known[k] is not None and known[k].dtype.kind in "iu":
             return node.operands[1 - k], int(known[k])
     return (operand,)
 

@@ -1,0 +1,235 @@
+"""The law of dtypes: what NumPy computes in, and how integers wrap, holds in a trace.
+
+Each function runs on all pairs of dtypes and Python numbers at once, in one compiled
+function of many results, over the batch of all pairs of some values.  A result has
+NumPy's dtype and value, or the pair is refused by an error where `refused` says so.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitad
+from jitad.errors import JitadError
+from jitad.ir.graph import DTYPES
+from jitad.ir.primitive import registry
+
+BACKENDS = ("cpu", "numpy")
+NUMBERS = (3, -1, 300, 2**40, 2**63, 10**20, 1.5, True)
+# What is neither a dtype NumPy computes in here nor refused by NumPy itself.
+HALF = np.dtype(np.float16)
+
+
+def values(dtype: np.dtype) -> np.ndarray:
+    """Small numbers, and those at the ends."""
+    if dtype.kind == "b":
+        return np.array([False, True])
+    if dtype.kind == "f":
+        return np.array([0.0, -0.0, 1.0, -2.5, 3.0, 7.75, np.inf, np.nan], dtype)
+    limits = np.iinfo(dtype)
+    signed = [-1, -3] if dtype.kind == "i" else [limits.max - 1, 200]
+    return np.array([0, 1, 2, 7, *signed, limits.min, limits.max], dtype)
+
+
+def columns(count: int) -> list[np.ndarray]:
+    """For each dtype `count` arrays, which together hold all tuples of its values."""
+    length = 8**count
+    found = []
+    for k in range(count):
+        for dtype in DTYPES:
+            every = np.repeat(values(dtype), 8 ** (count - 1 - k))
+            found.append(np.resize(every, length))
+    return found
+
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+Refused = Callable[[Call], bool]
+
+
+class Place(int):
+    """An argument: the number of what is given."""
+
+
+def agree(
+    calls: Iterable[Call],
+    given: list[np.ndarray],
+    backend: Any,
+    refused: Refused = lambda call: False,
+    ulps: float = 0,
+    *,
+    batched: bool = True,
+) -> None:
+    """Assert that each call is NumPy's, or an error where NumPy's is one, or `refused`.
+
+    batched  whether what is given are batches of numbers
+    """
+    calls = list(calls)
+    wanted = [_numpys(call, given) for call in calls]
+    raised: dict[int, Exception] = {}
+    placed: dict[int, list[tuple[str, slice]]] = {}
+
+    def every(*columns: Any) -> dict[str, Any]:
+        raised.clear()
+        made: dict[str, list[Any]] = {}
+        for k, (function, args) in enumerate(calls):
+            traced = [columns[a] if isinstance(a, Place) else a for a in args]
+            try:
+                found = function(*traced)
+            except (JitadError, TypeError, ValueError, OverflowError) as error:
+                raised[k] = error
+                continue
+            placed[k] = []
+            for result in found if isinstance(found, tuple) else [found]:
+                own = made.setdefault(result.dtype.name, [])
+                start = sum(map(np.size, own))
+                place = slice(start, start + np.size(result))
+                placed[k].append((result.dtype.name, place))
+                own.append(np.ravel(result))
+        # One array for each dtype is compiled faster than hundreds.
+        return {name: np.concatenate(own) for name, own in made.items()}
+
+    run = jitad.vmap if batched else jitad.jit
+    got = run(every, backend=backend)(*given)
+    for k, (call, results) in enumerate(zip(calls, wanted, strict=True)):
+        name = f"{call[0].__name__}({', '.join(describe(a, given) for a in call[1])})"
+        error = isinstance(results, Exception)
+        half = not error and any(r.dtype == HALF for r in results)
+        if error or half or refused(call):
+            assert k in raised, f"{name} is not refused, where NumPy has {results}"
+            assert error or isinstance(raised[k], JitadError), (name, raised[k])
+            continue
+        assert k not in raised, f"{name}: {raised[k]!r}"
+        for (kind, place), result in zip(placed[k], results, strict=True):
+            mine = got[kind][..., place]
+            assert mine.dtype == result.dtype, (name, mine.dtype, result.dtype)
+            plain = np.reshape(result, (-1, 1) if batched else -1)
+            same(mine, np.broadcast_to(plain, mine.shape), name, ulps)
+
+
+def _numpys(call: Call, given: list[np.ndarray]) -> list[np.ndarray] | Exception:
+    """What NumPy has of a call: the results, or an error."""
+    function, args = call
+    plain = [given[a] if isinstance(a, Place) else a for a in args]
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = function(*plain)
+        except (TypeError, ValueError, OverflowError) as error:
+            return error
+    return list(found) if isinstance(found, tuple) else [found]
+
+
+def describe(argument: Any, given: list[np.ndarray]) -> str:
+    return str(given[argument].dtype if isinstance(argument, Place) else argument)
+
+
+def same(mine: np.ndarray, numpys: np.ndarray, name: str, ulps: float) -> None:
+    equal = mine == numpys
+    if mine.dtype.kind == "f":
+        equal |= np.isnan(mine) & np.isnan(numpys)
+        with np.errstate(all="ignore"):
+            room = ulps * np.spacing(np.abs(numpys))
+            equal |= np.abs(mine - numpys) <= room
+    assert equal.all(), (name, mine[~equal][:4], numpys[~equal][:4])
+
+
+# -- functions of numbers ------------------------------------------------------
+
+COUNT = len(DTYPES)
+LOGICAL = (np.logical_and, np.logical_or, np.logical_xor)
+
+
+def pairs(function: Callable[..., Any]) -> list[Call]:
+    """A function of all pairs of dtypes, and of each dtype and each Python number."""
+    # NumPy's logical functions take no Python ints that are no int64.
+    numbers = [n for n in NUMBERS if function not in LOGICAL or n < 2**63]
+    places = [Place(k) for k in range(COUNT)]
+    others = [Place(COUNT + k) for k in range(COUNT)]
+    every = itertools.chain(
+        itertools.product(places, others),
+        itertools.product(places, numbers),
+        itertools.product(numbers, others),
+    )
+    return [(function, pair) for pair in every]
+
+
+def is_refused(call: Call) -> bool:
+    """What is refused though NumPy computes it, by an error that says so."""
+    function, args = call
+    if function is np.ldexp:
+        return isinstance(args[1], Place) or not isinstance(args[0], Place)
+    if function is np.reciprocal:
+        return DTYPES[args[0]].kind != "f"
+    return function is np.frexp
+
+
+NUMPYS = [u for u in registry.ufuncs if getattr(np, u.__name__, None) is u]
+BINARY = [u for u in NUMPYS if u.nin == 2 and u.signature is None]
+# One of those that are lowered alike.
+LOWERED = (
+    np.add, np.subtract, np.multiply, np.divide, np.less, np.equal, np.right_shift,
+    np.left_shift, np.bitwise_xor, np.maximum, np.power, np.divmod, np.fmod,
+)  # fmt: skip
+# Functions of C libraries, which round differently.
+ROUNDED = {np.power: 2, np.float_power: 2, np.arctan2: 2, np.hypot: 1}
+ROUNDED |= {np.logaddexp: 4, np.logaddexp2: 4}
+
+
+@pytest.mark.parametrize("ufunc", BINARY, ids=lambda u: u.__name__)
+def test_pairs_of_dtypes(ufunc):
+    given, ulps = columns(2), ROUNDED.get(ufunc, 0)
+    for backend in BACKENDS if ufunc in LOWERED else ("numpy",):
+        agree(pairs(ufunc), given, backend, is_refused, ulps)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_functions_of_one_number(backend):
+    places = [(Place(k),) for k in range(COUNT)]
+    unary = [u for u in NUMPYS if u.nin == 1]
+    agree(itertools.product(unary, places), columns(1), backend, is_refused, ulps=4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_conversions(backend):
+    def astype(x: Any, dtype: Any) -> Any:
+        return x.astype(dtype)
+
+    def written(x: Any, dtype: Any) -> Any:
+        y = np.zeros(2, dtype, like=x)
+        y[1] = x
+        return y[1]
+
+    places = [Place(k) for k in range(COUNT)]
+    given = columns(1)
+    for column in given:  # NaN as an integer is another in every place
+        column[np.isnan(column)] = 1
+    calls = itertools.product((astype,), itertools.product(places, DTYPES))
+    agree(calls, given, backend)
+
+
+# -- functions of arrays -------------------------------------------------------
+
+
+def reduce(x: Any) -> Any:
+    return np.add.reduce(x)
+
+
+ARRAYS: tuple[Callable[[Any], Any], ...] = (
+    np.sum, np.prod, np.mean, np.max, np.min, np.ptp, np.argmax, np.argmin, np.any,
+    np.all, np.count_nonzero, np.cumsum, np.cumprod, np.sort, np.argsort, np.diff,
+    np.nansum, np.nanmax, np.cumulative_sum, np.median, np.var, np.std, np.average,
+    np.nan_to_num, np.zeros_like, np.vander, np.trace, reduce,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_functions_of_arrays(backend):
+    places = [(Place(k),) for k in range(COUNT)]
+    given = [np.resize(values(dtype), 4) for dtype in DTYPES]
+    agree(itertools.product(ARRAYS, places), given, backend, ulps=4, batched=False)
