@@ -16,7 +16,7 @@ def device_put(x: Any, device: str = "cuda") -> Any:
 
     What they are computed with is computed there, and gives such arrays; they have
     `__cuda_array_interface__` and DLPack, and np.asarray copies one back.
-    Raises InputError for other dtypes than float64, float32, int64, int32 and bool,
+    Raises InputError for other dtypes than float64, float32, integers and bool,
     DeviceError where there is no such card, DeviceMemoryError where it is full.
     """
     from jitad.cards import put

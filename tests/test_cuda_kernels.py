@@ -13,7 +13,7 @@ from kernels import reference, run
 from loops import Lines, varying
 from random_cases import programs
 from running_error import running_error
-from test_emit import BOOL, F4, F8, I4, I8, SIZES, moving, nested, numbers
+from test_emit import BOOL, F4, F8, I2, I4, I8, SIZES, U1, moving, nested, numbers
 from test_loops import KERNELS, LAYOUTS
 from test_random_graphs import everything, mostly_sharp, scalars
 from test_random_loops import Sketch
@@ -63,7 +63,7 @@ def agree(kernel: Kernel, extents: tuple[int, ...], launch) -> None:
         assert want.dtype.kind != "f" or np.isfinite(want).all()
 
 
-@pytest.mark.parametrize("dtype", [F8, F4, I8, I4, BOOL], ids=str)
+@pytest.mark.parametrize("dtype", [F8, F4, I8, I4, I2, U1, BOOL], ids=str)
 def test_layouts_and_ragged_sizes(dtype, build):
     layouts = ("rows", "streams", "general")
     sides = list(itertools.product(layouts, (*layouts, "lines")))
@@ -197,7 +197,7 @@ def test_what_is_loaded_and_read_again(build):
     agree(kernel, (5, 3), launch)
 
 
-@pytest.mark.parametrize("dtype", [F8, F4, I4], ids=str)
+@pytest.mark.parametrize("dtype", [F8, F4, I4, I2], ids=str)
 def test_every_lane_has_indices_of_its_own(dtype, build):
     """Read, added up in storage, and stored whole; indices too large are the last."""
     kernels = []

@@ -25,7 +25,7 @@ from jitad.lowering.kernel import (
     Store,
 )
 
-F8, F4, I8, I4 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4"))
+F8, F4, I8, I4, I2, U1 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4", "i2", "u1"))
 BOOL = np.dtype(bool)
 WIDTHS = (64, 32, 16)
 SIZES = (0, 1, 7, 8, 9, 35)
@@ -55,18 +55,18 @@ def moving(source: str, sink: str, dtype: np.dtype, n: int, m: int) -> Kernel:
 def numbers(rng: np.random.Generator, shape: tuple, dtype: np.dtype) -> np.ndarray:
     if dtype == BOOL:
         return rng.random(shape) < 0.5
-    if dtype.kind == "i":
+    if dtype.kind in "iu":
         return rng.integers(-50, 50, shape).astype(dtype)
     return rng.normal(size=shape).astype(dtype)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("dtype", [F8, F4, I8, I4, BOOL], ids=str)
+@pytest.mark.parametrize("dtype", [F8, F4, I8, I4, I2, U1, BOOL], ids=str)
 @pytest.mark.parametrize("sink", ["rows", "streams", "general"])
 @pytest.mark.parametrize("source", ["rows", "streams", "general"])
 def test_layouts_and_tails(source, sink, dtype, width):
-    if (source, sink) != ("rows", "streams") and dtype in (I8, I4) and width < 64:
-        pytest.skip("same code as for floats of this size")
+    if (source, sink) != ("rows", "streams") and dtype.kind in "iu" and width < 64:
+        pytest.skip("same code as for floats of this size, and as for wide vectors")
     rng = np.random.default_rng(1)
     kernel = moving(source, sink, dtype, 11, 22)
     for size in SIZES:
@@ -317,7 +317,7 @@ def test_what_all_lanes_share_is_computed_before_them():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="protects pages by Linux's calls")
-@pytest.mark.parametrize("dtype", [F8, F4, BOOL], ids=str)
+@pytest.mark.parametrize("dtype", [F8, F4, I2, BOOL], ids=str)
 @pytest.mark.parametrize("layout", ["rows", "streams"])
 @pytest.mark.parametrize("elements", [3, 11])
 def test_nothing_beyond_the_array_is_touched(elements, layout, dtype):

@@ -119,7 +119,7 @@ ERRORS = [
      "stack"),
     ("masked array", lambda x: np.where(x > 0, np.ma.array(TABLE[:N]), x),
      UnsupportedError, "masked"),
-    ("small integers", lambda x: x.astype(np.int8), TypeError, "int8"),
+    ("small floats", lambda x: x.astype(np.float16), TypeError, "float16"),
     ("iteration of 0-d", lambda x: list(x[0]), TypeError, "no axes"),
     ("len of 0-d", lambda x: len(x[0]), TypeError, "no axes"),
     ("item assignment of 0-d", lambda x: put(x[0], (), 1), TypeError, "scalar"),

@@ -18,6 +18,7 @@ from jitad.lowering.words import MEANINGS, meaning
 F8, F4 = (np.dtype(t) for t in ("f8", "f4"))
 BOOL = np.dtype(bool)
 FLOATS, INTS = (F8, F4), INTEGERS
+EVERY = (*FLOATS, *INTS, BOOL)
 TARGETS = {
     "64": cpu.target(min(64, cpu.host().vector_bytes)),
     "32": cpu.target(min(32, cpu.host().vector_bytes)),
@@ -182,11 +183,16 @@ def test_functions_at_special_and_random_points(dtype, target):
     check(("lgamma",), [np.linspace(2.5, 150, 99).astype(dtype)], dtype, target, 8)
 
 
-@pytest.mark.parametrize("dtype", INTS, ids=str)
-def test_integer_words(dtype, target):
+def integers(dtype: np.dtype) -> np.ndarray:
+    """Small integers, bits of numbers of every width, and both ends."""
     info = np.iinfo(dtype)
     x = [0, 1, 2, 3, 7, -1, -2, -3, -7, info.max, info.min, 1000, 31, 32, 63, 64]
-    x = np.array([v % 2**64 for v in map(int, x)], np.uint64).astype(dtype)
+    return np.array([int(v) % 2**64 for v in x], np.uint64).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", INTS, ids=str)
+def test_integer_words(dtype, target):
+    x = integers(dtype)
     check(("neg", "abs", "not"), [x], dtype, target, 0)
     check((*INTEGER, *LOGIC), [*pairs(x)], dtype, target, 0)
     check(COMPARE, [*pairs(x)], BOOL, target, 0)
@@ -198,7 +204,7 @@ def test_bool_words(target):
     check((*LOGIC, "maximum", "minimum", *COMPARE), [*pairs(x)], BOOL, target, 0)
 
 
-@pytest.mark.parametrize("dtype", [*FLOATS, *INTS, BOOL], ids=str)
+@pytest.mark.parametrize("dtype", EVERY, ids=str)
 def test_select(dtype, target):
     mask = np.arange(37) % 3 == 0
     a = (np.arange(37) % 2).astype(dtype)
@@ -220,29 +226,34 @@ def casting(given: np.dtype, dtypes: tuple[np.dtype, ...], target: str):
     return cpu.compile(casts(given, dtypes), TARGETS[target])
 
 
+def convertible(dtype: np.dtype) -> np.ndarray:
+    """Numbers that fit and that do not, but NaN: that differs from place to place."""
+    if dtype.kind == "f":
+        numbers = [0.0, -0.0, 0.4, 0.9, 1, -1.5, -7.9, 1e4, -1e4, 3.7e8]
+        some = special(dtype)
+        x = np.concatenate([numbers, EDGES, np.negative(EDGES)]).astype(dtype)
+        return np.concatenate([x, some[~np.isnan(some)]])
+    whole = np.array([(s * n) % 2**64 for n in EDGES for s in (1, -1)], np.uint64)
+    return np.concatenate([whole, np.arange(10, dtype=np.uint64)]).astype(dtype)
+
+
 EDGES = [2**k + d for k in (7, 8, 15, 16, 31, 32, 63) for d in (-1, 0, 1)]
 
 
-@pytest.mark.parametrize("given", [*FLOATS, *INTS, BOOL], ids=str)
+@pytest.mark.parametrize("given", EVERY, ids=str)
 def test_casts_are_numpys(given, target):
-    """Numbers that do not fit included, but NaN: that differs from place to place."""
-    dtypes = (*FLOATS, *INTS, BOOL)
-    numbers = np.array([0.0, -0.0, 0.4, 0.9, 1, -1.5, -7.9, 1e4, -1e4, 3.7e8])
-    if given.kind == "f":
-        some = special(given)
-        x = np.concatenate([numbers, EDGES, np.negative(EDGES)]).astype(given)
-        x = np.concatenate([x, some[~np.isnan(some)]])
-    else:
-        whole = np.array([(s * n) % 2**64 for n in EDGES for s in (1, -1)], np.uint64)
-        x = np.concatenate([whole, np.arange(10, dtype=np.uint64)]).astype(given)
-    kernel, executable = casts(given, dtypes), casting(given, dtypes, target)
+    check_casts(casts(given, EVERY), casting(given, EVERY, target))
+
+
+def check_casts(kernel: Kernel, executable) -> None:
+    x = convertible(kernel.buffers[0].dtype)
     got = run(kernel, (len(x),), [x[:, None]], executable)
-    for made, y in zip(dtypes, got, strict=True):
+    for y in got:
         with np.errstate(all="ignore"):
-            want = x.astype(made)
-        assert np.array_equal(y[:, 0], want), made
+            want = x.astype(y.dtype)
+        assert np.array_equal(y[:, 0], want), y.dtype
         zeros = want == 0
-        assert (np.signbit(y[zeros, 0]) == np.signbit(want[zeros])).all(), made
+        assert (np.signbit(y[zeros, 0]) == np.signbit(want[zeros])).all(), y.dtype
 
 
 def test_nan_is_a_float_and_the_least_integer():

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.ir as ir
-import numpy as np
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
 from numba.core.typing.templates import signature

@@ -342,7 +342,7 @@ def whole(value: int, dtype: np.dtype | None = None) -> np.generic:
     Raises OverflowError where it is out of bounds for the dtype, as NumPy does.
     """
     found = np.asarray(value).dtype if dtype is None else dtype
-    if found == object:
+    if found.kind == "O":
         raise UnsupportedError(
             f"{value} has more than 64 bits ({source_line()}); expected a number of "
             f"{COMPUTED}: write float({value})"

@@ -39,9 +39,10 @@ def emit(kernel: Kernel, given: Sequence[Given], name: str) -> str:
 
     given  one for each buffer
 
-    `name` takes, for each buffer in turn that is not known, a number (one of fewer than 32 bits as an int)
-    or an address, of an array in C order.  `strided(name)` takes behind the address of
-    an array the bytes from index to index along each of its axes, of 8 bytes each.
+    `name` takes, for each buffer in turn that is not known, a number (of fewer than 32
+    bits as an int) or an address, of an array in C order.  `strided(name)` takes behind
+    the address of an array the bytes from index to index along each of its axes, of 8
+    bytes each.
     What is written must not overlap what is read.  Raises UnsupportedError where a word
     or a statement has no CUDA C.
     """

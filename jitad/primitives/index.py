@@ -19,6 +19,7 @@ from jitad.ir.structure import bind_structure
 from jitad.ir.tracer import (
     Tracer,
     as_tracer,
+    cast,
     innermost,
     joint_dtype,
     traced,

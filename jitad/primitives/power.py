@@ -243,7 +243,16 @@ def _integer_power(x: Any, p: Any) -> Any:
     return result
 
 
-registry.ufuncs[np.power] = registry.functions["power"] = power
+registry.ufuncs[np.power] = power
+
+
+def raised(x: Any, p: Any) -> Any:
+    """x ** p, which is np.power but for the square of an array of bools."""
+    bools = x.dtype.kind == "b" and not x.scalar
+    return np.square(x) if bools and type(p) is int and p == 2 else power(x, p)
+
+
+registry.functions["power"] = raised
 
 # -- functions that are powers -------------------------------------------------
 
@@ -256,12 +265,9 @@ def square(x: Any) -> Any:
 
 @derived(np.reciprocal)
 def reciprocal(x: Any) -> Any:
-    """1 / x."""
-    if x.dtype.kind != "f":
-        raise UnsupportedError(
-            f"np.reciprocal of {x!r} would be an integer ({source_line()}); use 1.0 / x"
-        )
-    return 1.0 / x
+    """1 / x; of integers, an integer."""
+    inverse = 1.0 / x
+    return inverse if x.dtype.kind == "f" else cast(inverse, x.dtype)
 
 
 @derived(np.fabs)

@@ -83,15 +83,6 @@ def sign(x: Any) -> Any:
 
 
 elementwise("signbit", np.signbit, word="signbit", points=((1.5,), (-2.0,)))
-_float_signbit = registry.ufuncs[np.signbit]
-
-
-def signbit(x: Any) -> Any:
-    """Whether x is below zero, or -0.0."""
-    return _float_signbit(x) if x.dtype.kind == "f" else x < 0
-
-
-registry.ufuncs[np.signbit] = signbit
 elementwise(
     "copysign",
     np.copysign,
