@@ -42,7 +42,8 @@ HOLES = np.array([[1.0, np.nan, np.inf], [0.5, -np.inf, -0.0]])
 CARDS = ((8, 0), (9, 0))
 NUMBERS = {
     **{"float64": ctypes.c_double, "float32": ctypes.c_float, "bool": ctypes.c_int},
-    **{"int64": ctypes.c_int64, "int32": ctypes.c_int32},
+    **{"int64": ctypes.c_int64, "int32": ctypes.c_int32, "int8": ctypes.c_int},
+    **{"uint64": ctypes.c_uint64},
 }
 
 
@@ -147,7 +148,7 @@ def called(
     kept = []
     for place, value in zip(own.arguments, args, strict=True):
         if place.shape is None and place.word is not None:
-            given.append(NUMBERS[place.dtype.name](value))
+            given.append(NUMBERS[place.dtype.name](np.asarray(value).item()))
         else:
             kept.append(give(place, value))
     results = [give(p, np.full(p.shape or (), 77)) for p in own.results]

@@ -220,9 +220,10 @@ def test_every_card_compiles_them(capability):
         assert all(used.stack == 0 for used in found.values())
 
 
-def test_bools_are_refused():
-    with pytest.raises(UnsupportedError, match=r"got bools; .* run it on the CPU"):
-        emit(adding(BOOL, 3))
+@pytest.mark.parametrize("dtype", [BOOL, np.dtype(np.int16)], ids=str)
+def test_what_has_no_atomic_addition_is_refused(dtype):
+    with pytest.raises(UnsupportedError, match=rf"got {dtype}; .* run it on the CPU"):
+        emit(adding(dtype, 3))
 
 
 def test_loops_and_branches_add_what_they_run(build):

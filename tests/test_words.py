@@ -15,7 +15,7 @@ from jitad.lowering.emit import emit
 from jitad.lowering.kernel import Buffer, Kernel, Load, Op, Store
 from jitad.lowering.words import MEANINGS, meaning
 
-F8, F4 = (np.dtype(t) for t in ("f8", "f4"))
+F8, F4, I8, I4 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4"))
 BOOL = np.dtype(bool)
 FLOATS, INTS = (F8, F4), INTEGERS
 EVERY = (*FLOATS, *INTS, BOOL)
