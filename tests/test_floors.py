@@ -13,6 +13,7 @@ import jitad
 ROOT = Path(jitad.__file__).parent
 FLOORS = {
     "errors": 0,
+    "locks": 0,
     "tree": 0,
     "ir": 1,
     "primitives": 2,

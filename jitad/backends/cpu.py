@@ -7,8 +7,6 @@ Start at `compile`, which gives an `Executable`; `Executable.launch` fills the b
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import itertools
 import math
 import re
 import time
@@ -18,8 +16,6 @@ from functools import cache, cached_property
 
 import llvmlite.binding as llvm
 import numpy as np
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler_lock import global_compiler_lock
 
 from jitad.ir.graph import Graph
 from jitad.lowering import emit_copies, frame
@@ -30,14 +26,13 @@ from jitad.lowering.target import Target, lanes
 from jitad.lowering.work import Work, work
 from jitad.transforms.branches import sink
 
-from . import mathlib, schedule
-from .link import link
+from . import link, mathlib, schedule
 from .machine import vector_width
 from .scalars import Scalars
 from .threads import POOL
 
-_serial = itertools.count()
 LINE = 64
+_ENTRY = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 # Bytes from which it pays that an array begins on a cache line.
 _LARGE = 1 << 16
 _ENDLESS = 1 << 62  # lanes of a tile, where there is but one
@@ -74,6 +69,7 @@ class Executable:
               in this thread, holding the interpreter's lock; for small batches.
               Of a kernel that writes lines, a vector of them begins at lane lo, or
               fewer lanes than a vector has are run.
+    address   of the same, for machine code; it is there as long as this is
     """
 
     kernel: Kernel
@@ -81,7 +77,7 @@ class Executable:
     width: int
     compile_seconds: float
     entry: Callable[[int, int, int], None]
-    _library: JITCodeLibrary = field(repr=False)
+    address: int
     _tiles: int = field(repr=False)
     _streaming: bool = field(repr=False)
     _work: Work = field(repr=False)
@@ -89,7 +85,7 @@ class Executable:
     @property
     def assembly(self) -> str:
         """The machine code, as text."""
-        return self._library.get_asm_str()
+        return link.assembly(self.ir)
 
     @cached_property
     def spills(self) -> int:
@@ -234,42 +230,26 @@ def compile(
     start = time.perf_counter()
     chosen = target or host()
     text = emit(kernel, chosen, longest=longest)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    # Numba's linker keeps every symbol that it has seen: never give it a name twice.
-    name = f"jitad.{digest}.{next(_serial)}"
-    _link_copies(kernel)
-    library = link(text, name, {NAME: name, f"{NAME}.tiles": f"{name}.tiles"})
-    address = library.get_pointer_to_function(name)
-    signature = (None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    _share_copies(kernel)
+    library = link.link(text)
     return Executable(
         kernel=kernel,
         ir=text,
         width=lanes(kernel, chosen),
         compile_seconds=time.perf_counter() - start,
-        entry=ctypes.PYFUNCTYPE(*signature)(address),
-        _library=library,
-        _tiles=library.get_pointer_to_function(f"{name}.tiles"),
+        entry=library.function(NAME, _ENTRY),
+        address=library.address(NAME),
+        _tiles=library.address(f"{NAME}.tiles"),
         _streaming=chosen.streaming,
         _work=work(kernel),
     )
 
 
-@global_compiler_lock
-def _link_copies(kernel: Kernel) -> None:
-    """Link the functions that kernels share, if no kernel before has."""
-    _runs()
+def _share_copies(kernel: Kernel) -> None:
+    """Let kernels call the functions that they share, if none before has."""
+    link.shared(emit_copies.runs(), "jitad.runs", "jitad.copy8")
     for size in sorted({b.dtype.itemsize for b in kernel.buffers} - {8}):
-        _copy(size)
-
-
-@cache
-def _runs() -> JITCodeLibrary:
-    return link(emit_copies.runs(), "jitad.runs", {})
-
-
-@cache
-def _copy(size: int) -> JITCodeLibrary:
-    return link(emit_copies.copy(size), f"jitad.copy{size}", {})
+        link.shared(emit_copies.copy(size), f"jitad.copy{size}")
 
 
 class Host:

@@ -12,7 +12,6 @@ compares them with living objects before anything relies on them.
 from __future__ import annotations
 
 import ctypes
-import itertools
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
@@ -33,8 +32,6 @@ _ALIGNED = 0x100
 # Places in NumPy's table of C functions (numpy/__multiarray_api.h).
 _PYARRAY_SCALAR, _PYARRAY_NEW = 60, 93
 _FASTCALL = 0x80
-
-_serial = itertools.count()
 
 _NUMBERS = {float: "double", np.float64: "double", np.float32: "float"}
 
@@ -111,22 +108,18 @@ def fast_call(
         by_value = isinstance(item, Result) and not item.shape
         if by_value or isinstance(item, NumberArgument):
             block[words[k]] = scratch.ctypes.data + 8 * k
-    entry = ctypes.cast(executable.entry, ctypes.c_void_p).value  # type: ignore
-    assert entry is not None
-    writer = _Writer(block.ctypes.data, scratch.ctypes.data, entry, extents[0])
-    text = writer.text([i for i in inputs if i], outputs, structure)
-    library, address = _link(text)
-    method = _Method(b"jitad", address, _FASTCALL, None)
+    writer = _Writer(
+        block.ctypes.data, scratch.ctypes.data, executable.address, extents[0]
+    )
+    library = link(writer.text([i for i in inputs if i], outputs, structure))
+    method = _Method(b"jitad", library.address("call"), _FASTCALL, None)
+    # What the code reads lives as long as the function: a built-in function owns the
+    # object that it is said to be a method of.
+    kept = (library, method, executable, block, scratch, placed, inputs, outputs)
     make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
-    function = make(ctypes.addressof(method), None, None)
-    return _Kept(function, (library, method, block, scratch)).function
-
-
-def _link(text: str) -> tuple[Any, int]:
-    name = f"jitad.call.{next(_serial)}"
-    library = link(text, name, {"call": name})
-    return library, library.get_pointer_to_function(name)
+    make.restype = ctypes.py_object
+    make.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
+    return make(ctypes.addressof(method), kept, None)
 
 
 def _argument(value: Any, word: int) -> Argument | None:
@@ -134,22 +127,6 @@ def _argument(value: Any, word: int) -> Argument | None:
     if type(value) is np.ndarray:
         return ArrayArgument(value.dtype, value.shape, value.strides, word)
     return NumberArgument(type(value), word) if type(value) in _NUMBERS else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A function and what must live as long as the process may call it.
-
-    The machine code and its block are never freed: a kernel lives as long as Numba's
-    code generator, which is as long as the process.
-    """
-
-    function: Callable[..., Any]
-    parts: tuple[Any, ...]
-
-    def __post_init__(self) -> None:
-        for part in self.parts:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(part))
 
 
 class _Writer:

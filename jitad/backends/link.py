@@ -1,45 +1,165 @@
-"""LLVM text to functions in this process, by Numba's code generator.
+"""LLVM text to functions in this process; they are freed with what refers to them.
 
-Numba's linker keeps every symbol that it has seen: give no name twice.
+Start at `link`.  Every module gets an engine of its own, for engines free all of their
+memory or nothing.  Modules find each other's functions only where these are `shared`,
+and such stay as long as the process.  Nothing here waits for Numba's compiler, whose
+lock may be held for long, and in a forked child for ever.
 """
 
 from __future__ import annotations
 
+import gc
+import mmap
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
 import llvmlite.binding as llvm
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
+
+from jitad import locks
+
+# llvmlite lets one thread at a time into LLVM.
+locks.hold_at_forks(llvm.ffi.lib._lock._lock)
+# Of memory that a system still has to grant before code is put there: LLVM, when it is
+# not granted what it asks for, ends the process.
+_MAPS = 8
+_BYTES = 1 << 16
 
 
-class _Library(JITCodeLibrary):
-    """A Numba library that skips the passes which vector code has no use for.
+class Library:
+    """The functions of a module.  Its code is freed with it."""
 
-    Numba's own rounds of optimisation take as long again as generating the code.
+    def __init__(self, engine: llvm.ExecutionEngine) -> None:
+        self._engine = engine
+
+    def address(self, name: str) -> int:
+        """Where a function is, as long as this library is."""
+        return self._engine.get_function_address(name)
+
+    def function(self, name: str, prototype: Any) -> Any:
+        """A ctypes function of a prototype, which keeps the library."""
+        made = prototype(self.address(name))
+        made.library = self
+        return made
+
+
+def link(text: str) -> Library:
+    """Compile a module, and put its code where it can run.
+
+    Raises MemoryError where the system has no room for it.
+    """
+    tools = _tools()
+    with llvm.create_context() as context, llvm.parse_assembly(text, context) as module:
+        code = tools.machine.emit_object(tools.prepared(module))
+    need_room(len(code))
+    with llvm.parse_assembly("") as nothing:
+        engine = llvm.create_mcjit_compiler(nothing, _target_machine("", ""))
+        engine.remove_module(nothing)
+    with llvm.ObjectFileRef.from_data(code) as given:
+        engine.add_object_file(given)
+        engine.finalize_object()
+    return Library(engine)
+
+
+def assembly(text: str) -> str:
+    """The machine code of a module, as text."""
+    tools = _tools()
+    with llvm.create_context() as context, llvm.parse_assembly(text, context) as module:
+        return tools.machine.emit_assembly(tools.prepared(module))
+
+
+def shared(text: str, *names: str) -> None:
+    """Let all modules that are linked from now on call these functions of this one.
+
+    Once in a process: the first name says whether it has been done.
+    """
+    with _SHARED.lock:
+        if names[0] not in _SHARED.libraries:
+            library = link(text)
+            for name in names:
+                llvm.add_symbol(name, library.address(name))
+            _SHARED.libraries[names[0]] = library
+
+
+def need_room(size: int) -> None:
+    """Raise MemoryError where the system has no room for so many bytes of code."""
+    if _has_room(size):
+        return
+    gc.collect()
+    if not _has_room(size):
+        raise MemoryError(
+            "expected room for the code of one more function, but the system grants "
+            "this process no further memory maps; let functions go that are not called "
+            "any more, or call the same functions with other arguments instead of "
+            "making new ones (on Linux, vm.max_map_count says how many maps there are)"
+        )
+
+
+def _has_room(size: int) -> bool:
+    maps: list[mmap.mmap] = []
+    try:
+        for _ in range(_MAPS):
+            maps.append(mmap.mmap(-1, size + _BYTES))  # noqa: PERF401
+    except OSError:
+        return False
+    finally:
+        for given in maps:
+            given.close()
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """Libraries of functions that others call by name; never emptied."""
+
+    libraries: dict[str, Library] = field(default_factory=dict)
+    lock: Any = field(default_factory=locks.lock)
+
+
+_SHARED = _Shared()
+
+
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    """What generates code.  llvmlite lets one thread at a time use them.
+
+    Numba's own rounds of optimisation take as long again as generating the code, and
+    vector code has no use for them.
     """
 
-    def _optimize_functions(self, ll_module: llvm.ModuleRef) -> None:
-        ll_module.data_layout = str(self._codegen.target_data)
+    machine: llvm.TargetMachine
+    layout: str
+    passes: Any
+    builder: Any
 
-    def _optimize_final_module(self) -> None:
-        machine = self._codegen._tm
-        tuning = llvm.create_pipeline_tuning_options(speed_level=1)
-        passes = llvm.create_new_module_pass_manager()
-        passes.add_always_inliner_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_new_gvn_pass()
-        passes.run(self._final_module, llvm.create_pass_builder(machine, tuning))
+    def prepared(self, module: llvm.ModuleRef) -> llvm.ModuleRef:
+        """The module, for this machine, simplified."""
+        module.triple, module.data_layout = llvm.get_process_triple(), self.layout
+        module.verify()
+        self.passes.run(module, self.builder)
+        return module
 
 
-@global_compiler_lock
-def link(text: str, library_name: str, names: dict[str, str]) -> JITCodeLibrary:
-    """Compile and link a module; names: function in the text -> name in the process."""
-    codegen = cpu_target.target_context.codegen()  # pyright: ignore
-    library = _Library(codegen, library_name)
-    module = llvm.parse_assembly(text)
-    module.triple = llvm.get_process_triple()
-    for old, new in names.items():
-        module.get_function(old).name = new
-    module.verify()
-    library.add_llvm_module(module)
-    library.finalize()
-    return library
+@cache
+def _tools() -> _Tools:
+    features = llvm.get_host_cpu_features().flatten()
+    machine = _target_machine(llvm.get_host_cpu_name(), features)
+    # Made once: llvmlite never frees a pass manager.
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_new_gvn_pass()
+    tuning = llvm.create_pipeline_tuning_options(speed_level=1)
+    builder = llvm.create_pass_builder(machine, tuning)
+    return _Tools(machine, str(machine.target_data), passes, builder)
+
+
+def _target_machine(cpu: str, features: str) -> llvm.TargetMachine:
+    """A machine for which code is generated as Numba does; an engine owns its own."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    reloc = "static" if target.name.startswith("x86") else "default"
+    return target.create_target_machine(
+        cpu, features, opt=3, reloc=reloc, codemodel="jitdefault", jit=True
+    )

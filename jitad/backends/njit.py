@@ -6,7 +6,6 @@ fills a launch block of its own on the stack, so threads may call at once.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,10 @@ from .cpu import Executable
 _WORD = ir.IntType(64)
 _BYTES = ir.IntType(8).as_pointer()
 _ENTRY = ir.FunctionType(ir.VoidType(), [_BYTES, _WORD, _WORD])
+
+
+# What Numba has compiled calls of: it never frees that, so these have to stay.
+_called: list[Launch] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,15 +215,17 @@ class _Writer:
 
     def run(self, executable: Executable) -> None:
         """Fill a block on the stack, and call the kernel on all lanes."""
+        _called.append(self.routine.launch)
         builder, words = self.builder, self.routine.launch.block.tolist()
         block = cgutils.alloca_once(builder, _WORD, size=len(words))
         for k, word in enumerate(words):
             value = self.addresses.get(k, ir.Constant(_WORD, word))
             place = builder.gep(block, [ir.Constant(ir.IntType(32), k)])
             builder.store(value, place)
-        address = ctypes.cast(executable.entry, ctypes.c_void_p).value  # type: ignore
         # A dynamic address: Numba then keeps the code out of its cache on disk.
-        entry = self.context.add_dynamic_addr(builder, address, "jitad kernel")
+        entry = self.context.add_dynamic_addr(
+            builder, executable.address, "jitad kernel"
+        )
         function = builder.bitcast(entry, _ENTRY.as_pointer())
         lo, hi = ir.Constant(_WORD, 0), ir.Constant(_WORD, self.routine.launch.lanes)
         builder.call(function, [builder.bitcast(block, _BYTES), lo, hi])

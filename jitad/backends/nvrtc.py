@@ -11,9 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from threading import Lock
 from typing import Literal
 
+from jitad import locks
 from jitad.errors import JitadError
 
 Capability = tuple[int, int]
@@ -26,7 +26,7 @@ OPTIONS = (
     *("--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"),
     *("--std=c++17", "--ptxas-options=-v"),
 )
-_LOADING = Lock()
+_LOADING = locks.lock()
 _ENTRY = re.compile(r"Compiling entry function '(\w+)'")
 _COUNTS = {
     "registers": re.compile(r"Used (\d+) registers"),

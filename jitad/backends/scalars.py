@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba.core import types
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 
+from jitad import locks
 from jitad.errors import UnsupportedError
 from jitad.lowering.target import register_type
 
-from .link import link
+from . import link
 
 _serial = itertools.count()
 _RESULTS = {
@@ -41,6 +43,15 @@ class _Functions:
 
 
 _functions = _Functions()
+
+
+def _forked() -> None:
+    """A thread of the parent, which the child does not have, may compile for long."""
+    if not global_compiler_lock.is_locked():
+        global_compiler_lock._lock = threading.RLock()
+
+
+locks.after_forks(_forked)
 
 
 def is_compiled(function: Any) -> bool:
@@ -93,10 +104,9 @@ def _symbol(word: str, dtype: str) -> str:
     """Compile for a dtype; the symbol of a C function, NaN where Numba's raises."""
     result = native(word, dtype)
     entry = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
-    text = lane("lane", result, f"inttoptr (i64 {entry} to ptr)", dtype)
     name = f"jitad.{word}.{dtype}.{next(_serial)}"
-    library = link(text, name, {"lane": name})
-    llvm.add_symbol(name, library.get_pointer_to_function(name))
+    text = lane(name, result, f"inttoptr (i64 {entry} to ptr)", dtype)
+    link.shared(text, name)
     return name
 
 
@@ -197,8 +207,5 @@ def _loop(word: str, dtype: str) -> Callable[..., None]:
         "  ret void",
         "}",
     ]
-    name = f"jitad.{word}.{dtype}.{next(_serial)}"
-    library = link("\n".join(text), name, {"loop": name})
-    address = library.get_pointer_to_function(name)
     kinds = (None, *[ctypes.c_void_p] * (1 + arity), ctypes.c_int64)
-    return ctypes.CFUNCTYPE(*kinds)(address)
+    return link.link("\n".join(text)).function("loop", ctypes.CFUNCTYPE(*kinds))

@@ -17,9 +17,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numba import config
+
+from jitad import locks
 
 from .link import link
 
@@ -89,14 +92,13 @@ _SEMAPHORES = sys.platform == "linux"
 @cache
 def _functions() -> tuple[Callable[..., None], Callable[..., None]]:
     """help(shared), which never returns, and lead(shared, function, block, helpers)."""
-    names = {"help": "jitad.help", "lead": "jitad.lead"}
-    library = link(_TEXT, "jitad.threads", names)
+    library = link(_TEXT)
     pointer = ctypes.c_void_p
     helping = ctypes.CFUNCTYPE(None, pointer)
     leading = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, ctypes.c_int64)
     return (
-        helping(library.get_pointer_to_function(names["help"])),
-        leading(library.get_pointer_to_function(names["lead"])),
+        library.function("help", helping),
+        library.function("lead", leading),
     )
 
 
@@ -128,7 +130,7 @@ class Pool:
 
     count: int = field(default_factory=most_threads)
     _helpers: _Helpers | None = None
-    _starting: threading.Lock = field(default_factory=threading.Lock)
+    _starting: Any = field(default_factory=locks.lock)
 
     def run(self, tiles: int, block: int, count: int) -> None:
         """Let count threads run the function at address tiles on the block.
@@ -175,15 +177,6 @@ def _run_on_new_threads(tiles: int, block: int, count: int) -> None:
 
 
 POOL = Pool()
-
-
-def _forked() -> None:
-    """Locks that another thread held during a fork would stay held in the child."""
-    POOL._starting = threading.Lock()
-
-
-if _SEMAPHORES:
-    os.register_at_fork(after_in_child=_forked)
 
 
 def set_threads(count: int) -> None:

@@ -10,29 +10,32 @@ trace each function is what it was.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import CodeType, FunctionType
 from typing import Any
 
+from jitad import locks
 from jitad.ir.primitive import registry
 from jitad.ir.tracer import traced
 
 
 class _Redirection:
-    """How many traces run, and the functions' own code meanwhile."""
+    """How many traces run in which thread, and the functions' own code meanwhile."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.traces = 0
+        self.lock = locks.lock()
+        self.traces: Counter[int] = Counter()
         self.own: dict[FunctionType, CodeType] = {}
 
     def begin(self) -> None:
         """The first trace puts the dispatchers in."""
         with self.lock:
-            self.traces += 1
-            if self.traces > 1:
+            first = not self.traces
+            self.traces[threading.get_ident()] += 1
+            if not first:
                 return
             for function, handler in registry.redirects.items():
                 if isinstance(function, FunctionType):
@@ -42,15 +45,25 @@ class _Redirection:
     def end(self) -> None:
         """The last trace puts everything back."""
         with self.lock:
-            self.traces -= 1
-            if self.traces:
-                return
+            self.traces[threading.get_ident()] -= 1
+            self._put_back()
+
+    def forked(self) -> None:
+        """A child has only the traces of the thread that made it."""
+        here = threading.get_ident()
+        self.traces = Counter({here: self.traces[here]})
+        self._put_back()
+
+    def _put_back(self) -> None:
+        self.traces = +self.traces
+        if not self.traces:
             for function, code in self.own.items():
                 function.__code__ = code
             self.own.clear()
 
 
 _redirection = _Redirection()
+locks.after_forks(_redirection.forked)
 
 
 @contextmanager
