@@ -334,7 +334,13 @@ def _scan_now(
     rows = rows[::-1] if reverse else rows
     columns = zip(*(tree.flatten(y)[0] for y in rows), strict=True)
     spec = tree.flatten(rows[0])[1]
-    return carry, tree.unflatten(spec, [np.stack(c) for c in columns])
+    return carry, tree.unflatten(spec, [_stacked(c) for c in columns])
+
+
+def _stacked(column: Sequence[Any]) -> Any:
+    """What every step gave; numbers of Python take the dtype of the others."""
+    dtype = np.result_type(*column)
+    return np.stack([np.asarray(y, dtype) for y in column])
 
 
 def _while_now(
