@@ -179,7 +179,7 @@ def test_moments_by_hand():
 
 
 def test_nothing_to_choose_from_is_an_error():
-    for function in (np.max, np.min, np.argmax, np.median):
+    for function in (np.max, np.min, np.argmax):
         with pytest.raises(ValueError):
             traced(function, np.zeros(0))
     with pytest.raises(ValueError, match="initial"):

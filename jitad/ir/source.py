@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import sys
 from pathlib import Path
+from types import CodeType
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -38,3 +41,25 @@ def raising_line(error: BaseException) -> str:
             line = f"{name}:{step.tb_lineno}"
         step = step.tb_next
     return line
+
+
+class Origin(NamedTuple):
+    """Where an error comes from: a code, the user's or not, that says raise or not."""
+
+    code: CodeType | None
+    user: bool
+    deliberate: bool
+
+
+def origin(error: BaseException) -> Origin:
+    """The innermost code that an error came through."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    if step is None:
+        return Origin(None, False, False)
+    code = step.tb_frame.f_code
+    # What NumPy's C code raises ends in the frame that called it, too.
+    raised = code.co_code[step.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    ours = code.co_filename.startswith(PACKAGE)
+    return Origin(code, not foreign(code.co_filename), raised and ours)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from jitad import tree
-from jitad.errors import TracingError
+from jitad.errors import JitadError, TracingError
 from jitad.ir.fork import Branch, branch, explore
 from jitad.ir.graph import Graph, Type
 from jitad.ir.redirect import redirected
+from jitad.ir.source import raising_line
 from jitad.ir.tracer import Trace, Tracer
 
 _level: contextvars.ContextVar[tuple[Trace, ...]] = contextvars.ContextVar(
@@ -88,6 +89,10 @@ def trace(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> T
     return Traced(graph, end.spec, captured)
 
 
+# What NumPy's errors for arrays of objects speak of.
+_OF_OBJECTS = ("ufunc", "object", "Tracer", "dtype('O')")
+
+
 def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     try:
         with redirected():
@@ -98,6 +103,17 @@ def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
             cause = error.__cause__.with_traceback(error.__traceback__)
             raise cause from None
         raise
+    except (TypeError, AttributeError) as error:
+        boxed = any(trace.boxed for trace in running())
+        if not boxed or isinstance(error, JitadError):
+            raise
+        if not any(word in str(error) for word in _OF_OBJECTS):
+            raise
+        raise TracingError(
+            f"{error} ({raising_line(error)}): NumPy takes a list, or np.array([…]), "
+            "of traced values and numbers for an array of objects; use jitad.array([…])"
+            " or np.stack([…])"
+        ) from error
 
 
 def inner(function: Callable[..., Any], args: Sequence[Any]) -> Any:

@@ -26,6 +26,7 @@ from jitad.ir.views import Storage, kept_order
 class Trace(Builder):
     """The Builder of a running trace, which takes in values of outer ones.
 
+    boxed     whether NumPy took values of it for objects
     path      decides the truth of its values, if anything can (see `ir.fork`)
     writes    for every write to an array of it: when the array was born, and the line
     compared  the last >= or <= : its node, and the instruction that asked for it
@@ -36,6 +37,7 @@ class Trace(Builder):
         self.level = level
         self.lines = lines
         self.open = True
+        self.boxed = False
         self.captured: dict[tuple[int, int], tuple[Tracer, int]] = {}
         self.path: Any = None
         self.births = 0
@@ -153,31 +155,13 @@ class Tracer(Storage, NDArrayOperatorsMixin):
         self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any
     ) -> Any:
         if method == "__call__" and not kwargs:
-            return apply_ufunc(ufunc, inputs)
-        handler = registry.functions.get(f"ufunc.{method}")
-        if handler is None:
-            raise UnsupportedError(
-                f"np.{ufunc.__name__}.{method} cannot be traced ({source_line()}); "
-                "write it with array expressions"
-            )
-        return handler(ufunc, *inputs, **kwargs)
+            return registry.functions["ufunc.apply"](ufunc, inputs)
+        return registry.functions["ufunc.call"](ufunc, method, inputs, kwargs)
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
-        handler = registry.functions.get(function)
-        if handler is None:
-            name = f"{function.__module__}.{function.__name__}"
-            raise UnsupportedError(
-                f"{name} cannot be traced ({source_line()}); write it with functions "
-                "that can: NumPy's arithmetic, reductions, indexing, linear algebra"
-            )
-        if kwargs.get("out") is None:
-            return handler(*args, **kwargs)
-        rest = {k: v for k, v in kwargs.items() if k != "out"}
-        store = registry.functions["ufunc.store"]
-        result = handler(*args, **rest)
-        return store(function, result, kwargs["out"], (result,))
+        return registry.functions["function.call"](function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         """An object array of traced scalars: what np.asarray makes of a tracer."""
@@ -189,6 +173,7 @@ class Tracer(Storage, NDArrayOperatorsMixin):
                 "one from np.zeros(n, like=x), np.zeros_like(x) or jitad.zeros can; a "
                 "constant table is indexed by np.asarray(table, like=i)[i]"
             )
+        self.builder.boxed = True
         result = np.empty(self.shape, object)
         for place in np.ndindex(self.shape):
             result[place] = self[place] if place else self
@@ -464,14 +449,3 @@ def bind(
     if len(type.shape) > 1:
         result._layout = kept_order(args, type.shape)
     return result
-
-
-def apply_ufunc(ufunc: np.ufunc, args: Sequence[Any]) -> Any:
-    """What a NumPy ufunc does to traced values."""
-    handler = registry.ufuncs.get(ufunc)
-    if handler is None:
-        raise UnsupportedError(
-            f"{ufunc.__name__} cannot be traced ({source_line()}); write it with "
-            "functions that can: NumPy's own, or those of scipy.special"
-        )
-    return handler(*args)

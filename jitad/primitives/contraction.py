@@ -188,19 +188,31 @@ def linalg_cross(a: Any, b: Any, /, *, axis: int = -1) -> Any:
     return cross(x, y, axis=axis)
 
 
+def _cored(name: str, a: Any, b: Any, axes: tuple[int, int]) -> tuple[Any, Any]:
+    """Operands that have the axes of a product's core."""
+    x, y = both(a, b)
+    for operand, count in zip((x, y), axes, strict=True):
+        if operand.ndim < count:
+            raise ValueError(
+                f"np.{name} of {x!r} and {y!r} ({source_line()}): {operand!r} needs "
+                f"{'an axis' if count == 1 else 'two axes'}"
+            )
+    return x, y
+
+
 def _vector_products() -> None:
     """np.vecdot, np.matvec and np.vecmat, where this NumPy has them."""
 
     def vecdot(a: Any, b: Any) -> Any:
-        x, y = both(a, b)
+        x, y = _cored("vecdot", a, b, (1, 1))
         return matmul(x[..., None, :], y[..., :, None])[..., 0, 0]
 
     def matvec(a: Any, b: Any) -> Any:
-        x, y = both(a, b)
+        x, y = _cored("matvec", a, b, (2, 1))
         return matmul(x, y[..., :, None])[..., 0]
 
     def vecmat(a: Any, b: Any) -> Any:
-        x, y = both(a, b)
+        x, y = _cored("vecmat", a, b, (1, 2))
         return matmul(x[..., None, :], y)[..., 0, :]
 
     for function in (vecdot, matvec, vecmat):
@@ -230,6 +242,14 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
     tracers = list(both(*arrays))
     if len(tracers) < 2:
         raise ValueError("np.linalg.multi_dot needs at least two arrays")
+    if len(tracers) == 2:
+        return dot(*tracers)
+    ends = (tracers[0].ndim, tracers[-1].ndim)
+    if any(t.ndim != 2 for t in tracers[1:-1]) or not {*ends} <= {1, 2}:
+        raise np.linalg.LinAlgError(
+            f"np.linalg.multi_dot of {tracers} ({source_line()}): expected matrices, "
+            "or vectors as the first and the last"
+        )
     row, column = tracers[0].ndim == 1, tracers[-1].ndim == 1
     if row:
         tracers[0] = tracers[0][None, :]

@@ -7,12 +7,15 @@ plain NumPy.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from jitad.ir.dispatch import operand
 from jitad.ir.primitive import registry
+from jitad.ir.source import source_line
 from jitad.ir.trace import current
 from jitad.ir.tracer import Trace, Tracer, as_tracer, cast, innermost, traced
 from jitad.primitives.define import derived
@@ -199,8 +202,13 @@ def _linspace(
     axis: int = 0,
 ) -> Any:
     refuse_traced("linspace", num, axis)
+    num = operator.index(num)
+    if num < 0:
+        raise ValueError(
+            f"np.linspace of {num} samples ({source_line()}); expected 0, 1, 2, …"
+        )
     parts = num - 1 if endpoint else num
-    start, stop = start * 1.0, stop * 1.0
+    start, stop = operand(start) * 1.0, operand(stop) * 1.0
     delta = stop - start
     steps = np.reshape(np.arange(num, dtype=float), (-1, *[1] * np.ndim(delta)))
     step = delta / parts if parts > 0 else delta * np.nan
@@ -226,5 +234,14 @@ def _logspace(
     dtype: Any = None,
     axis: int = 0,
 ) -> Any:
+    if np.ndim(base):
+        # Its axes, too, are behind the one of the samples.
+        start, stop, base = operand(start), operand(stop), operand(base)
+        ndim = max(np.ndim(start), np.ndim(stop), np.ndim(base))
+        start, stop, base = (
+            np.reshape(a, (1,) * (ndim - np.ndim(a)) + np.shape(a))
+            for a in (start, stop, base)
+        )
+        base = np.expand_dims(base, axis)
     powers = base ** np.linspace(start, stop, num, endpoint=endpoint, axis=axis)
     return powers if dtype is None else _astype(powers, dtype)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.dispatch import ask
 from jitad.ir.tracer import as_tracer, cast, innermost
 from jitad.primitives.define import bind_composite, composite, derived
 from jitad.primitives.nary import balanced
@@ -233,9 +234,12 @@ def einsum(*args: Any, out: Any = None, dtype: Any = None, **options: Any) -> An
     else:
         operands, inputs, output = _interleaved(args)
     tracers = both(*operands)
-    if dtype is not None:
-        tracers = tuple(cast(a, dtype) for a in tracers)
     subscripts = _canonical(inputs, output, [a.ndim for a in tracers])
+    if dtype is not None:
+        # NumPy says whether it casts; what is but a view keeps its dtype.
+        casting = options.get("casting", "safe")
+        told = ask(np.einsum, subscripts, *tracers, dtype=dtype, casting=casting)
+        tracers = tuple(cast(a, told.dtype) for a in tracers)
     return contract(_einsum, tracers, {"subscripts": subscripts})
 
 

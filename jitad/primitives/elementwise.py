@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.dispatch import operand
 from jitad.ir.primitive import registry
 from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
@@ -233,11 +234,17 @@ def select_first(
     condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0
 ) -> Any:
     """np.select: the choice of the first condition that holds."""
-    if len(condlist) != len(choicelist) or not condlist:
+    if len(condlist) != len(choicelist) or not len(condlist):
         raise ValueError(
             f"np.select needs as many choices as conditions, and some, got "
             f"{len(condlist)} conditions and {len(choicelist)} choices; pair them"
         )
+    for k, condition in enumerate(condlist):
+        if promote([condition]).kind != "b":
+            raise TypeError(
+                f"np.select: condition {k} is of dtype {promote([condition])} "
+                f"({source_line()}); expected bools: compare, as in x != 0"
+            )
     result = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         result = np.where(condition, choice, result)
@@ -252,7 +259,8 @@ def piecewise(
 
     As in NumPy, later conditions overrule earlier ones and the result has x's dtype.
     """
-    conditions = _conditions(condlist, x.ndim)
+    x = as_tracer(innermost([x, condlist]), x)
+    conditions = _conditions(condlist, x)
     if not conditions or len(funclist) - len(conditions) not in (0, 1):
         raise ValueError(
             f"np.piecewise with {len(conditions)} conditions needs as many functions, "
@@ -262,15 +270,23 @@ def piecewise(
     result: Any = branches.pop() if len(branches) > len(conditions) else 0
     for condition, branch in zip(conditions, branches, strict=True):
         result = np.where(condition, branch, result)
-    return cast(result, x.dtype)
+    return cast(as_tracer(innermost([x, result]), result), x.dtype)
 
 
-def _conditions(condlist: Any, ndim: int) -> list[Any]:
-    """A list of conditions, which np.piecewise takes one alone for, too."""
-    alone = np.ndim(condlist if isinstance(condlist, Tracer) else condlist[0])
-    if isinstance(condlist, Tracer):
-        return [condlist] if alone == ndim else list(condlist)
-    return [condlist] if alone == 0 and ndim else list(condlist)
+def _conditions(condlist: Any, x: Tracer) -> list[Any]:
+    """A list of conditions on x, which np.piecewise takes one alone for, too."""
+    if np.ndim(condlist) == 0 or (np.ndim(condlist[0]) == 0 and x.ndim):
+        condlist = [condlist]
+    found = []
+    for condition in map(operand, condlist):
+        rank = np.ndim(condition)
+        if np.shape(condition) != x.shape[:rank]:
+            raise IndexError(
+                f"np.piecewise: a condition of shape {np.shape(condition)} for {x!r} "
+                f"({source_line()}); expected {x.shape}"
+            )
+        found.append(np.reshape(condition, x.shape[:rank] + (1,) * (x.ndim - rank)))
+    return found
 
 
 stop = elementwise(

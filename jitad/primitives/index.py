@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from jitad.errors import TracingError, UnsupportedError
+from jitad.ir.dispatch import ask, operand
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.structure import bind_structure
@@ -22,6 +24,7 @@ from jitad.ir.tracer import (
     cast,
     innermost,
     joint_dtype,
+    promote,
     traced,
 )
 from jitad.ir.views import Step
@@ -214,7 +217,12 @@ def _take_handler(
 
 def _grid(shape: Sequence[int], indices: Any, axis: int) -> tuple[Any, ...]:
     """The key of np.take_along_axis."""
-    axis %= len(shape)
+    axis = normalize_axis_index(axis, len(shape))
+    if promote([indices]).kind not in "iu":
+        raise IndexError(
+            f"indices of dtype {promote([indices])} ({source_line()}); expected "
+            "integers: convert with astype(int)"
+        )
     if np.ndim(indices) != len(shape):
         raise ValueError(
             f"indices of {np.ndim(indices)} axes for an array of {len(shape)}; "
@@ -228,27 +236,46 @@ def _grid(shape: Sequence[int], indices: Any, axis: int) -> tuple[Any, ...]:
     return tuple(key)
 
 
+def _refuse_grid(indices: Any) -> None:
+    """Raise where indices into all elements have more axes than one."""
+    if np.ndim(indices) != 1:
+        raise ValueError(
+            f"indices of {np.ndim(indices)} axes with axis=None ({source_line()}); "
+            "expected one: np.ravel(indices)"
+        )
+
+
 @derived(np.take_along_axis)
 def _take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     array = as_tracer(innermost([arr, indices]), arr)
     indices = as_array(indices) if traced(indices) else np.asarray(indices)
     if axis is None:
-        array, indices, axis = np.ravel(array), np.ravel(indices), 0
+        _refuse_grid(indices)
+        array, axis = np.ravel(array), 0
     return array[_grid(array.shape, indices, axis)]
 
 
 @derived(np.choose)
 def _choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
-    if mode != "raise":
-        raise UnsupportedError(
-            f"np.choose with mode={mode!r} cannot be traced ({source_line()}); clip "
-            "the index first"
-        )
     options = list(choices)
     dtype = joint_dtype(options)
+    index: Any = operand(a)
+    if not traced(index):
+        ask(np.choose, index, options, mode=mode)
+    if not np.can_cast(promote([index]), np.int64, "same_kind"):
+        raise TypeError(
+            f"np.choose by {a!r} of dtype {promote([index])} ({source_line()}); "
+            "expected integers: convert with astype(int)"
+        )
+    if mode == "clip":
+        index = np.clip(index, 0, len(options) - 1)
+    elif mode == "wrap":
+        index = index % len(options)
+    elif mode != "raise":
+        raise ValueError(f"np.choose: mode {mode!r} is not 'raise', 'wrap' or 'clip'")
     value: Any = np.asarray(missing(dtype), dtype)
     for k in reversed(range(len(options))):
-        value = np.where(a == np.int64(k), options[k], value)
+        value = np.where(index == np.int64(k), options[k], value)
     return value
 
 
@@ -326,11 +353,16 @@ _copyto = _writes(np.copyto, ("dst", "src", "casting", "where"), "src")
 
 @derived(np.copyto)
 def _copyto_handler(
-    dst: Any, src: Any, casting: str = "same_kind", where: Any = True
+    dst: Any, src: Any, casting: Any = "same_kind", where: Any = True
 ) -> None:
     if isinstance(dst, Tracer) and traced(where):
         src = np.where(where, stored(dst, src), dst)
         where = True
+    if isinstance(dst, Tracer) and not np.can_cast(promote([src]), dst.dtype, casting):
+        raise TypeError(
+            f"np.copyto cannot cast {promote([src])} to {dst.dtype} by {casting!r} "
+            f"({source_line()}); convert with astype"
+        )
     _copyto(dst, src, where=where)
 
 
@@ -363,6 +395,7 @@ def _put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> No
         )
     indices = as_array(indices) if traced(indices) else np.asarray(indices)
     if axis is None:
-        arr.flat[np.ravel(indices)] = values
+        _refuse_grid(indices)
+        arr.flat[indices] = values
     else:
         arr[_grid(arr.shape, indices, axis)] = values

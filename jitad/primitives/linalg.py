@@ -9,6 +9,7 @@ is a branch (see `ir.failing`).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
@@ -272,10 +273,12 @@ def solve(a: Any, b: Any) -> Any:
 @derived(np.linalg.matrix_power)
 def matrix_power(a: Any, n: int) -> Any:
     """A multiplied by itself n times; the inverse's powers for negative n."""
-    x = square(a, "matrix_power") if n < 0 else as_traced(a)
+    x = as_traced(a)
+    square(x, "matrix_power")
+    n = operator.index(n)
     if n == 0:
         return np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
-    base = inv(x) if n < 0 else x
+    base: Any = inv(x) if n < 0 else x
     result: Any = None
     for bit in reversed(bin(abs(n))[2:]):
         if bit == "1":

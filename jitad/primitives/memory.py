@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jitad.errors import UnsupportedError
 from jitad.ir.graph import Static
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.source import source_line
@@ -32,6 +33,11 @@ def write(array: Tracer, value: Any, positions: np.ndarray | None = None) -> Non
     An array of an enclosing trace moves into the trace that writes to it; using it out
     there afterwards is then an error.
     """
+    if array.scalar:
+        raise UnsupportedError(
+            f"{array!r} is a scalar, which nothing can write to ({source_line()}); "
+            "rebind the name, or make an array: np.atleast_1d(x)"
+        )
     if array._layout is not None and not array._layout.writeable:
         raise ValueError(
             f"{array!r} is read-only, as what np.broadcast_to and np.diagonal give "

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.errors import TracingError
+from jitad.errors import TracingError, UnsupportedError
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer
@@ -59,6 +59,8 @@ def _compress(x: Tracer, condition: Any, axis: Any = None, out: Any = None) -> A
 
 @method("reshape")
 def _reshape(x: Tracer, *shape: Any, order: Any = "C", copy: Any = None) -> Any:
+    if not shape:
+        raise TypeError(f"{x!r}.reshape() needs a shape ({source_line()}); give one")
     options = {} if copy is None else {"copy": copy}
     return np.reshape(x, shape[0] if len(shape) == 1 else shape, order=order, **options)
 
@@ -85,16 +87,26 @@ def _flatten(x: Tracer, order: Any = "C") -> Any:
 
 @method("sort")
 def _sort(x: Tracer, axis: Any = -1, **options: Any) -> None:
-    x[...] = np.sort(x, axis=axis, **options)
+    x[...] = np.sort(x, axis=operator.index(axis), **options)
 
 
 @method("partition")
 def _partition(x: Tracer, kth: Any, axis: Any = -1, **options: Any) -> None:
-    x[...] = np.partition(x, kth, axis=axis, **options)
+    x[...] = np.partition(x, kth, axis=operator.index(axis), **options)
 
 
 @method("fill")
 def _fill(x: Tracer, value: Any) -> None:
+    if x.scalar:
+        raise UnsupportedError(
+            f"{x!r} is a scalar, which fill cannot change ({source_line()}); rebind "
+            "the name"
+        )
+    if np.ndim(value):
+        raise ValueError(
+            f"{x!r}.fill of an array ({source_line()}); expected a number: "
+            "x[...] = value"
+        )
     x[...] = value
 
 

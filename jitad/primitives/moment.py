@@ -24,10 +24,13 @@ from jitad.primitives.reduction import (
     Axis,
     as_traced,
     axes_of,
+    filled,
     floating,
     given,
     keeps,
+    mask_of,
     masked,
+    reduced_axes,
     refuse_out,
 )
 
@@ -36,7 +39,7 @@ def _counted(x: Any, axes: tuple[int, ...], where: Any, keepdims: Any) -> Any:
     """How many elements a moment is taken over: a number, or what where= leaves."""
     if not masked(where):
         return math.prod(x.shape[k] for k in axes)
-    mask = np.broadcast_to(where, x.shape)
+    mask = mask_of(x, where)
     count: Any = np.sum(mask, axes, dtype=INT64, keepdims=keeps(keepdims))
     return cast(count, x.dtype) if traced(count) else count.astype(x.dtype)
 
@@ -62,11 +65,24 @@ def mean(
 
 @derived(np.nanmean)
 def nanmean(
-    a: Any, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: Any = False
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    *,
+    where: Any = True,
 ) -> Any:
     """The mean of what is not NaN."""
-    x = as_traced(a)
-    return mean(x, axis, dtype, out, keepdims, where=~np.isnan(x))
+    x = as_traced(a, where)
+    axes = reduced_axes(axis, x.ndim)
+    return mean(x, axes, dtype, out, keepdims, where=_known(x, where))
+
+
+def _known(x: Any, where: Any) -> Any:
+    """What is not NaN, of what a mask leaves in."""
+    known = ~np.isnan(x)
+    return known & mask_of(x, where) if masked(where) else known
 
 
 def _deviations(
@@ -78,6 +94,11 @@ def _deviations(
     center, correction = options.pop("mean", None), options.pop("correction", None)
     if options:
         raise TypeError(f"np.var and np.std take no argument {next(iter(options))!r}")
+    if given(correction) and ddof != 0:
+        raise ValueError(
+            f"ddof={ddof} and correction={correction} are given ({source_line()}); "
+            "they are two names of one argument: give one"
+        )
     ddof = correction if given(correction) else ddof
     x = floating(as_traced(a, where, center), dtype)
     axes = axes_of(axis, x.ndim)
@@ -85,8 +106,7 @@ def _deviations(
         center = mean(x, axes, keepdims=True, where=where)
     count = _counted(x, axes, where, keepdims)
     d = x - center
-    if masked(where):
-        d = np.where(where, d, x.dtype.type(0))
+    d = filled(d, where, x.dtype.type(0))
     if isinstance(count, int):
         return d, x.dtype.type(max(count - ddof, 0)), axes, keepdims
     return d, np.maximum(count - ddof, x.dtype.type(0)), axes, keepdims
@@ -119,18 +139,36 @@ def _free(moment: Any, freedom: Any) -> Any:
     return undefined_where(freedom == 0, moment, moment)
 
 
+def _known_deviations(
+    a: Any, axis: Axis, dtype: Any, out: Any, ddof: Any, options: dict[str, Any]
+) -> tuple[Any, Any, tuple[int, ...], Any]:
+    """As _deviations, of what is not NaN; no degree of freedom counts as NaN."""
+    where = options.get("where", True)
+    x = as_traced(a, where)
+    options["where"] = _known(x, where)
+    axes = reduced_axes(axis, x.ndim)
+    d, freedom, axes, keepdims = _deviations(x, axes, dtype, out, ddof, options)
+    return d, np.where(freedom > 0, freedom, d.dtype.type(np.nan)), axes, keepdims
+
+
 @derived(np.nanvar)
-def nanvar(a: Any, *args: Any, **options: Any) -> Any:
-    """The variance of what is not NaN."""
-    x = as_traced(a)
-    return var(x, *args, where=~np.isnan(x), **options)
+def nanvar(
+    a: Any, axis: Axis = None, dtype: Any = None, out: Any = None, ddof: Any = 0,
+    **options: Any,
+) -> Any:  # fmt: skip
+    """The variance of what is not NaN; NaN where there is too little of it."""
+    d, freedom, axes, keepdims = _known_deviations(a, axis, dtype, out, ddof, options)
+    return np.sum(d * d, axes, keepdims=keeps(keepdims)) / freedom
 
 
 @derived(np.nanstd)
-def nanstd(a: Any, *args: Any, **options: Any) -> Any:
-    """The standard deviation of what is not NaN."""
-    x = as_traced(a)
-    return std(x, *args, where=~np.isnan(x), **options)
+def nanstd(
+    a: Any, axis: Axis = None, dtype: Any = None, out: Any = None, ddof: Any = 0,
+    **options: Any,
+) -> Any:  # fmt: skip
+    """The standard deviation of what is not NaN; NaN where there is too little."""
+    d, freedom, axes, keepdims = _known_deviations(a, axis, dtype, out, ddof, options)
+    return norm2(d, axes, keepdims) / np.sqrt(freedom)
 
 
 @derived(np.average)
@@ -145,6 +183,12 @@ def average(
     """The weighted mean; with returned, also the sum of the weights."""
     x = as_traced(a, weights)
     axes = axes_of(axis, x.ndim)
+    along = math.prod(x.shape[k] for k in axes)
+    across = math.prod(n for k, n in enumerate(x.shape) if k not in axes)
+    if not (across if weights is None else along or not across):
+        raise ZeroDivisionError(
+            f"np.average of {x!r} ({source_line()}): there is nothing along axis {axis}"
+        )
     if weights is None:
         result = mean(x, axes, keepdims=keepdims)
         scale: Any = np.full(result.shape, x.size / max(result.size, 1), result.dtype)
@@ -152,7 +196,8 @@ def average(
     shape = np.shape(weights)
     if shape != x.shape:
         if axis is None or shape != tuple(x.shape[k] for k in _ordered(axis, x.ndim)):
-            raise ValueError(
+            error = TypeError if axis is None else ValueError
+            raise error(
                 f"np.average: weights of shape {shape} do not fit {x!r} along axis "
                 f"{axis}; pass weights of its shape, or of its extents along axis"
             )
@@ -204,6 +249,8 @@ def cov(
         ]
     x: Any = np.concatenate(parts, axis=0) if len(parts) > 1 else parts[0]
     x = cast(x, FLOAT64 if dtype is None else dtype)
+    if not x.shape[0]:
+        return np.zeros((0, 0))
     ddof = (0 if bias else 1) if ddof is None else ddof
     d = x - np.mean(x, axis=1, keepdims=True)
     product = matmul(d, np.transpose(d)) / x.dtype.type(max(x.shape[1] - ddof, 0))

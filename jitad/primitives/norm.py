@@ -44,6 +44,8 @@ def _vector(x: Any, order: Any, axes: tuple[int, ...], keepdims: Any) -> Any:
     if order == 1:
         return np.sum(np.abs(x), axes, keepdims=keepdims)
     if order == np.inf:
+        if not all(x.shape[k] for k in axes):
+            return np.sum(x, axes, keepdims=keepdims)
         return np.max(np.abs(x), axes, keepdims=keepdims)
     if order == -np.inf:
         return np.min(np.abs(x), axes, keepdims=keepdims)
@@ -62,6 +64,8 @@ def _matrix(x: Any, order: Any, axes: tuple[int, int], keepdims: Any) -> Any:
         row, column = axes
         inner, last = (row, column) if abs(order) == 1 else (column, row)
         extreme = np.max if order > 0 else np.min
+        if order > 0 and not x.shape[last]:
+            extreme = np.sum
         sums = np.sum(np.abs(x), inner, keepdims=True)
         found = extreme(sums, last, keepdims=True)
         return found if keepdims else np.squeeze(found, axes)
@@ -102,4 +106,5 @@ def vector_norm(
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """The norm of the matrices in the last two axes."""
     a = floating(as_traced(x))
+    axes_of((-2, -1), a.ndim)
     return _matrix(a, ord, (a.ndim - 2, a.ndim - 1), keepdims)

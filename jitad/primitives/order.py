@@ -124,8 +124,9 @@ def _sorting(function: Any, primitive: Any) -> None:
         stable: Any = None,
     ) -> Any:
         x = as_traced(a)
-        if axis is None:
-            x, axis = np.ravel(x), -1
+        function(np.ones(1), kind=kind, order=order, stable=stable)  # NumPy's errors
+        if axis is None or (function is np.argsort and not x.ndim):
+            x, axis = np.ravel(x), -1 if axis is None else axis
         axis = normalize_axis_index(axis, x.ndim)
         return bind_composite(primitive, [x], {"axis": axis})
 
@@ -153,7 +154,7 @@ def _place_of_extreme(name: str, function: Any, scalar: Any) -> None:
     ) -> Any:
         refuse_out(out, name)
         x = as_traced(a)
-        if axis is None:
+        if axis is None or (not x.ndim and axis in (0, -1)):
             flat = bind_composite(primitive, [np.ravel(x)], {"axis": 0})
             return np.reshape(flat, (1,) * x.ndim) if keeps(keepdims) else flat
         axis = normalize_axis_index(axis, x.ndim)
@@ -219,8 +220,10 @@ def _quantiles(
     axes = axes_of(axis, x.ndim)
     table = rows_traced(x, axes)
     count = table.shape[0]
+    if count == 0 and name == "median":
+        return np.mean(x, axes, keepdims=keepdims)  # NaN
     if count == 0:
-        raise ValueError(f"np.{name} of {x!r}: there is nothing along axis {axis}")
+        raise IndexError(f"np.{name} of {x!r}: there is nothing along axis {axis}")
     wanted = np.asarray(q, float)
     # The quantiles of 0, 1, 2, … are the positions; NumPy also checks q and method.
     positions = np.asarray(np.quantile(np.arange(float(count)), wanted, method=method))  # type: ignore[call-overload]
@@ -228,11 +231,12 @@ def _quantiles(
         keeping(
             bind_composite(_rank_value, [table], {"position": float(p)}), axes, keepdims
         )
-        for p in positions.ravel()
+        for p in positions.ravel().tolist() or [0.0]
     ]
     if wanted.ndim == 0:
         return found[0]
-    return np.reshape(np.stack(found), wanted.shape + found[0].shape)
+    stacked: Any = np.stack(found)[: wanted.size]
+    return np.reshape(stacked, wanted.shape + found[0].shape)
 
 
 @derived(np.quantile)

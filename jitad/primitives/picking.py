@@ -124,6 +124,12 @@ def interp(
             f"np.interp with traced knots or a traced period cannot be traced "
             f"({source_line()}); pass them as constants, with functools.partial"
         )
+    for name, side in (("left", left), ("right", right)):
+        if np.ndim(side):
+            raise TypeError(
+                f"np.interp: {name}= is an array of {np.ndim(side)} axes "
+                f"({source_line()}); expected a number"
+            )
     knots = np.asarray(xp, float)
     if knots.ndim != 1 or np.shape(fp) != knots.shape or not knots.size:
         raise ValueError(

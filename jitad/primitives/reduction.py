@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from jitad.errors import UnsupportedError
+from jitad.ir.dispatch import operand
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, as_tracer, bind, cast, innermost, promote
@@ -40,6 +41,12 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(normalize_axis_tuple(axis, ndim)))
 
 
+def reduced_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """As axes_of, but NumPy's ufuncs take 0 and -1 for axes of a scalar, too."""
+    scalar = ndim == 0 and not isinstance(axis, tuple) and axis in (0, -1)
+    return () if scalar else axes_of(axis, ndim)
+
+
 def rows(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """The elements along axes as the first axis, the other axes behind it."""
     rest = [n for k, n in enumerate(x.shape) if k not in axes]
@@ -60,6 +67,32 @@ def keeps(keepdims: Any) -> bool:
 def masked(where: Any) -> bool:
     """Whether where= leaves anything out."""
     return given(where) and where is not True
+
+
+def mask_of(x: Any, where: Any) -> Any:
+    """The mask that where= is for x, which it may not widen."""
+    mask = operand(where)
+    if promote([mask]) != BOOL:
+        raise TypeError(
+            f"where= is of dtype {promote([mask])} ({source_line()}); expected bools: "
+            "compare, as in where=w != 0"
+        )
+    return np.broadcast_to(mask, x.shape)
+
+
+def filled(x: Any, where: Any, filler: Any) -> Any:
+    """The array with filler where a mask leaves its elements out."""
+    return np.where(mask_of(x, where), x, filler) if masked(where) else x
+
+
+def scalar(initial: Any) -> Any:
+    """The value that a reduction begins with, which is a number."""
+    if np.ndim(initial):
+        raise ValueError(
+            f"initial= is an array of {np.ndim(initial)} axes ({source_line()}); "
+            "expected a number: add or compare the array afterwards"
+        )
+    return initial
 
 
 def refuse_out(out: Any, name: str) -> None:
@@ -112,7 +145,7 @@ def reduction(
     primitive = composite(name, evaluate, expand)
 
     def reduce(x: Any, axis: Axis, keepdims: Any = False) -> Any:
-        axes = axes_of(axis, x.ndim)
+        axes = reduced_axes(axis, x.ndim)
         # However long an axis is that goes, the result has the same type.
         like = [x.stand_in()[:1]] if 0 in axes and isinstance(x, Tracer) else None
         made = bind_composite(primitive, [x], {"axis": axes}, like)
@@ -178,13 +211,12 @@ def _accumulation(function: Any, reduce: Any, combine: Any, identity: int) -> An
     ) -> Any:
         refuse_out(out, function.__name__)
         x = _accumulating(as_traced(a, initial, where), dtype)
-        if masked(where):
-            x = np.where(where, x, x.dtype.type(identity))
+        x = filled(x, where, x.dtype.type(identity))
         result = reduce(x, axis, keepdims)
         if given(initial):
-            return combine(
-                result, cast(as_tracer(innermost([result, initial]), initial), x.dtype)
-            )
+            trace = innermost([result, initial])
+            first = as_tracer(trace, scalar(initial))
+            return combine(result, cast(first, x.dtype))
         return result
 
     return derived(function)(handler)
@@ -241,8 +273,8 @@ def _accumulate(name: str, function: Any, ufunc: np.ufunc) -> Any:
     def handler(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
         refuse_out(out, name)
         x = _accumulating(as_traced(a), dtype)
-        if axis is None:
-            x, axis = np.ravel(x), 0
+        if axis is None or not x.ndim:
+            x, axis = np.ravel(x), -1 if axis is None else axis
         axis = normalize_axis_index(axis, x.ndim)
         return bind_composite(primitive, [x], {"axis": axis})
 
@@ -302,15 +334,13 @@ def _extreme(functions: Sequence[Any], reduce: Any, name: str) -> Any:
     ) -> Any:
         refuse_out(out, name)
         x = as_traced(a, initial, where)
-        axes = axes_of(axis, x.ndim)
+        axes = reduced_axes(axis, x.ndim)
         if not given(initial):
             if masked(where):
                 raise ValueError(f"np.{name} with where= needs initial=, its value "
                                  "where nothing is left")  # fmt: skip
             return reduce(x, axes, keepdims)
-        if masked(where):
-            x = np.where(where, x, initial)
-        table = rows_traced(x, axes)
+        table = rows_traced(filled(x, where, scalar(initial)), axes)
         first = np.broadcast_to(initial, (1, *table.shape[1:]))
         result = reduce(np.concatenate([first, table]), 0)
         return keeping(cast(result, promote([x, initial])), axes, keepdims)
@@ -318,7 +348,7 @@ def _extreme(functions: Sequence[Any], reduce: Any, name: str) -> Any:
     return derived(*functions)(handler)
 
 
-def rows_traced(x: Tracer, axes: tuple[int, ...]) -> Any:
+def rows_traced(x: Any, axes: tuple[int, ...]) -> Any:
     """`rows` of a traced array."""
     rest = [n for k, n in enumerate(x.shape) if k not in axes]
     count = math.prod(x.shape[k] for k in axes)
@@ -332,13 +362,24 @@ _extreme((np.min, np.amin), _min, "min")
 
 def _nan_extreme(function: Any, plain: Any, beyond: float) -> None:
     @derived(function)
-    def _(a: Any, axis: Axis = None, out: Any = None, keepdims: Any = False) -> Any:
+    def _(
+        a: Any,
+        axis: Axis = None,
+        out: Any = None,
+        keepdims: Any = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Any:
         refuse_out(out, function.__name__)
-        x = as_traced(a)
+        x = as_traced(a, initial, where)
+        options = {"keepdims": keeps(keepdims), "where": where}
         if x.dtype.kind != "f":
-            return plain(x, axis, keepdims=keeps(keepdims))
-        kept = plain(_not_nan(x, beyond), axis, keepdims=keeps(keepdims))
-        empty = np.all(np.isnan(x), axis, keepdims=keeps(keepdims))
+            return plain(x, axis, initial=initial, **options)
+        empty = np.all(np.isnan(x), axis, **options)
+        if given(initial):
+            unknown = np.isnan(scalar(initial))
+            empty, initial = empty & unknown, np.where(unknown, beyond, initial)[()]
+        kept = plain(_not_nan(x, beyond), axis, initial=initial, **options)
         return np.where(empty, x.dtype.type(np.nan), kept)
 
 
@@ -371,9 +412,7 @@ def _truth(function: Any, reduce: Any, identity: bool) -> None:
         refuse_out(out, function.__name__)
         x = as_traced(a, where)
         x = x if x.dtype == bool else x != 0
-        if masked(where):
-            x = np.where(where, x, identity)
-        return reduce(x, axis, keepdims)
+        return reduce(filled(x, where, identity), axis, keepdims)
 
 
 _truth(np.any, _any, False)

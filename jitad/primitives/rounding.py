@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """Rounded to a number of decimals, as NumPy does it: scaled, rounded, unscaled."""
     if out is not None:
         raise UnsupportedError(f"np.round(out=…) cannot be traced ({source_line()})")
+    decimals = operator.index(decimals)
     if a.dtype.kind == "b":
         return np.rint(a)
     if a.dtype.kind != "f":

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from jitad.ir.tracer import Tracer, cast
+from jitad.errors import UnsupportedError
+from jitad.ir.dispatch import operand
+from jitad.ir.source import source_line
+from jitad.ir.tracer import Tracer, cast, traced
 from jitad.primitives.define import bind_composite, composite, derived
 from jitad.primitives.einsum import both, sum_products
 from jitad.primitives.reduction import as_traced, floating, given
@@ -31,7 +35,7 @@ def diff(
 ) -> Any:
     """The n-th difference along an axis."""
     if n == 0:
-        return a
+        return as_traced(a, prepend, append)
     if n < 0:
         raise ValueError(f"np.diff of order {n}: expected 0, 1, 2, …")
     x = as_traced(a, prepend, append)
@@ -74,17 +78,18 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """The area below samples, by the trapezoidal rule."""
     samples = as_traced(y, x, dx)
-    axis = normalize_axis_index(axis, samples.ndim)
+    place = normalize_axis_index(axis, samples.ndim)
     if x is None:
-        width = dx
+        width = operand(dx)
     elif np.ndim(x) == 1:
         steps = np.diff(x)
         shape = [1] * samples.ndim
-        shape[axis] = steps.shape[0]
+        shape[place] = steps.shape[0]
         width = np.reshape(steps, shape)
     else:
+        # Its axes may be others than those of the samples.
         width = np.diff(x, axis=axis)
-    late, early = _at(axis, slice(1, None)), _at(axis, slice(None, -1))
+    late, early = _at(place, slice(1, None)), _at(place, slice(None, -1))
     return np.sum(width * (samples[late] + samples[early]) / 2.0, axis)
 
 
@@ -94,8 +99,8 @@ def gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> An
     x = floating(as_traced(f, *spacing))
     every = range(x.ndim) if axis is None else axis
     axes = normalize_axis_tuple(every, x.ndim)
-    steps = list(spacing) or [1.0]
-    steps = steps * len(axes) if len(steps) == 1 else steps
+    steps = [operand(s) for s in spacing] or [1.0]
+    steps = steps * len(axes) if len(steps) == 1 and not np.ndim(steps[0]) else steps
     if len(steps) != len(axes):
         raise TypeError(
             f"np.gradient along {len(axes)} axes takes as many spacings, or one; "
@@ -120,6 +125,11 @@ def _slope(x: Tracer, step: Any, axis: int, order: int) -> Any:
     def sample(start: int, stop: int | None) -> Any:
         return x[_at(axis, slice(start, stop))]
 
+    if np.ndim(step) > 1:
+        raise ValueError(
+            f"np.gradient: a spacing of {np.ndim(step)} axes ({source_line()}); "
+            "expected a number, or coordinates along one axis"
+        )
     if np.ndim(step) == 1:
         if np.shape(step)[0] != n:
             raise ValueError(f"np.gradient: {np.shape(step)[0]} coordinates for {n}")
@@ -202,6 +212,11 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """The correlation of two sequences."""
     x, y = both(a, v)
+    if x.ndim != 1 or y.ndim != 1:
+        raise ValueError(
+            f"np.correlate of {x!r} and {y!r} ({source_line()}); expected two "
+            "sequences, of one axis each"
+        )
     if mode == "same" and y.size > x.size and x.size % 2 == 0:
         # NumPy exchanges the two and reverses, which moves the middle by one.
         return convolve(x[::-1], y, mode)[::-1]
@@ -218,21 +233,44 @@ def polyval(p: Any, x: Any) -> Any:
     At x = ±inf it is the limit, where NumPy, which starts from 0 · x, has NaN.
     """
     coefficients, at = both(p, x)
+    if not coefficients.ndim:
+        raise TypeError(
+            f"np.polyval of {coefficients!r} ({source_line()}); expected coefficients "
+            "along an axis"
+        )
     count = coefficients.shape[0]
-    dtype = np.result_type(coefficients.dtype, at.dtype)
     if count == 0:
-        return np.zeros(at.shape, dtype)
-    y: Any = np.broadcast_to(cast(coefficients[0], dtype), at.shape)
+        return np.zeros(at.shape, at.dtype)
+    dtype = np.result_type(coefficients.dtype, at.dtype)
+    shape = np.broadcast_shapes(coefficients.shape[1:], at.shape)
+    y: Any = np.broadcast_to(cast(coefficients[0], dtype), shape)
     for k in range(1, count):
         y = y * at + coefficients[k]
     return y
 
 
+def _coefficients(name: str, p: Any) -> Any:
+    """Coefficients along one axis."""
+    if p.ndim != 1:
+        raise UnsupportedError(
+            f"np.{name} of {p!r} cannot be traced ({source_line()}); expected "
+            "coefficients along one axis"
+        )
+    return p
+
+
+def _times(name: str, m: Any) -> int:
+    """How often a polynomial is differentiated or integrated."""
+    if int(m) < 0:
+        raise ValueError(f"np.{name}: order {m} ({source_line()}); expected 0, 1, 2, …")
+    return int(m)
+
+
 @derived(np.polyder)
 def polyder(p: Any, m: int = 1) -> Any:
     """The coefficients of the m-th derivative of a polynomial."""
-    x = as_traced(p)
-    for _ in range(m):
+    x = _coefficients("polyder", as_traced(p))
+    for _ in range(_times("polyder", m)):
         x = x[:-1] * np.arange(x.shape[0] - 1, 0, -1)
     return x
 
@@ -240,7 +278,17 @@ def polyder(p: Any, m: int = 1) -> Any:
 @derived(np.polymul)
 def polymul(a1: Any, a2: Any) -> Any:
     """The coefficients of the product of two polynomials."""
-    return convolve(a1, a2)
+    pair = []
+    for a in (a1, a2):
+        # NumPy drops leading zeros, and finds one coefficient where there is none.
+        found: Any = np.atleast_1d(a) if traced(a) else np.poly1d(a).coeffs
+        if found.ndim > 1:
+            raise ValueError(
+                f"np.polymul of {a!r} ({source_line()}); expected coefficients along "
+                "one axis"
+            )
+        pair.append(found if found.size else np.zeros(1, found.dtype))
+    return np.convolve(*pair)
 
 
 @derived(np.polyadd)
@@ -258,7 +306,7 @@ def polysub(a1: Any, a2: Any) -> Any:
 
 
 def _same_degree(*polynomials: Any) -> list[Any]:
-    tracers = [np.ravel(p) for p in both(*polynomials)]
+    tracers = [_coefficients("polyadd", np.atleast_1d(p)) for p in both(*polynomials)]
     count = max(p.shape[0] for p in tracers)
     return [np.pad(p, (count - p.shape[0], 0)) for p in tracers]
 
@@ -266,8 +314,16 @@ def _same_degree(*polynomials: Any) -> list[Any]:
 @derived(np.polyint)
 def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     """The coefficients of the m-th integral of a polynomial, k its constants."""
-    x = floating(as_traced(p, k))
-    constants = np.broadcast_to(0.0 if k is None else k, m)
+    x, m = _coefficients("polyint", as_traced(p, k)), _times("polyint", m)
+    constants: Any = np.zeros(m) if k is None else np.atleast_1d(operand(k))
+    if m > 1 and constants.shape[0] == 1:
+        constants = constants[0] * np.ones(m)
+    if constants.ndim != 1 or constants.shape[0] < m:
+        raise ValueError(
+            f"np.polyint: {constants.shape} constants for {m} integrals "
+            f"({source_line()}); expected one, or as many"
+        )
+    x = floating(x) if m else x
     for i in range(m):
         scaled = x / np.arange(x.shape[0], 0, -1, dtype=x.dtype)
         x = np.concatenate([scaled, constants[i : i + 1]])
@@ -278,8 +334,14 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The matrix of the powers of x."""
     base = as_traced(x)
+    if base.ndim != 1:
+        raise ValueError(
+            f"np.vander of {base!r} ({source_line()}); expected a sequence, of one axis"
+        )
     base = cast(base, np.promote_types(base.dtype, int))
-    count = base.shape[0] if N is None else N
+    count = base.shape[0] if N is None else operator.index(N)
+    if count < 0:
+        raise ValueError(f"np.vander: {count} columns ({source_line()}); expected ≥ 0")
     if count == 0:
         return base[:, None][:, :0]
     powers = [np.ones(base.shape, base.dtype)]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import TracingError, UnsupportedError
+from jitad.ir.dispatch import ask
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.structure import bind_structure
@@ -242,12 +243,12 @@ _meshgrid = structure(_mesh, name="meshgrid")
 @derived(np.meshgrid)
 def _meshgrid_handler(
     *xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy"
-) -> tuple[Any, ...]:
+) -> Any:
     options = (("copy", copy), ("sparse", sparse), ("indexing", indexing))
     shapes = tuple([np.shape(x) for x in xi])
     zeros = [np.zeros(s) if traced(x) else x for x, s in zip(xi, shapes, strict=True)]
     known = np.meshgrid(*zeros, **dict(options))
-    return tuple(
+    return type(known)(
         bind_structure(_meshgrid, (as_array(x), shapes, place, options), {})
         if traced(x)
         else known[place]
@@ -272,6 +273,7 @@ def _pad_handler(
             "reflect_type='even', or np.concatenate"
         )
     refuse_traced("pad", pad_width)
+    ask(np.pad, array, pad_width, mode, **kwargs)
     array = as_array(array)
     fill = kwargs.pop("constant_values", 0)
     if mode not in ("constant", "empty"):

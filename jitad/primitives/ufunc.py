@@ -5,24 +5,27 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from jitad.errors import TracingError, UnsupportedError
+from jitad.ir.dispatch import apply_ufunc, ask, operand
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.tracer import (
     Tracer,
-    apply_ufunc,
     as_tracer,
+    cast,
     innermost,
     joint_dtype,
+    representative,
     traced,
 )
 from jitad.primitives.memory import write
+from jitad.primitives.reduction import given, mask_of, reduced_axes, rows_traced
 
 
 def call_with_options(ufunc: np.ufunc, *inputs: Any, **kwargs: Any) -> Any:
@@ -30,7 +33,7 @@ def call_with_options(ufunc: np.ufunc, *inputs: Any, **kwargs: Any) -> Any:
     out = kwargs.pop("out", None)
     where = kwargs.pop("where", True)
     dtype = kwargs.pop("dtype", None)
-    casting = kwargs.pop("casting", "same_kind")
+    casting = kwargs.pop("casting", None)
     for name, default in (("order", "K"), ("subok", True)):
         if kwargs.get(name, default) == default:
             kwargs.pop(name, None)
@@ -39,26 +42,43 @@ def call_with_options(ufunc: np.ufunc, *inputs: Any, **kwargs: Any) -> Any:
             f"np.{ufunc.__name__}({next(iter(kwargs))}=…) cannot be traced "
             f"({source_line()}); leave it out"
         )
-    if dtype is not None:
-        trace = innermost((*inputs, where))
-        inputs = tuple(as_tracer(trace, a, np.dtype(dtype)) for a in inputs)
     targets = out if isinstance(out, tuple) else (out,)
     if where is not True and any(t is None for t in targets):
         raise UnsupportedError(
             f"np.{ufunc.__name__}(where=…) without out= leaves elements "
             f"undefined ({source_line()}); use np.where"
         )
-    result = (
-        apply_ufunc(ufunc, inputs) if traced(inputs) else ufunc(*inputs, dtype=dtype)
-    )
+    inputs = tuple([operand(a) for a in inputs])
+    if dtype is not None or casting is not None:
+        inputs = _in_loop(ufunc, inputs, dtype, casting or "same_kind")
+    result = apply_ufunc(ufunc, inputs) if traced(inputs) else ufunc(*inputs)
     if out is None:
         return result
     results = result if isinstance(result, tuple) else (result,)
     stored = tuple(
-        r if t is None else store(ufunc, r, t, inputs, where, casting)
+        r if t is None else store(ufunc, r, t, inputs, where, casting or "same_kind")
         for r, t in zip(results, targets, strict=True)
     )
     return stored if isinstance(result, tuple) else stored[0]
+
+
+def _in_loop(
+    ufunc: np.ufunc, inputs: tuple[Any, ...], dtype: Any, casting: Any
+) -> tuple[Any, ...]:
+    """The inputs of a call in the dtypes of the loop that its options choose."""
+    if ufunc.signature is not None:
+        raise UnsupportedError(
+            f"np.{ufunc.__name__}(dtype=…, casting=…) cannot be traced "
+            f"({source_line()}); convert with astype"
+        )
+    kinds = tuple([representative(a) for a in inputs])
+    options = {"casting": casting}
+    if dtype is not None:
+        outputs = (type(np.dtype(dtype)),) * ufunc.nout
+        options["signature"] = (None,) * ufunc.nin + outputs
+    loop = ufunc.resolve_dtypes((*kinds, *(None,) * ufunc.nout), **options)
+    trace = innermost(inputs)
+    return tuple([as_tracer(trace, a, d) for a, d in zip(inputs, loop, strict=False)])
 
 
 def store(
@@ -105,7 +125,7 @@ registry.functions["ufunc.store"] = store
 
 # -- methods -------------------------------------------------------------------
 
-_REDUCE = {
+_REDUCE: dict[Any, Any] = {
     np.add: np.sum,
     np.multiply: np.prod,
     np.maximum: np.max,
@@ -118,80 +138,91 @@ _ACCUMULATE = {np.add: np.cumsum, np.multiply: np.cumprod}
 
 def _reduce(
     ufunc: np.ufunc,
-    x: Any,
+    a: Any,
     axis: Any = 0,
     dtype: Any = None,
     out: Any = None,
     keepdims: bool = False,
-    **kwargs: Any,
+    initial: Any = np._NoValue,  # type: ignore[attr-defined]
+    where: Any = True,
 ) -> Any:
     """ufunc.reduce: NumPy's own reduction where it has a name, else a left fold."""
-    named = _REDUCE.get(ufunc)
+    options = {"keepdims": keepdims, "initial": initial, "where": where}
+    told = np.asarray(ask(ufunc.reduce, operand(a), axis, dtype, **options))
+    x = _as_array(a, told.dtype, initial, where)
+    named: Any = _REDUCE.get(ufunc)
+    if named in (np.all, np.any):
+        del options["initial"]
+        found = named(x, axis=axis, **options)
+        found = ufunc(found, initial) if given(initial) else found
+        return _store_out(ufunc, found, out)
     if named is not None:
-        if dtype is not None:
-            kwargs["dtype"] = dtype
-        result = named(x, axis=axis, keepdims=keepdims, **kwargs)
-        return _store_out(ufunc, result, out)
-    initial = kwargs.pop("initial", None)
-    if kwargs.pop("where", True) is not True:
-        raise _refuse(ufunc, "reduce(where=…)")
-    x = _as_array(x, dtype)
-    axes = range(x.ndim) if axis is None else np.atleast_1d(np.array(axis)) % x.ndim
-    if len(axes) > 1 and ufunc.identity is None:
-        raise ValueError(f"np.{ufunc.__name__}.reduce: reduction over several axes")
-    result = x
-    for k in axes:
-        slices = _slices(result, int(k), keepdims=True)
-        if not slices:
-            raise _refuse(ufunc, "reduce of an empty axis")
-        result = functools.reduce(ufunc, slices)
-    if initial is not None:
-        result = ufunc(initial, result)
-    if not keepdims:
-        result = np.squeeze(result, axis=tuple(int(k) for k in axes))
-    return _store_out(ufunc, result, out)
+        return _store_out(ufunc, named(x, axis=axis, **options), out)
+    axes = reduced_axes(axis, x.ndim)
+    table: Any = rows_traced(x, axes)
+    start = ufunc.identity if initial is np._NoValue else initial  # type: ignore[attr-defined]
+    start = start if start is None or traced(start) else told.dtype.type(start)
+    kept: Any = None
+    if where is not True:
+        kept = rows_traced(mask_of(x, where), axes)
+    pieces = list(table)
+    total = pieces.pop(0) if start is None and pieces else start
+    for i, piece in enumerate(pieces):
+        added = ufunc(total, piece)
+        total = added if kept is None else np.where(kept[i], added, total)
+    total = as_tracer(x.builder, told if total is None else total, told.dtype)
+    result = total if total.shape else np.broadcast_to(total, told.shape)
+    return _store_out(ufunc, np.reshape(result, told.shape), out)
 
 
 def _accumulate(
-    ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None, out: Any = None
+    ufunc: np.ufunc, a: Any, axis: Any = 0, dtype: Any = None, out: Any = None
 ) -> Any:
     """ufunc.accumulate, as a left fold where NumPy has no name for it."""
+    told = ask(ufunc.accumulate, operand(a), axis, dtype)
+    x = _as_array(a, told.dtype)
     named = _ACCUMULATE.get(ufunc)
     if named is not None:
-        return _store_out(ufunc, named(x, axis=axis, dtype=dtype), out)
-    x = _as_array(x, dtype)
+        return _store_out(ufunc, named(x, axis=axis), out)
+    axis = 0 if axis is None else operator.index(axis) % x.ndim
     found: list[Any] = []
-    for piece in _slices(x, axis, keepdims=False):
+    result: Any
+    for piece in _slices(x, axis):
         found.append(ufunc(found[-1], piece) if found else piece)
-    return _store_out(ufunc, np.stack(found, axis=axis) if found else x.copy(), out)
+    result = np.concatenate(found, axis=axis) if found else x.copy()
+    return _store_out(ufunc, cast(result, told.dtype), out)
 
 
 def _outer(ufunc: np.ufunc, a: Any, b: Any, **kwargs: Any) -> Any:
     """ufunc.outer by broadcasting."""
+    a, b = operand(a), operand(b)
     return ufunc(np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b, **kwargs)
 
 
 def _reduceat(
     ufunc: np.ufunc,
-    x: Any,
+    a: Any,
     indices: Any,
-    axis: int = 0,
+    axis: Any = 0,
     dtype: Any = None,
     out: Any = None,
 ) -> Any:
     """ufunc.reduceat with constant indices."""
     if traced(indices):
         raise _refuse(ufunc, "reduceat with traced indices")
-    x = np.moveaxis(_as_array(x, dtype), axis, 0)
-    starts = np.asarray(indices).tolist()
-    pieces = []
-    for start, stop in zip(starts, [*starts[1:], len(x)], strict=True):
-        if not 0 <= start < len(x):
-            raise IndexError(
-                f"index {start} out-of-bounds in {ufunc.__name__}.reduceat"
-            )
-        whole = stop > start + 1
-        pieces.append(ufunc.reduce(x[start:stop]) if whole else x[start])
+    told = ask(ufunc.reduceat, operand(a), indices, axis, dtype)
+    x: Any = _as_array(a, told.dtype)
+    axis = 0 if axis is None else operator.index(axis) % x.ndim
+    lines = np.moveaxis(x, axis, 0)
+    starts = np.asarray(indices, int).tolist()
+    pieces = [
+        ufunc.reduce(lines[start:stop], initial=None)
+        if stop > start + 1
+        else lines[start]
+        for start, stop in zip(starts, [*starts[1:], len(lines)], strict=False)
+    ]
+    if not pieces:
+        return _store_out(ufunc, as_tracer(x.builder, told), out)
     return _store_out(ufunc, np.moveaxis(np.stack(pieces), 0, axis), out)
 
 
@@ -230,15 +261,13 @@ def _turns(places: np.ndarray) -> list[np.ndarray]:
     return [np.array(t) for t in turns]
 
 
-def _as_array(x: Any, dtype: Any) -> Any:
-    return as_tracer(innermost([x]), x, None if dtype is None else np.dtype(dtype))
+def _as_array(x: Any, dtype: np.dtype, *others: Any) -> Any:
+    return cast(as_tracer(innermost([x, *others]), x), dtype)
 
 
-def _slices(x: Any, axis: int, *, keepdims: bool) -> Sequence[Any]:
-    lead = (slice(None),) * (axis % x.ndim)
-    return [
-        x[(*lead, slice(i, i + 1) if keepdims else i)] for i in range(x.shape[axis])
-    ]
+def _slices(x: Any, axis: int) -> list[Any]:
+    lead = (slice(None),) * axis
+    return [x[(*lead, slice(i, i + 1))] for i in range(x.shape[axis])]
 
 
 def _store_out(ufunc: np.ufunc, result: Any, out: Any) -> Any:
