@@ -58,7 +58,8 @@ def checked(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
         large = type(value) is int and dtype != np.int64
         if dtype.newbyteorder("=") in DTYPES and not large:
             return usable(value)
-        kind = f"{dtype}{list(np.shape(value))}"
+        shape = list(np.shape(value))
+        kind = f"{value}, beyond int64" if large else f"{dtype}{shape}"
     else:
         kind = f"of type {type(value).__name__}"
     raise InputError(

@@ -8,6 +8,7 @@ NumPy's dtype and value, or the pair is refused by an error where `refused` says
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -243,3 +244,72 @@ def test_functions_of_arrays(backend):
     places = [(Place(k),) for k in range(COUNT)]
     given = [np.resize(values(dtype), 4) for dtype in DTYPES]
     agree(itertools.product(ARRAYS, places), given, backend, ulps=4, batched=False)
+
+
+# -- Python ints of any size ---------------------------------------------------
+
+X = np.array([1.5, -2.0, 0.25])
+LARGE: dict[str, Callable[[Any], Any]] = {
+    "series": lambda x: sum(x**k / math.factorial(k) for k in range(25)),
+    "choose": lambda x: math.comb(100, 50) * x,
+    "2**63": lambda x: 2**63 * x,
+    "divided": lambda x: x / 10**20 + x // 10**20,
+    "power": lambda x: np.abs(x) ** 10**20 + (10**20) ** x,
+    "compared": lambda x: x < 10**20,
+    "integers compared": lambda x: x.astype(int) < 10**20,
+    "integers divided": lambda x: x.astype(int) / 10**20,
+    "where": lambda x: np.where(x > 0, x, 10**20),
+    "maximum": lambda x: np.maximum(x, 10**20),
+    "clip": lambda x: np.clip(x, 0, 10**20),
+    "clip integers": lambda x: np.clip(np.abs(x).astype(np.uint8), -1, 300),
+    "initial": lambda x: np.sum(x, initial=10**20),
+    "full": lambda x: np.full_like(x, 10**20),
+    "table": lambda x: np.dot(x, [10**20, 1, 2]),
+    "polyval": lambda x: np.polyval([10**20, 1], x),
+    "hypot": lambda x: np.hypot(x, 10**20),
+    "float32": lambda x: 10**20 * x.astype(np.float32),
+    "float32, infinite": lambda x: 10**50 * x.astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_large_python_ints_are_floats_beside_floats(backend):
+    def every(x: Any) -> dict[str, Any]:
+        return {name: f(x) for name, f in LARGE.items()}
+
+    got = jitad.jit(every, backend=backend)(X)
+    with np.errstate(all="ignore"):
+        wanted = every(X)
+    for name, want in wanted.items():
+        assert got[name].dtype == np.asarray(want).dtype, name
+        same(np.asarray(got[name]), np.asarray(want), name, 2)
+
+
+def written(x: Any) -> Any:
+    y = x.copy()
+    y[0] = 10**20
+    return np.array([y[0], 10**20, x[1]])
+
+
+def test_large_python_ints_in_arrays():
+    found = jitad.jit(written)(X)
+    assert found.dtype == float and (found == [1e20, 1e20, -2.0]).all()
+
+
+@pytest.mark.parametrize(
+    ("f", "argument", "error", "says"),
+    [
+        (lambda x: x.astype(int) * 10**20, X, OverflowError, "too large"),
+        (lambda x: x.astype(np.uint8) + 300, X, OverflowError, "out of bounds"),
+        (lambda x: x * 10**400, X, OverflowError, "too large"),
+        (lambda x: (x, 10**20), X, JitadError, r"write float\(10+\)"),
+        (lambda x: x * 1.5, 2**70, JitadError, "beyond int64.*dtype=float"),
+        (lambda x: x + 1, 2**63, JitadError, "beyond int64"),
+        (lambda x: pow(x, 2, 3), X, JitadError, r"x\*\*n % m"),
+        (lambda x: "%d" % x[0], X, JitadError, "no value yet"),  # noqa: UP031
+        (lambda x: math.comb(x[0], 2), X, JitadError, "no value yet"),
+    ],
+)
+def test_what_no_number_can_hold_says_so(f, argument, error, says):
+    with pytest.raises(error, match=says):
+        jitad.jit(f)(argument)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -373,3 +374,34 @@ def test_single_precision_of_branches() -> None:
         return np.sum(np.maximum(x, 0) + np.where(x > 1, x, np.clip(x, -1, 2)) ** 3)
 
     assert "float64" not in str(jitad.graph(jitad.grad(f), np.ones(3, np.float32)))
+
+
+INFINITE = (
+    *([0.0, 1.0, 2.0], [-inf, 0.0, 1.0], [0.0, 1.0, inf], [-inf, 0.0, inf]),
+    *([-inf, inf], [0.0, inf], [-inf, 1.0]),
+)
+
+
+@pytest.mark.parametrize("knots", INFINITE, ids=str)
+def test_interp_where_knots_or_values_are_infinite(knots: list[float]) -> None:
+    """Of constant values, and of traced ones, of which one may be NaN."""
+    x = np.array([-inf, -5.0, -1.0, 0.0, 0.25, 1.0, 1.5, 2.0, 3.0, inf, np.nan])
+    every = itertools.product([1.0, -2.0, inf, -inf, np.nan], repeat=len(knots))
+    tables = np.array(list(every))
+    got = jitad.vmap(lambda v: np.interp(x, knots, v, left=0.5))(tables)
+    for k, (values, y) in enumerate(zip(tables, got, strict=True)):
+        want = np.interp(x, knots, values, left=0.5)
+        np.testing.assert_array_equal(y, want)
+        if k % 9 == 0:
+            f = partial(np.interp, xp=knots, fp=values, left=0.5)
+            same(in_words(lambda x, f=f: f(x), [x])[0], want, ulp=0)
+
+
+def test_slopes_beside_infinite_knots_and_values() -> None:
+    at = np.array([-5.0, 0.5, 1.5, 2.5])
+    f = lambda x: np.interp(x, [-inf, 1.0, 2.0, 3.0], [0.0, 1.0, 4.0, inf])  # noqa: E731
+    slopes = jitad.vmap(jitad.grad(f))(at)
+    np.testing.assert_array_equal(slopes, [0, 0, 3, inf])
+    g = lambda v: np.interp(at[:3], [-inf, 1.0, 2.0], v)  # noqa: E731
+    by_value = jitad.jacobian(g)(np.array([0.0, 1.0, 4.0]))
+    np.testing.assert_array_equal(by_value, [[0, 1, 0], [0, 1, 0], [0, 0.5, 0.5]])

@@ -57,6 +57,8 @@ def test_quantiles_over_axes():
     same_value(lambda x: np.percentile(x, 30, axis=(0, 1), keepdims=True), X + 4)
     same_value(lambda x: np.median(x, axis=1), X.astype(np.float32) + 4)
     same_value(np.median, np.arange(6))
+    for shape, axis in (((0,), None), ((0, 3), 0), ((0, 3), 1), ((2, 0, 3), (0, 1))):
+        same_value(lambda x, a=axis: np.median(x, axis=a), np.zeros(shape))
 
 
 def test_sorting_is_a_permutation():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from engine import jacobian, traced, value
@@ -118,6 +120,20 @@ def test_what_is_not_nan(function):
         same_value(lambda x, axis=axis: function(x, axis=axis), WITH_NAN, ulp=32)
     (j,) = one_jacobian(function, WITH_NAN)
     assert np.all(j[..., ~MASK] == 0) and np.all(np.isfinite(j)) and np.any(j != 0)
+
+
+@pytest.mark.parametrize("function", [np.nanvar, np.nanstd])
+def test_degrees_of_freedom_that_are_not_left(function):
+    """NaN, where np.var has infinity; so is the derivative."""
+    x = np.array([[1.0, NAN, 2.5], [NAN, NAN, 3.0], [1.0, 2.0, 4.5]])
+    for axis, ddof in itertools.product((None, 0, 1), (-1, 1, 1.5, 2, 3, 6)):
+        f = lambda x, a=axis, d=ddof: function(x, axis=a, ddof=d)  # noqa: E731
+        same_value(f, x, ulp=32)
+    same_value(lambda x: function(x, 1, correction=2, keepdims=True), x, ulp=32)
+    same_value(lambda x: function(x, 0, ddof=1, where=x > 1.5), x, ulp=32)
+    same_value(lambda x: function(x, 0, ddof=3), np.arange(6).reshape(2, 3))
+    (j,) = one_jacobian(lambda x: function(x, axis=1, ddof=2), x)
+    assert np.isnan(j[:2]).any() and np.isfinite(j[2, 2]).all()
 
 
 def test_integers_and_truth_promote_as_in_numpy():

@@ -6,6 +6,14 @@ import numpy as np
 import pytest
 from engine import traced
 from laws import linear_in_each, one_jacobian, same_value
+from numpy.polynomial import (
+    chebyshev,
+    hermite,
+    hermite_e,
+    laguerre,
+    legendre,
+    polynomial,
+)
 
 RNG = np.random.default_rng(13)
 X = RNG.uniform(0.5, 2.0, (3, 5))
@@ -87,3 +95,37 @@ def test_mistakes_are_named():
     ]:
         with pytest.raises(ValueError, match=words):
             traced(f, X)
+
+
+@pytest.mark.parametrize(
+    ("shape", "places", "axis"),
+    [((5, 4), (3, 5, 4), -2), ((4,), (5, 4), -1), ((3, 5, 4), (5, 4), -1),
+     ((3, 5, 4), (5, 1), -2), ((5, 4), (4,), 1), ((5, 4), (5, 4), 0)],
+)  # fmt: skip
+def test_areas_at_places_of_another_number_of_axes(shape, places, axis):
+    y, x = RNG.normal(size=shape), RNG.normal(size=places)
+    f = lambda y, x: np.trapezoid(y, x, axis=axis)  # noqa: E731
+    same_value(f, y, x, ulp=1e4)
+    linear_in_each(f, y, x)
+
+
+SERIES = (
+    polynomial.polyval, chebyshev.chebval, hermite.hermval, hermite_e.hermeval,
+    laguerre.lagval, legendre.legval,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("function", SERIES, ids=lambda f: f.__name__)
+def test_series_with_columns_of_coefficients(function):
+    """Every column at every x, or with tensor=False column by column."""
+    for columns in ((), (2,), (2, 3)):
+        c = RNG.uniform(0.5, 2.0, (4, *columns))
+        for x in (0.7, V[:3], V.reshape(2, 3)):
+            same_value(function, x, c, ulp=1e3)
+            same_value(lambda x, c=c: function(x, c), x, ulp=1e3)
+            same_value(lambda c, x=x: function(x, c), c, ulp=1e3)
+    f = lambda x, c: function(x, c, tensor=False)  # noqa: E731
+    same_value(f, V[:2], RNG.normal(size=(4, 2)), ulp=1e5)
+    same_value(function, np.array([1, 2], np.int8), np.array([[1, 2], [3, 4]]))
+    by_x, by_c = one_jacobian(function, V[:3], np.ones((3, 2)))
+    assert by_x.shape == (2, 3, 3) and by_c.shape == (2, 3, 3, 2)

@@ -104,15 +104,22 @@ def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
             raise cause from None
         raise
     except (TypeError, AttributeError) as error:
-        boxed = any(trace.boxed for trace in running())
-        if not boxed or isinstance(error, JitadError):
+        if isinstance(error, JitadError):
             raise
-        if not any(word in str(error) for word in _OF_OBJECTS):
+        line, text = raising_line(error), str(error)
+        boxed = any(trace.boxed for trace in running())
+        if boxed and any(word in text for word in _OF_OBJECTS):
+            raise TracingError(
+                f"{text} ({line}): NumPy takes a list, or np.array([…]), of traced "
+                "values and numbers for an array of objects; use jitad.array([…]) or "
+                "np.stack([…])"
+            ) from error
+        # What is written in C says of what it cannot use only that it is a Tracer.
+        if isinstance(error, AttributeError) or "Tracer" not in text:
             raise
         raise TracingError(
-            f"{error} ({raising_line(error)}): NumPy takes a list, or np.array([…]), "
-            "of traced values and numbers for an array of objects; use jitad.array([…])"
-            " or np.stack([…])"
+            f"{text} ({line}): a traced value has no value yet; use NumPy's functions "
+            "and operators on it, and return it to see its value"
         ) from error
 
 

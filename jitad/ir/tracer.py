@@ -136,7 +136,12 @@ class Tracer(Storage, NDArrayOperatorsMixin):
     def __setitem__(self, key: Any, value: Any) -> None:
         registry.functions["setitem"](self, key, value)
 
-    def __pow__(self, other: Any) -> Any:
+    def __pow__(self, other: Any, modulus: Any = None) -> Any:
+        if modulus is not None:
+            raise UnsupportedError(
+                f"pow({self!r}, …, {modulus!r}) is for whole Python numbers "
+                f"({source_line()}); write x**n % m"
+            )
         return registry.functions["power"](self, other)
 
     def __ipow__(self, other: Any) -> Any:
@@ -374,7 +379,10 @@ def joint_dtype(values: Sequence[Any]) -> np.dtype:
         array = np.asarray(value)
         if array.dtype != object:
             dtypes.append(array.dtype)
-        elif traced(value):
+        elif type(value) is int:
+            # Of more than 64 bits: a float, beside others.
+            dtypes.append(np.dtype(float))
+        elif array.ndim or traced(value):
             dtypes.append(joint_dtype(list(array.flat)))
         else:
             raise UnsupportedError(

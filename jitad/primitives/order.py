@@ -277,7 +277,9 @@ def median(
     overwrite_input: bool = False,
     keepdims: Any = False,
 ) -> Any:
-    """The middle value, or the mean of the middle two."""
+    """The middle value, or the mean of the middle two; NaN where there is nothing."""
     refuse_out(out, "median")
     x: Tracer = floating(as_traced(a))
+    if not all(x.shape[k] for k in axes_of(axis, x.ndim)):
+        return np.mean(x, axis, keepdims=keeps(keepdims))
     return _quantiles(x, 0.5, axis, "linear", keepdims, "median")

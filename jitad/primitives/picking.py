@@ -13,7 +13,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, cast, traced
+from jitad.ir.tracer import Tracer, cast, promote, traced
 from jitad.primitives.define import bind_promoted, derived, elementwise
 from jitad.primitives.elementwise import gate
 
@@ -76,6 +76,11 @@ def clip(
         raise UnsupportedError(f"np.clip(out=…) cannot be traced ({source_line()}); "
                                "use x[...] = np.clip(x, low, high)")  # fmt: skip
     low, high = (a_min if min is None else min), (a_max if max is None else max)
+    dtype = promote([a])
+    if dtype.kind in "iu":
+        # No integer of a's dtype is beyond such a bound.
+        low = None if type(low) is int and low < np.iinfo(dtype).min else low
+        high = None if type(high) is int and high > np.iinfo(dtype).max else high
     result = a if low is None else np.maximum(a, low)
     return result if high is None else np.minimum(result, high)
 
@@ -112,6 +117,23 @@ _line = elementwise(
     partials=lambda y, x, x0, y0, slope, told: [told, -slope, 1.0, x - x0, None],
     cost=3,
 )
+
+
+def _or_corner(x: Any, x0: Any, y0: Any, slope: Any, told: Any, corner: Any) -> Any:
+    """What a line is; where that is no number though x is one, what it should be."""
+    found = _on_line(x, x0, y0, slope, told)
+    return np.where(np.isnan(found) & (x == x), corner, found)
+
+
+_cornered = elementwise(
+    "line_or_corner",
+    evaluate=_or_corner,
+    expand=_or_corner,
+    partials=lambda y, x, x0, y0, slope, told, corner: [
+        told, -slope, 1.0, x - x0, None, None,
+    ],
+    cost=5,
+)  # fmt: skip
 
 
 @derived(np.interp)
@@ -181,18 +203,41 @@ def _interp(x: Any, knots: np.ndarray, values: Any, left: Any, right: Any) -> An
     if not last:
         # NumPy gives the one value there is for NaN, too.
         return _step(x, knots[0], values[0], left, right)
-    slopes = [
-        (values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in range(last)
-    ]
-    sides = [0.0, *slopes, 0.0]
-    means = [0.5 * before + 0.5 * after for before, after in pairwise(sides)]
-    # Before the first knot, and then from knot to knot: base, value and slopes.
-    pieces = [(np.float64(knots[0]), values[0] if left is None else left, 0.0, 0.0)]
+    with np.errstate(all="ignore"):
+        slopes = [
+            (values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in range(last)
+        ]
+        sides = [0.0, *slopes, 0.0]
+        means = [0.5 * before + 0.5 * after for before, after in pairwise(sides)]
+    # Before the first knot, and then from knot to knot: base, value, slopes, corner.
+    first = values[0] if left is None else left
+    pieces = [(np.float64(knots[0]), first, 0.0, 0.0, first)]
     for k, knot in enumerate(knots):
         told = np.where(x == knot, means[k], sides[k + 1])
-        pieces.append((knot, values[k], sides[k + 1], told))
-    x0, y0, slope, told = _piece(x, knots, pieces)
+        corner = np.where(x == knot, values[k], _corner(knots, values, k))
+        base, value, slope = knot, values[k], sides[k + 1]
+        if np.isinf(knot) and k < last:
+            # Counted from where the piece ends.
+            base, value = knots[k + 1], np.where(x == knot, value, values[k + 1])
+            slope = slope if np.isfinite(base) else NAN
+        pieces.append((base, value, slope, told, corner))
+    finite = not isinstance(values, Tracer) and np.isfinite([knots, values]).all()
+    if finite:
+        pieces = [piece[:4] for piece in pieces]
+    x0, y0, slope, told, *corner = _piece(x, knots, pieces)
     told = np.where(np.isnan(x), NAN, told)
     if right is not None:
         y0 = np.where(x > knots[last], right, y0)
-    return bind_promoted(_line, [x, x0, y0, slope, told])
+    primitive = _line if finite else _cornered
+    return bind_promoted(primitive, [x, x0, y0, slope, told, *corner])
+
+
+def _corner(knots: np.ndarray, values: Any, k: int) -> Any:
+    """What NumPy has behind knot k where the line from there is no number."""
+    if k == len(knots) - 1:
+        return values[k]
+    here, there = values[k], values[k + 1]
+    flat = here == there
+    if np.isfinite(knots[k + 1] - knots[k]):
+        flat = flat | (np.isinf(here) & np.isfinite(there))
+    return np.where(flat, here, NAN)

@@ -215,8 +215,8 @@ def _accumulation(function: Any, reduce: Any, combine: Any, identity: int) -> An
         result = reduce(x, axis, keepdims)
         if given(initial):
             trace = innermost([result, initial])
-            first = as_tracer(trace, scalar(initial))
-            return combine(result, cast(first, x.dtype))
+            first = as_tracer(trace, scalar(initial), x.dtype)
+            return combine(result, first)
         return result
 
     return derived(function)(handler)
