@@ -145,6 +145,8 @@ def _known_deviations(
     """As _deviations, of what is not NaN; no degree of freedom counts as NaN."""
     where = options.get("where", True)
     x = as_traced(a, where)
+    if x.dtype.kind != "f":
+        return _deviations(x, axis, dtype, out, ddof, options)
     options["where"] = _known(x, where)
     axes = reduced_axes(axis, x.ndim)
     d, freedom, axes, keepdims = _deviations(x, axes, dtype, out, ddof, options)
