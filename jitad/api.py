@@ -12,6 +12,7 @@ from typing import Any, Literal
 from jitad import deriving, tree
 from jitad.deriving import Argnums
 from jitad.function import Function, Level
+from jitad.ir.graph import Graph
 from jitad.ir.trace import Input
 from jitad.operator import LinearMap
 from jitad.plan import Derived
@@ -19,6 +20,7 @@ from jitad.primitives.elementwise import stop_gradient as hold
 from jitad.seeds import seeds_like
 from jitad.transforms import accumulate
 from jitad.transforms.differentiate import pullback, pushforward
+from jitad.transforms.pieces import one_sided, smooth
 from jitad.where import HERE, Backend, Precision, where
 
 Mode = Literal["auto", "forward", "reverse", "cross"]
@@ -90,10 +92,15 @@ def jacobian(
         wrt, inner = deriving.chosen(spec, inputs, argnums, name)
         traced, graph, seconds = deriving.scalar_trace(f, spec, inputs)
         deriving.need_floats(graph, range(len(graph.outputs)), name)
+        result = traced.result.compose(inner)
         forced = None if mode == "auto" else mode
-        return deriving.accumulated(
-            graph, wrt, traced, traced.result.compose(inner), seconds, mode=forced
-        )
+
+        def of(graph: Graph) -> Derived:
+            return deriving.accumulated(
+                graph, wrt, traced, result, seconds, mode=forced
+            )
+
+        return deriving.sided(of, graph)
 
     place = where(name, backend=backend, device=device)
     return Function(f, derive, name=name, where=place)
@@ -118,9 +125,13 @@ def value_and_grad(
         traced, graph, seconds = deriving.scalar_trace(f, spec, inputs)
         deriving.need_scalar(traced, graph, has_aux, name)
         result = deriving.paired(traced.result, inner)
-        return deriving.accumulated(
-            graph, wrt, traced, result, seconds, value=True, of=(0,)
-        )
+
+        def of(graph: Graph) -> Derived:
+            return deriving.accumulated(
+                graph, wrt, traced, result, seconds, value=True, of=(0,)
+            )
+
+        return deriving.sided(of, graph, range(len(graph.outputs)))
 
     place = where(name, backend=backend, device=device)
     return Function(f, derive, name=name, where=place)
@@ -144,16 +155,23 @@ def grad(
         wrt, inner = deriving.chosen(spec, inputs, argnums, name)
         traced, graph, seconds = deriving.scalar_trace(f, spec, inputs)
         deriving.need_scalar(traced, graph, has_aux, name)
-        found = deriving.accumulated(graph, wrt, traced, inner, seconds, of=(0,))
+
+        def of(graph: Graph) -> Derived:
+            return deriving.accumulated(
+                graph, wrt, traced, inner, seconds, value=has_aux, of=(0,)
+            )
+
         if not has_aux:
-            return found
-        whole = deriving.accumulated(
-            graph, wrt, traced, inner, seconds, value=True, of=(0,)
-        )
+            return deriving.sided(of, graph)
         auxiliary = traced.result.child(1)
         count = len(graph.outputs)
         order = [*range(count, count + len(wrt)), *range(1, count)]
-        return deriving.selected(whole, order, deriving.paired(inner, auxiliary))
+        result = deriving.paired(inner, auxiliary)
+        return deriving.sided(
+            lambda graph: deriving.selected(of(graph), order, result),
+            graph,
+            range(len(wrt), len(order)),
+        )
 
     place = where(name, backend=backend, device=device)
     return Function(f, derive, name=name, where=place)
@@ -177,13 +195,18 @@ def hessian(
         wrt, inner = deriving.chosen(spec, inputs, argnums, name)
         traced, graph, seconds = deriving.scalar_trace(f, spec, inputs)
         deriving.need_floats(graph, range(len(graph.outputs)), name)
-        first = accumulate.jacobian(graph, wrt).graph
         square = len(graph.outputs) == 1 and graph.output_types[0].size == 1
         result = traced.result.compose(inner).compose(inner)
         forced = None if mode == "auto" else mode
-        return deriving.accumulated(
-            first, wrt, traced, result, seconds, mode=forced, symmetric=square
-        )
+
+        def of(graph: Graph) -> Derived:
+            first = accumulate.jacobian(smooth(graph), wrt).graph
+            return deriving.accumulated(
+                one_sided(first, wrt), wrt, traced, result, seconds, mode=forced,
+                symmetric=square,
+            )  # fmt: skip
+
+        return deriving.sided(of, graph)
 
     place = where(name, backend=backend, device=device)
     return Function(f, derive, name=name, where=place)
@@ -210,12 +233,16 @@ def hvp(
         wrt, inner = deriving.chosen(inner_spec, primals, argnums, name)
         traced, graph, seconds = deriving.scalar_trace(f, inner_spec, primals)
         deriving.need_scalar(traced, graph, False, name)
-        gradient = accumulate.jacobian(graph, wrt).graph
-        pushed = deriving.seeded(
-            pushforward(gradient, wrt), traced, len(given), len(wrt),
-            "forward over reverse", seconds,
-        )  # fmt: skip
-        return deriving.selected(pushed, range(len(wrt), 2 * len(wrt)), inner)
+
+        def of(graph: Graph) -> Derived:
+            first = accumulate.jacobian(smooth(graph), wrt).graph
+            pushed = deriving.seeded(
+                pushforward(one_sided(first, wrt), wrt), traced, len(given), len(wrt),
+                "forward over reverse", seconds,
+            )  # fmt: skip
+            return deriving.selected(pushed, range(len(wrt), 2 * len(wrt)), inner)
+
+        return deriving.sided(of, graph)
 
     def value(*args: Any) -> Any:
         return f(*args[:-1])
@@ -340,14 +367,19 @@ def _pushforward(f: Callable[..., Any], tangents_only: bool = False) -> Function
         wrt, _ = deriving.chosen(inner, given, range(len(primals)), name)
         traced, graph, seconds = deriving.scalar_trace(f, inner, given)
         deriving.need_floats(graph, range(len(graph.outputs)), name)
-        pushed = deriving.seeded(
-            pushforward(graph, wrt), traced, len(given), len(wrt), "forward", seconds
-        )
         count = len(graph.outputs)
-        if tangents_only:
-            return deriving.selected(pushed, range(count, 2 * count), traced.result)
         both = deriving.paired(traced.result, traced.result)
-        return deriving.selected(pushed, range(2 * count), both)
+        result = traced.result if tangents_only else both
+        first = count if tangents_only else 0
+
+        def of(graph: Graph) -> Derived:
+            pushed = deriving.seeded(
+                pushforward(graph, wrt), traced, len(given), len(wrt), "forward",
+                seconds,
+            )  # fmt: skip
+            return deriving.selected(pushed, range(first, 2 * count), result)
+
+        return deriving.sided(of, graph, range(count - first))
 
     def value(primals: Any, _: Any) -> Any:
         return f(*primals)
@@ -367,10 +399,14 @@ def _pullback(f: Callable[..., Any]) -> Function:
         traced, graph, seconds = deriving.scalar_trace(f, inner, given)
         deriving.need_floats(graph, range(len(graph.outputs)), name)
         count = len(graph.outputs)
-        pulled = deriving.seeded(
-            pullback(graph, wrt), traced, len(given), count, "reverse", seconds
-        )
-        return deriving.selected(pulled, range(count, count + len(wrt)), result)
+
+        def of(graph: Graph) -> Derived:
+            pulled = deriving.seeded(
+                pullback(graph, wrt), traced, len(given), count, "reverse", seconds
+            )
+            return deriving.selected(pulled, range(count, count + len(wrt)), result)
+
+        return deriving.sided(of, graph)
 
     def value(primals: Any, _: Any) -> Any:
         return f(*primals)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from jitad import tree
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import FLOATS, Graph, prune
 from jitad.ir.trace import Input, Traced, trace
-from jitad.plan import Derived
+from jitad.plan import Derived, Side
 from jitad.primitives.linalg import RAISING
 from jitad.transforms import accumulate
+from jitad.transforms.pieces import exchanged, kinked, marked, smooth, taken
 from jitad.transforms.scalarize import scalarize
 
 Argnums = int | Sequence[int]
@@ -97,6 +99,29 @@ def accumulated(
         asked=options.get("mode") is not None, untried=found.untried,
     )  # fmt: skip
     return replace(derived, result=result)
+
+
+def sided(
+    derive: Callable[[Graph], Derived], graph: Graph, values: Sequence[int] = ()
+) -> Derived:
+    """What is derived from a graph, and from its smooth pieces where it has kinks.
+
+    values  outputs that are no derivatives
+    """
+    found = derive(graph)
+
+    @cache
+    def side() -> Side | None:
+        if not (marked(graph) or kinked(graph) or kinked(found.graph)):
+            return None
+        made = smooth(derive(smooth(graph)).graph)
+        slopes = frozenset(range(len(made.outputs))).difference(values)
+        if values:
+            plain = derive(taken(graph, 1)).graph if marked(graph) else found.graph
+            made = exchanged(made, plain, values)
+        return Side(made, slopes)
+
+    return replace(found, side=side)
 
 
 def selected(

@@ -18,15 +18,17 @@ import numpy as np
 from jitad import arrays, tree
 from jitad.call import Call, Compiled, Interpreted, Summed
 from jitad.errors import InputError, ShapeError
-from jitad.ir.graph import Type
+from jitad.ir.graph import Graph, Type
 from jitad.ir.interpret import inline, interpret
 from jitad.ir.trace import Input, current, touched
 from jitad.ir.trace import trace as record
-from jitad.ir.tracer import Trace, Tracer, innermost, lift, traced
-from jitad.plan import Derived
+from jitad.ir.tracer import Trace, Tracer, bind, innermost, lift, traced
+from jitad.plan import Derived, Side
 from jitad.primitives.body import points_loop
+from jitad.primitives.elementwise import either
 from jitad.program import program
 from jitad.transforms.linearized import tables
+from jitad.transforms.pieces import marked, taken
 from jitad.transforms.precision import mixed
 from jitad.where import HERE, Where, chosen_cards
 
@@ -154,6 +156,10 @@ class Function:
     def _narrowed(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
         """As derived; in mixed precision computed with float32 between."""
         found = self.derive(spec, inputs)
+        graph = found.graph
+        if marked(graph):
+            own = found.side or (lambda: Side(taken(graph, 1)))
+            found = replace(found, graph=taken(graph, 0), side=own)
         if self.where.precision == "full":
             return found
         return replace(found, graph=mixed(found.graph))
@@ -230,12 +236,16 @@ class Function:
             return self._repeated(trace, spec, tracers, extents[0])
         operands = [*views, *derived.captured]
         if not levels:
-            indices = inline(trace, derived.graph, [lift(trace, v) for v in operands])
-            results = [Tracer(trace, i, trace.nodes[i].type) for i in indices]
-            return tree.unflatten(derived.result, results)
+            given = [lift(trace, v) for v in operands]
+
+            def inlined(graph: Graph) -> list[Any]:
+                indices = inline(trace, graph, given)
+                return [Tracer(trace, i, trace.nodes[i].type) for i in indices]
+
+            return tree.unflatten(derived.result, _both_sides(derived, inlined))
         for _ in range(levels):
             operands[len(views) :] = [v[None] for v in operands[len(views) :]]
-        results = interpret(derived.graph, operands, levels)
+        results = _both_sides(derived, lambda g: interpret(g, operands, levels))
         types, axes = derived.graph.output_types, self.out_axes(derived)
         arranged = []
         for value, type, out in zip(results, types, axes, strict=True):
@@ -336,6 +346,20 @@ class Function:
             return Interpreted(*what)
         steps = None if extents else program(derived, views)
         return Compiled(views, *what) if steps is None else Summed(steps, *what)
+
+
+def _both_sides(derived: Derived, evaluate: Callable[[Graph], list[Any]]) -> list[Any]:
+    """The results, each with what derivatives of it are taken of, if that differs."""
+    found = evaluate(derived.graph)
+    side = derived.side and derived.side()
+    if side is None:
+        return found
+    results = []
+    for k, (a, b) in enumerate(zip(found, evaluate(side.graph), strict=True)):
+        both = isinstance(a, Tracer) and isinstance(b, Tracer) and a.dtype.kind == "f"
+        apart = both and (k in side.slopes or a.index != b.index)
+        results.append(bind(either, [a, b], [None] * 2, a.dtype) if apart else a)
+    return results
 
 
 def _as_input(trace: Any, value: Any) -> Tracer:

@@ -7,10 +7,10 @@ lies, `Plan` the kernel made for both.  `explain` reads a Plan.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -46,6 +46,16 @@ class Machine(Protocol):
         """An executable of an expanded graph."""
 
 
+class Side(NamedTuple):
+    """What derivatives of a derived graph are taken of: its graph of one side.
+
+    slopes  the outputs that are derivatives themselves
+    """
+
+    graph: Graph
+    slopes: frozenset[int] = frozenset()
+
+
 @dataclass(frozen=True, eq=False)
 class Derived:
     """A scalar graph for one point, the structure of its result, and how it came.
@@ -56,6 +66,7 @@ class Derived:
     calls, and how each of them came.  may_raise says that at a point where the result
     is NaN NumPy may raise LinAlgError instead.  bound says that values of an enclosing
     trace, or branches taken on them, went in, so that nothing else can use it.
+    side gives what derivatives of it are taken of, where it has kinks.
     """
 
     graph: Graph
@@ -69,6 +80,7 @@ class Derived:
     inside: tuple[tuple[str, Derived], ...] = ()
     may_raise: bool = False
     bound: bool = False
+    side: Callable[[], Side | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,9 @@ class Primitive:
     cost      weighted operations, an addition being 1
     points    operands to test it at, one tuple per point
     unknown   operands whose partial nobody has: a derivative in them is refused
+    piece     (*x) -> y: of a function with kinks the one smooth piece that derivatives
+              of derivatives take (see `transforms.pieces`), told by `ahead`
+    square    (*x) -> s ≥ 0 where y = √s has a kink at s = 0, in plain NumPy
     """
 
     name: str
@@ -44,6 +47,8 @@ class Primitive:
     cost: float = 1.0
     points: tuple[tuple[float, ...], ...] = ()
     unknown: dict[int, str] = field(default_factory=dict)
+    piece: Callable[..., Any] | None = None
+    square: Callable[..., Any] | None = None
 
     def __repr__(self) -> str:
         return self.name

@@ -9,6 +9,7 @@ That is all of sin: value, forward, reverse and second derivatives, sparsity, te
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,21 +46,45 @@ def elementwise(
     cost: float = 1.0,
     points: Sequence[tuple[float, ...]] = (),
     unknown: dict[int, str] | None = None,
+    piece: Function | None = None,
+    square: Function | None = None,
 ) -> Primitive:
     """A scalar function: found when NumPy's (or SciPy's) ufunc meets a tracer.
 
     With a word and no partials its derivative is zero (rounding, comparisons).
     With an expansion and no partials it is differentiated through the expansion.
+    With kinks it states a piece, or what it is the root of: see `Primitive`.
     """
     primitive = registry.add(
         Primitive(
             name, "elementwise", evaluate or ufunc, partials, expand, word, cost,
-            tuple(points), unknown or {},
+            tuple(points), unknown or {}, piece, square,
         )
     )  # fmt: skip
+    if square is not None:
+        _add_plain(primitive)
     if ufunc is not None:
         registry.ufuncs[ufunc] = _handler(ufunc, primitive)
     return primitive
+
+
+def _add_plain(primitive: Primitive) -> None:
+    """Register the same root without what is known of it at 0 (see `plain_root`)."""
+
+    def expand(*xs: Any) -> Any:
+        return bind(primitive, xs, [None] * len(xs), xs[0].dtype)
+
+    registry.add(
+        replace(
+            primitive, name=f"{primitive.name}_plain", word=None, expand=expand,
+            square=None,
+        )
+    )  # fmt: skip
+
+
+def plain_root(primitive: Primitive) -> Primitive:
+    """What a root becomes once its kink at 0 is dealt with."""
+    return registry.primitives[f"{primitive.name}_plain"]
 
 
 def _handler(ufunc: np.ufunc, primitive: Primitive) -> Function:

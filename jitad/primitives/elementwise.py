@@ -51,6 +51,17 @@ _gate = elementwise(
 )
 
 
+# A derivative at a kink: its value is the first operand, the average of R2; what is
+# derived from it is derived from the second, which is one-sided.
+either = elementwise(
+    "either",
+    evaluate=lambda average, side: average,
+    expand=lambda average, side: average,
+    partials=lambda y, average, side: [None, 1.0],
+    cost=0,
+)
+
+
 def gate(condition: Any, factor: Any) -> Any:
     """factor where condition holds, else a zero that even infinity cannot revive."""
     if not traced((condition, factor)):
@@ -151,6 +162,33 @@ for _name, _ufunc in (
     ("ge", np.greater_equal), ("eq", np.equal), ("ne", np.not_equal),
 ):  # fmt: skip
     _comparison(_name, _ufunc)
+
+# a >= b; of equal numbers in a derivative of a derivative whether a is ahead where the
+# arguments have begun to grow (see `transforms.pieces`).
+_ahead = elementwise(
+    "ahead",
+    evaluate=np.greater_equal,
+    expand=lambda a, b: a >= b,
+    partials=lambda y, a, b: [None, None],
+)
+
+
+def ahead(a: Any, b: Any) -> Any:
+    """Whether a >= b: the condition of a kink."""
+    if not traced((a, b)):
+        return np.greater_equal(a, b)
+    dtype = promote([a, b])
+    return bind(_ahead, [a, b], [dtype] * 2, np.dtype(bool))
+
+
+# x != 0 for a derivative that is 0 where no branch let it through; in a derivative of a
+# derivative whether it is still 0 where the arguments have begun to grow.
+elementwise(
+    "nonzero",
+    evaluate=lambda x: np.not_equal(x, 0),
+    expand=lambda x: x != 0,
+    partials=lambda y, x: [None],
+)
 elementwise("and", np.bitwise_and, word="and")
 elementwise("or", np.bitwise_or, word="or")
 elementwise("xor", np.bitwise_xor, word="xor")

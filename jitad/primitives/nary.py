@@ -14,8 +14,9 @@ import numpy as np
 import scipy.special
 
 from jitad.ir.tracer import bind, cast
+from jitad.primitives.barrier import undefined_where
 from jitad.primitives.define import bind_promoted, elementwise
-from jitad.primitives.elementwise import gate, stop_gradient
+from jitad.primitives.elementwise import ahead, gate, stop_gradient
 from jitad.primitives.exact import exp_gap, gap
 from jitad.primitives.stated import stated
 
@@ -45,7 +46,12 @@ def _shares(y: Any, xs: Sequence[Any]) -> list[Any]:
     return [gate(e | unknown, share) for e in equal]
 
 
-def _extreme(name: str, ufunc: np.ufunc) -> Any:
+def _extreme(name: str, ufunc: np.ufunc, first: Callable[[Any, Any], Any]) -> Any:
+    """first says whether an operand comes before another one, ties included."""
+
+    def piece(*xs: Any) -> Any:
+        return reduce(lambda a, b: np.where(first(a, b) | (a != a), a, b), xs)
+
     def together(*xs: Any) -> Any:
         return reduce(ufunc, xs)
 
@@ -59,11 +65,12 @@ def _extreme(name: str, ufunc: np.ufunc) -> Any:
         partials=lambda y, *xs: _shares(y, xs),
         cost=4,
         points=((1.0, 2.0, -3.0), (2.0, 2.0, 1.0), (-1.0, -1.0, -1.0)),
+        piece=piece,
     )
 
 
-max_of = _extreme("max_of", np.maximum)
-min_of = _extreme("min_of", np.minimum)
+max_of = _extreme("max_of", np.maximum, ahead)
+min_of = _extreme("min_of", np.minimum, lambda a, b: ahead(b, a))
 
 
 def _place(name: str, beats: Callable[[Any, Any], Any]) -> Any:
@@ -99,7 +106,7 @@ def _norm(*xs: Any) -> Any:
 def _norm_partials(y: Any, *xs: Any) -> list[Any]:
     inverse, zero = 1.0 / y, y == 0
     # Where squares of numbers that are not 0 underflow, the slope is refused: inf.
-    slopes = [np.where(zero & (x == 0), 0.0, x * inverse) for x in xs]
+    slopes = [undefined_where(zero & (x == 0), 0.0, x * inverse) for x in xs]
     if len(xs) > _FEW:
         return slopes
     return [_stated_slope(k)(s, *xs) for k, s in enumerate(slopes)]
@@ -129,6 +136,7 @@ norm_of = elementwise(
     evaluate=_norm,
     expand=_norm,
     partials=_norm_partials,
+    square=lambda *xs: _total([x * x for x in xs]),
     cost=10,
     points=((3.0, 4.0), (0.0, 0.0, 0.0), (1.0, -2.0, 2.0), (1e-3, 1e3)),
 )

@@ -20,6 +20,7 @@ from jitad.ir.tracer import Tracer, bind, cast, promote, traced
 from jitad.primitives import nary
 from jitad.primitives.barrier import undefined_where
 from jitad.primitives.define import bind_composite, composite, derived
+from jitad.primitives.elementwise import ahead
 from jitad.primitives.nary import balanced
 from jitad.primitives.reduction import (
     INT64,
@@ -44,7 +45,7 @@ def rank(values: Sequence[Any]) -> list[Any]:
     ranks: list[Any] = [n - 1 - i for i in range(n)]
     for i in range(n):
         for j in range(i + 1, n):
-            first = values[i] <= values[j]
+            first = ahead(values[j], values[i])
             if nan[j] is not None:
                 first = first | nan[j]
             one = first.astype(INT64)

@@ -15,7 +15,7 @@ from jitad.errors import UnsupportedError
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, cast, promote, traced
 from jitad.primitives.define import bind_promoted, derived, elementwise
-from jitad.primitives.elementwise import gate
+from jitad.primitives.elementwise import ahead, gate
 
 NAN = float("nan")
 
@@ -49,7 +49,23 @@ def _known_shares(a: Any, b: Any, a_first: Any, b_first: Any) -> list[Any]:
     ]
 
 
-def _extreme(ufunc: np.ufunc, shares: Any, first: np.ufunc) -> None:
+def _larger(a: Any, b: Any) -> Any:
+    return np.where(ahead(a, b) | (a != a), a, b)
+
+
+def _smaller(a: Any, b: Any) -> Any:
+    return np.where(ahead(b, a) | (a != a), a, b)
+
+
+def _larger_known(a: Any, b: Any) -> Any:
+    return np.where(ahead(a, b) | (b != b), a, b)
+
+
+def _smaller_known(a: Any, b: Any) -> Any:
+    return np.where(ahead(b, a) | (b != b), a, b)
+
+
+def _extreme(ufunc: np.ufunc, shares: Any, first: np.ufunc, piece: Any) -> None:
     elementwise(
         ufunc.__name__,
         ufunc,
@@ -57,13 +73,14 @@ def _extreme(ufunc: np.ufunc, shares: Any, first: np.ufunc) -> None:
         cost=2,
         partials=lambda y, a, b: shares(a, b, first(a, b), first(b, a)),
         points=_PICKS,
+        piece=piece,
     )
 
 
-_extreme(np.maximum, _shares, np.greater)
-_extreme(np.minimum, _shares, np.less)
-_extreme(np.fmax, _known_shares, np.greater)
-_extreme(np.fmin, _known_shares, np.less)
+_extreme(np.maximum, _shares, np.greater, _larger)
+_extreme(np.minimum, _shares, np.less, _smaller)
+_extreme(np.fmax, _known_shares, np.greater, _larger_known)
+_extreme(np.fmin, _known_shares, np.less, _smaller_known)
 
 
 @derived(np.clip)
@@ -116,6 +133,7 @@ _line = elementwise(
     expand=_on_line,
     partials=lambda y, x, x0, y0, slope, told: [told, -slope, 1.0, x - x0, None],
     cost=3,
+    piece=lambda x, x0, y0, slope, told: _on_line(x, x0, y0, slope, told),
 )
 
 
@@ -186,7 +204,7 @@ def _piece(x: Any, knots: np.ndarray, pieces: Sequence[Sequence[Any]]) -> Any:
     if len(pieces) == 1:
         return pieces[0]
     middle = len(pieces) // 2
-    beyond = x >= knots[middle - 1]
+    beyond = ahead(x, knots[middle - 1])
     below = _piece(x, knots[: middle - 1], pieces[:middle])
     above = _piece(x, knots[middle:], pieces[middle:])
     return [np.where(beyond, a, b) for a, b in zip(above, below, strict=True)]

@@ -26,7 +26,7 @@ from jitad.ir.tracer import (
     whole,
 )
 from jitad.primitives.define import derived, elementwise
-from jitad.primitives.elementwise import gate
+from jitad.primitives.elementwise import ahead, gate
 from jitad.primitives.stated import stated
 
 INF = float("inf")
@@ -37,6 +37,8 @@ elementwise(
     np.absolute,
     word="abs",
     partials=lambda y, x: [np.sign(x)],
+    # The sum makes -0 to 0.
+    piece=lambda x: np.where(ahead(x, 0.0), x, -x) + 0.0,
     points=((1.5,), (-2.0,), (0.0,)),
 )
 elementwise(
@@ -46,6 +48,7 @@ elementwise(
     cost=8,
     # y + 0, because √-0 is -0 and the one-sided limit +inf.
     partials=lambda y, x: [0.5 / (y + 0.0)],
+    square=lambda x: x,
     points=_ROOTS,
 )
 

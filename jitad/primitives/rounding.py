@@ -13,7 +13,7 @@ from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, bind, cast, promote, representative, whole
 from jitad.primitives.define import derived, elementwise
-from jitad.primitives.elementwise import gate
+from jitad.primitives.elementwise import ahead, gate
 from jitad.primitives.stated import stated
 
 NAN = float("nan")
@@ -72,6 +72,7 @@ elementwise(
         x > 0, 1.0, np.where(x < 0, -1.0, np.where(x == 0, 0.0, x))
     ),
     points=((1.5,), (-2.0,), (0.0,)),
+    piece=lambda x: np.where(x == x, np.where(ahead(x, 0.0), 1.0, -1.0), x),
 )
 _float_sign = registry.ufuncs[np.sign]
 
@@ -90,6 +91,7 @@ elementwise(
     np.copysign,
     word="copysign",
     partials=lambda y, a, b: [np.sign(a) * np.copysign(1.0, b), None],
+    piece=lambda a, b: np.where(ahead(a, 0.0), a, -a) * np.copysign(1.0, b),
     points=((1.5, -2.0), (-1.5, -2.0), (0.5, 1.0)),
 )
 elementwise(
@@ -98,6 +100,7 @@ elementwise(
     cost=4,
     expand=lambda x, h: np.where(x > 0, 1.0, np.where(x < 0, 0.0, _at_zero(x, h))),
     partials=lambda y, x, h: [None, gate(x == 0, 1.0)],
+    piece=lambda x, h: np.where(x == x, np.where(ahead(x, 0.0), 1.0, 0.0), x),
     points=((1.5, 0.3), (-2.0, 0.5), (0.0, 0.7)),
 )
 

@@ -20,7 +20,8 @@ from jitad.transforms.backwards import MOST_RECORDED
 from jitad.transforms.eliminate import cross
 from jitad.transforms.entries import METHODS, Entries, cost
 from jitad.transforms.joined import joined
-from jitad.transforms.linearized import Linearized, linearize
+from jitad.transforms.linearized import Linearized
+from jitad.transforms.pieces import opened
 from jitad.transforms.products import cast
 from jitad.transforms.tidy import tidy, weight
 from jitad.transforms.whole import MOST
@@ -65,7 +66,7 @@ def jacobian(
     and every x in wrt, y varying slowest.  symmetric says that ∂y/∂x is a symmetric
     matrix (a Hessian), whose upper triangle is computed.
     """
-    line = linearize(graph, wrt)
+    line = opened(graph, wrt)
     of = range(len(line.outputs)) if of is None else of
     costs: dict[str, float] = {}
     untried: dict[str, str] = {}
@@ -77,7 +78,7 @@ def jacobian(
     rows = [int(v) for k in of for v in line.outputs[k].ravel()]
     columns = [int(e) for k in wrt for e in line.elements[k].ravel()]
     arrays = [line.inputs[k] for k in large]
-    roots = [int(v) for o in line.outputs for v in o.ravel()] if value else []
+    roots = [int(v) for o in line.values for v in o.ravel()] if value else []
     wanted = _triangle(len(rows)) if symmetric else None
     best: tuple[float, Mode, Entries, Graph | None] | None = None
 

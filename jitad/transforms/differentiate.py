@@ -14,7 +14,8 @@ from jitad.ir.graph import Graph, Type
 from jitad.ir.table import add_spread
 from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
-from jitad.transforms.linearized import Derivatives, Linearized, linearize
+from jitad.transforms.linearized import Derivatives, Linearized
+from jitad.transforms.pieces import opened
 from jitad.transforms.products import cast, include
 from jitad.transforms.sweep import forward, reverse
 from jitad.transforms.tidy import tidy
@@ -25,7 +26,7 @@ def pushforward(graph: Graph, wrt: Sequence[int]) -> Graph:
 
     y_dot is there for floating-point outputs, in order.
     """
-    line = linearize(graph, wrt)
+    line = opened(graph, wrt)
     target = line.target
     seeds: Derivatives = {}
     for k in wrt:
@@ -47,7 +48,7 @@ def pushforward(graph: Graph, wrt: Sequence[int]) -> Graph:
 
 def pullback(graph: Graph, wrt: Sequence[int]) -> Graph:
     """(x -> y)  ->  (x, y_bar -> y, x_bar), y_bar for the floating-point outputs."""
-    line = linearize(graph, wrt)
+    line = opened(graph, wrt)
     target = line.target
     seeds: Derivatives = {}
     for ids, type in zip(line.outputs, line.types, strict=True):
@@ -71,7 +72,7 @@ def pullback(graph: Graph, wrt: Sequence[int]) -> Graph:
 
 def values(line: Linearized) -> list[int]:
     """The packed outputs of the graph itself."""
-    pairs = zip(line.outputs, line.types, strict=True)
+    pairs = zip(line.values, line.types, strict=True)
     return [
         int(ids) if is_array(line, ids) else sc.pack(line.target, ids, type)
         for ids, type in pairs

@@ -34,6 +34,7 @@ class Linearized:
     inputs    input nodes; elements[k] the scalars of input k, none of a large one that
               no derivative is taken in, or that is read at computed places
     outputs   scalars of every output, shaped as it is; or an array node by itself
+    values    the same where no derivative is taken of them (see `pieces.opened`)
     edges     edges[v] = ((operand, partial), …) for active nodes v, in evaluation order
     order     all active nodes: those with edges, loops, and what leads between loops
               and scalars
@@ -44,6 +45,7 @@ class Linearized:
     inputs: tuple[int, ...]
     elements: tuple[np.ndarray, ...]
     outputs: tuple[np.ndarray, ...]
+    values: tuple[np.ndarray, ...]
     types: tuple[Type, ...]
     edges: Edges
     order: tuple[int, ...]
@@ -64,8 +66,13 @@ class Linearized:
 Sweep = Callable[[Linearized, Derivatives], Derivatives]
 
 
-def linearize(graph: Graph, wrt: Sequence[int]) -> Linearized:
-    """Copy a scalar graph into a builder and add the partials along paths from wrt."""
+def linearize(
+    graph: Graph, wrt: Sequence[int], values: Graph | None = None
+) -> Linearized:
+    """Copy a scalar graph into a builder and add the partials along paths from wrt.
+
+    values  has the values of the graph's outputs, if it is not the graph itself
+    """
     target = templates.builder()
     inputs = tuple([target.input(t) for t in graph.input_types])
     large = large_tables(graph)
@@ -73,14 +80,27 @@ def linearize(graph: Graph, wrt: Sequence[int]) -> Linearized:
         [_elements(target, i, k in wrt and k not in large)
          for k, i in enumerate(inputs)]
     )  # fmt: skip
-    packed = inline(target, graph, inputs)
-    outputs = tuple([_scalars(target, i) for i in packed])
+    outputs = scalars_of(target, inline(target, graph, inputs))
+    plain = scalars_of(target, inline(target, values, inputs)) if values else outputs
     active = {int(e) for k in wrt for e in elements[k].ravel()}
     active |= {inputs[k] for k in wrt}
+    return between(target, active, outputs, inputs, elements, plain, graph.output_types)
+
+
+def between(
+    target: Trace,
+    active: set[int],
+    outputs: Sequence[np.ndarray],
+    inputs: Sequence[int] = (),
+    elements: Sequence[np.ndarray] = (),
+    values: Sequence[np.ndarray] = (),
+    types: Sequence[Type] = (),
+) -> Linearized:
+    """What leads from active nodes of a builder to outputs, with its partials."""
     edges, order = _active(target, outputs, active)
     return Linearized(
-        target, inputs, elements, outputs, graph.output_types, edges, order,
-        frozenset(active),
+        target, tuple(inputs), tuple(elements), tuple(outputs),
+        tuple(values or outputs), tuple(types), edges, order, frozenset(active),
     )  # fmt: skip
 
 
@@ -116,13 +136,14 @@ def open_body(body: Graph, wrt: Sequence[int]) -> Linearized:
     target = templates.builder()
     inputs = tuple([target.input(t) for t in body.input_types])
     elements = tuple([np.asarray(i) for i in inputs])
-    outputs = tuple([np.asarray(i) for i in inline(target, body, inputs)])
+    outputs = [np.asarray(i) for i in inline(target, body, inputs)]
     active = {inputs[k] for k in wrt}
-    edges, order = _active(target, outputs, active)
-    return Linearized(
-        target, inputs, elements, outputs, body.output_types, edges, order,
-        frozenset(active),
-    )  # fmt: skip
+    return between(target, active, outputs, inputs, elements, (), body.output_types)
+
+
+def scalars_of(target: Trace, packed: Sequence[int]) -> tuple[np.ndarray, ...]:
+    """The scalars of packed arrays, shaped; another array node is one by itself."""
+    return tuple([_scalars(target, i) for i in packed])
 
 
 def _scalars(target: Trace, index: int) -> np.ndarray:

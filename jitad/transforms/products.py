@@ -39,9 +39,8 @@ def gated(target: Trace, condition: int, value: int) -> int:
 
 def unless_zero(target: Trace, v: int) -> int:
     """A derivative whose gate is no longer known: a zero is taken for a closed one."""
-    zero, type = target.number(0.0, target.nodes[v].type.dtype), scalar(np.dtype(bool))
-    there = target.apply(registry.primitives["ne"], (v, zero), type)
-    return gated(target, there, v)
+    nonzero = registry.primitives["nonzero"]
+    return gated(target, target.apply(nonzero, (v,), scalar(np.dtype(bool))), v)
 
 
 def add(target: Trace, a: int, b: int) -> int:

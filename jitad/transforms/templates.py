@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -59,15 +60,22 @@ def instantiate(target: Builder, template: Graph, operands: Sequence[int]) -> li
     return [index[i] for i in template.outputs]
 
 
-@lru_cache(maxsize=4096)
 def expansion(
     primitive: Primitive, dtypes: tuple[np.dtype, ...], dtype: np.dtype
 ) -> Graph:
     """A primitive's expansion as a small scalar graph."""
     assert primitive.expand is not None, f"{primitive} has neither word nor expansion"
+    return formula(primitive.expand, dtypes, dtype)
+
+
+@lru_cache(maxsize=4096)
+def formula(
+    function: Callable[..., Any], dtypes: tuple[np.dtype, ...], dtype: np.dtype
+) -> Graph:
+    """A function of scalars, in plain NumPy, as a small scalar graph."""
     target = builder()
     args = [as_input(target, d) for d in dtypes]
-    value = as_tracer(target, primitive.expand(*args), dtype)
+    value = as_tracer(target, function(*args), dtype)
     return target.finish([value.index])
 
 
