@@ -66,14 +66,78 @@ def compiled(program: Program) -> None:
     """The same of kernels: for one point, and for several at once."""
     want = [program.numpy(k) for k in range(len(program.points))]
     one = jitad.jit(program.function)
-    same(program, "compiled", called("compiled", lambda: one(*program.arguments())),
-         want[0])  # fmt: skip
+    same(
+        program,
+        "compiled",
+        called("compiled", lambda: one(*program.arguments())),
+        want[0],
+    )
+    given = [turned(x) for x in program.arguments()]
+    same(program, "strided", called("strided", lambda: one(*given)), want[0])
     columns = [np.stack(c) for c in zip(*program.points, strict=True)]
     batch = jitad.vmap(program.function)
-    got = called("batch", lambda: batch(*columns))
-    for k, w in enumerate(want):
-        # Numbers of Python have a dtype of their own in a batch.
-        same(program, "batch", [np.asarray(y[k]) for y in got], w, k, dtypes=False)
+    inside = jitad.jit(lambda *args: batch(*args), backend="numpy")
+    for kind, function in (("batch", batch), ("mapped", inside)):
+        got = called(kind, lambda f=function: f(*columns))
+        for k, w in enumerate(want):
+            # Numbers of Python have a dtype of their own in a batch.
+            same(program, kind, [np.asarray(y[k]) for y in got], w, k, dtypes=False)
+
+
+def second(program: Program) -> None:
+    """Second derivatives of the results' sum are symmetric, and one in all modes."""
+    if not program.floats or not program.smooth:
+        return
+    chosen, function = program.smooth, program.function
+    k = program.floats[0]
+
+    def total(*args: Any) -> Any:
+        y = function(*args)
+        return sum(np.sum(np.sin(y[j])) for j in chosen)
+
+    points = program.arguments()
+    found: dict[str, np.ndarray] = {}
+    for outer in MODES[:2]:
+        for inner in MODES[:2]:
+            H = jitad.jacobian(
+                jitad.jacobian(total, argnums=k, mode=inner),
+                argnums=k, mode=outer, backend="numpy",
+            )  # fmt: skip
+            kind = f"{outer} over {inner}"
+            found[kind] = np.asarray(called(kind, lambda H=H: H(*points)))
+    (first, want), *others = found.items()
+    n = int(np.sqrt(want.size))
+    flat = want.reshape(n, n)
+    scale = size([want])
+    limit = scale * tolerance(program) * 1000
+    others.append(("transposed", flat.T.reshape(want.shape)))
+    for kind, H in others:
+        if off(H, want, limit) and steady(program):
+            raise Failure(f"second: {kind} against {first}", f"{H} and {want}")
+
+
+def raising(program: Program) -> None:
+    """What NumPy refuses is refused: the last statement raises at every point."""
+    f = jitad.jit(program.function, backend="numpy")
+    try:
+        got = called("raising", lambda: f(*program.arguments()))
+    except (Failure, Refused):
+        return
+    raise Failure("accepted", f"{error_of(program)} in NumPy; jitad gives {got}")
+
+
+def error_of(program: Program) -> str:
+    """What NumPy raises at all points, in the last statement; "" where it does not."""
+    found = set()
+    for k in range(len(program.points)):
+        try:
+            program.numpy(k)
+            return ""
+        except (TypeError, ValueError, IndexError) as error:
+            found.add(f"{type(error).__name__}({error})"[:120])
+        except Exception:
+            return ""
+    return sorted(found)[0]
 
 
 def derived(program: Program) -> None:
@@ -113,7 +177,14 @@ def derived(program: Program) -> None:
             raise Failure("differences", f"{b} and {slope}")
 
 
-LAWS = {"value": interpreted, "compiled": compiled, "derivative": derived}
+LAWS = {
+    "value": interpreted,
+    "compiled": compiled,
+    "derivative": derived,
+    "second": second,
+    "raising": raising,
+}
+USUAL = ("value", "compiled", "derivative")
 
 
 # -- comparing -----------------------------------------------------------------
@@ -125,10 +196,18 @@ def tolerance(program: Program) -> float:
     return SHORT if short else TOLERANCE
 
 
+def turned(x: Any) -> Any:
+    """The same array with strides that are negative and not dense."""
+    if not isinstance(x, np.ndarray) or not x.ndim:
+        return x
+    return np.flip(np.repeat(np.flip(x), 2, axis=-1)[..., ::2])
+
+
 def size(arrays: Sequence[np.ndarray]) -> float:
-    """The largest finite number of some arrays; at least 1."""
+    """The largest number of some arrays that is not huge; at least 1."""
     largest = [
-        np.max(np.abs(a.astype(float)), initial=0, where=np.isfinite(a)) for a in arrays
+        np.max(np.abs(a.astype(float)), initial=0, where=np.abs(a) < 1e6)
+        for a in arrays
     ]
     return max([1.0, *largest])
 
@@ -136,7 +215,7 @@ def size(arrays: Sequence[np.ndarray]) -> float:
 def off(a: np.ndarray, b: np.ndarray, limit: float) -> bool:
     """Whether two arrays differ, by more than a limit, or in what is not finite."""
     if a.dtype.kind == "f":
-        return not np.allclose(a, b, rtol=0, atol=limit, equal_nan=True)
+        return not np.allclose(a, b, rtol=1e-9, atol=limit, equal_nan=True)
     return not np.array_equal(a, b)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from .laws import LAWS, Failure, Refused, interpreted
+from .laws import LAWS, USUAL, Failure, Refused, error_of, interpreted
 from .program import Program
 from .shrinking import shrunk
 from .writing import grow
@@ -32,7 +32,7 @@ def search(
     seed: int,
     statistics: Counter[str],
     length: int = LENGTH,
-    laws: tuple[str, ...] = tuple(LAWS),
+    laws: tuple[str, ...] = USUAL,
     without: Sequence[str] = (),
 ) -> Iterator[Finding]:
     """What one seed finds: a program is made up, and all laws are tried on it.
@@ -57,12 +57,24 @@ def search(
             return False
         return True
 
-    program = grow(rng, length, accepted)
+    def impossible(program: Program) -> None:
+        unknown = any(text in program.statements[-1] for text in without)
+        if "raising" in laws and not unknown and error_of(program):
+            statistics["raising"] += 1
+            try:
+                LAWS["raising"](program)
+            except Failure:
+                wrong.append(program)
+
+    wrong: list[Program] = []
+    program = grow(rng, length, accepted, impossible)
     statistics["programs"] += 1
     for bad in failing[:3]:
         yield Finding(seed, "value", *shrunk(bad, "value"))
+    for bad in wrong[:3]:
+        yield Finding(seed, "raising", *shrunk(bad, "raising"))
     for law in laws:
-        if law == "value":
+        if law in ("value", "raising"):
             continue
         statistics[law] += 1
         try:

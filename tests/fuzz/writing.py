@@ -51,23 +51,51 @@ def start(rng: random.Random) -> Program:
     }
     names = ["x", *rng.sample(sorted(set(pools) - {"x", "e"}), rng.randint(1, 4))]
     points = tuple(tuple(pools[n]() for n in names) for _ in range(POINTS))
+    if rng.random() < 0.2:
+        points = tuple(tuple(_special(rng, x) for x in p) for p in points)
     return Program(tuple(names), points)
 
 
-def grow(rng: random.Random, count: int, accepted: Check) -> Program:
-    """A program of so many statements, those that a check accepts."""
+_SPECIAL = (0.0, -0.0, 1.0, 1.0, 2.0, -1.0, np.inf, -np.inf, np.nan, 1e200, 1e-200)
+
+
+def _special(rng: random.Random, x: Any) -> Any:
+    """An argument with numbers at edges in place of some of its own."""
+    if np.asarray(x).dtype.kind != "f":
+        return x
+    y = np.array(x)
+    for place in np.ndindex(y.shape):
+        if rng.random() < 0.5:
+            y[place] = np.asarray(rng.choice(_SPECIAL)).astype(y.dtype)
+    return float(y) if type(x) is float else y
+
+
+def grow(
+    rng: random.Random,
+    count: int,
+    accepted: Check,
+    impossible: Callable[[Program], None] = lambda program: None,
+) -> Program:
+    """A program of so many statements, those that a check accepts.
+
+    impossible  is told of programs that NumPy does not run
+    """
     program = start(rng)
     tries = 0
     while len(program.statements) < count and tries < 60 * count:
         tries += 1
         longer = lengthened(rng, program)
-        if longer is not None and accepted(longer):
+        if longer is None:
+            continue
+        if not _fits(longer):
+            impossible(longer)
+        elif accepted(longer):
             program = longer
     return program
 
 
 def lengthened(rng: random.Random, program: Program) -> Program | None:
-    """One statement more; None where NumPy does not take it."""
+    """One statement more; None where there is nothing to fill it with."""
     values = _values(program)
     fresh = f"v{len(program.statements)}"
     kind = rng.random()
@@ -82,8 +110,7 @@ def lengthened(rng: random.Random, program: Program) -> Program | None:
     filled, written = _filled(rng, text, values)
     if filled is None:
         return None
-    longer = program.with_statement(filled, *results, *written)
-    return longer if _fits(longer) else None
+    return program.with_statement(filled, *results, *written)
 
 
 def _values(program: Program) -> dict[str, Any]:
@@ -150,6 +177,8 @@ def _constant(rng: random.Random, place: str) -> str:
 def _fits(program: Program) -> bool:
     """Whether NumPy runs a program at all points, with small results of one type."""
     types = None
+    numbers = [np.asarray(x, float) for x in program.points[0]]
+    edges = any(not np.all(np.abs(x) < HIGHEST) for x in numbers)
     for k in range(len(program.points)):
         try:
             with warnings.catch_warnings():
@@ -159,7 +188,7 @@ def _fits(program: Program) -> bool:
             return False
         for y in found:
             small = y.size <= LARGEST and y.dtype.name in (*DTYPES, "uint64")
-            if not small or not np.all(np.abs(y.astype(float)) < HIGHEST):
+            if not small or not (edges or np.all(np.abs(y.astype(float)) < HIGHEST)):
                 return False
         own = [(y.dtype, y.shape) for y in found]
         if types is not None and own != types:
