@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzz.found import FOUND
 from fuzz.laws import Failure, Refused, interpreted
 from fuzz.program import Program
 from fuzz.search import search
@@ -36,6 +37,11 @@ def test_programs_hold_every_law(seed: int) -> None:
     assert not found, "\n".join(map(str, found))
     # Not everything was thrown away or refused.
     assert statistics["lines"] - statistics["refused"] >= 6
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_once(name: str) -> None:
+    interpreted(FOUND[name])
 
 
 def test_the_same_seed_makes_the_same_program() -> None:

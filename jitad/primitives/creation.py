@@ -210,7 +210,8 @@ def _linspace(
     parts = num - 1 if endpoint else num
     start, stop = operand(start) * 1.0, operand(stop) * 1.0
     delta = stop - start
-    steps = np.reshape(np.arange(num, dtype=float), (-1, *[1] * np.ndim(delta)))
+    numbers = np.arange(num, dtype=delta.dtype)
+    steps = np.reshape(numbers, (-1, *[1] * np.ndim(delta)))
     step = delta / parts if parts > 0 else delta * np.nan
     grid = (steps * step if parts > 0 else steps * delta) + start
     if endpoint and num > 1:
@@ -220,6 +221,7 @@ def _linspace(
     if axis != 0:
         grid = np.moveaxis(grid, 0, axis)
     if dtype is not None:
+        grid = np.floor(grid) if np.dtype(dtype).kind in "iu" else grid
         grid = _astype(grid, dtype)
     return (grid, step) if retstep else grid
 

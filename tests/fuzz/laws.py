@@ -116,14 +116,21 @@ def second(program: Program) -> None:
             raise Failure(f"second: {kind} against {first}", f"{H} and {want}")
 
 
+# Errors that depend on values, or on what a number is.
+DEPENDING = ("out of bounds for", "Unable to avoid copy", "negative shift", "`like`")
+
+
 def raising(program: Program) -> None:
     """What NumPy refuses is refused: the last statement raises at every point."""
+    told = error_of(program)
+    if not told or any(text in told for text in DEPENDING):
+        return
     f = jitad.jit(program.function, backend="numpy")
     try:
         got = called("raising", lambda: f(*program.arguments()))
     except (Failure, Refused):
         return
-    raise Failure("accepted", f"{error_of(program)} in NumPy; jitad gives {got}")
+    raise Failure("accepted", f"{told} in NumPy; jitad gives {got}")
 
 
 def error_of(program: Program) -> str:
@@ -280,7 +287,11 @@ def differences(
         [slopes(program, smooth, j, h) for h in (1e-5, -1e-5, 3e-6, -3e-6)]
         for j in program.floats
     ]
-    exact = tolerance(program) == TOLERANCE
+    exact = tolerance(program) == TOLERANCE and all(
+        np.all(np.abs(x) < 1e3)
+        for x in program.points[0]
+        if np.asarray(x).dtype.kind == "f"
+    )
     for k in range(len(program.smooth)):
         for up, down, upper, lower in ([side[k] for side in own] for own in sides):
             wide, narrow = (up + down) / 2, (upper + lower) / 2
@@ -305,13 +316,13 @@ def slopes(
             moved = run(smooth, args)
         except Exception:
             moved = [y * np.nan for y in here]
-        columns.append(
-            [
-                (a - b) / h if a.shape == b.shape else b * np.nan
-                for a, b in zip(moved, here, strict=True)
-            ]
-        )
+        columns.append([_slope(a, b, h) for a, b in zip(moved, here, strict=True)])
     return [
         np.stack(c, axis=-1).reshape((*np.shape(c[0]), *x.shape))
         for c in zip(*columns, strict=True)
     ]
+
+
+def _slope(there: np.ndarray, here: np.ndarray, h: float) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return (there - here) / h if there.shape == here.shape else here * np.nan

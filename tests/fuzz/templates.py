@@ -134,8 +134,8 @@ BLOCKS = r"""
 {r} = jitad.scan(lambda q, z: (q + np.sin(z).sum(), z * q), {c}, {w})[0]
 {r} = jitad.while_loop(lambda q: q[0] < 3, lambda q: (q[0] + 1, q[1] / 2), (0, {f}))[1]
 {r} = jitad.cond({f}.sum() > {c}, lambda q: q * 2, lambda q: q + 1.0, {g})
-{r} = jitad.vmap(lambda q: np.sum(q * q))({w})
-{r} = jitad.grad(lambda q: np.sum(np.sin(q) * {f}))({w})
+{r} = jitad.vmap(lambda q: np.sum(q * q), backend="numpy")({w})
+{r} = jitad.grad(lambda q: np.sum(np.sin(q) * {f}), backend="numpy")({w})
 try:\n    {r} = np.linalg.inv({w})\nexcept np.linalg.LinAlgError:\n    {r} = {w} * 2
 with np.errstate(all="ignore"):\n    {r} = np.sqrt(np.abs({f})) + {g}
 {r}, rest = {v}[0], {v}[1:]\n{r} = {r} + rest.sum()
@@ -144,7 +144,48 @@ view = {t}[::2]\nview += {c}\n{r} = {t}.copy()
 view = {t}.T\nview[0] = {c}\n{r} = view.sum()
 view = {t}.reshape(-1)\nview[1:] -= view[:-1]\n{r} = {t}[{n}]
 {r} = [{a}, {b}]\n{r} = {r}[0] + {r}[1] * 2
-"""
+{r} = {v}.copy()\nfor j in range(2):\n    {r}[{i} % len({r})] += {c}
+def inner(p):\n    p = p * 1\n    p[0] = {f}.sum()\n    return p\n{r} = inner({w})
+{r} = jitad.vmap(lambda p: p * {f}.sum() + np.max({g}), backend="numpy")({w})
+{r} = jitad.vmap(lambda p, j: p[j % len(p)] * 2, (None, 0), backend="numpy")({w}, {i})
+{r} = jitad.jit(lambda p: p * {f}, backend="numpy")({g})
+{r} = jitad.jacobian(lambda p: p * p.sum(), backend="numpy")({w})
+{r} = jitad.hessian(lambda p: np.sum(p**3) * {f}.sum(), backend="numpy")({w})
+{r} = jitad.switch({i}.sum(), [lambda p: p, lambda p: -p, lambda p: p * p], {f})
+{r} = jitad.fori_loop(0, {i}.max() % 4, lambda j, p: p / 2 + j, {f} * 1.0, max_steps=4)
+{r} = jitad.scan(lambda p, z: (np.where(z > 0, p + z, p), p.sum()), {f} * 1.0, {w})[1]
+{r} = jitad.scan(lambda p, z: (p * z.sum(), p + {f}), {g} * 1.0, {w}, reverse=True)[1]
+{r} = jitad.scan(lambda p, z: (p * 0.5 + z.sum(), None), 1.0, {w}, checkpoint=2)[0]
+def step(p, z):\n    p = p.copy()\n    p[0] += z.sum()\n    return p, p[-1]\n{r} = jitad.scan(step, {w} * 1.0, {w})[1]
+def step(j, p):\n    p = p * 1\n    p[j % 2] = p[-1] + j\n    return p\n{r} = jitad.fori_loop(0, 3, step, {w} * 1.0)
+def step(j, p):\n    return np.array([p[1], p[0] * 0.5, {f}.sum()]) - {g}.sum()\n{r} = jitad.fori_loop(0, 2, step, {w} * 1.0)
+{r} = jitad.while_loop(lambda p: np.sum(p) > {c}, lambda p: p * 0.5 - 1, {f} * 1.0, max_steps=9)
+{r} = jitad.fori_loop(0, 2, lambda j, p: jitad.cond(p.sum() > {c}, lambda u: u - j, lambda u: u + {g}.sum(), p), {f} * 1.0)
+{r} = jitad.fori_loop(0, 2, lambda j, p: jitad.scan(lambda u, z: (u * 0.5 + z, u), p, {w})[0], {w}[0] * 1.0)
+rule = jitad.custom_jvp(lambda p: p * p)\nrule.defjvp(lambda x, d: (rule(*x), 2 * x[0] * d[0]))\n{r} = rule({f} * 1.0)
+{r} = jitad.checkpoint(lambda p: jitad.fori_loop(0, 3, lambda j, u: np.sin(u) + j, p))({f} * 1.0)
+{r} = jitad.stop_gradient({f}) * 0 + {f}
+{r} = np.array([{w}[0], {c}, {w}[-1]]) - {f}.sum()
+{r} = np.array([[{w}[0], 0], [0, {w}[-1]]]) @ np.array([{c}, {w}[0]])
+{r} = {a}\nif {m}.any() and {f}.sum() > 0:\n    {r} = {r} * 1.5
+{r} = max({f}.sum(), {g}.sum())
+{r} = sorted([{f}.sum(), {g}.sum() * 2, 0.125])[1]
+{r} = {f}.sum() if {f}.max() > {c} else {g}.sum() * 2
+first, *others = {v}\n{r} = first + len(others)
+{r} = {"p": {a}, "q": {b}}["p"] * 1
+{r} = (lambda p, q=2: p * q)({a})
+{r} = {t}\n{r} = {r}[::-1]\n{r}[0] = {c}
+view, kept = {t}[1:], {t}[1:].copy()\nview *= kept\n{r} = kept
+view = {t}[::-1][:2]\nview[...] = {a}\n{r} = view * 1
+view = {t}[{i} % len({t})]\nview += {c}\n{r} = {t} * 1
+view = np.swapaxes({t}, 0, -1)\nview[0] += {c}\n{r} = view[0] * 1
+for row in {t}:\n    row *= {c}
+for j in range(len({t})):\n    {t}[j] = {t}[j - 1] * 0.5
+{r} = np.zeros_like({t})\nfor j, row in enumerate({t}):\n    {r}[j] = row * j
+{r} = [x for x in {v} if True][0]
+try:\n    {r} = np.linalg.cholesky({w})\nexcept np.linalg.LinAlgError:\n    {r} = {w} + {w}.T
+try:\n    {r} = {v}[{i}.max()]\nexcept IndexError:\n    {r} = {v}[0] * 0
+"""  # noqa: E501
 
 
 def lines(table: str) -> list[str]:

@@ -49,7 +49,7 @@ def start(rng: random.Random) -> Program:
         "q": lambda: numbers.random(3) < 0.5,
         "z": lambda: np.array(round(float(numbers.normal()), 3)),
     }
-    names = ["x", *rng.sample(sorted(set(pools) - {"x", "e"}), rng.randint(1, 4))]
+    names = ["x", *rng.sample(sorted(set(pools) - {"x"}), rng.randint(1, 4))]
     points = tuple(tuple(pools[n]() for n in names) for _ in range(POINTS))
     if rng.random() < 0.2:
         points = tuple(tuple(_special(rng, x) for x in p) for p in points)
@@ -66,7 +66,8 @@ def _special(rng: random.Random, x: Any) -> Any:
     y = np.array(x)
     for place in np.ndindex(y.shape):
         if rng.random() < 0.5:
-            y[place] = np.asarray(rng.choice(_SPECIAL)).astype(y.dtype)
+            with np.errstate(over="ignore"):
+                y[place] = rng.choice(_SPECIAL)
     return float(y) if type(x) is float else y
 
 
