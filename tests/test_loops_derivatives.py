@@ -262,6 +262,38 @@ def test_a_loop_of_constants_beside_one_that_is_counted():
     assert np.sign(slopes[0]).tolist() == [1, 1, 0]
 
 
+ROOTS = {
+    "carried": lambda y: jitad.scan(lambda q, z: (q + np.sqrt(z), None), 0.0, y)[0],
+    "bent": lambda y: jitad.scan(lambda q, z: (np.sin(q) + np.sqrt(z), None), 0.0, y)[
+        0
+    ],
+    "written": lambda y: jitad.scan(lambda q, z: (q + np.sqrt(2 * z), q * z), 0.0, y),
+    "points": lambda y: jitad.vmap(np.sqrt)(np.tile(y, 25))[:4],
+}
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_an_infinite_slope_touches_its_own_element_only(name):
+    """What an iteration does not depend on is no zero times its infinite slope."""
+    f, y = ROOTS[name], np.array([0.0, 1.0, 4.0])
+    flat = {
+        "carried": lambda y: np.sum(np.sqrt(y)),
+        "bent": lambda y: np.sin(np.sin(np.sqrt(y[0])) + np.sqrt(y[1])) + np.sqrt(y[2]),
+        "written": lambda y: (
+            np.sum(np.sqrt(2 * y)),
+            np.stack([0 * y[0], np.sqrt(2 * y[0]) * y[1],
+                      (np.sqrt(2 * y[0]) + np.sqrt(2 * y[1])) * y[2]]),
+        ),
+        "points": lambda y: np.sqrt(np.stack([y[0], y[1], y[2], y[0]])),
+    }[name]  # fmt: skip
+    wanted = leaves(jitad.jacobian(flat)(y))
+    for mode in MODES:
+        for got, want in zip(
+            leaves(jitad.jacobian(f, mode=mode)(y)), wanted, strict=True
+        ):
+            np.testing.assert_allclose(got, want, rtol=1e-15)
+
+
 def test_trip_counts_of_a_batch():
     def f(x: Any, n: Any) -> Any:
         return jitad.fori_loop(0, n, lambda i, c: c * x + i, 1.0, max_steps=9)
@@ -391,7 +423,7 @@ ERRORS = {
     ),
     "bounds": (
         lambda x: jitad.fori_loop(0, x[0], lambda i, c: c, x[0]),
-        r"fori_loop: bounds of float64\[\] .* expected whole numbers",
+        r"fori_loop: a bound of float64\[\] .* expected whole numbers",
     ),
 }
 

@@ -23,7 +23,15 @@ from jitad.ir.primitive import registry
 from jitad.ir.table import add_spread
 from jitad.ir.tracer import Trace
 from jitad.transforms.linearized import Derivatives, Linearized, Sweep, open_body
-from jitad.transforms.loops import Key, constant, dependence, grouped, or_zero
+from jitad.transforms.loops import (
+    Key,
+    bent,
+    constant,
+    dependence,
+    grouped,
+    one_by_one,
+    or_zero,
+)
 from jitad.transforms.products import cast, gated, include, unless_zero
 from jitad.transforms.templates import builder
 
@@ -78,7 +86,8 @@ class Pullback:
         body = _Body(self, frozenset())
         if not body.gated():
             return body, set()
-        found = {key for key in body.back if self._closed(*key, missing=False)}
+        missing = bool(body.sparse)
+        found = {key for key in body.back if self._closed(*key, missing=missing)}
         sums = {key for key in body.sums if self._closed(*key, missing=True)}
         while True:
             body = _Body(self, frozenset(found | sums))
@@ -196,6 +205,12 @@ class _Body:
             (k, r) for k in range(n, n + whole.written) for r in sorted(loop.bars[k])
         ]
         self.opened = [(k, r) for k, r in self.wanted if loop.bars[k][r] in loop.opens]
+        curved = bent(self.line, self.line.inputs)
+        self.sparse = {
+            (k, r)
+            for k, r in self.wanted
+            if curved and one_by_one(loop.target, loop.bars[k][r])
+        }
         self._opens: dict[Key, int] = {}
         seeds: Derivatives = {}
         self._bars = [
@@ -234,6 +249,8 @@ class _Body:
         if key in self.gates or key in self.opened:
             self._opens[key] = self.inner.input(scalar(_BOOL))
             bar = gated(self.inner, self._opens[key], bar)
+        elif key in self.sparse:
+            bar = unless_zero(self.inner, bar)
         include(self.inner, seeds.setdefault(v, {}), key[1], bar)
         return input
 

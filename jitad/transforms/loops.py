@@ -16,7 +16,7 @@ from jitad.ir.interpret import rearranged
 from jitad.ir.loop import Loop, add_loop, loop_of, parts_of
 from jitad.ir.tracer import Trace
 from jitad.transforms.linearized import Derivatives, Linearized, Sweep, open_body
-from jitad.transforms.products import cast
+from jitad.transforms.products import cast, unless_zero
 
 Key = tuple[int, int]  # the number of a value, and a seed
 
@@ -48,7 +48,10 @@ def push(
                 dots.setdefault(own[1 + k], {})[c] = known
                 continue
             dot = line.target.input(type)
-            dots.setdefault(own[1 + k], {})[c] = dot
+            sparse = group == 2 and one_by_one(target, given[k][c])
+            sparse = sparse and bent(line, [own[1 + k]])
+            made = unless_zero(line.target, dot) if sparse else dot
+            dots.setdefault(own[1 + k], {})[c] = made
             groups[group].append((k, c))
             fresh[group].append(dot)
     found = sweep(line, dots)
@@ -107,6 +110,36 @@ def push(
     for n, (k, c) in enumerate(summed):
         result.setdefault(old_parts[k], {})[c] = parts[first + n]
     return result
+
+
+def one_by_one(target: Trace, array: int) -> bool:
+    """Whether an array of derivatives is one of constants, zeros among them.
+
+    They are the elements of a seed: an iteration that reads a zero has none at all.
+    """
+    node = target.nodes[array]
+    if node.primitive is not PACK:
+        return False
+    known = [target.values[a] for a in node.operands]
+    return None not in known and 0 in known
+
+
+def bent(line: Linearized, starts: Sequence[int]) -> bool:
+    """Whether anything that depends on some inputs is no multiple of what it is of."""
+    reached = set(starts)
+    for v in line.order:
+        edges = line.edges.get(v)
+        if edges is None:
+            operands = line.target.nodes[v].operands
+            if not reached.isdisjoint(operands):
+                return True
+            continue
+        partials = [p for a, p in edges if a in reached]
+        if any(line.target.values[p] is None for p in partials):
+            return True
+        if partials:
+            reached.add(v)
+    return False
 
 
 def constant(target: Trace, i: int, type: Type, inner: Trace) -> int | None:
