@@ -20,16 +20,17 @@ import numpy as np
 from jitad.ir.graph import Graph
 from jitad.lowering import emit_copies, frame
 from jitad.lowering.emit import LONGEST, NAME, emit
-from jitad.lowering.kernel import Argument, Kernel, Layout
+from jitad.lowering.kernel import Argument, Kernel, Layout, Repeat, statements
 from jitad.lowering.schedule import schedule as kernel_of
 from jitad.lowering.target import Target, lanes
-from jitad.lowering.work import Work, work
+from jitad.lowering.work import Work, is_long, work
 from jitad.transforms.branches import sink
 
-from . import link, mathlib, schedule
+from . import link, mathlib, schedule, watch
 from .machine import vector_width
 from .scalars import Scalars
 from .threads import POOL
+from .watch import UNWATCHED, here
 
 LINE = 64
 _ENTRY = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
@@ -82,6 +83,12 @@ class Executable:
     _streaming: bool = field(repr=False)
     _work: Work = field(repr=False)
 
+    @cached_property
+    def watched(self) -> bool:
+        """Whether it looks now and then whether it is still wanted."""
+        found = statements((*self.kernel.once, *self.kernel.body))
+        return any(isinstance(s, Repeat) and is_long(s) for s in found)
+
     @property
     def assembly(self) -> str:
         """The machine code, as text."""
@@ -97,16 +104,20 @@ class Executable:
         return sum(len(_SPILL.findall(b)) for b in blocks if not _FAR.search(b))
 
     def block(
-        self, extents: Sequence[int], arguments: Sequence[Argument]
+        self,
+        extents: Sequence[int],
+        arguments: Sequence[Argument],
+        watch: np.ndarray = UNWATCHED,
     ) -> np.ndarray:
         """A filled launch block: int64 words, described in `lowering.frame`.
 
         It can be kept, and addresses in it replaced, for calls of `entry`.  Tables of
-        offsets in arguments must live as long.
+        offsets in arguments, and the watch, must live as long.
         """
         kernel = self.kernel
         tile = _ENDLESS if self._spreads else self.width
-        words = [0, extents[0], tile, frame.DIRECT, 0, 0, 0, *extents[1:]]
+        words = [0, extents[0], tile, frame.DIRECT, 0, 0, 0]
+        words += [watch.ctypes.data, *extents[1:]]
         for argument in arguments:
             given = argument.elements
             if isinstance(given, np.ndarray):
@@ -120,7 +131,8 @@ class Executable:
         """Run the kernel on all points; outputs must not overlap inputs."""
         if 0 in extents:
             return
-        block = self.block(extents, arguments)
+        watch = here() if self.watched else UNWATCHED
+        block = self.block(extents, arguments, watch)
         count = extents[0]
         lane = self._work.nanoseconds(extents)
         block[frame.MODE] = schedule.mode(
@@ -133,10 +145,11 @@ class Executable:
             self.entry(block.ctypes.data, apart, count)
             return
         threads = POOL.count
-        block[frame.TILE] = schedule.tile(lane, count, threads)
+        block[frame.TILE] = tile = schedule.tile(lane, count, threads)
         for first, last in schedule.rounds(lane, apart, count, threads):
             block[frame.COUNTER], block[frame.STOP] = first, last
-            POOL.run(self._tiles, block.ctypes.data, threads)
+            few = min(threads, -(-(last - first) // tile))
+            POOL.run(self._tiles, block.ctypes.data, few)
 
     def total(
         self, count: int, arguments: Sequence[Argument | None]
@@ -158,7 +171,8 @@ class Executable:
                 partial[-1][...] = 0
                 argument = Argument(partial[-1].ctypes.data, (0,))
             given.append(argument)
-        block = self.block((count,), given)
+        watch = here() if self.watched else UNWATCHED
+        block = self.block((count,), given, watch)
         block[frame.TILE] = size
         lane = self._work.nanoseconds((count,))
         alone = lane * count < schedule.SERIAL_NANOSECONDS
@@ -247,6 +261,7 @@ def compile(
 
 def _share_copies(kernel: Kernel) -> None:
     """Let kernels call the functions that they share, if none before has."""
+    watch.share()
     link.shared(emit_copies.runs(), "jitad.runs", "jitad.copy8")
     for size in sorted({b.dtype.itemsize for b in kernel.buffers} - {8}):
         link.shared(emit_copies.copy(size), f"jitad.copy{size}")

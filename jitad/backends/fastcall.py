@@ -23,6 +23,7 @@ import numpy as np
 
 from jitad.backends import cpu, schedule
 from jitad.backends.link import link
+from jitad.backends.watch import python
 from jitad.lowering import frame, kernel
 
 # Offsets in PyObject, PyFloatObject and NumPy's scalars, PyArrayObject.
@@ -89,10 +90,10 @@ def fast_call(
     placed     where inputs, then outputs, lie, but for their addresses
     structure  what to return: the number of a result, or a nested tuple of numbers
     None where an argument is neither an ndarray nor a floating-point number, and for
-    batches that are worth more than one thread.
+    batches that are worth more than one thread, or have to be watched.
     """
     work = schedule.nanoseconds(executable.kernel, extents) * extents[0]
-    if not supported() or work > schedule.SERIAL_NANOSECONDS:
+    if not supported() or work > schedule.SERIAL_NANOSECONDS or executable.watched:
         return None
     words = [frame.slots(executable.kernel, k).address for k in range(len(placed))]
     inputs = [_argument(x, word) for x, word in zip(args, words, strict=False)]
@@ -162,7 +163,7 @@ class _Writer:
         return (
             f"{heads}\ndefine ptr @call(ptr %self, ptr %args, i64 %n) {{\n"
             f"entry:\n{body}\nother:\n"
-            f"  call void {_function('Py_IncRef')}(ptr {none})\n  ret ptr {none}\n"
+            f"  call void {python('Py_IncRef')}(ptr {none})\n  ret ptr {none}\n"
             "failed:\n  ret ptr null\n}\n"
         )
 
@@ -248,11 +249,11 @@ class _Writer:
         return self.tuple([self.nested(part, values) for part in structure])
 
     def tuple(self, values: Sequence[str]) -> str:
-        made = self.fresh(f"call ptr {_function('PyTuple_New')}(i64 {len(values)})")
+        made = self.fresh(f"call ptr {python('PyTuple_New')}(i64 {len(values)})")
         self.check(self.compare("ne", "ptr", made, "null"), "failed")
         for k, value in enumerate(values):
             self.fresh(
-                f"call i32 {_function('PyTuple_SetItem')}"
+                f"call i32 {python('PyTuple_SetItem')}"
                 f"(ptr {made}, i64 {k}, ptr {value})"
             )
         return made
@@ -260,13 +261,6 @@ class _Writer:
 
 def _pointer(address: int) -> str:
     return f"inttoptr (i64 {address} to ptr)"
-
-
-def _function(name: str) -> str:
-    function = getattr(ctypes.pythonapi, name)
-    address = ctypes.cast(function, ctypes.c_void_p).value
-    assert address is not None
-    return _pointer(address)
 
 
 @cache

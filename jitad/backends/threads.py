@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -24,6 +25,7 @@ from numba import config
 
 from jitad import locks
 
+from . import watch
 from .link import link
 
 # The shared words: twice the helpers inside, plus 1 while open; then function, block.
@@ -31,6 +33,7 @@ _TEXT = """
 declare i32 @sem_wait(ptr)
 declare i32 @sem_post(ptr)
 declare i32 @sched_yield()
+declare i1 @jitad.look(ptr, ptr)
 
 define void @help(ptr %shared) {
   %function.at = getelementptr i64, ptr %shared, i64 1
@@ -55,6 +58,8 @@ leave:
 
 define void @lead(ptr %shared, ptr %function, ptr %block, i64 %helpers) {
 entry:
+  %account = alloca i64
+  %thread = call ptr PyEval_SaveThread()
   %function.at = getelementptr i64, ptr %shared, i64 1
   %block.at = getelementptr i64, ptr %shared, i64 2
   %bell = getelementptr i64, ptr %shared, i64 3
@@ -75,27 +80,38 @@ work:
   %closed = atomicrmw and ptr %shared, i64 -2 seq_cst
   br label %wait
 wait:
+  %n = phi i64 [0, %work], [%n.next, %yield], [%n.next, %look]
   %inside = load atomic i64, ptr %shared seq_cst, align 8
   %done = icmp eq i64 %inside, 0
   br i1 %done, label %exit, label %yield
 yield:
   %yielded = call i32 @sched_yield()
+  %n.next = add i64 %n, 1
+  %some = and i64 %n.next, 15
+  %often = icmp eq i64 %some, 0
+  br i1 %often, label %look, label %wait
+look:
+  %left = call i1 @jitad.look(ptr %block, ptr %account)
   br label %wait
 exit:
+  call void PyEval_RestoreThread(ptr %thread)
   ret void
 }
 """
 _WORDS = 16  # the three words, and room for a semaphore
+_Words = ctypes.c_int64 * _WORDS
 _SEMAPHORES = sys.platform == "linux"
 
 
 @cache
 def _functions() -> tuple[Callable[..., None], Callable[..., None]]:
     """help(shared), which never returns, and lead(shared, function, block, helpers)."""
-    library = link(_TEXT)
-    pointer = ctypes.c_void_p
+    watch.share()
+    text = re.sub(r"PyEval_\w+", lambda found: watch.python(found[0]), _TEXT)
+    library, pointer = link(text), ctypes.c_void_p
     helping = ctypes.CFUNCTYPE(None, pointer)
-    leading = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, ctypes.c_int64)
+    # It lets go of the interpreter's lock itself, and ctypes raises what it leaves.
+    leading = ctypes.PYFUNCTYPE(None, pointer, pointer, pointer, ctypes.c_int64)
     return (
         library.function("help", helping),
         library.function("lead", leading),
@@ -112,7 +128,7 @@ class _Helpers:
 
     def __init__(self, count: int) -> None:
         self.home = os.getpid()
-        self.words = (ctypes.c_int64 * _WORDS)()
+        self.words = _Words()
         self.entered = threading.Lock()
         bell = ctypes.byref(self.words, 3 * 8)
         failed = ctypes.CDLL(None).sem_init(bell, 0, 0)
@@ -148,7 +164,7 @@ class Pool:
             finally:
                 helpers.entered.release()
         else:
-            alone = (ctypes.c_int64 * _WORDS)()
+            alone = _Words()
             lead(ctypes.addressof(alone), tiles, block, 0)
 
     def _awake(self) -> _Helpers:
@@ -171,9 +187,24 @@ def _run_on_new_threads(tiles: int, block: int, count: int) -> None:
     ]
     for thread in others:
         thread.start()
-    loop(None, None, None, block)
-    for thread in others:
-        thread.join()
+    try:
+        alone = _Words()
+        _functions()[1](ctypes.addressof(alone), tiles, block, 0)
+    finally:
+        _wait_for(others)
+
+
+def _wait_for(others: Sequence[threading.Thread]) -> None:
+    """Wait until threads have ended, which read what their caller owns, come what may.
+
+    An interrupt waits, too, and is then raised.
+    """
+    try:
+        for thread in others:
+            thread.join()
+    except KeyboardInterrupt:
+        _wait_for(others)
+        raise
 
 
 POOL = Pool()

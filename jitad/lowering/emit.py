@@ -20,6 +20,7 @@ from . import (
     emit_memory,
     emit_series,
     emit_tables,
+    emit_watch,
 )
 from .by_rows import by_rows
 from .emit_body import Body
@@ -89,6 +90,7 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     texts = [
         emit_copies.DECLARATIONS,
         *emit_frame.declarations(streaming=streaming),
+        *([emit_watch.DECLARATION] if emit_watch.long_loops(steps) else []),
         *calls.texts(sum(isinstance(s, Op) for s in flat(steps))),
         *functions,
         emit_frame.staged(
@@ -199,7 +201,7 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
         body.there()
     body.steps(steps)
     reserve, release = _live(module) if module.kernel.locals else ([], [])
-    room = emit_tables.room(steps, body.width)
+    room = [*emit_tables.room(steps, body.width), *emit_watch.room(steps)]
     before, after = body.finish()
     return _lanes(body, [*reserve, *room, *before], [*after, *release])
 
@@ -213,7 +215,8 @@ def _outline(module: Module, steps: Sequence[Step], items: Sequence[Item]) -> st
     body.lines += _LOOP
     body.enter(0, used, copying=True)
     _call_parts(body, items)
-    return _lanes(body, *_live(module))
+    reserve, release = _live(module)
+    return _lanes(body, [*reserve, *emit_watch.room(steps)], release)
 
 
 def _call_parts(body: Body, items: Sequence[Item]) -> None:
@@ -224,6 +227,7 @@ def _call_parts(body: Body, items: Sequence[Item]) -> None:
                 indices = ", ".join(f"i64 {body.index.get(a, '0')}" for a in axes)
                 call = f"call void @part{item.number}(ptr %frame, ptr %live, {indices})"
                 body.add([call])
+                emit_watch.after(body, item.steps)
             case Nest():
                 inside = accessed([s for part in each([item]) for s in part.steps])
                 body.loop(item.axis, inside, partial(_call_parts, body, item.items))
@@ -269,5 +273,6 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
     if spreads(part.steps):
         body.there()
     body.steps(part.steps)
-    room = emit_tables.room(part.steps, body.width)
-    return "\n".join([head, "entry:", *room, *body.lines, "  ret void", "}"])
+    room = [*emit_tables.room(part.steps, body.width), *emit_watch.room(part.steps)]
+    tail = ["  br label %exit", "exit:", "  ret void", "}"]
+    return "\n".join([head, "entry:", *room, *body.lines, *tail])

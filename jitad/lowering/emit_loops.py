@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from . import emit_watch
 from .emit_formulas import constant
 from .emit_later import put_off
 from .emit_values import LINE, Values
@@ -51,7 +52,7 @@ def _counted(
         phis.add(i, "i64", str(first), f"{i}.next")
         _enter(f, s)
         body()
-        f.go(latch)
+        emit_watch.latch(f, s, latch)
         nexts = [f.value(c.next) for c in s.carried]
         _carry(f, s.carried, starts, nexts, phis)
         phis.close()
@@ -91,7 +92,7 @@ def _masked(
         head()
         active = _active(f, s, phis, out)
         body()
-        f.go(latch)
+        emit_watch.latch(f, s, latch)
         nexts = [_kept(f, c, active) for c in s.carried]
         _carry(f, s.carried, starts, nexts, phis)
         if s.steps is not None and s.alive is not None:

@@ -18,7 +18,8 @@ MODE = 3  # one of the three below
 VALID = 4  # lanes of this frame that are real, the others repeat the last one
 RAGGED = 5  # whether VALID is not a whole number of vectors
 LATER = 6  # where lane 0 is noted if it is to be run again; 0: it cannot be
-HEADER = 7  # here the extents of axes 1, 2, ... begin, then the buffers
+WATCH = 7  # the address of the watch (see `emit_watch`)
+HEADER = 8  # here the extents of axes 1, 2, ... begin, then the buffers
 
 DIRECT = 0  # outputs are written in place
 TILED = 1  # outputs gather in a scratch tile and are then copied

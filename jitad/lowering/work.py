@@ -11,6 +11,9 @@ from .kernel import For, Gather, If, Kernel, Op, Repeat, Spread, Statement, insi
 _REPEATS = 100  # iterations of a loop of which nothing is known
 _SELDOM = 0.1  # how often lanes need a branch that had better be put off for a few
 
+# So long a loop may take, and so often, by this guess, it looks whether it is wanted.
+LOOK = 2_000_000
+
 _CHEAP = frozenset(
     {
         *("add", "sub", "mul", "neg", "abs", "fma", "cast", "select", "copysign"),
@@ -75,3 +78,38 @@ def times(statement: Repeat | If) -> float:
     if isinstance(statement, If):
         return _SELDOM if statement.later else 1
     return _REPEATS if statement.bound is None else statement.bound
+
+
+def is_long(loop: Repeat) -> bool:
+    """Whether a loop may take so long that somebody may want to interrupt it."""
+    return _most(loop) >= LOOK
+
+
+def charge(loop: Repeat) -> int:
+    """Nanoseconds of one iteration, where loops that may end early mostly do."""
+    own = sum(map(_mostly, inside(loop)), 0.1)
+    return max(1, min(LOOK, round(own)))
+
+
+def _most(statement: Statement) -> float:
+    match statement:
+        case Repeat():
+            bound = math.inf if statement.bound is None else statement.bound
+            return bound * sum(map(_most, inside(statement)), 0.1)
+        case If():
+            return sum(map(_most, inside(statement)), 0.1)
+        case _:
+            return cost(statement)
+
+
+def _mostly(statement: Statement) -> float:
+    match statement:
+        case Repeat():
+            ends = statement.alive is not None or statement.count is not None
+            bound = _REPEATS if statement.bound is None else statement.bound
+            known = min(bound, _REPEATS) if ends else bound
+            return known * sum(map(_mostly, inside(statement)), 0.1)
+        case If():
+            return sum(map(_mostly, inside(statement)), 0.1)
+        case _:
+            return cost(statement)

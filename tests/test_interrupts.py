@@ -1,0 +1,183 @@
+"""A signal ends whatever runs or compiles, and what it leaves is in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from kernels import run
+
+from jitad.backends import cpu, watch
+from jitad.lowering import frame
+from jitad.lowering.kernel import (
+    Buffer,
+    Carried,
+    Const,
+    Kernel,
+    Load,
+    Op,
+    Repeat,
+    Store,
+)
+
+F8 = np.dtype("f8")
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "setitimer"), reason="this system has no timers"
+)
+
+PRELUDE = """
+import signal, threading, time
+import numpy as np
+import jitad
+from jitad import fori_loop, while_loop
+
+def interrupted(call, after=0.2):
+    "Whether a signal that comes while something runs ends it."
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, after)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return False
+"""
+
+
+def in_subprocess(code: str) -> list[str]:
+    result = subprocess.run(
+        [sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
+        capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr
+    return result.stdout.split()
+
+
+def test_long_calls_are_interrupted() -> None:
+    """Each would run for an hour."""
+    found = in_subprocess(
+        """
+        x, X = 0.5, np.linspace(0.1, 0.9, 3)
+
+        def steps(x, n=10**11):
+            return fori_loop(0, n, lambda i, c: np.sin(c) + x, x)
+
+        def nested(x):
+            forever = lambda c: while_loop(
+                lambda d: d > -2.0, lambda d: 0.5 * np.cos(d) + x, c)
+            return while_loop(lambda c: c > -2.0, forever, x)
+
+        def inside(x):
+            return fori_loop(0, 10, lambda i, c: c + steps(x), x)
+
+        def branched(x):
+            return jitad.cond(x > 0, lambda: steps(x), lambda: x)
+
+        def slope(x):
+            return jitad.jvp(steps, (x,), (1.0,))
+
+        def total(x):
+            data = np.linspace(0.1, 0.9, 700)
+            return np.sum(jitad.vmap(lambda d: x * steps(d))(data))
+
+        short = jitad.jit(lambda x: steps(x, 1))
+        for f in (steps, nested, inside, branched, slope, total):
+            one, few = jitad.jit(f), jitad.vmap(jitad.jit(f))
+            for call, given in ((one, x), (few, X)):
+                call.prepare(given)
+                print(interrupted(lambda: call(given)), short(x) == np.sin(x) + x)
+            print(interrupted(lambda: one(x)))
+        """
+    )
+    assert found == ["True"] * 30
+
+
+def test_handlers_run_while_a_kernel_does() -> None:
+    """They may call what they interrupt; another thread's kernel goes on."""
+    found = in_subprocess(
+        """
+        f = jitad.jit(lambda n, x: fori_loop(0, n, lambda i, c: np.cos(c) * x, x))
+        count = 9_000_000
+        want, seen, others = f(5, 0.5), [], []
+        whole = f(count, 0.5)
+        other = threading.Thread(target=lambda: others.append(f(count, 0.5)))
+        other.start()
+        signal.signal(signal.SIGALRM, lambda *_: seen.append(f(5, 0.5)))
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+        print(f(count, 0.5) == whole)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        other.join()
+        print(len(seen) > 1, set(seen) == {want}, others == [whole])
+        """
+    )
+    assert found == ["True"] * 4
+
+
+def test_an_interrupt_while_compiling_is_raised() -> None:
+    found = in_subprocess(
+        """
+        def fresh(k):
+            def f(x):
+                for j in range(300):
+                    x = np.sin(x * (k + j))
+                return x
+            return jitad.jit(f)
+
+        start = time.perf_counter()
+        fresh(0.5)(0.3)
+        whole = time.perf_counter() - start
+        print(*[interrupted(lambda: fresh(1.5 + k)(0.3), whole * (k + 0.5) / 12)
+                for k in range(9)])
+        print(np.isfinite(fresh(0.25)(0.3)))
+        """
+    )
+    assert found[-1] == "True"
+    # The first compiles what kernels share, too, and takes longer than the others.
+    assert found[:4] == ["True"] * 4
+
+
+BUFFERS = (
+    Buffer("x", F8, 1, (0,), "rows", False),
+    Buffer("y", F8, 1, (0,), "rows", True),
+)
+
+
+def looping(bound: int, length: int = 1) -> Kernel:
+    """Add 1 to x again and again, and negate it."""
+    adds = [Op(10 + k, "add", (2 if not k else 9 + k, 1), F8) for k in range(length)]
+    carried = (Carried(2, 0, 9 + length, 4, F8),)
+    loop = Repeat(3, bound, None, carried, (), None, tuple(adds))
+    body = (Load(0, 0, 0, F8), Const(1, 1.0, F8), loop, Op(5, "neg", (4,), F8))
+    return Kernel(BUFFERS, 1, (*body, Store(1, 0, 5)))
+
+
+@pytest.mark.parametrize("longest", [3000, 4])
+def test_only_long_loops_are_watched(longest: int) -> None:
+    x = np.linspace(0.0, 1.0, 5)
+    for bound, watched in ((1000, False), (4 * 10**6, True)):
+        made = cpu.compile(looping(bound, 6), longest=longest)
+        assert ("@jitad.look(" in made.ir) == watched == made.watched
+    (y,) = run(made.kernel, (5,), [x[:, None]], made)
+    np.testing.assert_array_equal(y[:, 0], -(x + 24e6))
+
+
+@pytest.mark.parametrize("longest", [3000, 4])
+def test_a_kernel_that_is_not_wanted_is_left(longest: int) -> None:
+    """Nobody waits for 10^12 iterations, in the parts of a kernel neither."""
+    made = cpu.compile(looping(10**12, 6), longest=longest)
+    x, y = np.ones((9, 1)), np.full((9, 1), 7.0)
+    left = watch.watch(0)
+    left[0] = -1
+    given = [cpu.Argument(a.ctypes.data, a.strides[:1], 8) for a in (x, y)]
+    block = made.block((9,), given, left)
+    assert block[frame.WATCH] == left.ctypes.data
+    made.entry(block.ctypes.data, 0, 9)
+    assert (y[:8] == 7).all()
