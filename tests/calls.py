@@ -155,6 +155,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "isreal": ("(x)",),
     "isrealobj": ("(x)",),
     "kron": ("(x, x)", "(x, 2.5)", "([1., 2.], x)"),
+    "lib.stride_tricks.as_strided": ("(x)", "(x, x.shape)", "(x, (1,), (8,))"),
     "lib.stride_tricks.sliding_window_view": (
         "(x, 2)", "(x, (1, 2))", "(x, 2, axis=-1)", "(x, 0)", "(x, ())"),
     "linalg.cholesky": ("(x)", "(x @ x.T + np.eye(3))",
@@ -288,6 +289,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "real_if_close": ("(x)", "(x, tol=10)"),
     "repeat": ("(x, 2)", "(x, [1, 2, 0])", "(x, 2, axis=0)", "(x, [1, 2], -1)",
                "(x, -1)"),
+    "require": ("(x)", "(x, x.dtype)", "(x, None, 'C')"),
     "reshape": ("(x, -1)", "(x, (3, 2))", "(x, ())", "(x, x.shape, order='F')",
                 "(x, (1, -1), copy=True)", "(x, shape=(-1, 1))", "(x, (-1, -1))"),
     "resize": ("(x, (2, 2))", "(x, 5)", "(x, ())", "(x, -1)"),

@@ -79,7 +79,7 @@ ERRORS = [
      "np.stack"),
     ("item", lambda x: x[0].item(), TracingError, "np.squeeze"),
     ("tolist", lambda x: x.tolist(), TracingError, "needs a value"),
-    ("view", lambda x: x.view(int), TracingError, "needs a value"),
+    ("view", lambda x: x.view(int), TracingError, "reads bits"),
     ("resize", lambda x: x.resize(4), TracingError, "np.resize"),
     ("pickle", lambda x: pickle.dumps(x), TracingError, "return it"),
     ("mask", lambda x: x[x > 0], TracingError, "np.where"),

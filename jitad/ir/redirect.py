@@ -93,8 +93,11 @@ def _dispatcher(function: FunctionType, handler: Callable[..., Any]) -> CodeType
     original.__kwdefaults__ = function.__kwdefaults__
 
     def dispatch(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        of_tracers = traced(args) or traced(list(kwargs.values()))
-        return (handler if of_tracers else original)(*args, **kwargs)
+        if traced(args) or traced(list(kwargs.values())):
+            result = handler(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        return original(*args, **kwargs)
 
     code = _template.__code__
     constants = tuple(dispatch if c == _PLACE else c for c in code.co_consts)

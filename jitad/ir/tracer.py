@@ -18,6 +18,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from jitad.errors import TracingError, UnsupportedError
 from jitad.ir.graph import COMPUTED, CONST, DTYPES, PACK, Builder, Type, scalar
+from jitad.ir.mirror import reflection
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.source import source_line
 from jitad.ir.views import Storage, kept_order
@@ -149,10 +150,10 @@ class Tracer(Storage, NDArrayOperatorsMixin):
         return store(np.power, self**other, self, (self,))
 
     def __copy__(self) -> Tracer:
-        return registry.functions["method.copy"](self)()
+        return registry.functions["method.copy"](self)(order="K")
 
     def __deepcopy__(self, memo: Any) -> Tracer:
-        return registry.functions["method.copy"](self)()
+        return registry.functions["method.copy"](self)(order="K")
 
     # -- NumPy's protocols -----------------------------------------------------
 
@@ -179,7 +180,9 @@ class Tracer(Storage, NDArrayOperatorsMixin):
                 "constant table is indexed by np.asarray(table, like=i)[i]"
             )
         self.builder.boxed = True
-        result = np.empty(self.shape, object)
+        if not (copy or self.scalar):
+            return reflection(self)
+        result = np.empty_like(self.stand_in(), object)
         for place in np.ndindex(self.shape):
             result[place] = self[place] if place else self
         return result
@@ -394,9 +397,23 @@ def joint_dtype(values: Sequence[Any]) -> np.dtype:
 
 
 def as_tracer(trace: Trace, value: Any, dtype: np.dtype | None = None) -> Tracer:
-    """Any value as a traced one."""
+    """Any value as a traced one: itself, if it is one of this trace and dtype."""
+    if (
+        isinstance(value, Tracer)
+        and value.builder is trace
+        and (dtype is None or dtype == value.dtype)
+        and not value.weak
+    ):
+        return value
     index = lift(trace, value, dtype)
     return Tracer(trace, index, trace.nodes[index].type)
+
+
+def renewed(value: Any, piece: Any) -> Tracer:
+    """A new array with this value, laid out like piece; a scalar if piece is one."""
+    made = Tracer(value.builder, value.index, value.type, value.weak)
+    made.adopt(piece)
+    return made
 
 
 def _cast(trace: Trace, index: int, dtype: np.dtype) -> int:

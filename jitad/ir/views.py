@@ -68,12 +68,14 @@ class Storage:
     An array with no view owns its memory; with no layout it lies there in C order.
     A value of shape () with no layout is a scalar, which nothing can write to.
     Steps move the array in the owner's memory away from where its layout says.
-    born counts the arrays of its trace up to this one.
+    born counts the arrays of its trace up to this one.  An owner may have a mirror
+    (see `ir.mirror`).
     """
 
     __slots__ = (
         "_index",
         "_layout",
+        "_mirror",
         "_seen",
         "_steps",
         "_version",
@@ -92,6 +94,7 @@ class Storage:
         self._layout: Layout | None = None
         self._view: View | None = None
         self._steps: tuple[Step, ...] = ()
+        self._mirror: Any = None
         self._version = 0
         self._seen = 0
         self.born = trace.bear()
@@ -99,7 +102,9 @@ class Storage:
     @property
     def index(self) -> int:
         """The node that holds the current value."""
-        view = self._view
+        view, mirror = self._view, self.owner._mirror
+        if mirror is not None:
+            mirror.pull()
         if view is not None and view.owner._version != self._seen:
             fresh = view.again(view.parent)
             self._index, self.builder = fresh.index, fresh.builder
@@ -116,12 +121,12 @@ class Storage:
         """Whether this is a NumPy scalar and not an array of shape ()."""
         return self._layout is None and not self.type.shape
 
-    def stand_in(self) -> Any:
+    def stand_in(self, filled: Callable[..., np.ndarray] = np.zeros) -> Any:
         """Zeros of the same dtype, shape and strides; a NumPy scalar for a scalar."""
         dtype, shape = self.type
         if self._layout is None:
-            return np.zeros(shape, dtype) if shape else dtype.type(0)
-        return self._layout.over(np.zeros(self.owner.type.size, dtype), shape)
+            return filled(shape, dtype) if shape else filled((), dtype)[()]
+        return self._layout.over(filled(self.owner.type.size, dtype), shape)
 
     def places(self) -> np.ndarray:
         """For every element its place in the owner's memory, all steps being zero."""
@@ -167,9 +172,9 @@ class Storage:
         item = piece.itemsize
         offset = parent._layout.offset if parent._layout else 0
         self._layout = Layout(
-            offset + (_address(piece) - _address(stand_in)) // item,
+            offset + (address(piece) - address(stand_in)) // item,
             tuple([s // item for s in piece.strides]),
-            piece.flags.writeable,
+            writeable(piece),
         )
         self._view = View(parent.owner, parent, again)
         self._steps = (*parent._steps, *steps)
@@ -181,28 +186,47 @@ class Storage:
             self.owner is other.owner
             and self.type == other.type
             and self._layout == other._layout
-            and len(self._steps) == len(other._steps)
-            and all(map(Step.same, self._steps, other._steps))
+            and self.moved_as(other)
+        )
+
+    def moved_as(self, other: Storage) -> bool:
+        """Whether the same steps move both."""
+        return len(self._steps) == len(other._steps) and all(
+            map(Step.same, self._steps, other._steps)
         )
 
 
-def _address(array: np.ndarray) -> int:
+def address(array: np.ndarray) -> int:
+    """Where an array's first element lies in the machine's memory."""
     return array.__array_interface__["data"][0]
 
 
 def own_layout(array: np.ndarray) -> Layout | None:
     """The layout of an array's memory if it is dense; C order where it is not."""
-    if not array.ndim:
-        return Layout(0, ())
-    if array.flags.c_contiguous:
+    ours = writeable(array)
+    if not _dense(array):
+        array = np.empty(array.shape, array.dtype)
+    if array.ndim and array.flags.c_contiguous and ours:
         return None
-    strides = tuple([s // array.itemsize for s in array.strides])
-    expected = 1
-    for stride, extent in sorted(zip(strides, array.shape, strict=True)):
+    return Layout(0, tuple([s // array.itemsize for s in array.strides]), ours)
+
+
+def writeable(array: np.ndarray) -> bool:
+    """Whether an array may be written to without an error or a warning of NumPy's.
+
+    That of np.broadcast_arrays, whose elements share memory, is the flags' last bit.
+    """
+    return array.flags.num >= 0 and array.flags.writeable
+
+
+def _dense(array: np.ndarray) -> bool:
+    """Whether an array fills its memory, its axes in some order."""
+    expected = array.itemsize
+    for stride, extent in sorted(zip(array.strides, array.shape, strict=True)):
         if extent > 1 and stride != expected:
-            return None
+            return False
         expected *= extent
-    return Layout(0, strides)
+    return True
 
 
 def kept_order(operands: Sequence[Any], shape: tuple[int, ...]) -> Layout | None:

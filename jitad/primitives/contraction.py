@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer
+from jitad.ir.tracer import Tracer, renewed
 from jitad.primitives.define import composite, derived
 from jitad.primitives.einsum import both, check, contract, labelled, sum_products
 from jitad.primitives.reduction import as_traced, refuse_out
@@ -71,7 +71,12 @@ def matmul(a: Any, b: Any) -> Any:
 
 @derived(np.tensordot, np.linalg.tensordot)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    """The sum of products over pairs of axes."""
+    """The sum of products over pairs of axes: always an array."""
+    result = _summed(a, b, axes)
+    return result if result.shape else renewed(result, np.empty(()))
+
+
+def _summed(a: Any, b: Any, axes: Any) -> Any:
     x, y = both(a, b)
     if isinstance(axes, int):
         first, second = range(x.ndim - axes, x.ndim), range(axes)
@@ -90,7 +95,8 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         other[j] = own[i]
     kept = "".join(c for k, c in enumerate(own) if k not in left)
     kept += "".join(c for k, c in enumerate(other) if k not in right)
-    return labelled([x, y], f"{own},{''.join(other)}->{kept}")
+    result = labelled([x, y], f"{own},{''.join(other)}->{kept}")
+    return renewed(result, np.empty(result.shape)[()])
 
 
 @derived(np.dot)
@@ -102,7 +108,7 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
         return x * y
     if y.ndim <= 2:
         return matmul(x, y)
-    return tensordot(x, y, ((-1,), (-2,)))
+    return _summed(x, y, ((-1,), (-2,)))
 
 
 @derived(np.inner)
@@ -111,7 +117,7 @@ def inner(a: Any, b: Any) -> Any:
     x, y = both(a, b)
     if not x.ndim or not y.ndim:
         return x * y
-    return tensordot(x, y, ((-1,), (-1,)))
+    return _summed(x, y, ((-1,), (-1,)))
 
 
 @derived(np.vdot)

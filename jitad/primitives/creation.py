@@ -17,7 +17,7 @@ from jitad.ir.dispatch import operand
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.trace import current
-from jitad.ir.tracer import Trace, Tracer, as_tracer, cast, innermost, traced
+from jitad.ir.tracer import Trace, Tracer, as_tracer, cast, innermost, renewed, traced
 from jitad.primitives.define import derived
 from jitad.primitives.shape import as_array, refuse_traced
 
@@ -139,11 +139,36 @@ registry.functions[np.full] = lambda shape, fill_value, dtype=None, **_: full(
 )
 
 
-@derived(np.array, np.asarray, np.asanyarray, np.ascontiguousarray)
-def _array_like(object: Any, dtype: Any = None, **options: Any) -> Any:
-    if isinstance(object, Tracer) and dtype in (None, object.dtype):
-        return _copy(object) if options.get("copy") else object
-    return array(object, dtype)
+def _converter(function: Callable[..., np.ndarray]) -> Callable[..., Any]:
+    """np.array and its like: NumPy's own call on the stand-in says what is copied."""
+
+    def handler(object: Any, dtype: Any = None, *args: Any, **options: Any) -> Any:
+        refuse_traced(function.__name__, dtype, *args, options)
+        if not traced(object):
+            return _here(function(object, dtype, *args, **options))
+        value = as_array(object)
+        stand_in = value.stand_in()
+        example: Any = function(stand_in, dtype, *args, **options)
+        if np.may_share_memory(example, stand_in):
+            return _wider(value, example.ndim)
+        narrow = example.reshape(value.shape)
+        made = renewed(cast(value, example.dtype), narrow)
+        return _wider(made, example.ndim)
+
+    return handler
+
+
+def _wider(array: Tracer, ndim: int) -> Any:
+    """The array, or with ndmin= a view of it with more axes."""
+    return array[(None,) * (ndim - array.ndim)] if ndim > array.ndim else array
+
+
+for _function in (
+    np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray
+):  # fmt: skip
+    registry.functions[_function] = _converter(_function)
+
+registry.redirects[np.require] = _converter(np.require)
 
 
 # -- copies --------------------------------------------------------------------
@@ -176,7 +201,7 @@ def _astype(
     if not np.can_cast(x.dtype, dtype, casting):
         raise TypeError(f"cannot cast {x!r} to {np.dtype(dtype)} by rule {casting!r}")
     if x.dtype != np.dtype(dtype):
-        return cast(x, dtype)
+        return renewed(cast(x, dtype), x.stand_in().astype(dtype, order))
     return _copy(x, order) if copy and not x.scalar else x
 
 

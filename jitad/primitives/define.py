@@ -28,6 +28,7 @@ from jitad.ir.tracer import (
     promote,
     representative,
 )
+from jitad.ir.views import kept_order
 
 Function = Callable[..., Any]
 
@@ -155,7 +156,7 @@ def bind_composite(
     """
     trace = innermost(operands)
     tracers = [o if isinstance(o, Tracer) else as_tracer(trace, o) for o in operands]
-    dummies = [np.ones_like(x) for x in like or [t.stand_in() for t in tracers]]
+    dummies = like or [t.stand_in(np.ones) for t in tracers]
     with np.errstate(all="ignore"):
         result = np.asarray(primitive.evaluate(*dummies, **params))
     type = Type(result.dtype, result.shape)
@@ -200,9 +201,24 @@ def _with_loop(ufunc: np.ufunc, body: Function) -> Function:
     def handler(*args: Any) -> Any:
         kinds = tuple([representative(a) for a in args])
         loop = loop_dtypes(ufunc, kinds)
-        return body(*[_in_loop(*given) for given in zip(args, kinds, loop)])  # noqa: B905
+        result = body(*[_in_loop(*given) for given in zip(args, kinds, loop)])  # noqa: B905
+        if ufunc.signature is not None:
+            return result
+        parts = result if isinstance(result, tuple) else (result,)
+        made = tuple([as_made(part, args) for part in parts])
+        return made if isinstance(result, tuple) else made[0]
 
     return handler
+
+
+def as_made(result: Any, args: Sequence[Any]) -> Any:
+    """The result of a ufunc: a scalar, or a new array in NumPy's order "K"."""
+    if not isinstance(result, Tracer):
+        return result
+    made = Tracer(result.builder, result.index, result.type, result.weak)
+    if result.ndim > 1:
+        made._layout = kept_order(args, result.shape)
+    return made
 
 
 def _in_loop(value: Any, kind: Any, dtype: np.dtype) -> Any:

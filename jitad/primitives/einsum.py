@@ -15,10 +15,12 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import ask
+from jitad.ir.structure import bind_structure
 from jitad.ir.tracer import as_tracer, cast, innermost
-from jitad.primitives.define import bind_composite, composite, derived
+from jitad.primitives.define import bind_composite, composite, derived, structure
 from jitad.primitives.nary import balanced
 from jitad.primitives.reduction import INT64, refuse_out
+from jitad.primitives.shape import as_array
 
 # Products beyond which a contraction is refused before its object array is made.
 _LIMIT = 4_000_000
@@ -87,6 +89,8 @@ _einsum = composite(
     lambda *operands, subscripts: np.einsum(subscripts, *operands),
     _einsum_expand,
 )
+
+_moved = structure(lambda x, subscripts: np.einsum(subscripts, x), name="einsum_moved")
 
 Table = tuple[np.ndarray, str]
 
@@ -235,6 +239,10 @@ def einsum(*args: Any, out: Any = None, dtype: Any = None, **options: Any) -> An
         operands, inputs, output = _interleaved(args)
     tracers = both(*operands)
     subscripts = _canonical(inputs, output, [a.ndim for a in tracers])
+    (labels, *more), kept = _split(subscripts)
+    if not more and set(labels) == set(kept):
+        # A view, whatever dtype= and order= say.
+        return bind_structure(_moved, (as_array(operands[0]), subscripts), {})
     if dtype is not None:
         # NumPy says whether it casts; what is but a view keeps its dtype.
         casting = options.get("casting", "safe")

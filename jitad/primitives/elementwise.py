@@ -23,6 +23,7 @@ from jitad.ir.tracer import (
     cast,
     innermost,
     promote,
+    renewed,
     representative,
     traced,
 )
@@ -85,7 +86,9 @@ def where(condition: Any, *branches: Any) -> Any:
     dtype = promote(branches)
     if isinstance(condition, Tracer) and condition.dtype != bool:
         condition = condition != 0
-    return bind(select, [condition, *branches], [np.dtype(bool), dtype, dtype], dtype)
+    boolean = np.dtype(bool)
+    result = bind(select, [condition, *branches], [boolean, dtype, dtype], dtype)
+    return result if result.shape else renewed(result, np.empty(()))
 
 
 # -- arithmetic ----------------------------------------------------------------
@@ -267,6 +270,11 @@ def conjugate(x: Any) -> Any:
     return x
 
 
+def fresh(x: Tracer) -> Tracer:
+    """A new array with x's value, as a ufunc makes it; a scalar if x has no axes."""
+    return renewed(x, np.isnan(x.stand_in()))
+
+
 @derived(np.select)
 def select_first(
     condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0
@@ -283,10 +291,10 @@ def select_first(
                 f"np.select: condition {k} is of dtype {promote([condition])} "
                 f"({source_line()}); expected bools: compare, as in x != 0"
             )
-    result = default
+    result: Any = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         result = np.where(condition, choice, result)
-    return result
+    return renewed(result, np.empty(result.shape)) if traced(result) else result
 
 
 @derived(np.piecewise)
@@ -308,7 +316,8 @@ def piecewise(
     result: Any = branches.pop() if len(branches) > len(conditions) else 0
     for condition, branch in zip(conditions, branches, strict=True):
         result = np.where(condition, branch, result)
-    return cast(as_tracer(innermost([x, result]), result), x.dtype)
+    whole = as_tracer(innermost([x]), result)
+    return renewed(cast(whole, x.dtype), np.zeros_like(x.stand_in()))
 
 
 def _conditions(condlist: Any, x: Tracer) -> list[Any]:

@@ -25,9 +25,9 @@ from jitad.ir.tracer import (
     innermost,
     joint_dtype,
     promote,
+    renewed,
     traced,
 )
-from jitad.ir.views import Step
 from jitad.primitives.define import derived, structure
 from jitad.primitives.gather import gather, gather_view, locate, missing, scatter
 from jitad.primitives.memory import write
@@ -73,8 +73,7 @@ def _already_there(array: Tracer, positions: np.ndarray, value: Any) -> bool:
         isinstance(value, Tracer)
         and value.owner is array.owner
         and value.shape == positions.shape
-        and len(value._steps) == len(array._steps)
-        and all(map(Step.same, value._steps, array._steps))
+        and value.moved_as(array)
         and np.array_equal(value.positions(), positions)
     )
 
@@ -276,7 +275,7 @@ def _choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
     value: Any = np.asarray(missing(dtype), dtype)
     for k in reversed(range(len(options))):
         value = np.where(index == np.int64(k), options[k], value)
-    return value
+    return value if value.shape else renewed(value, value.dtype.type(0))
 
 
 _compress = structure(np.compress)

@@ -20,7 +20,7 @@ from jitad.errors import UnsupportedError
 from jitad.ir.failing import fail_where
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, cast
+from jitad.ir.tracer import Tracer, as_tracer, cast, renewed
 from jitad.primitives.barrier import undefined_where
 from jitad.primitives.contraction import matmul
 from jitad.primitives.define import bind_composite, composite, derived
@@ -81,7 +81,7 @@ def _or_nan(function: Callable[..., Any]) -> Callable[..., Any]:
         except np.linalg.LinAlgError:
             pass
         if all(x.ndim == 2 for x in operands):
-            return np.full_like(operands[-1], np.nan)
+            return np.full_like(operands[-1], np.nan, order="C")
         lead = np.broadcast_shapes(*(x.shape[:-2] for x in operands))
         stacks = [np.broadcast_to(x, lead + x.shape[-2:]) for x in operands]
         return np.stack([evaluate(*parts) for parts in zip(*stacks, strict=True)])
@@ -277,7 +277,9 @@ def matrix_power(a: Any, n: int) -> Any:
     square(x, "matrix_power")
     n = operator.index(n)
     if n == 0:
-        return np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
+        ones = np.empty_like(x.stand_in())
+        ones[...] = np.eye(x.shape[-1])
+        return renewed(as_tracer(x.builder, ones), ones)
     base: Any = inv(x) if n < 0 else x
     result: Any = None
     for bit in reversed(bin(abs(n))[2:]):

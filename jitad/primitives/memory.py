@@ -2,6 +2,7 @@
 
 `write` gives the owner of the memory a new node; whoever reads a view of it later
 reads that.  A view that was taken at a traced index writes where the index points.
+`strided` makes a view that only places in the memory tell.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
+from numpy.lib.stride_tricks import as_strided
 
-from jitad.errors import UnsupportedError
-from jitad.ir.graph import Static
+from jitad.errors import TracingError, UnsupportedError
+from jitad.ir.graph import Static, Type
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Trace, Tracer, innermost, lift
-from jitad.primitives.gather import Located, Steps, in_range, scatter
+from jitad.ir.tracer import Trace, Tracer, innermost, lift, renewed
+from jitad.ir.views import address
+from jitad.primitives.gather import Located, Steps, gather, in_range, scatter
 
 
 def _put(base: Any, value: Any, *, positions: np.ndarray) -> np.ndarray:
@@ -62,11 +66,13 @@ def write(array: Tracer, value: Any, positions: np.ndarray | None = None) -> Non
         array.builder = trace
         array._seen = owner._version
     owner.builder = trace
+    if owner._mirror is not None:
+        owner._mirror.push()
 
 
 def _plain_put(trace: Trace, array: Tracer, index: int, positions: np.ndarray) -> int:
     """The owner's node after elements of it were written."""
-    owner = array.owner
+    owner: Any = array.owner
     params = (("positions", Static(positions)),)
     operands = (lift(trace, owner), index)
     return trace.add(_put_node, operands, owner.type, params, trace.line())
@@ -74,20 +80,29 @@ def _plain_put(trace: Trace, array: Tracer, index: int, positions: np.ndarray) -
 
 def _moved_put(trace: Trace, array: Tracer, index: int, places: np.ndarray) -> int:
     """The same, where steps move the elements from their places in the memory."""
-    owner = array.owner
+    memory, order = _memory(trace, array.owner)
+    made = scatter(memory, _value(trace, index), _located(array, places))
+    return _reordered(made, np.argsort(order)).index
+
+
+def _memory(trace: Trace, owner: Any) -> tuple[Any, np.ndarray]:
+    """The owner with its axes in the order of its memory, and that order."""
     order = np.argsort([-s for s in owner.stand_in().strides], kind="stable")
-    memory = _reordered(_value(trace, lift(trace, owner)), order)
-    indices, moves = _moves(array)
-    if places.shape:
-        indices = [_spread(i, places.shape) for i in indices]
-    found = scatter(memory, _value(trace, index), Located(places, indices, moves))
-    return _reordered(found, np.argsort(order)).index
+    return _reordered(_value(trace, lift(trace, owner)), order), order
 
 
 def _reordered(value: Tracer, order: np.ndarray) -> Any:
     """The value with its axes in another order."""
     same = np.array_equal(order, range(value.ndim))
     return value if same else np.transpose(value, order.tolist())
+
+
+def _located(array: Tracer, places: np.ndarray) -> Located:
+    """Places in the memory as an array is moved away from them."""
+    indices, moves = _moves(array)
+    if places.shape:
+        indices = [_spread(i, places.shape) for i in indices]
+    return Located(places, indices, moves)
 
 
 def _valid(trace: Trace, array: Tracer, index: int) -> int:
@@ -107,3 +122,43 @@ def _spread(index: Any, shape: tuple[int, ...]) -> Any:
 
 def _value(trace: Trace, index: int) -> Any:
     return Tracer(trace, index, trace.nodes[index].type)
+
+
+# -- np.lib.stride_tricks.as_strided ---------------------------------------------------
+
+
+def strided(
+    x: Any, shape: Any = None, strides: Any = None, subok: Any = False, **options: Any
+) -> Any:
+    """A view of x's memory by strides in bytes, if it stays inside."""
+    if not isinstance(x, Tracer):
+        return NotImplemented
+    x = renewed(x, np.empty(())) if x.scalar else x
+    stand_in = x.stand_in()
+    piece = as_strided(stand_in, shape, strides, **options)
+    if not piece.size:
+        return np.zeros(piece.shape, x.dtype, like=x)
+    start = address(stand_in) - x.itemsize * (x._layout.offset if x._layout else 0)
+    low, high = byte_bounds(piece)
+    inside = start <= low and high <= start + x.itemsize * x.owner.type.size
+    if not inside or any(s % x.itemsize for s in piece.strides):
+        raise TracingError(
+            f"as_strided of {x!r} by strides {piece.strides} to shape {piece.shape} "
+            f"leaves its memory, or falls between elements ({source_line()}); expected "
+            f"multiples of {x.itemsize} bytes inside it, as from x.strides"
+        )
+    made = Tracer(x.builder, x.index, Type(x.dtype, piece.shape))
+    made.adopt_view(piece, x, stand_in, lambda x: _read(x, made.places()))
+    first = _read(x, made.places())
+    made._index, made.builder = first.index, first.builder
+    return made
+
+
+def _read(x: Tracer, places: np.ndarray) -> Any:
+    """What is now at places of the memory that x lies in."""
+    trace = innermost([x.owner, *[s.index for s in x._steps]])
+    memory, _ = _memory(trace, x.owner)
+    return gather(memory, _located(x, places)) if x._steps else np.ravel(memory)[places]
+
+
+registry.redirects[as_strided] = strided

@@ -171,7 +171,17 @@ def _device(x: Tracer) -> str:
     return "cpu"
 
 
-for _name in ("item", "tolist", "tobytes", "tofile", "dump", "dumps", "view"):
+@method("view")
+def _view(x: Tracer, dtype: Any = None, type: Any = None) -> Any:
+    if type is not None or (dtype is not None and np.dtype(dtype) != x.dtype):
+        raise TracingError(
+            f"{x!r}.view of another dtype or class reads bits, which cannot be traced "
+            f"({source_line()}); convert the values with x.astype(dtype)"
+        )
+    return x if x.scalar else x[...]
+
+
+for _name in ("item", "tolist", "tobytes", "tofile", "dump", "dumps"):
 
     @method(_name)
     def _no_value(x: Tracer, *args: Any, _name: str = _name, **kwargs: Any) -> Any:

@@ -13,9 +13,10 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, cast, promote, traced
+from jitad.ir.tracer import Tracer, cast, promote, renewed, traced
 from jitad.primitives.define import bind_promoted, derived, elementwise
-from jitad.primitives.elementwise import ahead, gate
+from jitad.primitives.elementwise import ahead, fresh, gate
+from jitad.primitives.memory import write
 
 NAN = float("nan")
 
@@ -98,6 +99,8 @@ def clip(
         # No integer of a's dtype is beyond such a bound.
         low = None if type(low) is int and low < np.iinfo(dtype).min else low
         high = None if type(high) is int and high > np.iinfo(dtype).max else high
+    if low is None and high is None:
+        return fresh(a)
     result = a if low is None else np.maximum(a, low)
     return result if high is None else np.minimum(result, high)
 
@@ -108,13 +111,17 @@ def nan_to_num(
 ) -> Any:
     """x with numbers instead of NaN and infinities, where the derivative is 0."""
     if x.dtype.kind != "f":
-        return x
+        return fresh(x) if copy or not x.shape else x
     limits = np.finfo(x.dtype)
     high = limits.max if posinf is None else np.asarray(posinf, x.dtype)[()]
     low = limits.min if neginf is None else np.asarray(neginf, x.dtype)[()]
     result = np.where(np.isnan(x), np.asarray(nan, x.dtype)[()], x)
     result = np.where(x == np.inf, high, result)
-    return np.where(x == -np.inf, low, result)
+    result = np.where(x == -np.inf, low, result)
+    if copy or x.scalar:
+        return renewed(result, np.copy(x.stand_in())[()])
+    write(x, result)
+    return x if x.shape else x[()]
 
 
 # -- interpolation -------------------------------------------------------------
@@ -184,7 +191,8 @@ def interp(
     if period is not None:
         x, knots, values = _unrolled(x, knots, values, period)
         left = right = None
-    return _interp(x, knots, values, left, right)
+    found = _interp(x, knots, values, left, right)
+    return renewed(found, np.empty(found.shape)[()])
 
 
 def _unrolled(x: Any, knots: np.ndarray, values: Any, period: float) -> Any:

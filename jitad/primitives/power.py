@@ -25,7 +25,7 @@ from jitad.ir.tracer import (
     representative,
     whole,
 )
-from jitad.primitives.define import derived, elementwise
+from jitad.primitives.define import as_made, derived, elementwise
 from jitad.primitives.elementwise import ahead, gate
 from jitad.primitives.stated import stated
 
@@ -195,6 +195,10 @@ def _constant(value: Any) -> float | None:
 
 def power(x: Any, p: Any) -> Any:
     """np.power; small constant whole exponents are products."""
+    return as_made(_raised(x, p), (x, p))
+
+
+def _raised(x: Any, p: Any) -> Any:
     if all(promote([v]).kind in "iub" for v in (x, p)):
         return _integer_power(x, p)
     exponent = _constant(p)

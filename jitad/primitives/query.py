@@ -14,7 +14,7 @@ import numpy as np
 from jitad.errors import TracingError
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, as_tracer, innermost, joint_dtype, traced
+from jitad.ir.tracer import Tracer, as_tracer, innermost, joint_dtype, renewed, traced
 from jitad.primitives.define import derived
 from jitad.primitives.shape import as_array
 
@@ -114,17 +114,18 @@ registry.functions[np.real_if_close] = lambda a, tol=100: as_array(a)
 @derived(np.imag)
 def _imag(val: Any) -> Tracer:
     a = as_array(val)
-    return as_tracer(innermost([a]), np.zeros(a.shape, a.dtype))
+    zeros = a.stand_in().imag
+    return renewed(as_tracer(innermost([a]), zeros), zeros)
 
 
 @derived(np.iscomplex)
 def _iscomplex(x: Any) -> np.ndarray:
-    return np.zeros(as_array(x).shape, bool)
+    return np.iscomplex(as_array(x).stand_in())
 
 
 @derived(np.isreal)
 def _isreal(x: Any) -> np.ndarray:
-    return np.ones(as_array(x).shape, bool)
+    return np.isreal(as_array(x).stand_in())
 
 
 @derived(np.array_repr, np.array_str, np.array2string)

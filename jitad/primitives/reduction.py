@@ -18,7 +18,7 @@ from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import operand
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, as_tracer, bind, cast, innermost, promote
+from jitad.ir.tracer import Tracer, as_tracer, bind, cast, innermost, promote, renewed
 from jitad.primitives import nary
 from jitad.primitives.define import bind_composite, composite, derived
 from jitad.primitives.nary import balanced
@@ -147,7 +147,9 @@ def reduction(
     def reduce(x: Any, axis: Axis, keepdims: Any = False) -> Any:
         axes = reduced_axes(axis, x.ndim)
         # However long an axis is that goes, the result has the same type.
-        like = [x.stand_in()[:1]] if 0 in axes and isinstance(x, Tracer) else None
+        like = (
+            [x.stand_in(np.ones)[:1]] if 0 in axes and isinstance(x, Tracer) else None
+        )
         made = bind_composite(primitive, [x], {"axis": axes}, like)
         return keeping(made, axes, keepdims)
 
@@ -229,7 +231,10 @@ _accumulation(np.prod, _prod, np.multiply, 1)
 def _not_nan(a: Any, filler: float) -> Any:
     """The array with filler in place of NaN."""
     x = as_traced(a)
-    return np.where(np.isnan(x), x.dtype.type(filler), x) if x.dtype.kind == "f" else x
+    if x.dtype.kind != "f":
+        return x
+    known = np.where(np.isnan(x), x.dtype.type(filler), x)
+    return renewed(known, np.copy(x.stand_in()))
 
 
 @derived(np.nansum)

@@ -13,7 +13,7 @@ from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, bind, cast, promote, representative, whole
 from jitad.primitives.define import derived, elementwise
-from jitad.primitives.elementwise import ahead, gate
+from jitad.primitives.elementwise import ahead, fresh, gate
 from jitad.primitives.stated import stated
 
 NAN = float("nan")
@@ -52,7 +52,7 @@ def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
     if a.dtype.kind == "b":
         return np.rint(a)
     if a.dtype.kind != "f":
-        return a if decimals >= 0 else cast(around(a * 1.0, decimals), a.dtype)
+        return fresh(a) if decimals >= 0 else cast(around(a * 1.0, decimals), a.dtype)
     if decimals == 0:
         return np.rint(a)
     scale = 10.0 ** abs(decimals)

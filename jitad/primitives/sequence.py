@@ -25,7 +25,7 @@ from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import operand
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, cast, traced
+from jitad.ir.tracer import Tracer, cast, renewed, traced
 from jitad.primitives.define import bind_composite, composite, derived
 from jitad.primitives.einsum import both, sum_products
 from jitad.primitives.reduction import as_traced, floating, given
@@ -167,7 +167,8 @@ def _slope(x: Tracer, step: Any, axis: int, order: int) -> Any:
         head = _one_sided([sample(k, k + 1) for k in range(3)], first, near[0])
         ends = [sample(n - 1 - k, n - k) for k in range(3)]
         tail = -_one_sided(ends, second, near[1])
-    return np.concatenate([head, inner, tail], axis)
+    slopes = np.concatenate([head, inner, tail], axis)
+    return renewed(slopes, np.copy(x.stand_in()))
 
 
 def _one_sided(values: Sequence[Any], near: Any, far: Any) -> Any:

@@ -17,11 +17,13 @@ from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.structure import bind_structure
 from jitad.ir.tracer import (
+    Trace,
     Tracer,
     as_tracer,
     cast,
     innermost,
     joint_dtype,
+    renewed,
     traced,
 )
 from jitad.primitives.define import derived, structure
@@ -102,7 +104,7 @@ def _reshape_handler(a: Any, shape: Any, order: str = "C", **copy: Any) -> Any:
 def _ravel_handler(a: Any, order: str = "C") -> Any:
     a = as_array(a)
     if order == "K":
-        strides = [-abs(s) for s in a.stand_in().strides]
+        strides = [-abs(s) for s in np.isnan(a.stand_in()).strides]
         a, order = np.transpose(a, np.argsort(strides, kind="stable").tolist()), "C"
     return _ravel(a, order=_resolved(a, order))
 
@@ -141,7 +143,16 @@ def _joint(
         if not np.can_cast(common, dtype, casting):
             raise TypeError(f"cannot cast {common} to {np.dtype(dtype)} by {casting}")
         common = np.dtype(dtype)
-    return [as_tracer(trace, a, common) for a in arrays]
+    return [_part(trace, a, common) for a in arrays]
+
+
+def _part(trace: Trace, array: Any, dtype: np.dtype) -> Tracer:
+    """An array to be joined, in its memory order, which the result's follows."""
+    if isinstance(array, Tracer):
+        return cast(array, dtype)
+    made = as_tracer(trace, array, dtype)
+    made.adopt(array)
+    return made
 
 
 def _joins(function: Callable[..., Any], first: str) -> None:
@@ -282,7 +293,8 @@ def _pad_handler(
     if not traced(fill) and not np.any(fill):
         return moved
     inside = np.pad(np.ones(array.shape, bool), pad_width)
-    return np.where(inside, moved, cast(_frame(array, pad_width, fill), array.dtype))
+    frame = cast(_frame(array, pad_width, fill), array.dtype)
+    return renewed(np.where(inside, moved, frame), moved.stand_in())
 
 
 def _frame(array: Tracer, pad_width: Any, fill: Any) -> Any:

@@ -237,7 +237,8 @@ def _at(ufunc: np.ufunc, x: Any, indices: Any, *operand: Any) -> None:
         raise _refuse(ufunc, "at with traced indices")
     places = np.arange(x.size).reshape(x.shape)[indices]
     flat, owned = places.ravel(), x.positions().ravel()
-    values = [np.ravel(np.broadcast_to(b, places.shape)) for b in operand]
+    # Copies: an operand may lie in the memory that is written to.
+    values = [np.broadcast_to(b, places.shape).flatten() for b in operand]
     for turn in _turns(flat):
         now = np.ravel(x)[flat[turn]]
         result = ufunc(now, *[v[turn] for v in values])
