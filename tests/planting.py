@@ -21,7 +21,7 @@ Function = Callable[..., Any]
 
 def forget() -> None:
     """Clear what is remembered of primitives, derivatives and kernels."""
-    templates.expansion.cache_clear()
+    templates.formula.cache_clear()
     templates.partials.cache_clear()
     plan._compiled.cache_clear()
     plan.element_offsets.cache_clear()

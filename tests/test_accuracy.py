@@ -149,7 +149,7 @@ PARTIALS: dict[str, Callable[..., Sequence[Any]]] = {
 # Functions of conditions, and those whose derivative is zero or a convention.
 ELSEWHERE = {
     "select", "gate", "stop_gradient", "undefined_where", "line", "gap_error",
-    "sign", "spacing", "floor_divide",
+    "sign", "spacing", "floor_divide", "ahead", "either", "nonzero", "line_or_corner",
 }  # fmt: skip
 
 INSIDE = {

@@ -406,7 +406,10 @@ LINES = {
     **{t: lambda g, t=t: g.written([t], "{a}.copy()", "x0", "x1") for t in WRITES},
 }
 # What only jitad has, or what only other primitives are made of.
-ELSEWHERE = {"input", "const", "stop_gradient"}
+ELSEWHERE = {
+    "input", "const", "stop_gradient", "either", "nonzero", "line_or_corner",
+    "singular", "indefinite",
+}  # fmt: skip
 
 
 def grown(line: str) -> Iterator[Program]:

@@ -181,7 +181,8 @@ ELSEWHERE = {
     "gap_error", "spacing", "nextafter", "signbit", "isfinite", "isnan", "isinf",
     "and", "or", "xor", "not", "lt", "le", "gt", "ge", "eq", "ne",
     "left_shift", "right_shift", "argmax_of", "argmin_of",
-    "integer_mod", "integer_floor_divide",
+    "integer_mod", "integer_floor_divide", "ahead", "either", "nonzero",
+    "line_or_corner",
 }  # fmt: skip
 
 

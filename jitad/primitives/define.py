@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -62,30 +63,20 @@ def elementwise(
             tuple(points), unknown or {}, piece, square,
         )
     )  # fmt: skip
-    if square is not None:
-        _add_plain(primitive)
     if ufunc is not None:
         registry.ufuncs[ufunc] = _handler(ufunc, primitive)
     return primitive
 
 
-def _add_plain(primitive: Primitive) -> None:
-    """Register the same root without what is known of it at 0 (see `plain_root`)."""
+@cache
+def plain_root(primitive: Primitive) -> Primitive:
+    """What a root becomes once its kink at 0 is dealt with."""
 
     def expand(*xs: Any) -> Any:
         return bind(primitive, xs, [None] * len(xs), xs[0].dtype)
 
-    registry.add(
-        replace(
-            primitive, name=f"{primitive.name}_plain", word=None, expand=expand,
-            square=None,
-        )
-    )  # fmt: skip
-
-
-def plain_root(primitive: Primitive) -> Primitive:
-    """What a root becomes once its kink at 0 is dealt with."""
-    return registry.primitives[f"{primitive.name}_plain"]
+    name = f"{primitive.name}_plain"
+    return replace(primitive, name=name, word=None, expand=expand, square=None)
 
 
 def _handler(ufunc: np.ufunc, primitive: Primitive) -> Function:

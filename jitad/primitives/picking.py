@@ -140,7 +140,7 @@ _line = elementwise(
     expand=_on_line,
     partials=lambda y, x, x0, y0, slope, told: [told, -slope, 1.0, x - x0, None],
     cost=3,
-    piece=lambda x, x0, y0, slope, told: _on_line(x, x0, y0, slope, told),
+    piece=_on_line,
 )
 
 
@@ -158,6 +158,7 @@ _cornered = elementwise(
         told, -slope, 1.0, x - x0, None, None,
     ],
     cost=5,
+    piece=_or_corner,
 )  # fmt: skip
 
 
