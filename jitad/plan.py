@@ -22,6 +22,7 @@ from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.table import SPREAD
 from jitad.ir.tracer import Tracer
 from jitad.lowering.kernel import Argument, Kernel, Layout
+from jitad.lowering.target import NARROWEST
 from jitad.transforms.branches import sink
 from jitad.transforms.expand import expand
 from jitad.transforms.scalarize import elements, pack
@@ -315,12 +316,13 @@ def past_cache(
 
     phases  for every result how many bytes behind a cache line it begins
 
-    Their scalars must be as wide as the widest value, for a vector of them is a line,
-    and begin at the same place in a line as the largest result does.
+    Their scalars must be as wide as the widest value, and wide enough to fill a vector,
+    for a vector of them is a line, and begin at the same place in a line as the largest
+    result does.
     """
     if not outputs:
         return []
-    widest = max(node.type.dtype.itemsize for node in graph.nodes)
+    widest = max(NARROWEST, *(node.type.dtype.itemsize for node in graph.nodes))
     _, phase = max((o.nbytes, p) for o, p in zip(outputs, phases, strict=True))
     fitting = [
         p.layout == "streams"

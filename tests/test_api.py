@@ -427,6 +427,23 @@ def test_importing_starts_nothing() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint16, np.int32, np.uint64])
+def test_whole_numbers_larger_than_the_cache(dtype, monkeypatch):
+    x = np.arange(4096).astype(dtype)
+    want = np.stack([x | dtype(k) for k in range(9)])
+    monkeypatch.setattr(schedule, "last_level_cache_bytes", lambda: 1000)
+    g = jitad.vmap(lambda x: np.stack([x | dtype(k) for k in range(9)]), out_axes=-1)
+    for phase in range(0, 64, x.itemsize):
+        memory = np.zeros(9 * 4096 + 128, dtype)
+        start = (-memory.ctypes.data % 64 + phase) // x.itemsize
+        y = g(x, out=memory[start : start + 9 * 4096].reshape(9, 4096))
+        assert np.array_equal(y, want)
+    (call,) = g._calls.values()
+    layouts = {p.kernel.buffers[-1].layout for p, _ in call._plans.values()}
+    whole = x.itemsize >= 4 and cpu.host().vector_bytes == cpu.LINE
+    assert layouts == {"lines" if whole else "streams"}
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("width", [64, 32, 16])
 def test_results_larger_than_the_cache(width, dtype, monkeypatch):

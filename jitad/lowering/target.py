@@ -13,6 +13,7 @@ import numpy as np
 
 from .kernel import Const, Gather, Kernel, Load, Op, Read, statements
 
+NARROWEST = 4  # bytes of scalars that fill a vector; narrower ones do not
 _FLOATS = {"float64": "double", "float32": "float"}
 
 
@@ -59,4 +60,4 @@ def lanes(kernel: Kernel, target: Target) -> int:
     sizes = {s.dtype.itemsize for s in statements(kernel.body)
              if isinstance(s, Const | Op | Load | Read | Gather)}  # fmt: skip
     sizes |= {b.dtype.itemsize for b in (*kernel.buffers, *kernel.locals)}
-    return max(2, target.vector_bytes // max(sizes | {4}))
+    return max(2, target.vector_bytes // max(sizes | {NARROWEST}))
