@@ -74,12 +74,10 @@ PRODUCTS = {
         lambda a, b: np.einsum(a, [..., 0], b, [0, 1]), (2, 3), (3, 2),
     ),
     "of nothing": (lambda a, b: np.einsum("ij,jk->ik", a, b), (2, 0), (0, 2)),
+    "vecdot": (np.vecdot, (2, 3), (3,)),
+    "matvec": (np.matvec, (2, 2, 3), (2, 3)),
+    "vecmat": (np.vecmat, (2, 3), (3, 2)),
 }  # fmt: skip
-for _name in ("vecdot", "matvec", "vecmat"):
-    if hasattr(np, _name):
-        _shapes = {"vecdot": ((2, 3), (3,)), "matvec": ((2, 2, 3), (2, 3)),
-                   "vecmat": ((2, 3), (3, 2))}[_name]  # fmt: skip
-        PRODUCTS[_name] = (getattr(np, _name), *_shapes)
 
 
 @pytest.mark.parametrize("name", PRODUCTS)

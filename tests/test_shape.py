@@ -133,9 +133,8 @@ MOVES = [
     ("flat", lambda x: [v for v in x.T.flat], [(2, 2)]),
     ("real", lambda x: np.real(x.real), [(2,)]),
     ("conj", lambda x: x.conj(), [(2,)]),
+    ("unstack", lambda x: np.unstack(x, axis=1), [(2, 3)]),
 ]  # fmt: skip
-if hasattr(np, "unstack"):
-    MOVES.append(("unstack", lambda x: np.unstack(x, axis=1), [(2, 3)]))
 
 CONSTANTS = [
     ("zeros_like", lambda x: np.zeros_like(x), [(2, 3)]),

@@ -36,10 +36,12 @@ _BINARY = ("pow", "atan2", "hypot", "fmod", "nextafter")
 _ARITY: Mapping[str, int] = MappingProxyType(
     dict.fromkeys(_UNARY, 1) | dict.fromkeys(_BINARY, 2)
 )
-# SciPy before 1.15 and after call the Hurwitz zeta function's ufunc differently.
-_ZETA = getattr(_ufuncs, "_zeta", None) or scipy.special.zeta
 _UFUNCS: Mapping[str, Any] = MappingProxyType(
-    {"erfinv": scipy.special.erfinv, "digamma": scipy.special.psi, "zeta": _ZETA}
+    {
+        "erfinv": scipy.special.erfinv,
+        "digamma": scipy.special.psi,
+        "zeta": _ufuncs._zeta,
+    }
 )
 # Of libmvec, but not accurate enough: 3.6 and 4.0 units of the last place in float32,
 # and the derivative of tan squares it.

@@ -222,9 +222,7 @@ def _vector_products() -> None:
         return matmul(x[..., None, :], y)[..., 0, :]
 
     for function in (vecdot, matvec, vecmat):
-        ufunc = getattr(np, function.__name__, None)
-        if ufunc is not None:
-            derived(ufunc)(function)
+        derived(getattr(np, function.__name__))(function)
 
     @derived(np.linalg.vecdot)
     def _(a: Any, b: Any, /, *, axis: int = -1) -> Any:

@@ -208,10 +208,9 @@ def _astype(
 registry.functions["method.astype"] = lambda x: (
     lambda dtype, **options: _astype(x, dtype, **options)
 )
-if hasattr(np, "astype"):
-    registry.functions[np.astype] = lambda x, dtype, /, **options: _astype(
-        x, dtype, **{k: v for k, v in options.items() if k == "copy"}
-    )
+registry.functions[np.astype] = lambda x, dtype, /, **options: _astype(
+    x, dtype, **{k: v for k, v in options.items() if k == "copy"}
+)
 
 # -- ranges --------------------------------------------------------------------
 

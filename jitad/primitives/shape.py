@@ -77,8 +77,7 @@ _moves(np.swapaxes, "a")
 _moves(np.matrix_transpose, "x")
 _moves(np.linalg.diagonal, "x", "linalg_diagonal")
 _moves(np.lib.stride_tricks.sliding_window_view, "x")
-if hasattr(np, "unstack"):
-    _moves(np.unstack, "x")
+_moves(np.unstack, "x")
 # NumPy's other names for the same functions.
 registry.functions[np.linalg.matrix_transpose] = registry.functions[np.matrix_transpose]
 registry.functions[np.permute_dims] = registry.functions[np.transpose]
