@@ -12,6 +12,7 @@ import engine
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.ndimage
 from moves import check_value, inputs
 
 from jitad import tree
@@ -47,6 +48,7 @@ def put(x, key, value):
     x[key] = value
 
 
+OF_SCIPY = (TracingError, "use NumPy's, such as those of np.linalg")
 # (name, function, error, what it must say)
 ERRORS = [
     ("float", lambda x: float(x[0]), TracingError, "no value yet"),
@@ -57,6 +59,8 @@ ERRORS = [
         TracingError,
         "test_tracing_errors.py",
     ),
+    ("scipy.linalg.inv", lambda x: scipy.linalg.inv(np.outer(x, x)), *OF_SCIPY),
+    ("scipy.ndimage", lambda x: scipy.ndimage.gaussian_filter(x, 1.0), *OF_SCIPY),
     ("complex", lambda x: complex(x[0]), TracingError, "no value yet"),
     ("math.sin", lambda x: math.sin(x[0]), TracingError, "NumPy's function"),
     ("math.floor", lambda x: math.floor(x[0]), TracingError, "NumPy's function"),

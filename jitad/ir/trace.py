@@ -89,7 +89,7 @@ def trace(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> T
     return Traced(graph, end.spec, captured)
 
 
-# What NumPy's errors for arrays of objects speak of.
+# What errors for arrays of objects speak of, NumPy's and SciPy's.
 _OF_OBJECTS = ("ufunc", "object", "Tracer", "dtype('O')")
 
 
@@ -97,18 +97,25 @@ def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     try:
         with redirected():
             return function(*args, **kwargs)
-    except ValueError as error:
-        # NumPy answers `np.zeros(3)[0] = t` with its own error, caused by ours.
-        if isinstance(error.__cause__, TracingError):
-            cause = error.__cause__.with_traceback(error.__traceback__)
-            raise cause from None
-        raise
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, ValueError, RuntimeError) as error:
         if isinstance(error, JitadError):
             raise
+        # NumPy answers `np.zeros(3)[0] = t` with its own error, caused by ours.
+        if isinstance(error, ValueError) and isinstance(error.__cause__, TracingError):
+            cause = error.__cause__.with_traceback(error.__traceback__)
+            raise cause from None
         line, text = raising_line(error), str(error)
         boxed = any(trace.boxed for trace in running())
-        if boxed and any(word in text for word in _OF_OBJECTS):
+        boxed = boxed and any(word in text for word in _OF_OBJECTS)
+        if boxed and _in_scipy(error):
+            raise TracingError(
+                f"{text} ({line}): SciPy's functions, but those of scipy.special, take "
+                "no traced values; use NumPy's, such as those of np.linalg, or make "
+                "yours known by jitad.primitive"
+            ) from error
+        if isinstance(error, ValueError | RuntimeError):
+            raise
+        if boxed:
             raise TracingError(
                 f"{text} ({line}): NumPy takes a list, or np.array([…]), of traced "
                 "values and numbers for an array of objects; use jitad.array([…]) or "
@@ -121,6 +128,15 @@ def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
             f"{text} ({line}): a traced value has no value yet; use NumPy's functions "
             "and operators on it, and return it to see its value"
         ) from error
+
+
+def _in_scipy(error: BaseException) -> bool:
+    """Whether it was raised by SciPy's own code."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    name = "" if frame is None else frame.tb_frame.f_globals.get("__name__", "")
+    return name.partition(".")[0] == "scipy"
 
 
 def inner(function: Callable[..., Any], args: Sequence[Any]) -> Any:
