@@ -355,3 +355,40 @@ def test_rounding_spreads_where_numbers_cancel():
     assert np.isinf(
         spread(jitad.jit(lambda x: np.arccos(x / 3 * 3), backend="numpy"), 1.0)[0]
     )
+
+
+def guarded(x):
+    return np.where(x != 0, np.sin(x) / np.where(x != 0, x, 1.0), 1.0)
+
+
+def branching(x):
+    return 2 * x if x == 1.0 else x * x + 1
+
+
+NOTES = {
+    "abs": (np.abs, (0.0,), ["kink of abs"]),
+    "abs elsewhere": (np.abs, (0.1,), []),
+    "of a constant": (lambda x, y: x * np.abs(y), (2.0, 0), []),
+    "maximum": (lambda x, y: np.maximum(x, y) * x, (2.0, 2.0), ["kink of maximum"]),
+    "norm": (lambda v: np.linalg.norm(v) ** 2 + v[0], (np.zeros(2),), ["kink of norm"]),
+    "max": (lambda v: np.max(v, axis=0), (np.ones((2, 2)),), ["kink of max"]),
+    "sort": (np.sort, (np.array([1.0, 3.0, 1.0]),), ["kink of sort"]),
+    "sorted apart": (np.sort, (np.array([1.0, 3.0, 2.0]),), []),
+    "interp": (lambda x: np.interp(x, [0.0, 1.0, 2.0], [0.0, 1.0, 4.0]), (1.0,),
+               ["kink of interp"]),
+    "guard": (guarded, (0.0,), ["!= compares equal floats"]),
+    "guard elsewhere": (guarded, (0.5,), []),
+    "branch": (branching, (1.0,), ["== compares equal floats"]),
+    "twice": (jitad.grad(lambda x: np.abs(x) * x * x), (0.0,), ["kink of abs"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_corners_are_noted(name):
+    f, args, expected = NOTES[name]
+    report = check(f, *args, differences=False)
+    assert len(report.notes) == len(expected), report.notes
+    for note, words in zip(report.notes, expected, strict=True):
+        assert words in note
+        assert "test_check.py:" in note
+        assert note in str(report)

@@ -18,6 +18,7 @@ from jitad.errors import InputError
 from jitad.ir.graph import FLOATS
 from jitad.names import argument_names, original, result_names
 from jitad.testing.differences import derivative
+from jitad.testing.kinks import corners
 from jitad.testing.report import DIFFERENCES, CheckError, Comparison, Report
 from jitad.testing.rounding import spread
 from jitad.where import Backend
@@ -48,6 +49,8 @@ def check(
     differences of f as NumPy computes it.  NaN and infinities must be in the same
     places, and no derivative NaN where f and its differences are finite; where f itself
     is NaN nothing is checked.  check(jitad.grad(f), x) checks second derivatives.
+    The report notes, without failing, that args lie on a kink, or that floats that are
+    compared by == are equal there, with the lines.
 
     argnums      the arguments to differentiate in; by default all that are floats
     differences  False where they would be wrong, as below stop_gradient
@@ -59,7 +62,8 @@ def check(
     if differences:
         found.append(_differences(case))
     name = getattr(f, "__name__", repr(f))
-    report = Report(name, case.x.size, case.y.size, tuple(found))
+    notes = corners(f, case.args, case.argnums)
+    report = Report(name, case.x.size, case.y.size, tuple(found), notes)
     if not report.passed:
         raise CheckError(report)
     return report

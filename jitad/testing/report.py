@@ -42,12 +42,13 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All comparisons of a check: print it."""
+    """All comparisons of a check, and notes on the point: print it."""
 
     name: str
     inputs: int
     results: int
     comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -91,6 +92,7 @@ def _text(report: Report) -> Iterator[str]:
         if c.failure:
             yield f"{c.what}, {c.how}: {c.failure}"
     yield from _remedies(report.comparisons)
+    yield from report.notes
 
 
 def _remedies(comparisons: Sequence[Comparison]) -> Iterator[str]:

@@ -26,7 +26,7 @@ _BOOL = scalar(np.dtype(bool))
 
 
 @dataclass(frozen=True, slots=True)
-class _Root:
+class Root:
     """A root: itself, 0 held fixed where it is 0, the square, and where that is 0."""
 
     plain: int
@@ -44,7 +44,7 @@ def even(graph: Graph) -> Graph:
     index = dict(
         zip(graph.inputs, [target.input(t) for t in graph.input_types], strict=True)
     )
-    roots: list[_Root] = []
+    roots: list[Root] = []
     hold = all(own is not None for own in scalars)
     for i, node in enumerate(graph.nodes):
         if i in index:
@@ -53,7 +53,7 @@ def even(graph: Graph) -> Graph:
         index[i] = target.copy(node, operands)
         if node.primitive.square is None:
             continue
-        root = _root(target, index[i])
+        root = root_at(target, index[i])
         if root is not None:
             index[i] = root.held if hold else root.plain
             roots += [root] if hold else []
@@ -79,7 +79,7 @@ def _places(graph: Graph, i: int) -> tuple[int, ...] | None:
     return None if node.type.shape else (i,)
 
 
-def _root(target: Trace, i: int) -> _Root | None:
+def root_at(target: Trace, i: int) -> Root | None:
     """A root that can be 0 where it has a kink; None: it is of something else."""
     primitive, operands, _, type, _ = target.nodes[i]
     if primitive.square is None:
@@ -98,7 +98,7 @@ def _root(target: Trace, i: int) -> _Root | None:
     ]
     none = target.apply(registry.primitives["and"], (both[0], both[1]), _BOOL)
     held = target.apply(registry.primitives["select"], (none, zero, plain), type)
-    return _Root(plain, held, square, none)
+    return Root(plain, held, square, none)
 
 
 def _of_squares(target: Trace, i: int) -> bool:
@@ -117,7 +117,7 @@ def _of_squares(target: Trace, i: int) -> bool:
 
 
 def _completed(
-    target: Trace, outputs: Sequence[int], roots: Sequence[_Root]
+    target: Trace, outputs: Sequence[int], roots: Sequence[Root]
 ) -> dict[int, int]:
     """For every output y + Σ (where its root is 0: φ'' s / 2, or the root)."""
     held = {root.held: k for k, root in enumerate(roots)}
@@ -152,7 +152,7 @@ def _slopes(
     return {y: dict(found.get(y, {})) for y in outputs}
 
 
-def _term(target: Trace, root: _Root, slope: int, curve: int | None) -> int:
+def _term(target: Trace, root: Root, slope: int, curve: int | None) -> int:
     """Where the root is 0: φ'' s / 2 if φ' is 0, else a root without derivatives."""
     type = target.nodes[root.plain].type
     zero, half = (target.number(v, type.dtype) for v in (0.0, 0.5))

@@ -27,7 +27,7 @@ from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.primitive import registry
 from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
-from jitad.transforms.even import even
+from jitad.transforms.even import even, root_at
 from jitad.transforms.linearized import Linearized, between, large_tables, linearize
 from jitad.transforms.sweep import forward
 from jitad.transforms.templates import builder, formula, instantiate, partials
@@ -192,6 +192,22 @@ def _pieces(graph: Graph) -> Graph:
         else:
             index[i] = target.copy(node, operands)
     return target.finish([index[i] for i in graph.outputs])
+
+
+def compared(graph: Graph) -> Graph:
+    """The numbers that are equal at the kinks of a graph, in pairs: a, b, a, b …"""
+    target = builder()
+    inputs = [target.input(t) for t in graph.input_types]
+    outputs = inline(target, _pieces(graph), inputs)
+    pairs = []
+    for i in reach(target.nodes, outputs):
+        node = target.nodes[i]
+        root = root_at(target, i)
+        if node.primitive.name == "ahead":
+            pairs += node.operands
+        elif root is not None:
+            pairs += [root.plain, target.number(0.0, node.type.dtype)]
+    return target.finish(pairs)
 
 
 # -- which of tied numbers is ahead ----------------------------------------------------
