@@ -373,6 +373,22 @@ SPECIAL: dict[str, tuple[str, ...]] = {
     "zeta": ("(2.0, x)",),
 }  # fmt: skip
 
+SERIES = (
+    "(x, [1., 2.])",
+    "([0.5, 1.5], x)",
+    "(x, x)",
+    "([0.5], [x])",
+    "(2., x)",
+    "([0.5, 1.5], x, tensor=False)",
+)
+POLYNOMIALS = {
+    f"polynomial.{room}.{name}": SERIES
+    for room, name in (
+        ("polynomial", "polyval"), ("chebyshev", "chebval"), ("hermite", "hermval"),
+        ("hermite_e", "hermeval"), ("laguerre", "lagval"), ("legendre", "legval"),
+    )
+}  # fmt: skip
+
 METHODS: dict[str, tuple[str, ...]] = {
     "T": ("",),
     "all": ("()", "(0)", "(axis=-1, keepdims=True)", "(where=x > 1)"),
@@ -507,7 +523,11 @@ def after(x: Any, write: Any) -> Any:
 def expressions() -> dict[str, list[str]]:
     """All expressions, by the name of the function in the registry."""
     found: dict[str, list[str]] = {}
-    for room, table in (("np", FUNCTIONS), ("scipy.special", SPECIAL)):
+    for room, table in (
+        ("np", FUNCTIONS),
+        ("np", POLYNOMIALS),
+        ("scipy.special", SPECIAL),
+    ):
         for name, forms in table.items():
             found[name] = [f"{room}.{name}{f}" if f[0] == "(" else f for f in forms]
     for name, forms in METHODS.items():
@@ -540,6 +560,11 @@ def spelling(ufunc: np.ufunc) -> str:
     raise AssertionError(ufunc)
 
 
+def room_of(room: Any) -> list[tuple[str, Any]]:
+    """The names of a module and what they stand for."""
+    return list(getattr(room, "__dict__", {}).items())
+
+
 def name_of(function: Any) -> str:
     """The name that a function of the registry has in these tables."""
     if isinstance(function, str):
@@ -549,8 +574,9 @@ def name_of(function: Any) -> str:
         ("linalg.", np.linalg),
         ("lib.stride_tricks.", np.lib.stride_tricks),
         ("", scipy.special),
+        *((f"polynomial.{k}.", v) for k, v in room_of(np.polynomial)),
     ):
-        names = [n for n, value in vars(room).items() if value is function]
+        names = [n for n, value in room_of(room) if value is function]
         if names:
             return prefix + (
                 function.__name__ if function.__name__ in names else names[0]

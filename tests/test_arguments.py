@@ -68,7 +68,8 @@ def traced(f: Callable[[Any], Any], x: Any) -> Answer:
         return arrays
 
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             return Answer(list(engine.value(g, x, scalar=False)), told[-1])
     except Exception as error:
         return Answer([], "", error)
@@ -117,10 +118,15 @@ def example(shape: tuple[int, ...], dtype: Any = float) -> Any:
     return x[()]
 
 
-def failures(name: str, arrays: Callable[[], Iterator[Any]], use: Any) -> list[str]:
+def failures(
+    name: str,
+    arrays: Callable[[], Iterator[Any]],
+    use: Callable[[Any], Any],
+    forms: list[str] | None = None,
+) -> list[str]:
     """All that is wrong with the calls of one function."""
     found = []
-    for text in EXPRESSIONS[name]:
+    for text in EXPRESSIONS[name] if forms is None else forms:
         code = compile(text, text, "eval")
 
         def f(x: Any, code: Any = code) -> Any:
@@ -159,3 +165,33 @@ def test_scalars_empty_arrays_and_wrong_ranks(name):
         yield from (example(shape) for shape in few)
 
     assert not failures(name, arrays, lambda x: x)
+
+
+# What NumPy's loops over objects do by themselves, asking for truths, or refuse.
+OBJECTS = {
+    "logical", "bitwise", "shift", "method.tobytes", "method.view", "imag", "fill",
+    "np.less", "np.greater", "equal", "np.maximum", "np.minimum", "fmax", "fmin",
+}  # fmt: skip
+
+
+def nested(x: Any) -> Any:
+    """Nested lists of the elements of an array, and in the end one known number."""
+    if np.ndim(x) < 2:
+        return [*(x[k] for k in range(len(x) - 1)), 0.5]
+    rows = [list(row) for row in x[:-1]]
+    return [*rows, nested(x[-1])]
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_lists_and_arrays_of_objects(name):
+    if any(word in name for word in OBJECTS):
+        return
+
+    def arrays() -> Iterator[Any]:
+        yield from (example((3,)), example((3, 3)))
+
+    apart = (*OBJECTS, "n=0")
+    forms = [t for t in EXPRESSIONS[name] if not any(word in t for word in apart)]
+    assert not failures(name, arrays, lambda x: np.array(nested(x)), forms)
+    if not name.startswith("method."):
+        assert not failures(name, arrays, nested, forms)

@@ -593,8 +593,8 @@ ERRORS = [
     ("switch of none", lambda x: jitad.switch(x, [], x), ["no branches"]),
     ("switch of text", lambda x: jitad.switch("a", [np.sin], x), ["'a'"]),
     ("maximum of objects", lambda x: np.maximum(pair(x), 0.0), ["np.stack"]),
-    ("max of objects", lambda x: np.max(pair(x)), ["np.stack"]),
-    ("sort of objects", lambda x: np.sort(pair(x)), ["np.stack"]),
+    ("partition of objects", lambda x: np.partition(pair(x), 0), ["np.stack"]),
+    ("place of objects", lambda x: np.argpartition(pair(x), 0), ["np.stack"]),
 ]  # fmt: skip
 
 

@@ -59,13 +59,16 @@ class Registry:
     """What tracers know: primitives by name, and handlers by NumPy function.
 
     redirects holds the handlers of plain Python functions that ask no protocol; they
-    take calls over while a function is traced, and only those of traced values.
+    take calls over while a function is traced, and only those of traced values.  So do
+    the handlers of the functions in stacking, when what holds traced values is a list
+    or an array of objects, of which NumPy's protocol knows nothing.
     """
 
     primitives: dict[str, Primitive] = field(default_factory=dict)
     ufuncs: dict[Any, Callable[..., Any]] = field(default_factory=dict)
     functions: dict[Any, Callable[..., Any]] = field(default_factory=dict)
     redirects: dict[Any, Callable[..., Any]] = field(default_factory=dict)
+    stacking: set[Any] = field(default_factory=set)
 
     def add(self, primitive: Primitive) -> Primitive:
         """Register a primitive under its name, which must be new."""

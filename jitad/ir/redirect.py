@@ -1,10 +1,10 @@
 """Calls of plain Python functions that no NumPy protocol hands over, while tracing.
 
 SciPy has functions written in Python that make arrays of their arguments and so never
-meet a tracer.  While any trace runs, `redirected` gives each function in the registry's
-redirects the code of a dispatcher, wherever the function was imported to.  Calls
-without traced values, from any thread, run the function's own code; after the last
-trace each function is what it was.
+meet a tracer, and NumPy's protocol knows nothing of lists and arrays of objects.  While
+any trace runs, `redirected` gives each such function the code of a dispatcher, wherever
+it was imported to.  Calls without traced values, from any thread, run the function's
+own code; after the last trace each function is what it was.
 """
 
 from __future__ import annotations
@@ -13,13 +13,22 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from types import CodeType, FunctionType
 from typing import Any
 
+import numpy as np
+from numpy._core import _methods  # type: ignore[attr-defined]
+
 from jitad import locks
 from jitad.ir.primitive import registry
-from jitad.ir.tracer import traced
+from jitad.ir.tracer import inside, traced
+
+# What the methods of an array of objects call.
+_METHODS: dict[str, Any] = {
+    "_amax": np.max, "_amin": np.min, "_sum": np.sum, "_prod": np.prod, "_any": np.any,
+    "_all": np.all, "_mean": np.mean, "_var": np.var, "_std": np.std, "_clip": np.clip,
+}  # fmt: skip
 
 
 class _Redirection:
@@ -37,10 +46,9 @@ class _Redirection:
             self.traces[threading.get_ident()] += 1
             if not first:
                 return
-            for function, handler in registry.redirects.items():
-                if isinstance(function, FunctionType):
-                    self.own[function] = function.__code__
-                    function.__code__ = _dispatcher(function, handler)
+            for function, handler, concerns in _redirects():
+                self.own[function] = function.__code__
+                function.__code__ = _dispatcher(function, handler, concerns)
 
     def end(self) -> None:
         """The last trace puts everything back."""
@@ -62,6 +70,31 @@ class _Redirection:
             self.own.clear()
 
 
+@cache
+def _redirects() -> list[tuple[FunctionType, Callable[..., Any], Any]]:
+    """Python functions, who takes over, and of which values he does."""
+    found = [
+        (function, handler, traced)
+        for function, handler in registry.redirects.items()
+        if isinstance(function, FunctionType)
+    ]
+    pairs = [(getattr(f, "_implementation", None), f) for f in registry.stacking]
+    pairs += [(getattr(_methods, n, None), f) for n, f in _METHODS.items()]
+    for own, function in pairs:
+        if isinstance(own, FunctionType):
+            found.append((own, partial(_call, function), _of_users))
+    return found
+
+
+def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return registry.functions["function.call"](function, args, kwargs)
+
+
+def _of_users(value: Any) -> bool:
+    """Whether a value holds traced values of a function that runs, not of a graph."""
+    return any(t.builder.path is not None for t in inside(value))
+
+
 _redirection = _Redirection()
 locks.after_forks(_redirection.forked)
 
@@ -77,7 +110,11 @@ def redirected() -> Iterator[None]:
 
 
 @cache
-def _dispatcher(function: FunctionType, handler: Callable[..., Any]) -> CodeType:
+def _dispatcher(
+    function: FunctionType,
+    handler: Callable[..., Any],
+    concerns: Callable[[Any], bool],
+) -> CodeType:
     """Code that asks its arguments which function they are for.
 
     It holds both functions as constants, so that it needs no name in the globals of
@@ -93,7 +130,7 @@ def _dispatcher(function: FunctionType, handler: Callable[..., Any]) -> CodeType
     original.__kwdefaults__ = function.__kwdefaults__
 
     def dispatch(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if traced(args) or traced(list(kwargs.values())):
+        if concerns(args) or concerns(list(kwargs.values())):
             result = handler(*args, **kwargs)
             if result is not NotImplemented:
                 return result

@@ -263,7 +263,7 @@ def innermost(values: Sequence[Any]) -> Trace:
     """The trace that an operation on values belongs to."""
     best: Trace | None = None
     for value in values:
-        for tracer in (value,) if isinstance(value, Tracer) else _inside(value):
+        for tracer in (value,) if isinstance(value, Tracer) else inside(value):
             if tracer._view is not None:
                 # A view follows its owner into the trace that wrote to it last.
                 tracer.index  # noqa: B018
@@ -283,21 +283,21 @@ def _leaked(value: Any) -> TracingError:
     )
 
 
-def _inside(value: Any) -> Iterator[Tracer]:
+def inside(value: Any) -> Iterator[Tracer]:
     """Tracers hidden in lists, tuples and object arrays."""
     if isinstance(value, Tracer):
         yield value
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _inside(item)
+            yield from inside(item)
     elif isinstance(value, np.ndarray) and value.dtype == object:
         for item in value.flat:
-            yield from _inside(item)
+            yield from inside(item)
 
 
 def traced(value: Any) -> bool:
     """Whether value is, or contains, a traced value."""
-    return next(_inside(value), None) is not None
+    return next(inside(value), None) is not None
 
 
 def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:

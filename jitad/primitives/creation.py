@@ -101,9 +101,9 @@ def _like(
     return handler
 
 
-registry.functions[np.zeros_like] = _like(np.zeros_like, lambda x: x)
-registry.functions[np.ones_like] = _like(np.ones_like, lambda x: x)
-registry.functions[np.empty_like] = _like(np.empty_like, _unfilled)
+derived(np.zeros_like)(_like(np.zeros_like, lambda x: x))
+derived(np.ones_like)(_like(np.ones_like, lambda x: x))
+derived(np.empty_like)(_like(np.empty_like, _unfilled))
 
 
 @derived(np.full_like)
@@ -134,8 +134,8 @@ for _function in (np.zeros, np.ones, np.arange, np.eye, np.identity, np.tri):
     registry.functions[_function] = _plain
 
 registry.functions[np.empty] = lambda shape, dtype=float, **_: empty(shape, dtype)
-registry.functions[np.full] = lambda shape, fill_value, dtype=None, **_: full(
-    shape, fill_value, dtype
+derived(np.full)(
+    lambda shape, fill_value, dtype=None, **_: full(shape, fill_value, dtype)
 )
 
 

@@ -169,8 +169,11 @@ def bind_promoted(primitive: Primitive, args: Sequence[Any]) -> Tracer:
     return bind(primitive, args, [dtype] * len(args), dtype)
 
 
-def derived(*functions: Any) -> Callable[[Function], Function]:
+def derived(*functions: Any, moves: bool = False) -> Callable[[Function], Function]:
     """Declare that tracing one of functions runs the decorated Python instead.
+
+    That holds of lists and arrays of objects with traced values in them, too, unless a
+    function only moves elements, which it does in arrays of objects by itself.
 
     A ufunc still refuses the operands for which NumPy has no loop, or computes in a
     dtype that jitad does not, such as float16 for the sine of a bool.  Integers and
@@ -183,6 +186,8 @@ def derived(*functions: Any) -> Callable[[Function], Function]:
                 registry.ufuncs[function] = _with_loop(function, body)
             else:
                 registry.functions[function] = body
+                if not moves:
+                    registry.stacking.add(function)
         return body
 
     return declare

@@ -237,13 +237,13 @@ for _ufunc in (np.isfinite, np.isnan, np.isinf):
 @derived(np.isposinf)
 def isposinf(x: Any, out: Any = None) -> Any:
     """Whether x is +inf."""
-    return x == np.inf
+    return operand(x) == np.inf
 
 
 @derived(np.isneginf)
 def isneginf(x: Any, out: Any = None) -> Any:
     """Whether x is -inf."""
-    return x == -np.inf
+    return operand(x) == -np.inf
 
 
 @derived(np.isclose)
@@ -251,6 +251,7 @@ def isclose(
     a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False
 ) -> Any:
     """Whether |a - b| ≤ atol + rtol |b|, or a is b."""
+    a, b = operand(a), operand(b)
     if promote([b]).kind != "f":
         b = cast(b, np.float64) if isinstance(b, Tracer) else np.asarray(b, float)
     near = (np.abs(a - b) <= atol + rtol * np.abs(b)) & np.isfinite(b)

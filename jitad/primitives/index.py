@@ -200,17 +200,21 @@ def _take_handler(
     if not traced(indices):
         options = {"axis": axis, "mode": mode}
         return bind_structure(_take, (as_array(a), indices), options)
-    index: Any = _wide(as_array(indices))
     array: Any = as_tracer(innermost([a, indices]), a)
+    # NumPy says what it takes, of an index that is in range.
+    inside = np.zeros(np.shape(indices), promote([operand(indices)]))
+    ask(np.take, array, inside[()], axis, mode=mode)
+    index: Any = _wide(cast(as_array(indices), np.int64))
     if axis is None:
         array, axis = np.ravel(array), 0
+    axis = normalize_axis_index(axis, array.ndim)
     extent = array.shape[axis]
     if mode == "wrap":
         index = index % extent
     elif mode == "clip":
         low = np.where(index < 0, 0, index)
         index = np.where(low >= extent, extent - 1, low)
-    key = [*[slice(None)] * (axis % array.ndim), index]
+    key = [*[slice(None)] * axis, index]
     return gather(array, locate(array.shape, _known_shape(array, key)))
 
 
@@ -281,13 +285,13 @@ def _choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
 _compress = structure(np.compress)
 
 
-@derived(np.compress)
+@derived(np.compress, moves=True)
 def _compress_handler(condition: Any, a: Any, axis: int | None = None) -> Any:
     _known_mask("compress", condition)
     return bind_structure(_compress, (condition, as_array(a)), {"axis": axis})
 
 
-@derived(np.extract)
+@derived(np.extract, moves=True)
 def _extract(condition: Any, arr: Any) -> Any:
     _known_mask("extract", condition)
     return np.take(np.ravel(as_array(arr)), np.flatnonzero(condition))
@@ -350,7 +354,7 @@ _putmask = _writes(np.putmask, ("a", "mask", "values"), "values")
 _copyto = _writes(np.copyto, ("dst", "src", "casting", "where"), "src")
 
 
-@derived(np.copyto)
+@derived(np.copyto, moves=True)
 def _copyto_handler(
     dst: Any, src: Any, casting: Any = "same_kind", where: Any = True
 ) -> None:
@@ -365,7 +369,7 @@ def _copyto_handler(
     _copyto(dst, src, where=where)
 
 
-@derived(np.putmask)
+@derived(np.putmask, moves=True)
 def _putmask_handler(a: Any, mask: Any, values: Any) -> None:
     if isinstance(a, Tracer) and traced(mask):
         values = stored(a, values)
@@ -376,7 +380,7 @@ def _putmask_handler(a: Any, mask: Any, values: Any) -> None:
         _putmask(a, mask, values)
 
 
-@derived(np.place)
+@derived(np.place, moves=True)
 def _place_handler(arr: Any, mask: Any, vals: Any) -> None:
     if isinstance(arr, Tracer) and traced(mask) and np.size(vals) == 1:
         arr[mask] = np.reshape(as_array(vals) if traced(vals) else vals, ())
@@ -385,7 +389,7 @@ def _place_handler(arr: Any, mask: Any, vals: Any) -> None:
         _place(arr, mask, vals)
 
 
-@derived(np.put_along_axis)
+@derived(np.put_along_axis, moves=True)
 def _put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
     if not isinstance(arr, Tracer):
         raise TracingError(

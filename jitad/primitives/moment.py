@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from jitad.errors import UnsupportedError
+from jitad.ir.dispatch import operand
 from jitad.ir.source import source_line
 from jitad.ir.tracer import cast, promote, traced
 from jitad.primitives.barrier import undefined_where
@@ -244,6 +245,7 @@ def cov(
             f"np.cov with weights cannot be traced ({source_line()}); write "
             "(w * d) @ d.T / np.sum(w) of the deviations d"
         )
+    m, y = operand(m), operand(y)
     parts = [np.atleast_2d(v) for v in (m, y) if v is not None]
     if not rowvar:
         parts = [

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.dispatch import operand
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, cast, promote, renewed, traced
 from jitad.primitives.define import bind_promoted, derived, elementwise
@@ -94,6 +95,7 @@ def clip(
         raise UnsupportedError(f"np.clip(out=…) cannot be traced ({source_line()}); "
                                "use x[...] = np.clip(x, low, high)")  # fmt: skip
     low, high = (a_min if min is None else min), (a_max if max is None else max)
+    a, low, high = operand(a), operand(low), operand(high)
     dtype = promote([a])
     if dtype.kind in "iu":
         # No integer of a's dtype is beyond such a bound.
@@ -110,6 +112,7 @@ def nan_to_num(
     x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
     """x with numbers instead of NaN and infinities, where the derivative is 0."""
+    x = operand(x)
     if x.dtype.kind != "f":
         return fresh(x) if copy or not x.shape else x
     limits = np.finfo(x.dtype)
@@ -185,10 +188,8 @@ def interp(
             f"{np.shape(fp)}; pass two arrays of one axis and the same length"
         )
     # NumPy interpolates in double precision.
+    x, values = operand(x), operand(fp)
     x = cast(x, np.float64) if isinstance(x, Tracer) else np.asarray(x, float)
-    values = fp if isinstance(fp, Tracer) else np.asarray(fp)
-    if values.dtype == object:
-        values = np.stack(list(fp))
     if period is not None:
         x, knots, values = _unrolled(x, knots, values, period)
         left = right = None

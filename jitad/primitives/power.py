@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.dispatch import apply_ufunc
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
@@ -256,7 +257,8 @@ registry.ufuncs[np.power] = power
 def raised(x: Any, p: Any) -> Any:
     """x ** p, which is np.power but for the square of an array of bools."""
     bools = x.dtype.kind == "b" and not x.scalar
-    return np.square(x) if bools and type(p) is int and p == 2 else power(x, p)
+    squared = bools and type(p) is int and p == 2
+    return np.square(x) if squared else apply_ufunc(np.power, (x, p))
 
 
 registry.functions["power"] = raised

@@ -304,6 +304,7 @@ def _cumulative(function: Any, running: Any, identity: int) -> None:
         include_initial: bool = False,
     ) -> Any:
         refuse_out(out, function.__name__)
+        x = as_traced(x)
         if axis is None:
             if x.ndim > 1:
                 raise ValueError(

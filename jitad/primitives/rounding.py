@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.dispatch import operand
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
@@ -40,7 +41,7 @@ for _ufunc in (np.floor, np.ceil, np.trunc, np.rint):
 @derived(np.fix)
 def fix(x: Any) -> Any:
     """Rounded towards zero."""
-    return np.trunc(x)
+    return np.trunc(operand(x))
 
 
 @derived(np.round, np.around)
@@ -48,7 +49,7 @@ def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """Rounded to a number of decimals, as NumPy does it: scaled, rounded, unscaled."""
     if out is not None:
         raise UnsupportedError(f"np.round(out=…) cannot be traced ({source_line()})")
-    decimals = operator.index(decimals)
+    a, decimals = operand(a), operator.index(decimals)
     if a.dtype.kind == "b":
         return np.rint(a)
     if a.dtype.kind != "f":

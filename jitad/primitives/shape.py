@@ -93,13 +93,13 @@ def _resolved(array: Tracer, order: str) -> str:
     return order
 
 
-@derived(np.reshape)
+@derived(np.reshape, moves=True)
 def _reshape_handler(a: Any, shape: Any, order: str = "C", **copy: Any) -> Any:
     a = as_array(a)
     return _reshape(a, shape, order=_resolved(a, order), **copy)
 
 
-@derived(np.ravel)
+@derived(np.ravel, moves=True)
 def _ravel_handler(a: Any, order: str = "C") -> Any:
     a = as_array(a)
     if order == "K":
@@ -180,7 +180,7 @@ for _function in (np.hstack, np.vstack, np.dstack, np.column_stack):
     _joins(_function, "tup")
 
 
-@derived(np.append)
+@derived(np.append, moves=True)
 def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
     if axis is None:
         arr, values, axis = _flat(arr), _flat(values), 0
@@ -194,7 +194,7 @@ def _flat(value: Any) -> Any:
 _block = structure(lambda arrays: np.block(_nested_lists(arrays)), name="block")
 
 
-@derived(np.block)
+@derived(np.block, moves=True)
 def _block_handler(arrays: Any) -> Any:
     leaves = list(_leaves(arrays))
     lifted = iter(_joint(leaves, None))
@@ -224,7 +224,7 @@ def _nested_lists(nested: Any) -> Any:
 _insert = structure(np.insert)
 
 
-@derived(np.insert)
+@derived(np.insert, moves=True)
 def _insert_handler(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     refuse_traced("insert", obj, axis)
     trace = innermost([arr, values])
@@ -234,7 +234,7 @@ def _insert_handler(arr: Any, obj: Any, values: Any, axis: int | None = None) ->
     )
 
 
-@derived(np.broadcast_arrays)
+@derived(np.broadcast_arrays, moves=True)
 def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
     arrays = [as_array(a) if traced(a) else np.asarray(a) for a in args]
     shape = np.broadcast_shapes(*(a.shape for a in arrays))
@@ -250,7 +250,7 @@ def _mesh(x: Any, shapes: Any, place: int, options: Any) -> Any:
 _meshgrid = structure(_mesh, name="meshgrid")
 
 
-@derived(np.meshgrid)
+@derived(np.meshgrid, moves=True)
 def _meshgrid_handler(
     *xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy"
 ) -> Any:
@@ -272,7 +272,7 @@ _pad = structure(np.pad)
 _PAD_MODES = ("constant", "empty", "edge", "reflect", "symmetric", "wrap")
 
 
-@derived(np.pad)
+@derived(np.pad, moves=True)
 def _pad_handler(
     array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any
 ) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.special
 
 from jitad.errors import UnsupportedError
+from jitad.ir.dispatch import operand
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer
@@ -163,9 +164,11 @@ def polygamma(n: Any, x: Any) -> Any:
         )
     order = int(n)
     if order == 0:
-        return scipy.special.digamma(x)
+        return scipy.special.digamma(operand(x) * np.float64(1.0))
     sign = 1.0 if order % 2 else -1.0
-    return sign * math.gamma(order + 1.0) * _hurwitz(order + 1.0, x)
+    return (
+        sign * math.gamma(order + 1.0) * _hurwitz(np.float64(order + 1.0), operand(x))
+    )
 
 
 registry.redirects[scipy.special.polygamma] = polygamma

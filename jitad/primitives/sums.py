@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from jitad.ir.dispatch import operand
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.tracer import Tracer, bind, traced
 from jitad.primitives import nary
@@ -224,8 +225,9 @@ _log_softmax = composite(
 
 def _floating(x: Any) -> Any:
     """x as SciPy takes it: an array, of floats."""
+    x = operand(x)
     x = x if isinstance(x, Tracer) else np.asarray(x)
-    return x if x.dtype.kind in "fO" else x * 1.0
+    return x if x.dtype.kind == "f" else x * 1.0
 
 
 def logsumexp(
