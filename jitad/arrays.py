@@ -14,6 +14,7 @@ from jitad import tree
 from jitad.backends.foreign import Foreign
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import DTYPES, Type
+from jitad.ir.plain import refusal
 from jitad.ir.tracer import Tracer
 
 _NUMBERS = (float, int, bool, np.generic)
@@ -33,7 +34,9 @@ def plain(value: Any) -> Any:
         found = foreign(value)
         if found is not None:
             return found
-    return np.asarray(value) if hasattr(value, "__array__") else value
+    if hasattr(value, "__array__") and not refusal(value):
+        return np.asarray(value)
+    return value
 
 
 def signature(value: Any) -> Any:
@@ -51,8 +54,8 @@ def checked(value: Any, k: int, spec: tree.PyTreeSpec, name: str) -> np.ndarray:
     """
     if isinstance(value, Foreign):
         return _on_card(value, tree.argument_names(spec)[k], name)
-    if isinstance(value, np.ma.MaskedArray | np.matrix):
-        kind = f"of type {type(value).__name__}"
+    if more := refusal(value):
+        kind = f"of type {type(value).__name__}, which has {more}"
     elif isinstance(value, (np.ndarray, *_NUMBERS)):
         dtype = np.asarray(value).dtype
         large = type(value) is int and dtype != np.int64
@@ -107,16 +110,22 @@ def targets(
     spec: tree.PyTreeSpec,
     expected: Sequence[tuple[tuple[int, ...], Type]],
     name: str,
-) -> list[np.ndarray]:
-    """The arrays of out=, of the expected shapes and dtypes, or an error."""
+    kind: type = np.ndarray,
+) -> list[Any]:
+    """The arrays of out=, of the expected kind, shapes and dtypes, or an error."""
     leaves, found = tree.flatten(out)
     if found != spec:
         raise InputError(f"{name}: out has structure {found}; expected {spec}")
     for k, (leaf, (shape, type)) in enumerate(zip(leaves, expected, strict=True)):
-        if not isinstance(leaf, np.ndarray):
+        if not isinstance(leaf, kind) or getattr(leaf, "scalar", False):
             wanted = Type(type.dtype, shape)
+            how = (
+                "a traced array, as np.zeros(n, like=x) makes, "
+                if kind is Tracer
+                else "an "
+            )
             raise InputError(
-                f"{name}: out number {k} is {leaf!r}; expected an {wanted}"
+                f"{name}: out number {k} is {leaf!r}; expected {how}{wanted}"
             )
         if leaf.shape != shape or leaf.dtype != type.dtype:
             got, wanted = Type(leaf.dtype, leaf.shape), Type(type.dtype, shape)
@@ -126,6 +135,12 @@ def targets(
                 f"{name}: out number {k} is read-only or unaligned; expected an array "
                 "that can be written"
             )
+        for j, other in enumerate(leaves[:k]):
+            if np.may_share_memory(leaf, other) and np.shares_memory(leaf, other):
+                raise InputError(
+                    f"{name}: out number {k} shares memory with number {j}; expected "
+                    "arrays apart from each other"
+                )
     return leaves
 
 

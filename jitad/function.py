@@ -22,10 +22,11 @@ from jitad.ir.graph import Graph, Type
 from jitad.ir.interpret import inline, interpret
 from jitad.ir.trace import Input, current, touched
 from jitad.ir.trace import trace as record
-from jitad.ir.tracer import Trace, Tracer, bind, innermost, lift, traced
+from jitad.ir.tracer import Trace, Tracer, as_tracer, bind, innermost, lift, traced
 from jitad.plan import Derived, Side
 from jitad.primitives.body import points_loop
 from jitad.primitives.elementwise import either
+from jitad.primitives.memory import write
 from jitad.program import program
 from jitad.transforms.linearized import tables
 from jitad.transforms.pieces import marked, taken
@@ -111,12 +112,14 @@ class Function:
         leaves = [arrays.plain(x) for x in leaves]
         key = (spec, *[arrays.signature(x) for x in leaves])
         call = self._calls.get(key)
+        if out is not None and traced(tree.flatten(out)[0]):
+            return self._inline(spec, leaves, out)
         if call is None:
             if any(traced(x) for x in leaves):
-                return self._inline(spec, leaves)
+                return self._inline(spec, leaves, out)
             call = self._prepare(spec, leaves)
             if call is None:
-                return self._inline(spec, leaves)
+                return self._inline(spec, leaves, out)
             if len(self._calls) >= _REMEMBERED:
                 self._calls.clear()
             self._calls[key] = call
@@ -213,7 +216,18 @@ class Function:
 
     # -- inside a trace --------------------------------------------------------
 
-    def _inline(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Any:
+    def _inline(self, spec: tree.PyTreeSpec, leaves: Sequence[Any], out: Any) -> Any:
+        result = self._traced(spec, leaves)
+        if out is None:
+            return result
+        made, structure = tree.flatten(result)
+        expected = [(x.shape, x.type) for x in made]
+        found = arrays.targets(out, structure, expected, self.name, Tracer)
+        for target, value in zip(found, made, strict=True):
+            write(target, value)
+        return out
+
+    def _traced(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Any:
         trace = innermost(leaves) if traced(list(leaves)) else current()
         assert trace is not None
         running = current()
@@ -250,7 +264,9 @@ class Function:
         arranged = []
         for value, type, out in zip(results, types, axes, strict=True):
             whole = np.broadcast_to(value, (*extents, *type.shape))
-            arranged.append(arrays.batch_back(whole, out))
+            moved = arrays.batch_back(as_tracer(trace, whole), out)
+            # A new array, as outside: neither read-only nor an argument.
+            arranged.append(np.copy(moved, order="C"))
         return tree.unflatten(derived.result, arranged)
 
     def _repeated(
@@ -280,7 +296,8 @@ class Function:
         results = []
         for part, axis in zip(parts, flat, strict=True):
             place = arrays.normal_axis(axis, part.ndim, self.name)
-            results.append(arrays.batch_back(part, (place,)) if place else part)
+            moved = arrays.batch_back(part, (place,))
+            results.append(np.copy(moved, order="C"))
         return tree.unflatten(made.result, results)
 
     def out_axes(self, derived: Derived) -> list[list[int]]:

@@ -136,7 +136,8 @@ ERRORS = [
     ("scalar out", lambda x: np.add(x[1], x[1], out=x[0]), TypeError, "array"),
     ("unknown attribute", lambda x: x.smile, AttributeError, "unknown"),
     ("untraced attribute", lambda x: x.setflags(), AttributeError, "cannot be traced"),
-    ("setting the shape", lambda x: setattr(x, "shape", (N, 1)), AttributeError, ""),
+    ("setting the shape", lambda x: setattr(x, "shape", (N, 1)), TracingError,
+     "x.reshape"),
 ]  # fmt: skip
 
 

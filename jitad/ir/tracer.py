@@ -19,6 +19,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from jitad.errors import TracingError, UnsupportedError
 from jitad.ir.graph import COMPUTED, CONST, DTYPES, PACK, Builder, Type, scalar
 from jitad.ir.mirror import reflection
+from jitad.ir.plain import refusal
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.source import source_line
 from jitad.ir.views import Storage, kept_order
@@ -94,6 +95,13 @@ class Tracer(Storage, NDArrayOperatorsMixin):
     def shape(self) -> tuple[int, ...]:
         """The shape."""
         return self.type.shape
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        raise TracingError(
+            f"the shape of {self!r} cannot be changed in place ({source_line()}); use "
+            f"x = x.reshape({shape}), which is a view where it can be"
+        )
 
     @property
     def ndim(self) -> int:
@@ -313,15 +321,15 @@ def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
         return _cast(trace, index, dtype)
     if type(value) is int:
         return trace.const(whole(value, dtype))
+    if more := refusal(value):
+        raise UnsupportedError(
+            f"a {type(value).__name__} cannot be traced ({source_line()}), because it "
+            f"has {more}; use np.asarray(x), and np.where for what is masked"
+        )
     array = np.asarray(value)
     if array.dtype == object:
         inside = assemble(trace, array) if array.ndim else array.item()
         return lift(trace, inside, dtype)
-    if isinstance(value, np.ma.MaskedArray | np.matrix):
-        raise UnsupportedError(
-            f"a {type(value).__name__} cannot be traced ({source_line()}); use a "
-            "plain array, and np.where for what is masked"
-        )
     if array.dtype not in DTYPES:
         array = array.astype(_nearest(array.dtype))
     if dtype is not None and array.dtype != dtype:

@@ -211,6 +211,11 @@ class Flat:
     def __setitem__(self, key: Any, value: Any) -> None:
         refuse_traced("ndarray.flat", key)
         places = np.asarray(self.base.positions().ravel()[key])
+        if np.may_share_memory(self.base, value):
+            # NumPy reads one element after the other, and writes it.
+            for k, place in enumerate(places.ravel()):
+                write(self.base, np.ravel(value)[k % value.size], place)
+            return
         value = stored(self.base, value)
         if value.size != places.size:
             value = np.resize(value, places.shape) if places.size else value

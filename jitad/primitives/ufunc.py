@@ -91,6 +91,9 @@ def store(
 ) -> Any:
     """Write a function's result into target; a scalar's `x += y` is a new scalar."""
     name, line = f"np.{ufunc.__name__}", source_line()
+    if isinstance(target, np.ndarray) and target.dtype == object and where is True:
+        target[...] = np.array(result, object)
+        return target
     if not isinstance(target, Tracer):
         raise TracingError(
             f"{name} cannot write traced values into a concrete array ({line}); make "
