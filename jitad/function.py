@@ -125,10 +125,25 @@ class Function:
             self._calls[key] = call
         elif call.repeated():
             self._fast = call.fast(args, kwargs) or self._fast
+        if call.derived.narrowed:
+            self._check_ints(call.derived, leaves, spec)
         result = call.run(leaves, out)
         if call.derived.may_raise and not self.levels and call.on_host:
             self._raise_as_numpy(args, kwargs, result)
         return result
+
+    def _check_ints(
+        self, derived: Derived, leaves: Sequence[Any], spec: tree.PyTreeSpec
+    ) -> None:
+        """Raise OverflowError, as NumPy does, for Python ints that a dtype has not."""
+        for k, dtype in derived.narrowed:
+            value, limits = leaves[k], np.iinfo(dtype)
+            if type(value) is int and not limits.min <= value <= limits.max:
+                raise OverflowError(
+                    f"{self.name}: argument {tree.argument_names(spec)[k]} is {value}, "
+                    f"out of bounds for {dtype}, in which NumPy computes a Python int "
+                    f"with {dtype}; pass np.int64({value}) to compute in int64"
+                )
 
     def _raise_as_numpy(self, args: Any, kwargs: Any, result: Any) -> None:
         """Let NumPy raise LinAlgError where a kernel could only give NaN."""

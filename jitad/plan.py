@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from jitad import tree
 from jitad.backends import cpu
-from jitad.ir.graph import CONST, INPUT, PACK, Graph, prune
+from jitad.ir.graph import CONST, ELEMENT, INPUT, INTEGERS, PACK, Graph, prune
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.table import SPREAD
@@ -81,6 +81,20 @@ class Derived:
     inside: tuple[tuple[str, Derived], ...] = ()
     may_raise: bool = False
     bound: bool = False
+
+    @cached_property
+    def narrowed(self) -> tuple[tuple[int, np.dtype], ...]:
+        """The inputs that are computed in a narrower integer's dtype, and which."""
+        nodes, found = self.graph.nodes, set()
+        number = {i: k for k, i in enumerate(self.graph.inputs)}
+        for node in nodes:
+            if node.primitive.name == "cast" and node.type.dtype in INTEGERS:
+                (a,) = node.operands
+                a = nodes[a].operands[0] if nodes[a].primitive is ELEMENT else a
+                if a in number:
+                    found.add((number[a], node.type.dtype))
+        return tuple(sorted(found, key=str))
+
     side: Callable[[], Side | None] | None = None
 
 

@@ -313,3 +313,41 @@ def test_large_python_ints_in_arrays():
 def test_what_no_number_can_hold_says_so(f, argument, error, says):
     with pytest.raises(error, match=says):
         jitad.jit(f)(argument)
+
+
+# -- Python ints that are arguments --------------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_python_ints_as_arguments_are_in_bounds(backend):
+    """As in NumPy's u + n, of which the result is that of u's dtype, or none."""
+    u = np.array([1, 200], np.uint8)
+    add = jitad.jit(lambda u, n: u + n, backend=backend)
+    many = jitad.vmap(lambda u, n: u * n, in_axes=(0, None), backend=backend)
+    for n in (0, 100, 255):
+        np.testing.assert_array_equal(add(u, n), u + n, strict=True)
+        np.testing.assert_array_equal(many(u, n), u * n, strict=True)
+    for n in (-1, 256, 2**40):
+        with pytest.raises(OverflowError, match=rf"args\[1\] is {n}, .* uint8.*np.int"):
+            add(u, n)
+        with pytest.raises(OverflowError, match="out of bounds"):
+            many(u, n)
+    np.testing.assert_array_equal(add(u, np.int64(256)), u + np.int64(256), strict=True)
+    np.testing.assert_array_equal(many(u, 1.5), u * 1.5, strict=True)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i4", "u8"])
+def test_comparisons_with_python_ints_are_exact(dtype):
+    x = values(np.dtype(dtype))
+
+    def every(x: Any, n: Any) -> Any:
+        return x < n, n <= x, x == n, x != n, x >= n, n > x
+
+    compare = jitad.jit(every)
+    for n in (-1, 0, 7, 300, 2**40, 2**63 - 1, -(2**63)):
+        for got, want in zip(compare(x, n), every(x, n), strict=True):
+            np.testing.assert_array_equal(got, want, strict=True)
+    for n in (2**63, -(2**70), 10**400):
+        got = jitad.jit(lambda x, n=n: every(x, n))(x)
+        for g, want in zip(got, every(x, n), strict=True):
+            np.testing.assert_array_equal(g, want, strict=True)

@@ -125,28 +125,42 @@ def _div_partials(y: Any, b: Any) -> list[Any]:
 # -- comparisons and logic -----------------------------------------------------
 
 
+_INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
+_LAST = 2**63 - 1  # the largest int64
+
+
 def _comparison(name: str, ufunc: np.ufunc) -> None:
     primitive = elementwise(name, ufunc, word=name)
-    in_one_dtype = registry.ufuncs[ufunc]
 
     def handler(a: Any, b: Any) -> Any:
         """Exact, as NumPy's: also where no dtype holds the numbers of both."""
         if _beyond(a, b) or _beyond(b, a):
             # All that the traced value may be is on the same side of the number.
-            x, pair = (b, (a, 0)) if type(a) is int else (a, (0, b))
-            return np.full_like(x, ufunc(*map(float, pair)), dtype=bool)
-        dtypes = loop_dtypes(ufunc, (representative(a), representative(b)))
-        kinds = [d.kind for d in dtypes[:2]]
-        if sorted(kinds) != ["i", "u"]:
-            return in_one_dtype(a, b)
-        signed = kinds.index("i")
-        pair, wide = [a, b], np.dtype(np.uint64)
-        pair[signed] = own = as_tracer(innermost((a, b)), pair[signed], dtypes[signed])
-        compared = bind(primitive, pair, [wide, wide], dtypes[2])
-        below = (-1, 0) if signed == 0 else (0, -1)
-        return np.where(own < 0, ufunc(*below), compared)
+            first = type(a) is int
+            side, x = (a > 0, b) if first else (b > 0, a)
+            side = 1 if side else -1
+            return np.full_like(x, ufunc(side, 0) if first else ufunc(0, side), bool)
+        kinds = [representative(a), representative(b)]
+        for k, x in enumerate((a, b)):
+            if isinstance(x, Tracer) and kinds[k] is int and _whole(kinds[1 - k]):
+                # A Python int that is not known yet may be none of the other's.
+                kinds[k] = x.dtype
+        *dtypes, truth = loop_dtypes(ufunc, tuple(kinds))
+        signs = [d.kind for d in dtypes]
+        if sorted(signs) != ["i", "u"]:
+            return bind(primitive, (a, b), dtypes, truth)
+        # Of an unsigned number that is no int64 it is known which is larger.
+        pair, unsigned = [a, b], signs.index("u")
+        pair[unsigned] = own = as_tracer(innermost(pair), pair[unsigned], _UINT64)
+        compared = bind(primitive, pair, [_INT64, _INT64], truth)
+        larger = (1, 0) if unsigned == 0 else (0, 1)
+        return np.where(own > np.uint64(_LAST), ufunc(*larger), compared)
 
     registry.ufuncs[ufunc] = handler
+
+
+def _whole(kind: Any) -> bool:
+    return isinstance(kind, np.dtype) and kind.kind in "iu"
 
 
 def _beyond(number: Any, value: Any) -> bool:
@@ -154,7 +168,7 @@ def _beyond(number: Any, value: Any) -> bool:
     if type(number) is not int:
         return False
     dtype = np.dtype(representative(value))
-    if dtype.kind not in "iu":
+    if not _whole(dtype):
         return False
     limits = np.iinfo(dtype)
     return not limits.min <= number <= limits.max
@@ -292,10 +306,13 @@ def select_first(
                 f"np.select: condition {k} is of dtype {promote([condition])} "
                 f"({source_line()}); expected bools: compare, as in x != 0"
             )
-    result: Any = default
+    dtype = promote([*choicelist, default])
+    trace = innermost((*condlist, *choicelist, default))
+    result: Any = as_tracer(trace, default, dtype)
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
-        result = np.where(condition, choice, result)
-    return renewed(result, np.empty(result.shape)) if traced(result) else result
+        picked: Any = np.where(condition, choice, result)
+        result = cast(picked, dtype)
+    return renewed(result, np.empty(result.shape))
 
 
 @derived(np.piecewise)
