@@ -1,5 +1,7 @@
 """Plain NumPy functions to compiled, batched derivatives at the machine's limit."""
 
+from importlib.metadata import version
+
 from jitad import primitives, random
 from jitad.api import (
     grad,
@@ -37,6 +39,8 @@ from jitad.primitives.rules import custom_jvp, custom_vjp
 from jitad.primitives.sums import log_softmax, logsumexp, softmax
 from jitad.residuals import gauss_newton
 from jitad.testing import CheckError, check
+
+__version__ = version("jitad")
 
 __all__ = [
     "CheckError",
@@ -90,3 +94,7 @@ __all__ = [
     "while_loop",
     "zeros",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from jitad import deriving, tree
+import numpy as np
+
+from jitad import deriving, documentation, tree
 from jitad.deriving import Argnums
+from jitad.documentation import chosen_names
+from jitad.errors import InputError
 from jitad.function import Function, Level
 from jitad.ir.graph import Graph
 from jitad.ir.trace import Input
@@ -48,7 +52,7 @@ def jit(
                what loops only add to, in float64 (`transforms.precision`); for cards
                that are slow in float64.  A while_loop whose tolerance is below 1e-7
                may not end then
-    Raises ValueError for other options, DeviceError where a card cannot be had.
+    Raises InputError for other options, DeviceError where a card cannot be had.
     """
     transformed = f if isinstance(f, Function) else None
     name = transformed.name if transformed else f"jit({_name(f)})"
@@ -64,7 +68,7 @@ def jit(
         traced, graph, seconds = deriving.scalar_trace(f, spec, inputs)
         return deriving.derived_of(graph, traced, "value", seconds)
 
-    return Function(f, derive, name=name, where=place)
+    return Function(f, derive, name=name, where=place, returns=f"{_name(f)}, compiled")
 
 
 def jacobian(
@@ -80,13 +84,11 @@ def jacobian(
     For nested y and x the result is a tree of y's structure, with trees of x's at its
     leaves (a tuple of them where argnums is a sequence).  mode="auto" counts the
     operations of forward, reverse and cross-country accumulation and takes the least.
-    Raises InputError where an argument in argnums is not floating-point.
+    Raises InputError where an argument in argnums is not floating-point, and for
+    other modes.
     """
     name = f"jacobian({_name(f)})"
-    if mode not in ("auto", *accumulate.MODES):
-        raise ValueError(
-            f'mode is {mode!r}; expected "auto", "forward", "reverse" or "cross"'
-        )
+    _need_mode(name, mode)
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
         wrt, inner = deriving.chosen(spec, inputs, argnums, name)
@@ -102,8 +104,9 @@ def jacobian(
 
         return deriving.sided(of, graph)
 
-    place = where(name, backend=backend, device=device)
-    return Function(f, derive, name=name, where=place)
+    place, x = where(name, backend=backend, device=device), chosen_names(f, argnums)
+    returns = f"∂{_name(f)}/∂{x}, of {_name(f)}'s shape, then {x}'s"
+    return Function(f, derive, name=name, where=place, returns=returns)
 
 
 def value_and_grad(
@@ -133,8 +136,9 @@ def value_and_grad(
 
         return deriving.sided(of, graph, range(len(graph.outputs)))
 
-    place = where(name, backend=backend, device=device)
-    return Function(f, derive, name=name, where=place)
+    place, x = where(name, backend=backend, device=device), chosen_names(f, argnums)
+    returns = f"what {_name(f)} returns, and ∂{_name(f)}/∂{x} in {x}'s structure"
+    return Function(f, derive, name=name, where=place, returns=returns)
 
 
 def grad(
@@ -173,8 +177,9 @@ def grad(
             range(len(wrt), len(order)),
         )
 
-    place = where(name, backend=backend, device=device)
-    return Function(f, derive, name=name, where=place)
+    place, x = where(name, backend=backend, device=device), chosen_names(f, argnums)
+    returns = f"∂{_name(f)}/∂{x}, in {x}'s structure{', and aux' if has_aux else ''}"
+    return Function(f, derive, name=name, where=place, returns=returns)
 
 
 def hessian(
@@ -190,6 +195,7 @@ def hessian(
     For a scalar y only one triangle is computed.
     """
     name = f"hessian({_name(f)})"
+    _need_mode(name, mode)
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
         wrt, inner = deriving.chosen(spec, inputs, argnums, name)
@@ -208,8 +214,9 @@ def hessian(
 
         return deriving.sided(of, graph)
 
-    place = where(name, backend=backend, device=device)
-    return Function(f, derive, name=name, where=place)
+    place, x = where(name, backend=backend, device=device), chosen_names(f, argnums)
+    returns = f"∂²{_name(f)}/∂{x}², of {_name(f)}'s shape, then {x}'s twice"
+    return Function(f, derive, name=name, where=place, returns=returns)
 
 
 def hvp(
@@ -221,8 +228,9 @@ def hvp(
 ) -> Callable[..., Any]:
     """(x -> y)  ->  (x, v -> ∂²y/∂x² · v) for a scalar y: hvp(f)(x, v).
 
-    v has x's structure and shapes (a tuple of them where argnums is a sequence), or
-    one leading axis K for K products by one kernel.
+    The seed v comes last, after all arguments of f: hvp(f, argnums=1)(a, x, v).  It
+    has x's structure and shapes (a tuple of them where argnums is a sequence), or one
+    leading axis K for K products by one kernel.
     """
     name = f"hvp({_name(f)})"
 
@@ -260,8 +268,9 @@ def hvp(
         axes = (*[None] * len(primals), 0)
         return vmap(function, in_axes=axes)(*primals, v)
 
-    product.__name__ = name
-    return product
+    x = chosen_names(f, argnums)
+    returns = f"{name}: ∂²{_name(f)}/∂{x}² · v; v comes last, in {x}'s structure"
+    return documentation.with_seed(product, f, name, returns)
 
 
 def jvp(
@@ -336,12 +345,17 @@ def vmap(
     """
     base = f if isinstance(f, Function) else jit(f)
     name, level = f"vmap({_name(f)})", Level(in_axes, out_axes)
+    _need_axes(name, "in_axes", in_axes)
+    _need_axes(name, "out_axes", out_axes)
     place = where(
         name, base.where, backend=backend, device=device, devices=devices,
         precision=precision,
     )  # fmt: skip
     levels = (level, *base.levels)
-    return Function(base.function, base.derive, name=name, levels=levels, where=place)
+    return Function(
+        base.function, base.derive, name=name, levels=levels, where=place,
+        returns=f"for a batch of points {base.returns or base.name}",
+    )  # fmt: skip
 
 
 def stop_gradient(x: Any) -> Any:
@@ -352,8 +366,25 @@ def stop_gradient(x: Any) -> Any:
 # -- between the sentences -----------------------------------------------------
 
 
-def _name(f: Callable[..., Any]) -> str:
-    return getattr(f, "__name__", type(f).__name__)
+_name = documentation.title
+
+
+def _need_mode(name: str, mode: str) -> None:
+    if mode not in ("auto", *accumulate.MODES):
+        raise InputError(
+            f'{name}: mode is {mode!r}; expected "auto", "forward", "reverse" or '
+            '"cross"'
+        )
+
+
+def _need_axes(name: str, what: str, axes: Any) -> None:
+    """Raise InputError where a tree has other leaves than integers and None."""
+    for axis in tree.prefix_leaves(axes):
+        if isinstance(axis, bool) or not isinstance(axis, int | np.integer | None):
+            raise InputError(
+                f"{name}: {what} has {axis!r}; expected integers, None, or trees of "
+                "them: 0 is the first axis"
+            )
 
 
 def _pushforward(f: Callable[..., Any], tangents_only: bool = False) -> Function:

@@ -7,6 +7,7 @@ and what the derived graph remembers, and gives an Explanation.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -34,6 +35,7 @@ from jitad.function import Function
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import Graph, Type, reach
 from jitad.ir.loop import LOOP, loop_of
+from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import traced
 from jitad.lowering.cuda_rows import THREADS
 from jitad.lowering.kernel import Gather, If, Kernel, Load, Op, Repeat, statements
@@ -44,6 +46,8 @@ from jitad.program import Program
 from jitad.steps import PointStep, SumStep
 from jitad.transforms.expand import called
 from jitad.transforms.tidy import times, weight
+
+_ENTRY = re.compile(r"([a-z]+\d+)(\.\d+)+")
 
 
 def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
@@ -213,8 +217,14 @@ def _counted(graph: Graph) -> Counter[str]:
                 inner += _counted(loop.head)
             counts.update({name: times(loop) * n for name, n in inner.items()})
         elif node.primitive.kind not in ("leaf", "control"):
-            counts[node.primitive.name] += 1
+            counts[_folded(node.primitive)] += 1
     return counts
+
+
+def _folded(primitive: Primitive) -> str:
+    """Its name; of the entries of one solution, which cost nothing, all have one."""
+    entry = _ENTRY.fullmatch(primitive.name) if not primitive.cost else None
+    return entry[1] if entry else primitive.name
 
 
 def blocks(kernel: Kernel) -> tuple[Block, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,8 +78,12 @@ class Function:
         levels: tuple[Level, ...] = (),
         where: Where = HERE,
         value: Callable[..., Any] | None = None,
+        returns: str = "",
     ) -> None:
-        """Value is what NumPy computes of the same arguments, if not function does."""
+        """Value is what NumPy computes of the same arguments, if not function does.
+
+        returns  a line for the documentation
+        """
         _need_usable(function, name)
         self.function = function
         self.value = value or function
@@ -87,7 +92,11 @@ class Function:
         self.levels = levels
         self.where = where
         self.__name__ = name
-        self.__doc__ = inspect.getdoc(function)
+        self.returns = returns
+        lines = (returns and f"{name}: {returns}", inspect.getdoc(function))
+        self.__doc__ = "\n\n".join(filter(None, lines)) or None
+        with suppress(TypeError, ValueError):
+            self.__signature__ = inspect.signature(function)
         self._derived: dict[Any, Derived] = {}
         self._calls: dict[Any, Call] = {}
         self._fast: Callable[..., Any] | None = None
@@ -99,7 +108,7 @@ class Function:
         """The same function, computed elsewhere."""
         return Function(
             self.function, self.derive, name=self.name, levels=self.levels, where=where,
-            value=self.value,
+            value=self.value, returns=self.returns,
         )  # fmt: skip
 
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:

@@ -13,6 +13,8 @@ from typing import Any
 import optree
 from optree import PyTreeSpec
 
+from jitad.errors import InputError
+
 Tree = Any
 NAMESPACE = "jitad"
 
@@ -76,17 +78,26 @@ def broadcast_prefix(prefix: Tree, tree: Tree) -> list[Any]:
 
     None in the prefix is a leaf (it says: this argument has no batch axis).
     """
-    if prefix is None or isinstance(prefix, int):
+    if prefix is None or hasattr(prefix, "__index__"):
         return [prefix] * len(flatten(tree)[0])
     if isinstance(prefix, list | tuple) and isinstance(tree, list | tuple):
         if len(prefix) != len(tree):
-            raise ValueError(
+            raise InputError(
                 f"in_axes or out_axes has {len(prefix)} entries for {len(tree)} "
                 "arguments or results; give one for each, or one integer for all"
             )
         return [
             x for p, t in zip(prefix, tree, strict=True) for x in broadcast_prefix(p, t)
         ]
-    if isinstance(prefix, dict) and isinstance(tree, dict):
+    if isinstance(prefix, dict) and isinstance(tree, dict) and prefix.keys() == {*tree}:
         return [x for k in sorted(tree) for x in broadcast_prefix(prefix[k], tree[k])]
-    raise ValueError(f"in_axes or out_axes {prefix!r} does not fit the values")
+    shown = f"a dict of {list(tree)}" if isinstance(tree, dict) else type(tree).__name__
+    raise InputError(
+        f"in_axes or out_axes has {prefix!r} for {shown}; expected an integer, None, "
+        "or a tree of them like that"
+    )
+
+
+def prefix_leaves(prefix: Tree) -> list[Any]:
+    """The leaves of a prefix tree, None among them."""
+    return optree.tree_leaves(prefix, none_is_leaf=True, namespace=NAMESPACE)

@@ -48,16 +48,16 @@ def where(
 ) -> Where:
     """A base, changed by what is not None; name is the function's, for errors.
 
-    Raises ValueError for what there is not.
+    Raises InputError for what there is not.
     """
     if backend is not None and backend not in get_args(Backend):
-        raise ValueError(f'{name}: backend is {backend!r}; expected "cpu" or "numpy"')
+        raise InputError(f'{name}: backend is {backend!r}; expected "cpu" or "numpy"')
     if precision is not None and precision not in get_args(Precision):
-        raise ValueError(
+        raise InputError(
             f'{name}: precision is {precision!r}; expected "full" or "mixed"'
         )
     if device is not None and devices is not None:
-        raise ValueError(f"{name}: expected device or devices, got both")
+        raise InputError(f"{name}: expected device or devices, got both")
     found = replace(
         base,
         backend=backend or base.backend,
@@ -68,13 +68,13 @@ def where(
     if devices is not None:
         numbers = tuple([_card(name, d) for d in devices])
         if isinstance(devices, str) or not numbers or len({*numbers}) < len(numbers):
-            raise ValueError(
+            raise InputError(
                 f"{name}: devices is {devices!r}; expected different cards in a list, "
                 'as ["cuda:0", "cuda:1"]'
             )
         found = replace(found, cards=numbers)
     if found.cards and found.backend == "numpy":
-        raise ValueError(
+        raise InputError(
             f'{name}: expected backend="cpu" or a device, got backend="numpy", which '
             "interprets on the host, and cuda:" + str(found.cards[0])
         )
@@ -84,7 +84,7 @@ def where(
 def _card(name: str, device: Any) -> int:
     found = _CARD.fullmatch(device) if isinstance(device, str) else None
     if found is None:
-        raise ValueError(
+        raise InputError(
             f'{name}: device is {device!r}; expected "cpu", "cuda", or a card by its '
             'number, as "cuda:1"'
         )

@@ -443,7 +443,7 @@ def test_options_that_there_are_not_are_refused():
         ({"device": "cuda", "backend": "numpy"}, "which interprets on the host"),
         ({"precision": "half"}, "precision is 'half'; expected"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(jitad.InputError, match=message):
             jitad.jit(f, **options)
 
 

@@ -38,6 +38,7 @@ FLOORS = {
     "operator": 7,
     "api": 7,
     "deriving": 7,
+    "documentation": 7,
     "residuals": 7,
 }
 TOP = 8

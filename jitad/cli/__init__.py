@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jitad import __version__
 from jitad.cli import check, demo, explain, info, jacobian
 from jitad.cli.named import UsageError, mistake
 from jitad.errors import JitadError
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="jitad",
         description="JIT-compiled, batched derivatives of plain NumPy functions.",
     )
+    parser.add_argument("--version", action="version", version=f"jitad {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     def command(

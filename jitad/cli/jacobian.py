@@ -18,6 +18,7 @@ from tqdm import tqdm
 from jitad import api
 from jitad.cli import named
 from jitad.cli.named import UsageError
+from jitad.errors import InputError
 from jitad.function import Function
 
 _CHUNK_BYTES = 64 << 20
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     J = api.jacobian(f, options.argnum, mode=options.mode)
     try:
         function = api.vmap(J, device=options.device)
-    except ValueError as error:
+    except InputError as error:
         raise UsageError(f"--device: {error}") from error
     empty = function(*[np.asarray(x[:0]) for x in inputs])
     if not isinstance(empty, np.ndarray):
