@@ -42,6 +42,7 @@ from jitad.lowering.kernel import Gather, If, Kernel, Load, Op, Repeat, statemen
 from jitad.names import argument_names, original, result_names
 from jitad.nests import nests
 from jitad.plan import Derived, Placement, Plan, lowered
+from jitad.primitives.stated import is_slope
 from jitad.program import Program
 from jitad.steps import PointStep, SumStep
 from jitad.transforms.expand import called
@@ -217,7 +218,8 @@ def _counted(graph: Graph) -> Counter[str]:
                 inner += _counted(loop.head)
             counts.update({name: times(loop) * n for name, n in inner.items()})
         elif node.primitive.kind not in ("leaf", "control"):
-            counts[_folded(node.primitive)] += 1
+            if not is_slope(node.primitive):
+                counts[_folded(node.primitive)] += 1
     return counts
 
 

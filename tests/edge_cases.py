@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.special as sp
 
+import jitad
+
 nan, inf = float("nan"), float("inf")
 
 
@@ -42,6 +44,15 @@ def root_mean(x: Any) -> Any:
 
 def guarded(condition: Any, inside: Any, outside: float) -> Any:
     return lambda x: np.where(condition(x), inside(x), outside)
+
+
+def in_a_loop(f: Any) -> Any:
+    return lambda x: jitad.fori_loop(0, 3, lambda i, c: c + f(x), 0.0)
+
+
+def scanned(f: Any) -> Any:
+    """Σ f(p, t) over samples t, one after the other."""
+    return lambda p, ts: jitad.scan(lambda c, t: (c + f(p, t), None), 0.0, ts)[0]
 
 
 _log_at_zero = guarded(lambda x: x > 0, np.log, 0.0)
@@ -216,6 +227,77 @@ SCALARS = [
     case("kl_div at a tie", sp.kl_div, (2.0, 2.0), 0.0, 0.0, 0.0),
     case("kl_div(-1, 1)", sp.kl_div, (-1.0, 1.0), inf, nan, nan),
 ]
+
+# Infinite slopes in what several paths lead to: the slope comes last, in every mode.
+SCALARS += [
+    case(name, function, 0.0, None, expected)
+    for name, function, expected in [
+        ("sqrt(v + v²)", lambda v: np.sqrt(v + v * v), inf),
+        ("sqrt((v + |v|)/2)", lambda v: np.sqrt((v + np.abs(v)) / 2), inf),
+        ("sqrt(v - v |v|)", lambda v: np.sqrt(v - v * np.abs(v)), inf),
+        ("log(v + v²)", lambda v: np.log(v + v * v), inf),
+        ("log2(v + v²)", lambda v: np.log2(v + v * v), inf),
+        ("log1p(v + v² - 1)", lambda v: np.log1p(v + v * v - 1.0), inf),
+        ("cbrt(v + v²)", lambda v: np.cbrt(v + v * v), inf),
+        ("(v + v²)**.3", lambda v: (v + v * v) ** 0.3, inf),
+        ("arcsin(1 + v - v²)", lambda v: np.arcsin(1.0 + v - v * v), inf),
+        ("sqrt(v) exp(v)", lambda v: np.sqrt(v * np.exp(v)), inf),
+        ("sqrt(sin²)", lambda v: np.sqrt(np.sin(v) * np.sin(v)), nan),
+        ("sqrt in a loop", in_a_loop(lambda v: np.sqrt(v + v * v)), inf),
+    ]
+]
+SCALARS += [
+    case("sqrt(v + v w + w)", lambda v, w: np.sqrt(v + v * w + w), (0.0, 0.0), 0.0,
+         inf, inf),
+    # Powers of what overflows: the slope is 0, not 0 ∞.
+    case("1/(1 + exp(-x))", lambda x: 1.0 / (1.0 + np.exp(-x)), -1000.0, 0.0, 0.0),
+    case("x/(1 + exp(x))", lambda x: x / (1.0 + np.exp(x)), 1000.0, 0.0, 0.0),
+    case("1/(exp(x) - 1)", lambda x: 1.0 / (np.exp(x) - 1.0), 1000.0, 0.0, 0.0),
+    case("1/(2 - exp(x))", lambda x: 1.0 / (2.0 - np.exp(x)), 0.0, 1.0, 1.0),
+    case("1/exp(x)", lambda x: 1.0 / np.exp(x), 1000.0, 0.0, 0.0),
+    case("sech²", lambda x: np.cosh(x) ** -2, -1000.0, 0.0, 0.0),
+]  # fmt: skip
+
+# Factors of zero that do not depend on the variable, and those that do.
+_samples = np.array([0.0, 1.0])
+SCALARS += [
+    case("sqrt(0 / p)", lambda p: np.sqrt(0.0 / p), 2.0, 0.0, 0.0),
+    case("sqrt(t / p)", lambda t, p: np.sqrt(t / p), (0.0, 2.0), 0.0, inf, 0.0),
+    case("sqrt(p t)", lambda p, t: np.sqrt(p * t), (2.0, 0.0), 0.0, 0.0, inf),
+    case("sqrt(p t) at 0, 0", lambda p, t: np.sqrt(p * t), (0.0, 0.0), 0.0, 0.0, 0.0),
+    case("sqrt((p + q) t)", lambda p, q, t: np.sqrt(p * t + q * t), (2.0, 1.0, 0.0),
+         0.0, 0.0, 0.0, inf),
+    case("(t / p)**q", lambda t, p, q: (t / p) ** q, (0.0, 2.0, 0.5), 0.0, inf, 0.0,
+         0.0),
+    case("stretched", lambda t, a, p, q: a * np.exp(-((t / p) ** q)),
+         (0.0, 3.0, 2.0, 0.5), 3.0, -inf, 1.0, 0.0, 0.0),
+    case("log1p((t / p)**.5)", lambda t, p: np.log1p((t / p) ** 0.5), (0.0, 2.0), 0.0,
+         inf, 0.0),
+    case("arccos(1 - t p)", lambda t, p: np.arccos(1.0 - t * p), (0.0, 2.0), 0.0, inf,
+         0.0),
+    case("log(a exp(-sqrt(t / p)))",
+         lambda t, a, p: np.log(a * np.exp(-np.sqrt(t / p))), (0.0, 3.0, 2.0), None,
+         -inf, 1 / 3, 0.0),
+    case("log(sqrt(t / p))", lambda t, p: np.log(np.sqrt(t / p)), (0.0, 2.0), -inf, inf,
+         nan),
+    case("log(t / p)", lambda t, p: np.log(t / p), (0.0, 2.0), -inf, inf, nan),
+    case("sqrt(x (x + p))", lambda x, p: np.sqrt(x * (x + p)), (0.0, 0.0), 0.0, nan,
+         nan),
+    case("sqrt(x t) at t = x", lambda x: np.sqrt(x * np.sin(x)), 0.0, 0.0, nan),
+    case("sqrt(p t), scanned", scanned(lambda p, t: np.sqrt(p * t)), (2.0, _samples),
+         None, 0.3535533905932738, None),
+    case("stretched, scanned", scanned(lambda p, t: np.exp(-((t / p) ** 0.5))),
+         (2.0, _samples), None, 0.08716305381908777, None),
+    case("the variable, scanned",
+         lambda x: scanned(lambda p, t: np.sqrt(p * t))(x, np.stack([x, 1.0])), 0.0,
+         0.0, nan),
+    case("sqrt(p t), carried",
+         lambda p, t: jitad.fori_loop(0, 2, lambda i, c: np.sqrt(p * c), t),
+         (2.0, 0.0), 0.0, nan, inf),
+    case("sqrt(p t), recomputed",
+         lambda p, t: jitad.checkpoint(lambda p, t: np.sqrt(p * t))(p, t),
+         (2.0, 0.0), 0.0, 0.0, inf),
+]  # fmt: skip
 
 _KNOTS, _VALUES = [0.0, 1.0, 3.0], [0.0, 2.0, 3.0]
 SCALARS += [

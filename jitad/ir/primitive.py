@@ -14,6 +14,18 @@ from typing import Any, Literal
 Kind = Literal["leaf", "elementwise", "structure", "composite", "control", "access"]
 
 
+@dataclass(frozen=True, slots=True)
+class Steep:
+    """Where a partial may be infinite: in which operand, at which number, if one alone.
+
+    finite  whether the value is finite there; slopes count as finite
+    """
+
+    at: float | None = 0.0
+    finite: bool = True
+    operand: int = 0
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Primitive:
     """One operation of a graph.
@@ -36,6 +48,7 @@ class Primitive:
     piece     (*x) -> y: of a function with kinks the one smooth piece that derivatives
               of derivatives take (see `transforms.pieces`), told by `ahead`
     square    (*x) -> s ≥ 0 where y = √s has a kink at s = 0, in plain NumPy
+    steep     where a partial may be infinite, if anywhere
     """
 
     name: str
@@ -49,6 +62,7 @@ class Primitive:
     unknown: dict[int, str] = field(default_factory=dict)
     piece: Callable[..., Any] | None = None
     square: Callable[..., Any] | None = None
+    steep: Steep | None = None
 
     def __repr__(self) -> str:
         return self.name

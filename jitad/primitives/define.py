@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from jitad.ir.graph import Static, Type
-from jitad.ir.primitive import Primitive, registry
+from jitad.ir.primitive import Primitive, Steep, registry
 from jitad.ir.resolve import loop_dtypes
 from jitad.ir.structure import bind_structure, fill_call
 from jitad.ir.tracer import (
@@ -50,6 +50,7 @@ def elementwise(
     unknown: dict[int, str] | None = None,
     piece: Function | None = None,
     square: Function | None = None,
+    steep: Steep | None = None,
 ) -> Primitive:
     """A scalar function: found when NumPy's (or SciPy's) ufunc meets a tracer.
 
@@ -60,7 +61,7 @@ def elementwise(
     primitive = registry.add(
         Primitive(
             name, "elementwise", evaluate or ufunc, partials, expand, word, cost,
-            tuple(points), unknown or {}, piece, square,
+            tuple(points), unknown or {}, piece, square, steep,
         )
     )  # fmt: skip
     if ufunc is not None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jitad.ir.primitive import Steep
 from jitad.ir.tracer import Tracer
 from jitad.primitives.barrier import undefined_where
 from jitad.primitives.define import bind_promoted, derived, elementwise
@@ -25,6 +26,7 @@ NAN = float("nan")
 
 _ALL = ((0.3,), (-1.7,), (2.5,), (-0.02,), (1e-9,), (-30.0,), (20.0,))
 _POSITIVE = ((0.3,), (1.0,), (1.0000001,), (25.0,), (1e-200,), (1e200,))
+_ENDS, _POLES = Steep(None), Steep(None, finite=False)
 _INSIDE = ((0.3,), (-0.99,), (0.999999,), (1e-9,), (-0.5,))
 
 
@@ -46,6 +48,7 @@ def _logarithm(name: str, ufunc: np.ufunc, factor: float) -> None:
         cost=15,
         partials=lambda y, x: [undefined_where(x < 0, NAN, factor / (x + 0.0))],
         points=_POSITIVE,
+        steep=Steep(finite=False),
     )
 
 
@@ -59,6 +62,7 @@ elementwise(
     cost=15,
     partials=lambda y, x: [undefined_where(x < -1, NAN, 1.0 / (1.0 + x))],
     points=((0.3,), (-0.999,), (1e-12,), (1e200,), (-1e-9,)),
+    steep=Steep(-1.0, finite=False),
 )
 
 # -- trigonometric -------------------------------------------------------------
@@ -72,7 +76,7 @@ def _circular(name: str, ufunc: np.ufunc, partial: Any, **options: Any) -> None:
 _circular("sin", np.sin, lambda y, x: [np.cos(x)], word="sin")
 _circular("cos", np.cos, lambda y, x: [-np.sin(x)], word="cos")
 _circular("tan", np.tan, lambda y, x: [1.0 + y * y], word="tan")
-_inverse_cosine = stated("1/√(1-x²)", lambda y, x: [(x * y) * y * y])
+_inverse_cosine = stated("1/√(1-x²)", lambda y, x: [(x * y) * y * y], infinite_at=NAN)
 
 
 def _cosine_of_arcsin(x: Any) -> Any:
@@ -86,6 +90,7 @@ _circular(
     lambda y, x: [_cosine_of_arcsin(x)],
     word="asin",
     points=_INSIDE,
+    steep=_ENDS,
 )
 _circular(
     "arccos",
@@ -93,6 +98,7 @@ _circular(
     lambda y, x: [-_cosine_of_arcsin(x)],
     word="acos",
     points=_INSIDE,
+    steep=_ENDS,
 )
 _lorentz = stated(
     "1/(1+x²)", lambda y, x: [-2.0 * (np.where(np.isinf(x), 0.0, x) * y) * y]
@@ -186,15 +192,16 @@ _circular(
     word="asinh",
     points=(*_ALL, (1e200,)),
 )
-_inverse_sinh = stated("1/√(x²-1)", lambda y, x: [-((x * y) * y * y)])
+_inverse_sinh = stated("1/√(x²-1)", lambda y, x: [-((x * y) * y * y)], infinite_at=NAN)
 _circular(
     "arccosh",
     np.arccosh,
     lambda y, x: [_inverse_sinh(1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)), x)],
     word="acosh",
+    steep=_ENDS,
     points=((1.5,), (1.000001,), (30.0,), (1e200,)),
 )
-_inverse_sech = stated("1/(1-x²)", lambda y, x: [2.0 * (x * y) * y])
+_inverse_sech = stated("1/(1-x²)", lambda y, x: [2.0 * (x * y) * y], infinite_at=NAN)
 _circular(
     "arctanh",
     np.arctanh,
@@ -205,6 +212,7 @@ _circular(
     ],
     word="atanh",
     points=_INSIDE,
+    steep=_POLES,
 )
 
 # -- units and cardinal sine ---------------------------------------------------

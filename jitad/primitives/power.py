@@ -13,7 +13,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import apply_ufunc
-from jitad.ir.primitive import Primitive, registry
+from jitad.ir.primitive import Primitive, Steep, registry
 from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
 from jitad.ir.tracer import (
@@ -51,6 +51,7 @@ elementwise(
     partials=lambda y, x: [0.5 / (y + 0.0)],
     square=lambda x: x,
     points=_ROOTS,
+    steep=Steep(),
 )
 
 
@@ -60,7 +61,9 @@ def _cbrt(y: Any, x: Any) -> list[Any]:
     return [_cbrt_slope(np.where(edge, 1.0 / np.abs(x), (y / x) * (1.0 / 3.0)), x)]
 
 
-_cbrt_slope = stated("cbrt'", lambda y, x: [(y / (x + 0.0)) * (-2.0 / 3.0)])
+_cbrt_slope = stated(
+    "cbrt'", lambda y, x: [(y / (x + 0.0)) * (-2.0 / 3.0)], infinite_at=0.0
+)
 
 elementwise(
     "cbrt",
@@ -69,6 +72,7 @@ elementwise(
     cost=25,
     partials=_cbrt,
     points=(*_ROOTS, (-8.0,)),
+    steep=Steep(),
 )
 
 # -- powers that are products --------------------------------------------------
@@ -168,8 +172,8 @@ def _in_exponent_slopes(y: Any, x: Any, p: Any) -> list[Any]:
     return [_across(x, p), np.where(flat, 0.0, (power * log) * log)]
 
 
-_in_base = stated("p x^(p-1)", _in_base_slopes)
-_in_exponent = stated("x^p log x", _in_exponent_slopes)
+_in_base = stated("p x^(p-1)", _in_base_slopes, infinite_at=0.0)
+_in_exponent = stated("x^p log x", _in_exponent_slopes, infinite_at=0.0)
 
 _power = elementwise(
     "pow",
@@ -179,6 +183,7 @@ _power = elementwise(
     partials=_pow_partials,
     points=((2.0, 3.5), (0.3, -1.5), (1e-100, 2.0), (5.0, 0.0), (1.5, 100.0),
             (1e300, 0.1), (1e-300, -0.3), (3.0, -200.0)),
+    steep=Steep(),
 )  # fmt: skip
 _generic = registry.ufuncs[np.power]
 

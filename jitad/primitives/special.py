@@ -10,7 +10,7 @@ import scipy.special
 
 from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import operand
-from jitad.ir.primitive import registry
+from jitad.ir.primitive import Steep, registry
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer
 from jitad.primitives.barrier import undefined_where
@@ -68,6 +68,7 @@ def _erfinv(y: Any, x: Any) -> list[Any]:
 _inverse_gauss = stated(
     "√π/2 exp(erfinv(x)²)",
     lambda y, x: [2.0 * (scipy.special.erfinv(x) * y) * y],
+    infinite_at=NAN,
 )
 
 
@@ -78,6 +79,7 @@ elementwise(
     cost=200,
     partials=_erfinv,
     points=((0.3,), (-0.7,), (1e-9,), (0.1,), (0.999999,), (-0.95,)),
+    steep=Steep(None, False),
 )
 elementwise(
     "ndtr",
@@ -200,7 +202,9 @@ elementwise(
 )
 
 
-_odds_slope = stated("1/(x(1-x))", lambda y, x: [((2.0 * x - 1.0) * y) * y])
+_odds_slope = stated(
+    "1/(x(1-x))", lambda y, x: [((2.0 * x - 1.0) * y) * y], infinite_at=NAN
+)
 
 
 def _logit(x: Any) -> Any:
@@ -221,6 +225,7 @@ elementwise(
         )
     ],
     points=((0.3,), (0.7,), (1e-9,), (0.999,), (0.5000001,)),
+    steep=Steep(None, False),
 )
 
 # -- entropies -----------------------------------------------------------------
@@ -275,6 +280,7 @@ elementwise(
     ),
     partials=lambda y, x: [-np.log(x + 0.0) - 1.0],
     points=((0.5,), (2.0,), (1e-9,), (0.3,)),
+    steep=Steep(),
 )
 
 

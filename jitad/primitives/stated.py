@@ -8,16 +8,20 @@ that it is given, in terms of itself, at every order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitad.ir.primitive import Primitive
+from jitad.ir.primitive import Primitive, Steep
 from jitad.ir.tracer import Tracer, bind
 from jitad.primitives.define import bind_promoted
 
 
 def implicit(
-    name: str, place: int, partials: Callable[..., Sequence[Any]]
+    name: str,
+    place: int,
+    partials: Callable[..., Sequence[Any]],
+    steep: Steep | None = None,
 ) -> Primitive:
     """A scalar that is its operand `place`, with partials that are stated apart.
 
@@ -30,6 +34,7 @@ def implicit(
         partials,
         lambda *operands: operands[place],
         cost=0,
+        steep=steep,
     )
 
 
@@ -38,7 +43,29 @@ def apply_implicit(primitive: Primitive, operands: Sequence[Any]) -> Tracer:
     return bind(primitive, operands, [None] * len(operands), operands[0].dtype)
 
 
-def stated(name: str, partials: Callable[..., Sequence[Any]]) -> Callable[..., Any]:
-    """(value, *x) -> value, whose derivative is that of partials (y, *x) alone."""
-    primitive = implicit(name, 0, lambda y, value, *x: [None, *partials(y, *x)])
+_SLOPE = "slope "
+
+
+def is_slope(primitive: Primitive) -> bool:
+    """Whether a primitive only states the partials of a slope, and computes nothing."""
+    return primitive.name.startswith(_SLOPE)
+
+
+def stated(
+    name: str,
+    partials: Callable[..., Sequence[Any]],
+    *,
+    infinite_at: float | None = None,
+) -> Callable[..., Any]:
+    """(value, *x) -> value, whose derivative is that of partials (y, *x) alone.
+
+    infinite_at  where the first x makes both infinite, NaN if at several numbers
+    """
+    steep = None
+    if infinite_at is not None:
+        at = None if math.isnan(infinite_at) else infinite_at
+        steep = Steep(at, operand=1)
+    primitive = implicit(
+        _SLOPE + name, 0, lambda y, value, *x: [None, *partials(y, *x)], steep
+    )
     return lambda value, *x: bind_promoted(primitive, [value, *x])

@@ -33,6 +33,7 @@ from jitad.transforms.loops import (
     or_zero,
 )
 from jitad.transforms.products import cast, gated, include, unless_zero
+from jitad.transforms.steep import inside
 from jitad.transforms.templates import builder
 
 # Iterations whose carried values may be recorded at every point.
@@ -188,7 +189,9 @@ class _Body:
     def __init__(self, loop: Pullback, gates: frozenset[Key]) -> None:
         self.gates, whole = gates, loop.loop
         n, wants = whole.carried, loop.wants
-        self.line, reached, into = _backwards(whole, loop.bars)
+        self.line, reached, into = _backwards(
+            whole, loop.bars, inside(loop.target, loop.v)
+        )
         self.own = list(self.line.inputs)
         self.inner = inner = self.line.target
         self.a = 1 + n
@@ -333,12 +336,12 @@ def _of_summed(
 
 
 def _backwards(
-    loop: Loop, bars: Sequence[dict[int, int]]
+    loop: Loop, bars: Sequence[dict[int, int]], sources: Sequence[int]
 ) -> tuple[Linearized, list[set[int]], list[set[int]]]:
     """The opened body; seeds that reach each carried output, and each input."""
     types = loop.body.input_types[1:]
     smooth = [t.dtype.kind == "f" for t in types]
-    line = open_body(loop.body, [1 + k for k, s in enumerate(smooth) if s])
+    line = open_body(loop.body, [1 + k for k, s in enumerate(smooth) if s], sources)
     depends = dependence(line)
     reached: list[set[int]] = [set(b) for b in bars[: len(depends)]]
     into: list[set[int]] = [set() for _ in types]

@@ -20,6 +20,8 @@ from jitad.ir.table import LOOKUP, SPREAD
 from jitad.ir.tracer import Trace
 from jitad.transforms import products, templates
 from jitad.transforms import scalarize as sc
+from jitad.transforms.fused import fused
+from jitad.transforms.steep import Factors, gathered, number
 from jitad.transforms.whole import EAGER
 
 Edges = dict[int, tuple[tuple[int, int], ...]]
@@ -84,6 +86,7 @@ def linearize(
     plain = scalars_of(target, inline(target, values, inputs)) if values else outputs
     active = {int(e) for k in wrt for e in elements[k].ravel()}
     active |= {inputs[k] for k in wrt}
+    number(target, inputs, elements)
     return between(target, active, outputs, inputs, elements, plain, graph.output_types)
 
 
@@ -131,13 +134,20 @@ def large_tables(graph: Graph) -> set[int]:
     }
 
 
-def open_body(body: Graph, wrt: Sequence[int]) -> Linearized:
-    """The same for the body of a loop, whose inputs and outputs are scalars."""
+def open_body(
+    body: Graph, wrt: Sequence[int], sources: Sequence[int] | None = None
+) -> Linearized:
+    """The same for the body of a loop, whose inputs and outputs are scalars.
+
+    sources  what its inputs depend on, as bits (see `steep.inside`)
+    """
     target = templates.builder()
     inputs = tuple([target.input(t) for t in body.input_types])
     elements = tuple([np.asarray(i) for i in inputs])
     outputs = [np.asarray(i) for i in inline(target, body, inputs)]
     active = {inputs[k] for k in wrt}
+    if sources is not None:
+        target.sources |= zip(inputs, sources, strict=True)
     return between(target, active, outputs, inputs, elements, (), body.output_types)
 
 
@@ -154,17 +164,24 @@ def _scalars(target: Trace, index: int) -> np.ndarray:
 
 
 def _active(
-    target: Trace, outputs: Sequence[np.ndarray], active: set[int]
+    target: Trace,
+    outputs: Sequence[np.ndarray],
+    active: set[int],
 ) -> tuple[Edges, tuple[int, ...]]:
     """Edges and order of what depends on active nodes, which grow by it."""
     edges: Edges = {}
     order = []
-    for v in reach(target.nodes, [int(e) for o in outputs for e in o.ravel()]):
+    roots = [int(e) for o in outputs for e in o.ravel()]
+    reached = reach(target.nodes, roots)
+    factors = Factors(target, reached, roots)
+    for v in reached:
         node = target.nodes[v]
         if v in active or active.isdisjoint(node.operands):
             continue
         if node.primitive.kind == "elementwise":
-            found = _edges(target, v, active)
+            found = fused(target, v, _edges(target, v, active), edges, active)
+            found = factors.closed(v, found)
+            found = gathered(target, v, found, edges)
             if not found:
                 continue
             edges[v] = found

@@ -17,6 +17,7 @@ from jitad.ir.loop import Loop, add_loop, loop_of, parts_of
 from jitad.ir.tracer import Trace
 from jitad.transforms.linearized import Derivatives, Linearized, Sweep, open_body
 from jitad.transforms.products import cast, unless_zero
+from jitad.transforms.steep import inside
 
 Key = tuple[int, int]  # the number of a value, and a seed
 
@@ -29,7 +30,7 @@ def push(
     loop = loop_of(node)
     _, carried, shared, arrays, tables = loop.split(tangents)
     given = [*carried, *shared, *arrays, *tables]
-    line, reached = _spread(loop, given)
+    line, reached = _spread(loop, given, inside(target, v))
     own = list(line.inputs)
     a, b = 1 + loop.carried, 1 + loop.carried + loop.shared
     d = b + len(loop.slices)
@@ -181,7 +182,7 @@ def or_zero(target: Trace, found: dict[int, int], seed: int, type: Type) -> int:
 
 
 def _spread(
-    loop: Loop, seeds: Sequence[Iterable[int]]
+    loop: Loop, seeds: Sequence[Iterable[int]], sources: Sequence[int]
 ) -> tuple[Linearized, list[list[int]]]:
     """The opened body, and for every input but the index the seeds that reach it."""
     types = loop.body.input_types[1:]
@@ -201,7 +202,7 @@ def _spread(
             changed |= not found <= reached[k]
             reached[k] |= found
     wrt = [1 + k for k, s in enumerate(reached) if s]
-    return open_body(loop.body, wrt), [sorted(s) for s in reached]
+    return open_body(loop.body, wrt, sources), [sorted(s) for s in reached]
 
 
 def dependence(line: Linearized) -> list[list[int]]:

@@ -6,7 +6,7 @@ which is the rule for the other mode.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from jitad.ir.call import Custom, custom_of
@@ -16,6 +16,7 @@ from jitad.ir.loop import LOOP, loop_of, parts_of
 from jitad.ir.tracer import Trace
 from jitad.transforms.linearized import Derivatives, Sweep, open_body
 from jitad.transforms.products import cast, include
+from jitad.transforms.steep import inside
 from jitad.transforms.templates import builder
 
 _MANY = 1_000_003  # more than there are nodes
@@ -30,10 +31,13 @@ def push_call(
 ) -> Derivatives:
     """Tangents of the parts of call v, given those of its operands."""
     custom = custom_of(target.nodes[v])
-    if custom.kind == "again":
-        rule = _pushed(custom, forward)
-    else:
-        rule = custom.rule if custom.kind == "jvp" else transposed(custom, reverse)
+    sources = inside(target, v)
+
+    def rule(given: Sequence[int]) -> Graph:
+        if custom.kind == "again":
+            return _pushed(custom, given, sources, forward)
+        return custom.rule if custom.kind == "jvp" else transposed(custom, reverse)
+
     types = custom.types()
     numbered = zip(parts_of(target, v, types), types, strict=True)
     parts = [part for part, t in numbered if t.dtype.kind == "f"]
@@ -49,10 +53,13 @@ def pull_call(
 ) -> list[dict[int, int]]:
     """Cotangents of the operands of call v, given those of its parts."""
     custom = custom_of(target.nodes[v])
-    if custom.kind == "again":
-        rule = _pulled(custom, v + 1, sweep)
-    else:
-        rule = custom.rule if custom.kind == "vjp" else transposed(custom, sweep)
+    sources = inside(target, v)
+
+    def rule(given: Sequence[int]) -> Graph:
+        if custom.kind == "again":
+            return _pulled(custom, given, v + 1, sources, sweep)
+        return custom.rule if custom.kind == "vjp" else transposed(custom, sweep)
+
     smooth = _smooth(custom.value, custom.value.inputs)
     found: list[dict[int, int]] = [{} for _ in custom.value.inputs]
     for seed, terms in _applied(target, v, custom.value.outputs, bars, rule).items():
@@ -61,15 +68,16 @@ def pull_call(
     return found
 
 
-def _pushed(custom: Custom, sweep: Sweep) -> Graph:
-    """(x …, ẋ …) -> (ẏ …) of the value itself."""
+def _pushed(
+    custom: Custom, given: Sequence[int], sources: Sequence[int], sweep: Sweep
+) -> Graph:
+    """(x …, ẋ …) -> (ẏ …) of the value itself, for the tangents that are there."""
     value = custom.value
-    smooth = _smooth(value, value.inputs)
-    line = open_body(value, smooth)
+    line = open_body(value, given, sources)
     inner = line.target
-    dots = [inner.input(value.input_types[k]) for k in smooth]
+    dots = [inner.input(value.input_types[k]) for k in given]
     seeds: Derivatives = {
-        line.inputs[k]: {0: dot} for k, dot in zip(smooth, dots, strict=True)
+        line.inputs[k]: {0: dot} for k, dot in zip(given, dots, strict=True)
     }
     found = sweep(line, seeds)
     kept = [int(line.outputs[k]) for k in _smooth(value, value.outputs)]
@@ -77,17 +85,24 @@ def _pushed(custom: Custom, sweep: Sweep) -> Graph:
     return prune(inner.nodes, (*line.inputs, *dots), tuple(results))
 
 
-def _pulled(custom: Custom, apart: int, sweep: Sweep) -> Graph:
+def _pulled(
+    custom: Custom,
+    given: Sequence[int],
+    apart: int,
+    sources: Sequence[int],
+    sweep: Sweep,
+) -> Graph:
     """(x …, ȳ …) -> (x̄ …) of the value itself, by loops that are run once more."""
     value = custom.value
-    line = open_body(_apart(value, apart), _smooth(value, value.inputs))
+    wrt = _smooth(value, value.inputs)
+    line = open_body(_apart(value, apart), wrt, sources)
     inner = line.target
-    given: Derivatives = {}
+    seeds: Derivatives = {}
     bars = []
-    for k in _smooth(value, value.outputs):
+    for k in given:
         bars.append(inner.input(value.output_types[k]))
-        include(inner, given.setdefault(int(line.outputs[k]), {}), 0, bars[-1])
-    found = sweep(line, given)
+        include(inner, seeds.setdefault(int(line.outputs[k]), {}), 0, bars[-1])
+    found = sweep(line, seeds)
     kept = [line.inputs[k] for k in _smooth(value, value.inputs)]
     results = [_derivative(inner, found, v) for v in kept]
     return prune(inner.nodes, (*line.inputs, *bars), tuple(results))
@@ -125,20 +140,32 @@ def _applied(
     v: int,
     seeded: Sequence[int],
     given: Sequence[dict[int, int]],
-    rule: Graph,
+    rule: Callable[[Sequence[int]], Graph],
 ) -> dict[int, list[int]]:
-    """The results of a rule for every seed."""
+    """The results for every seed of a rule, made for the numbers of what is given.
+
+    The call's own derivative takes only what is there: a zero times an infinite slope
+    would be NaN.  Other rules take all, zeros for what is not there.
+    """
     node = target.nodes[v]
-    value = custom_of(node).value
+    custom = custom_of(node)
+    smooth = _smooth(custom.value, seeded)
+    rules: dict[tuple[int, ...], Graph] = {}
     made = {}
     for seed in sorted({s for found in given for s in found}):
+        places = smooth
+        if custom.kind == "again":
+            places = [k for k in smooth if seed in given[k]]
+        own = tuple(places)
+        if own not in rules:
+            rules[own] = rule(own)
         seeds = []
-        for k in _smooth(value, seeded):
-            dtype = value.nodes[seeded[k]].type.dtype
+        for k in places:
+            dtype = custom.value.nodes[seeded[k]].type.dtype
             known = given[k].get(seed)
             zero = target.number(0.0, dtype)
             seeds.append(zero if known is None else cast(target, known, dtype))
-        made[seed] = inline(target, rule, [*node.operands, *seeds])
+        made[seed] = inline(target, rules[own], [*node.operands, *seeds])
     return made
 
 

@@ -1,0 +1,328 @@
+"""Edges near infinite slopes, mended so that all modes give what forward mode gives.
+
+Where a slope may be infinite though the value is not, as that of √z at 0, reverse mode
+gives infinities to all that z is made of, which make NaN where they meet; forward mode
+adds up first.  `gathered` replaces the edge to z by edges to nodes below
+which no two paths meet: whatever the order, the infinite slope comes last.
+
+`Factors` closes the edge from a product or quotient to one operand where the other is
+zero, if that factor does not depend on the operand and the result flows into such a
+slope: √(t/p) at t = 0 has slope 0 in p.  What depends on what is decided on all
+floating-point inputs, not on those that a derivative is taken in, so that one and the
+same number comes out however many they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from jitad.ir.call import CALL, custom_of
+from jitad.ir.graph import INPUT, Node, scalar
+from jitad.ir.loop import LOOP, loop_of
+from jitad.ir.primitive import Steep, registry
+from jitad.ir.tracer import Trace
+from jitad.transforms import products, templates
+
+Own = tuple[tuple[int, int], ...]  # the edges of one node: operands and partials
+
+# Slopes in more than so many nodes, or of longer ways, stay as they are: one gradient
+# would become the Jacobian of many intermediate results.
+_WIDEST, _LONGEST = 2, 48
+# Inputs beyond this number share bits, and count as depending on each other.
+_BITS = 512
+
+_EVEN = frozenset({"pow4", "pow6", "pow1.5", "pow2.5"})
+_POSITIVE = frozenset({"exp", "exp2", "cosh", "expit", "gauss", "gauss_half", "ndtr"})
+_NOT_NEGATIVE = _EVEN | {"abs", "sqrt", "hypot", "norm_of", "pow-2", "pow-4"}
+
+
+def steep(target: Trace, node: Node) -> Steep | None:
+    """Where the slope of a node may be infinite, if its operands may be there."""
+    found = node.primitive.steep
+    if found is None:
+        return None
+    z = node.operands[found.operand]
+    if found.at == 0 and positive(target, z):
+        return None
+    if found.at == -1 and not_negative(target, z):
+        return None
+    if node.primitive.name in ("pow", "pow_plain"):
+        exponent = target.values[node.operands[1]]
+        return None if exponent is not None and exponent >= 1 else found
+    return found
+
+
+# -- what is known of a node without its value ----------------------------------------
+
+
+def _made(target: Trace, i: int) -> tuple[str, tuple[int, ...]]:
+    primitive, operands = target.nodes[i][:2]
+    return primitive.name.removesuffix("_plain"), operands
+
+
+def not_negative(target: Trace, i: int) -> bool:
+    """Whether a node is a square, a sum of squares or the like."""
+    name, operands = _made(target, i)
+    if target.values[i] is not None:
+        return bool(target.values[i] >= 0)
+    if name in _POSITIVE or name in _NOT_NEGATIVE:
+        return True
+    if name == "mul" and operands[0] == operands[1]:
+        return True
+    if name in ("add", "mul", "div"):
+        return all(not_negative(target, a) for a in operands)
+    return name in ("cast", "gate") and not_negative(target, operands[-1])
+
+
+def positive(target: Trace, i: int) -> bool:
+    """Whether a node is more than 0, or an exponential that has underflowed."""
+    name, operands = _made(target, i)
+    if target.values[i] is not None:
+        return bool(target.values[i] > 0)
+    if name in _POSITIVE:
+        return True
+    if name in ("mul", "div"):
+        return all(positive(target, a) for a in operands)
+    if name == "add":
+        either = any(positive(target, a) for a in operands)
+        return either and all(not_negative(target, a) for a in operands)
+    return name in ("cast", "sqrt") and positive(target, operands[0])
+
+
+def _level(target: Trace, i: int) -> bool:
+    """Whether a node is never 0, or is so with all its derivatives: a sum of squares.
+
+    Then a slope that is infinite at 0 gives NaN whatever the order.
+    """
+    name, operands = _made(target, i)
+    if positive(target, i) or name in _EVEN:
+        return True
+    if name == "mul":
+        square = operands[0] == operands[1]
+        return square or all(_level(target, a) for a in operands)
+    if name == "div":
+        return _level(target, operands[0]) and positive(target, operands[1])
+    if name == "add":
+        return all(_level(target, a) for a in operands)
+    return name == "cast" and _level(target, operands[0])
+
+
+# -- slopes that come last ------------------------------------------------------------
+
+
+def gathered(target: Trace, v: int, own: Own, edges: Mapping[int, Own]) -> Own:
+    """The edges of v, those to what its infinite slope is in by way of single paths."""
+    found = steep(target, target.nodes[v])
+    if found is None:
+        return own
+    z = target.nodes[v].operands[found.operand]
+    if z not in edges or z not in dict(own) or _level(target, z):
+        return own
+    cone = _cone(z, edges)
+    if cone is None or z in (apart := _apart(z, cone, edges)):
+        return own
+    slopes = _summed(target, z, cone, apart, edges)
+    if len(slopes) > _WIDEST:
+        return own
+    result = {a: p for a, p in own if a != z}
+    for a, slope in slopes.items():
+        products.include(
+            target, result, a, products.multiply(target, dict(own)[z], slope)
+        )
+    return tuple(result.items())
+
+
+def _cone(z: int, edges: Mapping[int, Own]) -> list[int] | None:
+    """The nodes below z, it among them, in order; None: there are many."""
+    seen, stack, count = {z}, [z], 0
+    while stack:
+        for a, _ in edges.get(stack.pop(), ()):
+            count += 1
+            if count > _LONGEST:
+                return None
+            if a not in seen:
+                seen.add(a)
+                stack.append(a)
+    return sorted(seen)
+
+
+def _apart(z: int, cone: Sequence[int], edges: Mapping[int, Own]) -> set[int]:
+    """The nodes below which every node is reached from z on one path only."""
+    paths = dict.fromkeys(cone, 0)
+    paths[z] = 1
+    for v in reversed(cone):
+        for a, _ in edges.get(v, ()):
+            paths[a] += paths[v]
+    found: set[int] = set()
+    for v in cone:
+        below = edges.get(v, ())
+        if all(a in found and paths[a] == paths[v] for a, _ in below):
+            found.add(v)
+    return found
+
+
+def _summed(
+    target: Trace,
+    z: int,
+    cone: Sequence[int],
+    apart: set[int],
+    edges: Mapping[int, Own],
+) -> dict[int, int]:
+    """The derivatives of z by the highest nodes of apart."""
+    slopes: dict[int, int] = {z: target.number(1.0, target.nodes[z].type.dtype)}
+    for v in reversed(cone):
+        if v in slopes and v not in apart:
+            slope = slopes.pop(v)
+            for a, p in edges[v]:
+                products.include(target, slopes, a, products.multiply(target, p, slope))
+    return slopes
+
+
+# -- factors that are zero ------------------------------------------------------------
+
+
+# What a zero goes through to the end of a domain that is not 0: arccos(1 - p t).
+_PLAIN = frozenset({"add", "sub", "neg", "cast", "select", "gate"})
+
+
+class Factors:
+    """Which nodes of a graph flow into a slope that is infinite at a finite value.
+
+    into   those that do; for an end of a domain that is not 0, by sums alone
+    poles  for every node the functions above whose value may be infinite: there a gate
+           stays open, and NaN shows
+    """
+
+    def __init__(
+        self, target: Trace, reached: Sequence[int], outputs: Iterable[int]
+    ) -> None:
+        self.target, none = target, frozenset[int]()
+        self.poles: dict[int, frozenset[int]] = dict.fromkeys(outputs, none)
+        within: set[int] = set()
+        summed: set[int] = set()
+        for v in reversed(reached):
+            if v not in self.poles:
+                # Nothing that is differentiated depends on it.
+                continue
+            node = target.nodes[v]
+            slope, poles = steep(target, node), self.poles[v]
+            if slope is not None and not slope.finite:
+                slope, poles = None, poles | {v}
+            everywhere = v in within or _steep_inside(node)
+            sums = v in summed and node.primitive.name in _PLAIN
+            for k in _smooth(target, node):
+                a = node.operands[k]
+                self.poles[a] = self.poles.get(a, none) | poles
+                starts = slope if slope is not None and slope.operand == k else None
+                if everywhere or (starts is not None and starts.at is not None):
+                    within.add(a)
+                elif sums or starts is not None:
+                    summed.add(a)
+        self.into = within | summed
+
+    def closed(self, v: int, own: Own) -> Own:
+        """The edges of v, with gates where a factor may be zero."""
+        if v not in self.into:
+            return own
+        name, operands = (
+            self.target.nodes[v].primitive.name,
+            self.target.nodes[v].operands,
+        )
+        if name not in ("mul", "div") or operands[0] == operands[1]:
+            return own
+        found = []
+        for a, p in own:
+            if name == "mul" or a == operands[1]:
+                p = self._gated(v, p, a, operands[a == operands[0]])
+            if self.target.values[p] is None or self.target.values[p] != 0:
+                found.append((a, p))
+        return tuple(found)
+
+    def _gated(self, v: int, partial: int, a: int, factor: int) -> int:
+        target = self.target
+        masks = depends(target)
+        if masks[a] & masks[factor] or positive(target, factor):
+            return partial
+        primitives, boolean = registry.primitives, scalar(np.dtype(bool))
+        zero = target.number(0.0, target.nodes[factor].type.dtype)
+        there = target.apply(primitives["ne"], (factor, zero), boolean)
+        if target.values[there] is None:
+            for pole in sorted(self.poles[v]):
+                infinite = target.apply(primitives["isinf"], (pole,), boolean)
+                there = target.apply(primitives["or"], (there, infinite), boolean)
+        return products.gated(target, there, partial)
+
+
+def _smooth(target: Trace, node: Node) -> Sequence[int]:
+    """The numbers of the operands that a derivative may be taken in."""
+    if node.primitive.kind != "elementwise":
+        return range(len(node.operands))
+    dtypes = tuple([target.nodes[a].type.dtype for a in node.operands])
+    return templates.partials(node.primitive, dtypes, node.type.dtype)[1]
+
+
+def _steep_inside(node: Node) -> bool:
+    """Whether a loop or call has an infinite slope of a finite value in it."""
+    if node.primitive is LOOP:
+        bodies = [loop_of(node).body]
+    elif node.primitive is CALL:
+        bodies = [custom_of(node).value]
+    else:
+        return False
+    return any(
+        (n.primitive.steep is not None and n.primitive.steep.finite) or _steep_inside(n)
+        for body in bodies
+        for n in body.nodes
+    )
+
+
+# -- what depends on what -------------------------------------------------------------
+
+
+def number(target: Trace, inputs: Sequence[int], elements: Sequence[Any]) -> None:
+    """Give every floating-point scalar of the inputs a bit, and whole arrays theirs."""
+    count = 0
+    for i, own in zip(inputs, elements, strict=True):
+        if target.nodes[i].type.dtype.kind != "f":
+            target.sources[i] = 0
+            continue
+        ids = own.ravel().tolist() or [i]
+        here = {e: 1 << (count + k) % _BITS for k, e in enumerate(ids)}
+        count += len(ids)
+        target.sources |= {i: reduce(int.__or__, here.values(), 0)} | here
+
+
+def depends(target: Trace) -> list[int]:
+    """For every node the bits of the inputs that it depends on.
+
+    An input of which nothing is known depends on everything.
+    """
+    masks = target.masks
+    for v in range(len(masks), len(target.nodes)):
+        node = target.nodes[v]
+        mask = target.sources.get(v)
+        if mask is None:
+            unknown = node.primitive is INPUT and node.type.dtype.kind == "f"
+            mask = -1 if unknown else 0
+            for a in node.operands:
+                mask |= masks[a]
+        masks.append(mask)
+    return masks
+
+
+def inside(target: Trace, v: int) -> list[int]:
+    """The bits of what the body of a loop, or the graph of a call, is given.
+
+    What a loop carries may depend on everything that is given to it.
+    """
+    node, masks = target.nodes[v], depends(target)
+    if node.primitive is CALL:
+        return [masks[a] for a in node.operands]
+    loop = loop_of(node)
+    _, carried, *rest = loop.split([masks[a] for a in node.operands])
+    every = reduce(int.__or__, [m for own in (carried, *rest) for m in own], 0)
+    return [0, *[every] * len(carried), *(m for own in rest for m in own)]
