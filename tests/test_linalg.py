@@ -7,6 +7,7 @@ import pytest
 from engine import jacobian, traced, value
 from laws import close, homogeneous, one_jacobian, same_value
 
+import jitad
 from jitad.errors import UnsupportedError
 from jitad.primitives.linalg import RAISING
 
@@ -229,6 +230,22 @@ def test_derivatives_of_eigenvalues_and_vectors():
     twice = 2 * np.tril(np.ones((3, 3)), -1) + np.eye(3)
     want = np.einsum("ki,mi->ikm", v, v) * twice
     np.testing.assert_allclose(j, want, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_signs_of_eigenvectors_follow_a_rule(n):
+    """The first entry that is at least 0.4 of a vector's largest is positive."""
+    rng = np.random.default_rng(n)
+    found = jitad.vmap(lambda a: np.linalg.eigh(a)[1])
+    a = rng.normal(size=(50, n, n))
+    a = a + np.swapaxes(a, 1, 2)
+    want = np.linalg.eigh(a)[1]
+    sizes = np.abs(want)
+    first = np.argmax(sizes >= 0.4 * sizes.max(axis=1, keepdims=True), axis=1)
+    want *= np.sign(np.take_along_axis(want, first[:, None], axis=1))
+    np.testing.assert_allclose(found(a), want, rtol=0, atol=1e-11)
+    for x in ([[2.0, 1.0], [1.0, 2.0]], a[0], a[1]):
+        assert jitad.check(lambda x: np.linalg.eigh(x).eigenvectors, np.array(x))
 
 
 def test_failures_are_nan_on_arrays_too():

@@ -6,7 +6,7 @@ number of sweeps, then a sort.  Derivatives are the implicit ones, dλ = vᵀ dA
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +29,10 @@ from jitad.primitives.stated import apply_implicit, implicit
 
 # By order.  Convergence is quadratic: two sweeps fewer sufficed for all matrices tried.
 _SWEEPS = (0, 0, 1, 6, 7, 8, 8, 10, 10)
+
+
+# An entry of a vector is small below this part of the largest.
+_SMALL = 0.4
 
 
 def _rotate(a: Matrix, v: Matrix, p: int, q: int) -> None:
@@ -67,6 +71,27 @@ def _decompose(lower: Matrix) -> tuple[list[Any], Matrix]:
     ranks = rank(values)
     vectors = [[at_rank(ranks, row, k) for k in range(n)] for row in v]
     return [at_rank(ranks, values, k) for k in range(n)], vectors
+
+
+def _decompose_signed(lower: Matrix) -> tuple[list[Any], Matrix]:
+    """The same with signs that follow a rule, where vectors are asked for."""
+    values, vectors = _decompose(lower)
+    columns = [_signed(v) for v in zip(*vectors, strict=True)]
+    return values, [list(row) for row in zip(*columns, strict=True)]
+
+
+def _signed(vector: Sequence[Any]) -> list[Any]:
+    """A vector or its negative: its first entry that is not small is positive.
+
+    Small is what is less than a part of the largest; no simple vectors have two entries
+    in this ratio, so rounding does not choose.
+    """
+    sizes = [np.abs(x) for x in vector]
+    least = _SMALL * balanced(np.maximum, sizes)
+    leading = vector[-1]
+    for x, size in zip(vector[-2::-1], sizes[-2::-1], strict=True):
+        leading = np.where(size >= least, x, leading)
+    return [np.where(leading < 0, -x, x) for x in vector]
 
 
 def _vectors(n: int, operands: Sequence[Any]) -> Matrix:
@@ -119,12 +144,14 @@ def _vector_entry(n: int, k: int, i: int) -> Primitive:
     return implicit(f"eigenvector{n}.{k}.{i}", n + k * n + i, partials)
 
 
-def _bound(a: np.ndarray) -> tuple[list[Any], Matrix]:
+def _bound(
+    a: np.ndarray, decompose: Callable[[Matrix], tuple[list[Any], Matrix]]
+) -> tuple[list[Any], Matrix]:
     """Eigenvalues and vectors as implicit scalars; plain numbers stay numbers."""
     n = len(a)
     if not isinstance(a[0, 0], Tracer):
-        return _decompose([list(row) for row in a])
-    values, vectors = _decompose(held(a))
+        return decompose([list(row) for row in a])
+    values, vectors = decompose(held(a))
     data = [a[k, m] for k, m in _triangle(n)]
     operands = [*values, *(x for row in vectors for x in row), *data]
     found = [apply_implicit(_value_entry(n, i), operands) for i in range(n)]
@@ -133,23 +160,24 @@ def _bound(a: np.ndarray) -> tuple[list[Any], Matrix]:
 
 def _only_values(a: np.ndarray) -> np.ndarray:
     result = np.empty(len(a), object)
-    result[:] = _bound(a)[0]
+    result[:] = _bound(a, _decompose)[0]
     return result
 
 
 def _only_vectors(a: np.ndarray) -> np.ndarray:
     result = np.empty(a.shape, object)
-    for k, row in enumerate(_bound(a)[1]):
+    for k, row in enumerate(_bound(a, _decompose_signed)[1]):
         result[k] = row
     return result
 
 
 def _evaluate_vectors(a: Any) -> Any:
-    """The same rotations on numbers: LAPACK's vectors may differ in sign."""
+    """LAPACK's vectors with the signs of `_signed`."""
+    vectors = np.linalg.eigh(a)[1]
     if isinstance(a, Tracer):
-        return np.linalg.eigh(a)[1]
-    with np.errstate(all="ignore"):
-        return stacked(_only_vectors)(a).astype(a.dtype)
+        return vectors
+    rows = _signed([*np.moveaxis(vectors, -2, 0)])
+    return np.moveaxis(np.stack(rows), 0, -2)
 
 
 _values = composite("eigvalsh", np.linalg.eigvalsh, stacked(_only_values, 1))
@@ -180,9 +208,11 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
 
 @derived(np.linalg.eigh)
 def eigh(a: Any, UPLO: str = "L") -> Any:
-    """Eigenvalues, ascending, and eigenvectors, whose signs may differ from LAPACK's.
+    """Eigenvalues, ascending, and eigenvectors, LAPACK's but for their signs.
 
-    Where eigenvalues are equal the derivative of their vectors is NaN.
+    LAPACK's own follow no rule.  Of each vector the first entry that is at least 0.4 of
+    the largest is positive.  Where eigenvalues are equal the derivative of their
+    vectors is NaN.
     """
     x = _symmetric(a, UPLO, "eigh")
     vectors = bind_composite(_eigenvectors, [x], {})
