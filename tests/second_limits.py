@@ -141,4 +141,13 @@ ZERO_FACTORS = [
          0.0669417382415922, 8),
 ]  # fmt: skip
 
-LIMITS: list[Case] = [*OVERFLOWING, *ENDS, *ZERO_FACTORS]
+EYE = np.eye(2)
+SPECTRA = [
+    case("sum of equal eigenvalues", lambda a: np.sum(np.linalg.eigvalsh(a)), EYE,
+         np.zeros((4, 4))),
+    case("their mean, and more",
+         lambda a: a[0, 0] ** 2 - np.mean(np.linalg.eigh(a).eigenvalues), EYE,
+         np.diag([2.0, 0.0, 0.0, 0.0])),
+]  # fmt: skip
+
+LIMITS: list[Case] = [*OVERFLOWING, *ENDS, *ZERO_FACTORS, *SPECTRA]

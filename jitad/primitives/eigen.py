@@ -6,13 +6,14 @@ number of sweeps, then a sort.  Derivatives are the implicit ones, dλ = vᵀ dA
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.graph import Node
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer
@@ -103,6 +104,9 @@ def _triangle(n: int) -> list[tuple[int, int]]:
     return [(k, m) for k in range(n) for m in range(k + 1)]
 
 
+_VALUE = "eigenvalue"
+
+
 @lru_cache
 def _value_entry(n: int, i: int) -> Primitive:
     """λ[i] from λ, V and the lower triangle of A: dλ = vᵀ dA v."""
@@ -113,7 +117,31 @@ def _value_entry(n: int, i: int) -> Primitive:
                  for k, m in _triangle(n)]  # fmt: skip
         return [None] * (n + n * n) + found
 
-    return implicit(f"eigenvalue{n}.{i}", i, partials)
+    return implicit(f"{_VALUE}{n}.{i}", i, partials)
+
+
+def whole_spectrum(nodes: Mapping[Node, float]) -> tuple[float, tuple[int, ...]] | None:
+    """The weight of all eigenvalues of one matrix, and its diagonal.
+
+    None if the nodes are not all of them, or not of one weight: then their sum is not
+    the trace.
+    """
+    weights = {*nodes.values()}
+    matrices = {node.operands for node in nodes}
+    if len(weights) != 1 or len(matrices) != 1:
+        return None
+    names = {node.primitive.name for node in nodes}
+    ((*operands,),) = matrices
+    n = len(nodes)
+    if names != {f"{_VALUE}{n}.{i}" for i in range(n)}:
+        return None
+    data = dict(zip(_triangle(n), operands[n + n * n :], strict=True))
+    return weights.pop(), tuple([data[k, k] for k in range(n)])
+
+
+def is_eigenvalue(node: Node) -> bool:
+    """Whether a node is an eigenvalue of a matrix."""
+    return node.primitive.name.startswith(_VALUE)
 
 
 @lru_cache

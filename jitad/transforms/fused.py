@@ -4,6 +4,8 @@
                         overflow where the slope by u is 0
     x log x             whose second derivative is 1/x
     x / (x x)           which is 1/x
+    Σ eigenvalues       which is the trace: of the terms' second derivatives each may be
+                        infinite
 
 Each partial has exact partials of its own, so higher derivatives are as good.
 """
@@ -17,6 +19,7 @@ import numpy as np
 
 from jitad.ir.tracer import Trace, Tracer
 from jitad.primitives.barrier import undefined_where
+from jitad.primitives.eigen import is_eigenvalue, whole_spectrum
 from jitad.primitives.stated import apply_implicit, implicit, stated
 from jitad.transforms import products
 
@@ -24,22 +27,23 @@ LN2 = 0.6931471805599453
 Own = tuple[tuple[int, int], ...]  # the edges of one node: operands and partials
 
 
-def fused(
-    target: Trace, v: int, own: Own, edges: Mapping[int, Own], active: Set[int]
-) -> Own:
-    """The edges of v, past what it is fused with."""
-    node = target.nodes[v]
-    rule = _RULES.get(node.primitive.name)
-    return own if rule is None else rule(_Context(target, active), v, own, edges)
+class Fused:
+    """The edges of operations in a graph, past what they are fused with."""
 
+    def __init__(
+        self, target: Trace, edges: Mapping[int, Own], active: Set[int]
+    ) -> None:
+        self.target, self.edges, self.active = target, edges, active
+        # The sums that have eigenvalues among their terms.
+        self.spectral: set[int] = set()
 
-class _Context:
-    """What a rule asks of the graph: values as tracers, and what they are made of."""
-
-    def __init__(self, target: Trace, active: Set[int]) -> None:
-        self.target, self.active = target, active
+    def past(self, v: int, own: Own) -> Own:
+        """The edges of v, whose own are given."""
+        rule = _RULES.get(self.target.nodes[v].primitive.name)
+        return rule(self, v, own) if rule is not None and own else own
 
     def value(self, i: int) -> Tracer:
+        """A node to compute with."""
         return Tracer(self.target, i, self.target.nodes[i].type)
 
     def made(self, i: int, name: str) -> tuple[int, ...]:
@@ -59,7 +63,7 @@ _GROWTH: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _factor(context: _Context, i: int) -> tuple[str, int] | None:
+def _factor(context: Fused, i: int) -> tuple[str, int] | None:
     """The function and the argument of f u, or of that times what is not active."""
     factors = context.made(i, "mul")
     for m, f in (factors, factors[::-1]) if factors else ((None, i),):
@@ -70,7 +74,7 @@ def _factor(context: _Context, i: int) -> tuple[str, int] | None:
     return None
 
 
-def _terms(context: _Context, i: int) -> Iterator[tuple[Any, Any, int]]:
+def _terms(context: Fused, i: int) -> Iterator[tuple[Any, Any, int]]:
     """k, q and u of node i as k + q with q = m exp u."""
     for name in ("add", "sub"):
         pair = context.made(i, name)
@@ -88,7 +92,7 @@ def _terms(context: _Context, i: int) -> Iterator[tuple[Any, Any, int]]:
             yield -1.0, np.exp(context.value(u)), u
 
 
-def _over(context: _Context, v: int, own: Own, base: int, exponent: Any) -> Own:
+def _over(context: Fused, v: int, own: Own, base: int, exponent: Any) -> Own:
     """The edges of a power of base, that to what it grows with for its own."""
     growth: Any
     found = _factor(context, base)
@@ -121,23 +125,23 @@ _falling = implicit(
 )  # fmt: skip
 
 
-def _quotient(context: _Context, v: int, own: Own, edges: Mapping[int, Own]) -> Own:
+def _quotient(context: Fused, v: int, own: Own) -> Own:
     a, b = context.target.nodes[v].operands
-    if context.made(b, "mul") == (a, a) and own:
+    if context.made(b, "mul") == (a, a):
         x = context.value(a)
         return ((a, (-(context.value(v) * (1.0 / x))).index),)
     return own if a == b else _over(context, v, own, b, -1.0)
 
 
 def _whole_power(exponent: float) -> Callable[..., Own]:
-    def rule(context: _Context, v: int, own: Own, edges: Mapping[int, Own]) -> Own:
+    def rule(context: Fused, v: int, own: Own) -> Own:
         (base,) = context.target.nodes[v].operands
         return _over(context, v, own, base, exponent)
 
     return rule
 
 
-def _power(context: _Context, v: int, own: Own, edges: Mapping[int, Own]) -> Own:
+def _power(context: Fused, v: int, own: Own) -> Own:
     base, p = context.target.nodes[v].operands
     return own if base == p else _over(context, v, own, base, context.value(p))
 
@@ -151,18 +155,55 @@ _slope = stated(
 )
 
 
-def _times_log(context: _Context, v: int, own: Own, edges: Mapping[int, Own]) -> Own:
+def _times_log(context: Fused, v: int, own: Own) -> Own:
     pair: Sequence[int] = context.target.nodes[v].operands
     for i, log in (pair, pair[::-1]):
-        if context.made(log, "log") == (i,) and log in edges:
-            ((_, partial),) = edges[log]
+        if context.made(log, "log") == (i,) and log in context.edges:
+            ((_, partial),) = context.edges[log]
             x = context.value(i)
             both = context.value(log) + x * context.value(partial)
             return ((i, _slope(both, x).index),)
     return own
 
 
+# -- sums of eigenvalues -----------------------------------------------------------
+
+
+def _sum(context: Fused, v: int, own: Own) -> Own:
+    """The trace for all eigenvalues of a matrix; other terms as they are."""
+    target, spectral = context.target, context.spectral
+    operands = target.nodes[v].operands
+    if not any(a in spectral or is_eigenvalue(target.nodes[a]) for a in operands):
+        return own
+    spectral.add(v)
+    terms: dict[int, float] = {}
+    stack = [(v, 1.0)]
+    while stack:
+        i, weight = stack.pop()
+        if i not in spectral:
+            terms[i] = terms.get(i, 0.0) + weight
+            continue
+        later = -weight if target.nodes[i].primitive.name in ("sub", "neg") else weight
+        first, *rest = target.nodes[i].operands
+        stack += [(first, weight if rest else later), *((a, later) for a in rest)]
+    values = {i for i in terms if is_eigenvalue(target.nodes[i])}
+    found = whole_spectrum({target.nodes[i]: terms[i] for i in values})
+    if found is None:
+        return own
+    weight, diagonal = found
+    kept = {i: w for i, w in terms.items() if i not in values}
+    for i in diagonal:
+        kept[i] = kept.get(i, 0.0) + weight
+    dtype = target.nodes[v].type.dtype
+    return tuple(
+        [(i, target.number(w, dtype)) for i, w in kept.items() if i in context.active]
+    )
+
+
 _RULES: dict[str, Callable[..., Own]] = {
+    "add": _sum,
+    "sub": _sum,
+    "neg": _sum,
     "mul": _times_log,
     "div": _quotient,
     "pow": _power,

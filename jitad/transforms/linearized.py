@@ -20,7 +20,7 @@ from jitad.ir.table import LOOKUP, SPREAD
 from jitad.ir.tracer import Trace
 from jitad.transforms import products, templates
 from jitad.transforms import scalarize as sc
-from jitad.transforms.fused import fused
+from jitad.transforms.fused import Fused
 from jitad.transforms.steep import Factors, gathered, number
 from jitad.transforms.whole import EAGER
 
@@ -173,13 +173,13 @@ def _active(
     order = []
     roots = [int(e) for o in outputs for e in o.ravel()]
     reached = reach(target.nodes, roots)
-    factors = Factors(target, reached, roots)
+    fused, factors = Fused(target, edges, active), Factors(target, reached, roots)
     for v in reached:
         node = target.nodes[v]
         if v in active or active.isdisjoint(node.operands):
             continue
         if node.primitive.kind == "elementwise":
-            found = fused(target, v, _edges(target, v, active), edges, active)
+            found = fused.past(v, _edges(target, v, active))
             found = factors.closed(v, found)
             found = gathered(target, v, found, edges)
             if not found:
