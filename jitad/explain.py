@@ -217,9 +217,10 @@ def _counted(graph: Graph) -> Counter[str]:
             if loop.head is not None:
                 inner += _counted(loop.head)
             counts.update({name: times(loop) * n for name, n in inner.items()})
-        elif node.primitive.kind not in ("leaf", "control"):
-            if not is_slope(node.primitive):
-                counts[_folded(node.primitive)] += 1
+        elif node.primitive.kind not in ("leaf", "control") and not is_slope(
+            node.primitive
+        ):
+            counts[_folded(node.primitive)] += 1
     return counts
 
 
