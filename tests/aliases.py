@@ -17,6 +17,8 @@ FUNCTIONS = """
     array(s, like=x) | array(z, like=x) | asarray(x) | asarray(x, like=x) | asarray(z)
     asarray(x, x.dtype, like=x) | asarray(x, order="F", like=x) | asarray(x, order="F")
     asarray(s, like=x) | asarray(z, like=x) | asarray(x)[1:] | asarray(x[0])
+    reshape(np.asarray(x), 4) | transpose(np.asarray(x)) | asarray(np.asarray(x))[0]
+    atleast_3d(np.asarray(x)) | ravel(np.asarray(x)) | squeeze(np.asarray(x)[:1])
     asanyarray(x) | asanyarray(x, like=x) | ascontiguousarray(x)
     ascontiguousarray(x, like=x) | ascontiguousarray(s, like=x) | asfortranarray(x)
     asfortranarray(x, like=x) | argmax(x, 0) | argmin(x, 0) | argsort(x)

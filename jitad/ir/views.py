@@ -121,12 +121,23 @@ class Storage:
         """Whether this is a NumPy scalar and not an array of shape ()."""
         return self._layout is None and not self.type.shape
 
-    def stand_in(self, filled: Callable[..., np.ndarray] = np.zeros) -> Any:
+    def stand_in(self) -> Any:
         """Zeros of the same dtype, shape and strides; a NumPy scalar for a scalar."""
         dtype, shape = self.type
         if self._layout is None:
-            return filled(shape, dtype) if shape else filled((), dtype)[()]
-        return self._layout.over(filled(self.owner.type.size, dtype), shape)
+            return np.zeros(shape, dtype) if shape else dtype.type(0)
+        return self._layout.over(np.zeros(self.owner.type.size, dtype), shape)
+
+    def ones(self) -> Any:
+        """Ones of the same dtype, shape and memory order; one for a scalar."""
+        shape = self.type.shape
+        strides = self._layout.strides if self._layout else ()
+        if 0 not in strides:
+            return np.ones_like(self.stand_in())[()]
+        # Of axes of one element only NumPy itself knows where they belong.
+        whole = tuple([n if s else 1 for n, s in zip(shape, strides, strict=True)])
+        one = np.ones_like(self.stand_in()[tuple(map(slice, whole))])
+        return np.broadcast_to(one, shape)
 
     def places(self) -> np.ndarray:
         """For every element its place in the owner's memory, all steps being zero."""

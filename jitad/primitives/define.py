@@ -148,7 +148,7 @@ def bind_composite(
     """
     trace = innermost(operands)
     tracers = [o if isinstance(o, Tracer) else as_tracer(trace, o) for o in operands]
-    dummies = like or [t.stand_in(np.ones) for t in tracers]
+    dummies = like or [t.ones() for t in tracers]
     with np.errstate(all="ignore"):
         result = np.asarray(primitive.evaluate(*dummies, **params))
     type = Type(result.dtype, result.shape)

@@ -55,11 +55,12 @@ def assign(array: Tracer, key: Any, value: Any) -> None:
     if type(key) is not int and type(key) is not slice and traced(key):
         _scatter_item(array, _parts(array, key), value)
         return
-    positions = np.asarray(array.positions()[key])
+    every = array.positions()
+    positions = np.asarray(every[key])
     if _already_there(array, positions, value):
         return
     value = fit(stored(array, value), positions.shape)
-    whole = np.array_equal(positions, array.positions())
+    whole = np.array_equal(positions, every)
     write(array, value, None if whole else positions)
 
 
