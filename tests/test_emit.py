@@ -13,6 +13,8 @@ import pytest
 from kernels import reference, run
 
 from jitad.backends import cpu
+from jitad.backends.link import assembly
+from jitad.lowering import emit_copies
 from jitad.lowering.emit import emit
 from jitad.lowering.kernel import (
     Argument,
@@ -275,7 +277,9 @@ def test_streams_written_past_the_cache(source, dtype, width):
     buffers = (*kernel.buffers, Buffer("z", dtype, 1, (0,), "streams", True))
     kernel = Kernel(buffers, 1, (*kernel.body, Store(2, 0, 0)))
     code = executable(kernel, width)
-    assert code.ir.split("@staged")[0].count("!nontemporal") == 5
+    # What lies in scratch memory first had better be in the cache.
+    around = 5 * (source != "general")
+    assert code.ir.split("@staged")[0].count("!nontemporal") == around
     rng = np.random.default_rng(2)
     for size in (*SIZES, 1000, 5003):
         x = numbers(rng, (size, 3), dtype)
@@ -289,7 +293,7 @@ def test_streams_written_past_the_cache(source, dtype, width):
 @pytest.mark.skipif(not cpu.host().streaming, reason="no such stores here")
 def test_tiles_are_written_past_the_cache_by_any_vectors():
     """Where a line is several vectors, too: they are written one after the other."""
-    assert "movnt" in cpu._runs().get_asm_str()
+    assert "movnt" in assembly(emit_copies.runs())
 
 
 def test_what_all_lanes_share_is_computed_before_them():

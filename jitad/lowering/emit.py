@@ -75,7 +75,7 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     module = Module(
         kernel=kernel,
         calls=calls,
-        memory=Memory(width),
+        memory=Memory(width, around=not plan.copied),
         plan=plan,
         constants=_constants((*kernel.once, *steps), width),
         dtypes=_dtypes(kernel, (*kernel.once, *steps)),

@@ -79,10 +79,13 @@ def shuffle(name: str, vector: str, a: str, b: str, indices: Sequence[int]) -> s
 
 
 class Memory:
-    """Prints the loads and stores of vectors with `width` lanes."""
+    """Prints the loads and stores of vectors with `width` lanes.
 
-    def __init__(self, width: int) -> None:
-        self.width = width
+    around  whether lines are written around the cache: not what is in scratch at first
+    """
+
+    def __init__(self, width: int, *, around: bool) -> None:
+        self.width, self.around = width, around
         self._count = 0
 
     def fresh(self) -> str:
@@ -109,7 +112,7 @@ class Memory:
         dtype = buffer.dtype
         vector = f"<{self.width} x {memory_type(dtype)}>"
         how = f"align {dtype.itemsize}"
-        if buffer.layout == "lines":
+        if self.around and buffer.layout == "lines":
             how = f"align {dtype.itemsize * self.width}, !nontemporal !{PAST_CACHE}"
         return [*lines, f"store {vector} {value}, ptr {address}, {how}"]
 
