@@ -351,3 +351,34 @@ def test_comparisons_with_python_ints_are_exact(dtype):
         got = jitad.jit(lambda x, n=n: every(x, n))(x)
         for g, want in zip(got, every(x, n), strict=True):
             np.testing.assert_array_equal(g, want, strict=True)
+
+
+# -- loops ---------------------------------------------------------------------
+
+
+def looped(x: Any, n: Any) -> Any:
+    """The number of an iteration is a Python int, inside of a trace and outside."""
+    one = jitad.fori_loop(0, 5, lambda k, c: c * (k + 2) + k, x)
+    two = jitad.fori_loop(np.int8(1), n, lambda k, c: c - k, x)
+    three, ys = jitad.scan(lambda c, z: (c + z, c * z), x[0], x)
+    return one, two, three, ys
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if d.kind != "b"], ids=str)
+def test_loops_keep_the_dtype_of_what_they_carry(dtype, backend):
+    x = np.array([3, 100, 7], dtype)
+    got = jitad.jit(looped, backend=backend)(x, 4)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wanted = looped(x, 4)
+    for mine, numpys in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(mine, numpys, strict=True)
+
+
+def test_extremes_begin_with_a_number_in_bounds():
+    u = np.array([3, 4], np.uint8)
+    assert jitad.jit(lambda u: np.max(u, initial=9))(u) == np.uint8(9)
+    for n in (300, -1):
+        with pytest.raises(OverflowError, match="out of bounds"):
+            jitad.jit(lambda u, n=n: np.max(u, initial=n))(u)

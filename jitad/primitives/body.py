@@ -68,7 +68,8 @@ def _trace(
 ) -> Traced:
     carry = tree.unflatten(spec, list(range(len(types))))
     arguments: tuple[Any, ...] = (0, carry)
-    inputs = [Input(Type(INT)), *types]
+    # The number of an iteration is a Python int, as in a loop of Python's.
+    inputs = [Input(Type(INT), weak=True), *types]
     if xs is not None:
         structure, slices = xs
         arguments += (tree.unflatten(structure, list(range(len(slices)))),)

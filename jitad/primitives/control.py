@@ -10,6 +10,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -182,14 +183,17 @@ def fori_loop(
             carry = body_fun(i, carry)
         return carry
     dynamic = traced([lower, upper])
-    first, last = (_bound(running, b) if dynamic else b for b in (lower, upper))
+    as_bound = partial(_bound, running) if dynamic else operator.index
+    first, last = as_bound(lower), as_bound(upper)
 
     def step(i: Any, carry: Carry) -> tuple[Carry, None]:
-        return body_fun(first + i, carry), None
+        place = first + i
+        place.weak = True
+        return body_fun(place, carry), None
 
     body = trace_body("fori_loop", step, init_val)
     if not dynamic:
-        steps = max(0, operator.index(upper) - operator.index(lower))
+        steps = max(0, last - first)
         parts = repeat(running, body, steps, [])
         return tree.unflatten(body.carry, parts[: body.count])
     count = np.maximum(last - first, 0)

@@ -344,10 +344,12 @@ def _extreme(functions: Sequence[Any], reduce: Any, name: str) -> Any:
                 raise ValueError(f"np.{name} with where= needs initial=, its value "
                                  "where nothing is left")  # fmt: skip
             return reduce(x, axes, keepdims)
-        table = rows_traced(filled(x, where, scalar(initial)), axes)
+        trace, dtype = innermost([x, initial]), promote([x, initial])
+        initial = as_tracer(trace, scalar(initial), dtype)
+        table = rows_traced(filled(x, where, initial), axes)
         first = np.broadcast_to(initial, (1, *table.shape[1:]))
         result = reduce(np.concatenate([first, table]), 0)
-        return keeping(cast(result, promote([x, initial])), axes, keepdims)
+        return keeping(cast(result, dtype), axes, keepdims)
 
     return derived(*functions)(handler)
 
