@@ -208,3 +208,39 @@ def test_a_captured_value_is_refused():
 
     with pytest.raises(jitad.TracingError, match="pass it as an argument"):
         jitad.jit(g)(X)
+
+
+@jitad.custom_jvp
+def rooted(x: Any) -> Any:
+    return np.sqrt(x)
+
+
+rooted.defjvp(lambda x, x_dot: (rooted(*x), 0.5 / np.sqrt(x[0]) * x_dot[0]))
+
+
+@jitad.custom_vjp
+def rooted_too(x: Any) -> Any:
+    return np.sqrt(x)
+
+
+rooted_too.defvjp(lambda x: (rooted_too(x), x), lambda x, y: (0.5 / np.sqrt(x) * y,))
+
+SLOPES = {
+    "all": (lambda f, x: f(x), [[np.inf, 0, 0], [0, 0.5, 0], [0, 0, 0.25]]),
+    "some": (lambda f, x: f(x)[1:], [[0, 0.5, 0], [0, 0, 0.25]]),
+    "guarded": (lambda f, x: np.sum(np.where(x > 0, f(x), 0)), [0, 0.5, 0.25]),
+    "in a loop": (
+        lambda f, x: jitad.scan(lambda c, z: (c + f(z), None), 0.0, x)[0],
+        [np.inf, 0.5, 0.25],
+    ),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", SLOPES)
+def test_an_infinite_slope_touches_nothing_that_does_not_depend_on_it(name, mode):
+    f, want = SLOPES[name]
+    x = np.array([0.0, 1.0, 4.0])
+    for rule in (rooted, rooted_too, jitad.checkpoint(np.sqrt)):
+        J = jitad.jacobian(lambda x, rule=rule: f(rule, x), mode=mode)
+        np.testing.assert_array_equal(J(x), want)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from jitad.ir.call import Custom, custom_of
+from jitad.ir.call import CALL, Custom, custom_of
 from jitad.ir.graph import Graph, Static, prune
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, loop_of, parts_of
 from jitad.ir.tracer import Trace
 from jitad.transforms.linearized import Derivatives, Sweep, open_body
-from jitad.transforms.products import cast, include
+from jitad.transforms.products import cast, gated, include
 from jitad.transforms.steep import inside
 from jitad.transforms.templates import builder
 
@@ -42,14 +42,19 @@ def push_call(
     numbered = zip(parts_of(target, v, types), types, strict=True)
     parts = [part for part, t in numbered if t.dtype.kind == "f"]
     found: Derivatives = {p: {} for p in parts}
-    for seed, dots in _applied(target, v, custom.value.inputs, tangents, rule).items():
+    inputs = custom.value.inputs
+    for seed, dots in _applied(target, v, inputs, tangents, rule, forward).items():
         for part, dot in zip(parts, dots, strict=True):
             found[part][seed] = dot
     return found
 
 
 def pull_call(
-    target: Trace, v: int, bars: Sequence[dict[int, int]], sweep: Sweep
+    target: Trace,
+    v: int,
+    bars: Sequence[dict[int, int]],
+    forward: Sweep,
+    reverse: Sweep,
 ) -> list[dict[int, int]]:
     """Cotangents of the operands of call v, given those of its parts."""
     custom = custom_of(target.nodes[v])
@@ -57,12 +62,13 @@ def pull_call(
 
     def rule(given: Sequence[int]) -> Graph:
         if custom.kind == "again":
-            return _pulled(custom, given, v + 1, sources, sweep)
-        return custom.rule if custom.kind == "vjp" else transposed(custom, sweep)
+            return _pulled(custom, given, v + 1, sources, reverse)
+        return custom.rule if custom.kind == "vjp" else transposed(custom, reverse)
 
     smooth = _smooth(custom.value, custom.value.inputs)
     found: list[dict[int, int]] = [{} for _ in custom.value.inputs]
-    for seed, terms in _applied(target, v, custom.value.outputs, bars, rule).items():
+    outputs = custom.value.outputs
+    for seed, terms in _applied(target, v, outputs, bars, rule, forward).items():
         for k, term in zip(smooth, terms, strict=True):
             found[k][seed] = term
     return found
@@ -141,32 +147,86 @@ def _applied(
     seeded: Sequence[int],
     given: Sequence[dict[int, int]],
     rule: Callable[[Sequence[int]], Graph],
+    forward: Sweep,
 ) -> dict[int, list[int]]:
     """The results for every seed of a rule, made for the numbers of what is given.
 
-    The call's own derivative takes only what is there: a zero times an infinite slope
-    would be NaN.  Other rules take all, zeros for what is not there.
+    It takes only what is there: a zero times an infinite slope would be NaN.
     """
     node = target.nodes[v]
     custom = custom_of(node)
     smooth = _smooth(custom.value, seeded)
     rules: dict[tuple[int, ...], Graph] = {}
+
+    def made_for(places: tuple[int, ...]) -> Graph:
+        if custom.kind == "again" or len(places) == len(smooth):
+            return rule(places)
+        there = [smooth.index(k) for k in places]
+        return _of_some(rule(smooth), len(node.operands), there, forward)
+
+    def results(seeds: dict[int, int]) -> list[int]:
+        places = tuple(seeds)
+        if places not in rules:
+            rules[places] = made_for(places)
+        return inline(target, rules[places], [*node.operands, *seeds.values()])
+
     made = {}
     for seed in sorted({s for found in given for s in found}):
-        places = smooth
-        if custom.kind == "again":
-            places = [k for k in smooth if seed in given[k]]
-        own = tuple(places)
-        if own not in rules:
-            rules[own] = rule(own)
-        seeds = []
-        for k in places:
-            dtype = custom.value.nodes[seeded[k]].type.dtype
-            known = given[k].get(seed)
-            zero = target.number(0.0, dtype)
-            seeds.append(zero if known is None else cast(target, known, dtype))
-        made[seed] = inline(target, rules[own], [*node.operands, *seeds])
+        own = {
+            k: cast(target, given[k][seed], custom.value.nodes[seeded[k]].type.dtype)
+            for k in smooth
+            if seed in given[k]
+        }
+        made[seed] = _apart_from_gates(target, own, results)
     return made
+
+
+def _apart_from_gates(
+    target: Trace, seeds: dict[int, int], results: Callable[[dict[int, int]], list[int]]
+) -> list[int]:
+    """What is linear in seeds; the part of one behind a gate is behind it, too."""
+    gates = {k for k, i in seeds.items() if target.nodes[i].primitive.name == "gate"}
+    if not gates:
+        return results(seeds)
+    sums: dict[int, int] = {}
+    free = {k: i for k, i in seeds.items() if k not in gates}
+    if free:
+        sums |= dict(enumerate(results(free)))
+    for k in sorted(gates):
+        condition, seed = target.nodes[seeds[k]].operands
+        for number, term in enumerate(results({k: seed})):
+            include(target, sums, number, gated(target, condition, term))
+    return list(sums.values())
+
+
+def _calls(graph: Graph) -> bool:
+    """Whether a graph, or a loop in it, calls functions with rules."""
+    return any(
+        node.primitive is CALL
+        or (node.primitive is LOOP and _calls(loop_of(node).body))
+        for node in graph.nodes
+    )
+
+
+def _of_some(rule: Graph, count: int, there: Sequence[int], forward: Sweep) -> Graph:
+    """A rule for only some of the seeds, which come after so many other inputs.
+
+    Where it calls others, as the rule of a solution calls its own function, the seeds
+    that are not there are zero.
+    """
+    places = [count + j for j in there]
+    if _calls(rule):
+        return _at_zero(rule, {*range(count, len(rule.inputs))} - {*places})
+    line = open_body(rule, places)
+    inner = line.target
+    dots = [inner.input(rule.input_types[p]) for p in places]
+    seeds: Derivatives = {
+        line.inputs[p]: {0: dot} for p, dot in zip(places, dots, strict=True)
+    }
+    found = forward(line, seeds)
+    results = [_derivative(inner, found, int(v)) for v in line.outputs]
+    graph = prune(inner.nodes, (*line.inputs, *dots), tuple(results))
+    return _at_zero(graph, {*range(count, len(rule.inputs))})
 
 
 def transposed(custom: Custom, sweep: Sweep) -> Graph:
@@ -181,14 +241,15 @@ def transposed(custom: Custom, sweep: Sweep) -> Graph:
     found = sweep(line, given)
     results = [_derivative(inner, found, i) for i in seeds]
     inputs = (*line.inputs, *bars)
-    return _at_zero(prune(inner.nodes, inputs, tuple(results)), count, len(seeds))
+    graph = prune(inner.nodes, inputs, tuple(results))
+    return _at_zero(graph, {*range(count, count + len(seeds))})
 
 
-def _at_zero(graph: Graph, first: int, count: int) -> Graph:
+def _at_zero(graph: Graph, places: set[int]) -> Graph:
     """The graph with some of its inputs zero: of what is linear in them, all of it."""
     target = builder()
     inputs = [
-        target.number(0.0, t.dtype) if first <= k < first + count else target.input(t)
+        target.number(0.0, t.dtype) if k in places else target.input(t)
         for k, t in enumerate(graph.input_types)
     ]
     return target.finish(inline(target, graph, inputs))

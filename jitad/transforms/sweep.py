@@ -317,7 +317,7 @@ class _Bars:
         types = custom_of(self.target.nodes[v]).types()
         parts = parts_of(self.target, v, types)
         bars = [self.scalars.get(part, {}) for part in parts]
-        found = pull_call(self.target, v, bars, reverse)
+        found = pull_call(self.target, v, bars, forward, reverse)
         for a, terms in zip(self.target.nodes[v].operands, found, strict=True):
             for seed, bar in terms.items():
                 self.add(a, seed, bar)
