@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jitad import deriving, documentation, tree
-from jitad.deriving import Argnums
+from jitad.deriving import Argnums, as_sequence
 from jitad.documentation import chosen_names
 from jitad.errors import InputError
 from jitad.function import Function, Level
@@ -96,17 +96,19 @@ def jacobian(
         deriving.need_floats(graph, range(len(graph.outputs)), name)
         result = traced.result.compose(inner)
         forced = None if mode == "auto" else mode
+        twins = deriving.twins_of_slopes(f, graph, wrt, argnums, (spec, inputs))
 
         def of(graph: Graph) -> Derived:
             return deriving.accumulated(
-                graph, wrt, traced, result, seconds, mode=forced
+                graph, wrt, traced, result, seconds, mode=forced, twins=twins
             )
 
         return deriving.sided(of, graph)
 
     place, x = where(name, backend=backend, device=device), chosen_names(f, argnums)
     returns = f"∂{_name(f)}/∂{x}, of {_name(f)}'s shape, then {x}'s"
-    return Function(f, derive, name=name, where=place, returns=returns)
+    slopes = as_sequence(argnums)
+    return Function(f, derive, name=name, where=place, returns=returns, slopes=slopes)
 
 
 def value_and_grad(
@@ -179,7 +181,8 @@ def grad(
 
     place, x = where(name, backend=backend, device=device), chosen_names(f, argnums)
     returns = f"∂{_name(f)}/∂{x}, in {x}'s structure{', and aux' if has_aux else ''}"
-    return Function(f, derive, name=name, where=place, returns=returns)
+    slopes = () if has_aux else as_sequence(argnums)
+    return Function(f, derive, name=name, where=place, returns=returns, slopes=slopes)
 
 
 def hessian(
@@ -192,7 +195,7 @@ def hessian(
 ) -> Function:
     """(x -> y)  ->  (x -> ∂²y/∂x²), of shape y.shape + x.shape + x.shape.
 
-    For a scalar y only one triangle is computed.
+    Of every ∂²y/∂x² only one triangle is computed.
     """
     name = f"hessian({_name(f)})"
     _need_mode(name, mode)
@@ -201,7 +204,8 @@ def hessian(
         wrt, inner = deriving.chosen(spec, inputs, argnums, name)
         traced, graph, seconds = deriving.scalar_trace(f, spec, inputs)
         deriving.need_floats(graph, range(len(graph.outputs)), name)
-        square = len(graph.outputs) == 1 and graph.output_types[0].size == 1
+        columns = [graph.input_types[k] for k in wrt]
+        twins = accumulate.twins_of(graph.output_types, columns)
         result = traced.result.compose(inner).compose(inner)
         forced = None if mode == "auto" else mode
 
@@ -209,7 +213,7 @@ def hessian(
             first = accumulate.jacobian(smooth(graph), wrt).graph
             return deriving.accumulated(
                 one_sided(first, wrt), wrt, traced, result, seconds, mode=forced,
-                symmetric=square,
+                twins=twins,
             )  # fmt: skip
 
         return deriving.sided(of, graph)

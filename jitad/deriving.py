@@ -16,12 +16,21 @@ import numpy as np
 
 from jitad import tree
 from jitad.errors import InputError, ShapeError
-from jitad.ir.graph import FLOATS, Graph, prune
+from jitad.function import Function
+from jitad.ir.call import CALL, custom_of
+from jitad.ir.graph import FLOATS, Graph, Type, prune
 from jitad.ir.trace import Input, Traced, trace
 from jitad.plan import Derived, Side
 from jitad.primitives.linalg import RAISING
 from jitad.transforms import accumulate
-from jitad.transforms.pieces import exchanged, kinked, marked, smooth, taken
+from jitad.transforms.pieces import (
+    exchanged,
+    graphs_in,
+    kinked,
+    marked,
+    smooth,
+    taken,
+)
 from jitad.transforms.scalarize import scalarize
 
 Argnums = int | Sequence[int]
@@ -66,8 +75,32 @@ def derived_of(
     singular = any(node.primitive in RAISING for node in traced.graph.nodes)
     return Derived(
         graph, traced.result, traced.captured, mode, seconds=seconds,
-        may_raise=singular, **more,
+        may_raise=singular, ruled=_ruled(traced.graph), **more,
     )  # fmt: skip
+
+
+def _ruled(graph: Graph) -> bool:
+    """Whether anything in a graph is differentiated by a rule of the user's."""
+    for node in graph.nodes:
+        if node.primitive is CALL and custom_of(node).kind != "again":
+            return True
+        if any(_ruled(inner) for inner in graphs_in(node)):
+            return True
+    return False
+
+
+def twins_of_slopes(
+    f: Any, graph: Graph, wrt: Sequence[int], argnums: Argnums, key: Any
+) -> list[tuple[int, int]] | None:
+    """The same for the slopes that f gives, if they are those of a function in wrt."""
+    known = f.known(*key) if isinstance(f, Function) else None
+    if known is None or known.ruled or f.slopes != as_sequence(argnums):
+        return None
+    inputs, found = [graph.input_types[k] for k in wrt], graph.output_types
+    own, count = len(inputs[0].shape), len(inputs)
+    firsts = found[::count]
+    results = [Type(t.dtype, t.shape[: len(t.shape) - own]) for t in firsts]
+    return accumulate.twins_of(results, inputs)
 
 
 def scalar_trace(

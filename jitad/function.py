@@ -79,10 +79,12 @@ class Function:
         where: Where = HERE,
         value: Callable[..., Any] | None = None,
         returns: str = "",
+        slopes: Sequence[int] = (),
     ) -> None:
         """Value is what NumPy computes of the same arguments, if not function does.
 
         returns  a line for the documentation
+        slopes   the numbers of the arguments that its results are derivatives in
         """
         _need_usable(function, name)
         self.function = function
@@ -91,6 +93,7 @@ class Function:
         self.name = name
         self.levels = levels
         self.where = where
+        self.slopes = tuple(slopes)
         self.__name__ = name
         self.returns = returns
         lines = (returns and f"{name}: {returns}", inspect.getdoc(function))
@@ -108,7 +111,7 @@ class Function:
         """The same function, computed elsewhere."""
         return Function(
             self.function, self.derive, name=self.name, levels=self.levels, where=where,
-            value=self.value, returns=self.returns,
+            value=self.value, returns=self.returns, slopes=self.slopes,
         )  # fmt: skip
 
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -179,6 +182,10 @@ class Function:
             if not found.bound:
                 self._derived[key] = found
         return found
+
+    def known(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived | None:
+        """What was derived already for these argument types, of one point."""
+        return None if self.levels else self._derived.get((spec, inputs))
 
     def _narrowed(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
         """As derived; in mixed precision computed with float32 between."""

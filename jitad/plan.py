@@ -67,7 +67,8 @@ class Derived:
     calls, and how each of them came.  may_raise says that at a point where the result
     is NaN NumPy may raise LinAlgError instead.  bound says that values of an enclosing
     trace, or branches taken on them, went in, so that nothing else can use it.
-    side gives what derivatives of it are taken of, where it has kinks.
+    side gives what derivatives of it are taken of, where it has kinks.  ruled says
+    that derivatives by rules of the user's went in, which may be of no function.
     """
 
     graph: Graph
@@ -96,6 +97,7 @@ class Derived:
         return tuple(sorted(found, key=str))
 
     side: Callable[[], Side | None] | None = None
+    ruled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

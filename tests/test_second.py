@@ -13,6 +13,7 @@ from second_cases import CASES
 from second_limits import LIMITS
 
 import jitad
+from jitad.ir.primitive import registry
 
 MODES = ("forward", "reverse", "cross")
 EVERY = [*CASES, *LIMITS]
@@ -150,3 +151,110 @@ def test_in_float32() -> None:
         )
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, case.hessian, rtol=1e-5, atol=0)
+
+
+# -- laws ------------------------------------------------------------------------------
+
+_TABLE = np.random.default_rng(0).normal(size=(4, 3))
+
+
+def waves(x: Any, y: Any) -> Any:
+    return np.sin(_TABLE @ x) * np.exp(x[0] * y[1]) * np.tanh(x[2] * x[0] * y[0])
+
+
+@pytest.mark.parametrize("pair", [*product(MODES, MODES)], ids=" over ".join)
+def test_hessians_are_symmetric_to_the_bit(pair: Any) -> None:
+    """Those of every result, in several arguments together, in every pair of modes."""
+    outer, inner = pair
+    x, y = np.array([0.3, -1.1, 0.7]), np.array([0.4, 1.3])
+    first = jitad.jacobian(waves, (0, 1), mode=inner)
+    for second in (
+        jitad.jacobian(first, (0, 1), mode=outer, backend="numpy"),
+        jitad.hessian(waves, (0, 1), mode=outer, backend="numpy"),
+    ):
+        (xx, xy), (yx, yy) = second(x, y)
+        symmetric(xx, "x")
+        symmetric(yy, "y")
+        np.testing.assert_array_equal(xy, np.swapaxes(yx, -1, -2))
+        want = jitad.jacobian(jitad.jacobian(lambda x: waves(x, y)))(x)
+        np.testing.assert_allclose(xx, want, rtol=1e-12)
+
+
+def test_rules_of_no_function_are_not_made_symmetric() -> None:
+    @jitad.custom_jvp
+    def f(x: Any) -> Any:
+        return x[0] * x[1]
+
+    @f.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        (x,), (t,) = primals, tangents
+        return f(x), x[0] * x[0] * t[1]
+
+    found = jitad.jacobian(jitad.grad(f))(np.array([3.0, 4.0]))
+    np.testing.assert_array_equal(found, [[0.0, 0.0], [6.0, 0.0]])
+
+
+KINKED = sorted(n for n, p in registry.primitives.items() if p.piece is not None)
+ROOTED = sorted(n for n, p in registry.primitives.items() if p.square is not None)
+
+
+def points_of(name: str) -> list[np.ndarray]:
+    """The points of a primitive, and ties, zeros of both signs and NaN."""
+    points = registry.primitives[name].points or ((0.5, 0.2, 1.0, 2.0, 2.0, 0.0),)
+    arity = len(points[0])
+    special = (0.0, -0.0, 1.0, -1.0, np.nan)
+    rows = [*points, *product(special, repeat=min(arity, 2))]
+    rows = [(*row, *row[-1:] * (arity - len(row))) for row in rows]
+    return list(np.array(rows).T)
+
+
+@pytest.mark.parametrize("name", KINKED)
+def test_pieces_have_the_value(name: str) -> None:
+    """A piece is the function, but for the value at a jump, which is one side's."""
+    primitive = registry.primitives[name]
+    assert primitive.piece is not None
+    columns = points_of(name)[:5] if name == "line" else points_of(name)
+    function = primitive.piece
+    found = jitad.vmap(lambda *x: function(*x) * 1.0, backend="numpy")(*columns)
+    want = primitive.evaluate(*columns)
+    smooth = columns[0] != 0 if name in ("sign", "heaviside") else [True] * len(want)
+    np.testing.assert_array_equal(found[smooth], want[smooth])
+
+
+@pytest.mark.parametrize("name", ROOTED)
+def test_roots_are_of_their_squares(name: str) -> None:
+    primitive = registry.primitives[name]
+    assert primitive.square is not None
+    for point in primitive.points:
+        if max(map(abs, point)) < 1e100:
+            root = primitive.evaluate(*point)
+            np.testing.assert_allclose(primitive.square(*point), root**2, rtol=1e-12)
+
+
+def test_every_kink_has_a_case() -> None:
+    names = " ".join(primitive_names())
+    for name in (*KINKED, *ROOTED):
+        assert name in names.split() or name == "line_or_corner", name
+
+
+def primitive_names() -> set[str]:
+    """The primitives with kinks that the cases are made of."""
+    found = set()
+    for case in CASES:
+        graph = jitad.jit(case.function).prepare(*case.arguments).derived.graph
+        found |= {node.primitive.name for node in graph.nodes}
+    return found
+
+
+def test_third_derivatives() -> None:
+    """The side goes on: |x|³ is x³, |x|⁵ too, and both factors are one."""
+    for f, third in (
+        (lambda x: np.abs(x) ** 3, 6.0),
+        (lambda x: np.abs(x) * np.abs(x) * x, 6.0),
+        (lambda x: np.maximum(x, 0.0) ** 3 + np.minimum(x, 0.0) ** 3, 6.0),
+        (lambda x: np.linalg.norm(np.stack([x, 2 * x])) ** 2 * x, 30.0),
+    ):
+        twice = jitad.grad(jitad.grad(jitad.grad(f)), backend="numpy")(0.0)
+        np.testing.assert_allclose(twice, third, rtol=1e-15)
+        other = jitad.jacobian(jitad.hessian(f), backend="numpy")(0.0)
+        np.testing.assert_allclose(other, third, rtol=1e-15)

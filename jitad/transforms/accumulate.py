@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 from jitad.errors import UnsupportedError
@@ -57,14 +58,15 @@ def jacobian(
     *,
     mode: Mode | None = None,
     value: bool = False,
-    symmetric: bool = False,
+    twins: Sequence[tuple[int, int]] | None = None,
     of: Sequence[int] | None = None,
 ) -> Accumulated:
     """(x -> y)  ->  (x -> [y,] ∂y/∂x), the cheapest mode unless one is given.
 
     One output of shape y.shape + x.shape for every y in `of` (default: all outputs)
-    and every x in wrt, y varying slowest.  symmetric says that ∂y/∂x is a symmetric
-    matrix (a Hessian), whose upper triangle is computed.
+    and every x in wrt, y varying slowest.  Where ∂y/∂x is made of symmetric matrices
+    (Hessians), twins has for every row the matrix and the row in it; then only upper
+    triangles are computed.
     """
     line = opened(graph, wrt)
     of = range(len(line.outputs)) if of is None else of
@@ -79,12 +81,15 @@ def jacobian(
     columns = [int(e) for k in wrt for e in line.elements[k].ravel()]
     arrays = [line.inputs[k] for k in large]
     roots = [int(v) for o in line.values for v in o.ravel()] if value else []
-    wanted = _triangle(len(rows)) if symmetric else None
+    if large:
+        twins = None
     best: tuple[float, Mode, Entries, Graph | None] | None = None
 
     def finished(entries: Entries) -> Graph:
-        if symmetric:
-            entries = entries | {(c, r): v for (r, c), v in entries.items()}
+        if twins:
+            row = {twin: r for r, twin in enumerate(twins)}
+            mirrored = [(*twins[r], c, v) for (r, c), v in entries.items()]
+            entries = entries | {(row[m, c], r): v for m, r, c, v in mirrored}
         return tidy(_assemble(line, wrt, of, entries, value))
 
     for candidate in (mode,) if mode else _candidates(line, rows, columns, untried):
@@ -96,8 +101,8 @@ def jacobian(
                 continue
         else:
             entries = METHODS[candidate](line, rows, [*columns, *arrays])
-        if wanted is not None:
-            entries = {k: v for k, v in entries.items() if k in wanted}
+        if twins:
+            entries = {(r, c): v for (r, c), v in entries.items() if c >= twins[r][1]}
         made = None
         if line.loops:
             # The loops of a mode are fused before they run: count what is left.
@@ -112,8 +117,17 @@ def jacobian(
     return Accumulated(made or finished(entries), chosen, costs, untried)
 
 
-def _triangle(n: int) -> set[tuple[int, int]]:
-    return {(r, c) for r in range(n) for c in range(r, n)}
+def twins_of(outputs: Sequence[Type], inputs: Sequence[Type]) -> list[tuple[int, int]]:
+    """For every row of ∂(∂y/∂x)/∂x the number of the y it belongs to, and of the x."""
+    found, first = [], 0
+    for y in outputs:
+        column = 0
+        for x in inputs:
+            pairs = product(range(y.size), range(x.size))
+            found += [(first + i, column + j) for i, j in pairs]
+            column += x.size
+        first += y.size
+    return found
 
 
 def _candidates(

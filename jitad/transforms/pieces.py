@@ -79,7 +79,7 @@ def kinked(graph: Graph) -> bool:
         primitive = nodes[i].primitive
         if primitive.piece is not None or primitive.square is not None:
             return True
-        if any(kinked(g) for g in _graphs(nodes[i])):
+        if any(kinked(g) for g in graphs_in(nodes[i])):
             return True
     return False
 
@@ -87,7 +87,7 @@ def kinked(graph: Graph) -> bool:
 def marked(graph: Graph) -> bool:
     """Whether there are derivatives in a graph that have a side."""
     return any(
-        node.primitive.name == "either" or any(marked(g) for g in _graphs(node))
+        node.primitive.name == "either" or any(marked(g) for g in graphs_in(node))
         for node in graph.nodes
     )
 
@@ -125,7 +125,7 @@ def exchanged(graph: Graph, other: Graph, outputs: Sequence[int]) -> Graph:
 # -- graphs inside graphs --------------------------------------------------------------
 
 
-def _graphs(node: Node) -> list[Graph]:
+def graphs_in(node: Node) -> list[Graph]:
     """The graphs of a node that are differentiated with it."""
     if node.primitive is LOOP:
         return [loop_of(node).body]
