@@ -17,6 +17,8 @@ import numpy as np
 
 from jitad.errors import JitadError
 
+_TEXTS = (".csv", ".tsv", ".txt", ".dat", ".json")
+
 
 class UsageError(JitadError):
     """A mistake on the command line."""
@@ -131,6 +133,13 @@ def load(path: Path, **options: Any) -> Any:
 
     Raises UsageError where the file is missing or not NumPy's.
     """
+    if path.suffix.lower() in _TEXTS and path.exists():
+        raise UsageError(
+            f"expected a .npy or .npz file, got {path}, a text; convert it: python -c "
+            f"\"import numpy as np; np.save('{path.with_suffix('.npy')}', "
+            f"np.loadtxt('{path}', delimiter=','))\" (with skiprows=1 if its first "
+            "line has names)"
+        )
     try:
         return np.load(path, **options)
     except FileNotFoundError:

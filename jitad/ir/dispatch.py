@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from jitad.errors import JitadError, UnsupportedError
 from jitad.ir.failing import fail_where
@@ -32,7 +33,8 @@ def apply_ufunc(ufunc: np.ufunc, args: Sequence[Any]) -> Any:
     if handler is None:
         raise UnsupportedError(
             f"{ufunc.__name__} cannot be traced ({source_line()}); write it with "
-            "functions that can: NumPy's own, or those of scipy.special"
+            f"functions that can, {_others(ufunc)}, or make it known by "
+            "jitad.primitive"
         )
     try:
         return handler(*[operand(a) for a in args])
@@ -40,6 +42,17 @@ def apply_ufunc(ufunc: np.ufunc, args: Sequence[Any]) -> Any:
         raise
     except Exception as error:
         raise blame(ufunc, args, {}, error) from None
+
+
+def _others(ufunc: np.ufunc) -> str:
+    """What there is in place of a ufunc."""
+    if getattr(scipy.special, ufunc.__name__, None) is not ufunc:
+        return "such as NumPy's own"
+    known = sorted(
+        f.__name__ for f in registry.ufuncs
+        if getattr(scipy.special, f.__name__, None) is f
+    )  # fmt: skip
+    return f"of scipy.special {', '.join(known)}"
 
 
 def operand(value: Any) -> Any:

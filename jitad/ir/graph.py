@@ -18,6 +18,9 @@ import numpy as np
 
 from jitad.ir.primitive import Primitive, registry
 
+# Scalar operations that one point may take.
+MOST_OPERATIONS = 400_000
+
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 INTEGERS = tuple(np.dtype(f"{kind}{size}") for size in (8, 4, 2, 1) for kind in "iu")
 DTYPES = (*FLOATS, *INTEGERS, np.dtype(np.bool_))

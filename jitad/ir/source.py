@@ -43,6 +43,22 @@ def raising_line(error: BaseException) -> str:
     return line
 
 
+def attributes() -> set[str]:
+    """The attributes that the user's line, which runs now, asks for."""
+    frame = sys._getframe(1)
+    while frame is not None and foreign(frame.f_code.co_filename):
+        frame = frame.f_back
+    if frame is None:
+        return set()
+    return {
+        str(i.argval)
+        for i in dis.get_instructions(frame.f_code)
+        if i.opname in ("LOAD_METHOD", "LOAD_ATTR")
+        and i.positions is not None
+        and i.positions.lineno == frame.f_lineno
+    }
+
+
 class Origin(NamedTuple):
     """Where an error comes from: a code, the user's or not, that says raise or not."""
 

@@ -21,8 +21,11 @@ from jitad.ir.graph import COMPUTED, CONST, DTYPES, PACK, Builder, Type, scalar
 from jitad.ir.mirror import reflection
 from jitad.ir.plain import refusal
 from jitad.ir.primitive import Primitive, registry
-from jitad.ir.source import source_line
+from jitad.ir.source import attributes, source_line
 from jitad.ir.views import Storage, kept_order
+
+# How NumPy's generators are asked for numbers.
+_DRAWING = {k for k in dir(np.random.RandomState) if not k.startswith(("_", "get"))}
 
 
 class Trace(Builder):
@@ -183,6 +186,13 @@ class Tracer(Storage, NDArrayOperatorsMixin):
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         """An object array of traced scalars: what np.asarray makes of a tracer."""
         if dtype is not None and np.dtype(dtype) != object:
+            if drawn := attributes() & _DRAWING:
+                raise TracingError(
+                    f"{drawn.pop()}() cannot draw by {self!r}, which has no value yet "
+                    f"({source_line()}); draw with jitad.random, such as mean + scale "
+                    "* jitad.random.normal(key, counter), whose numbers are new at "
+                    "each call, or draw before and pass what was drawn"
+                )
             raise TracingError(
                 f"{self!r} cannot become a concrete {np.dtype(dtype)} array "
                 f"({source_line()}): leave dtype= out, or use x.astype(dtype) or "

@@ -104,7 +104,7 @@ def det(a: Any) -> Any:
     Beyond, elimination with complete pivoting comes first, down to a block of order 5:
     exact for the derivatives of order 5 and lower at matrices of any rank.
     """
-    return bind_composite(_det, [square(a, "det")], {})
+    return bind_composite(_det, [square(a, "det", 3.0)], {})
 
 
 @lru_cache
@@ -156,6 +156,6 @@ _SlogdetResult = type(np.linalg.slogdet(np.eye(1)))
 @derived(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
     """Sign and log |det|; (0, -inf), with derivative NaN, where A is singular."""
-    x = square(a, "slogdet")
+    x = square(a, "slogdet", 4 / 3)
     sign = bind_composite(_signdet, [x], {})
     return _SlogdetResult(sign, bind_composite(_logabsdet, [x], {}))

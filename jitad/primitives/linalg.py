@@ -18,6 +18,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.failing import fail_where
+from jitad.ir.graph import MOST_OPERATIONS
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, as_tracer, cast, renewed
@@ -36,13 +37,26 @@ Matrix = list[list[Any]]
 # -- operands ------------------------------------------------------------------
 
 
-def square(a: Any, name: str) -> Any:
-    """The operand as a floating-point stack of square matrices."""
+def square(a: Any, name: str, each: float = 0.0) -> Any:
+    """The operand as a floating-point stack of square matrices.
+
+    each  of an order n it takes each n³ operations at least, written out; such as
+          could never be are refused before any are
+    """
     x = floating(as_traced(a))
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise np.linalg.LinAlgError(
             f"np.linalg.{name} of {x!r} ({source_line()}): the last two axes must be "
             "those of a square matrix"
+        )
+    n = x.shape[-1]
+    if each * n**3 > MOST_OPERATIONS:
+        most = int((MOST_OPERATIONS / each) ** (1 / 3))
+        raise UnsupportedError(
+            f"np.linalg.{name} of {x!r} takes {each * n**3:,.0f} scalar operations "
+            f"({source_line()}), which are written out one by one; expected an order "
+            f"of {most} at most: call it on numbers outside of the function, split the "
+            "matrix into blocks, or use jitad.linear_solve with an iteration"
         )
     return x
 
@@ -247,7 +261,7 @@ _solve = composite("solve", _or_nan(np.linalg.solve), stacked(_solution))
 @derived(np.linalg.inv)
 def inv(a: Any) -> Any:
     """The inverse, by elimination with partial pivoting; NaN where A is singular."""
-    x = square(a, "inv")
+    x = square(a, "inv", 4.0)
     _fail(_singular, x, "Singular matrix")
     return bind_composite(_inv, [x], {})
 
@@ -257,7 +271,7 @@ def solve(a: Any, b: Any) -> Any:
     """X of A x = b, by elimination with partial pivoting; NaN where A is singular."""
     x, y = both(a, b)
     dtype = np.result_type(floating(x).dtype, floating(y).dtype)
-    x, y = square(cast(x, dtype), "solve"), cast(y, dtype)
+    x, y = square(cast(x, dtype), "solve", 4 / 3), cast(y, dtype)
     vector = y.ndim == 1
     y = y[:, None] if vector else y
     if y.ndim < 2 or y.shape[-2] != x.shape[-1]:
@@ -349,7 +363,7 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     As in NumPy only the lower triangle of A is read (the upper one with upper=True),
     so the derivatives in the other are zero.
     """
-    x = square(a, "cholesky")
+    x = square(a, "cholesky", 1 / 3)
     axes = (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
     x = np.transpose(x, axes) if upper else x
     _fail(_indefinite, x, "Matrix is not positive definite")

@@ -20,6 +20,7 @@ from jitad.ir.graph import (
     CONST,
     ELEMENT,
     INPUT,
+    MOST_OPERATIONS,
     PACK,
     Builder,
     Graph,
@@ -54,8 +55,6 @@ from jitad.transforms.whole import (
     scalars,
     whole,
 )
-
-LIMIT = 400_000
 
 
 def scalarize(graph: Graph) -> Graph:
@@ -130,9 +129,9 @@ def unroll(
             values[i] = operands[0][node.params[0][1]]
         else:
             values[i] = _scalarize_node(target, node, operands)
-        if len(target.nodes) > LIMIT:
+        if len(target.nodes) > MOST_OPERATIONS:
             raise UnsupportedError(
-                f"one point takes more than {LIMIT} scalar operations (at "
+                f"one point takes more than {MOST_OPERATIONS} scalar operations (at "
                 f"{node.line or node.primitive.name}); use jitad.vmap for the axis of "
                 "independent points, so that it is a batch and not part of the "
                 "function, or jitad.scan for steps that follow one another"
