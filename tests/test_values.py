@@ -324,8 +324,11 @@ def computed(name: str, dtype: np.dtype, backend: Any) -> list[np.ndarray]:
             return MADE[name](*x)
         return bind(registry.primitives[name], x, [None] * arity, dtype)
 
+    unknown = () if name in MADE else registry.primitives[name].unknown
+    every = tuple([k for k in range(arity) if k not in unknown])
+
     def both(*x: Any) -> Any:
-        return f(*x), *jitad.jacobian(f, argnums=tuple(range(arity)))(*x)
+        return f(*x), *jitad.jacobian(f, argnums=every)(*x)
 
     return list(jitad.vmap(both, backend=backend)(*points(name, dtype)))
 
