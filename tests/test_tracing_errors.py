@@ -22,6 +22,7 @@ from jitad.ir.trace import Input, trace
 
 N = 3
 TABLE = np.arange(5.0)
+GRID = np.ones((2, 3))
 UNKNOWN = np.frompyfunc(abs, 1, 1)
 
 
@@ -67,7 +68,15 @@ ERRORS = [
     ("round", lambda x: round(x[0]), TracingError, "np.round"),
     ("range", lambda x: range(x[0]), TracingError, "functools.partial"),
     ("list index", lambda x: [1, 2][x[0]], TracingError, "like=i"),
-    ("index of a table", lambda x: TABLE[x[0].astype(int)], IndexError, "integer"),
+    ("index of a table", lambda x: TABLE[x[0].astype(int)], TracingError, "np.take"),
+    ("index of a grid", lambda x: GRID[0, x[0].astype(int)], TracingError, "np.take"),
+    ("write to a table", lambda x: put(TABLE, x[0].astype(int), 1), TracingError,
+     "like=i"),
+    ("function of a list", lambda x: np.sin([x[0], 0.5]), TracingError, "np.stack"),
+    ("function of objects", lambda x: np.exp(np.array([0.5, x[0]])), TracingError,
+     "jitad.array"),
+    ("hypot of objects", lambda x: np.hypot(np.array([x[0], 1]), np.array([2, x[1]])),
+     TracingError, "np.stack"),
     ("slice bound", lambda x: x[: x[0]], TracingError, "slice bound"),
     ("shape", lambda x: np.reshape(x, (x[0], 1)), TracingError, "functools.partial"),
     ("np.zeros filled", fill, TracingError, "like=x"),

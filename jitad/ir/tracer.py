@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ _DRAWING = {k for k in dir(np.random.RandomState) if not k.startswith(("_", "get
 class Trace(Builder):
     """The Builder of a running trace, which takes in values of outer ones.
 
+    indexing  where a whole number was asked for last
     boxed     whether NumPy took values of it for objects
     path      decides the truth of its values, if anything can (see `ir.fork`)
     writes    for every write to an array of it: when the array was born, and the line
@@ -44,6 +46,7 @@ class Trace(Builder):
         self.lines = lines
         self.open = True
         self.boxed = False
+        self.indexing: tuple[int, int] = (0, 0)
         self.captured: dict[tuple[int, int], tuple[Tracer, int]] = {}
         self.path: Any = None
         self.births = 0
@@ -200,6 +203,13 @@ class Tracer(Storage, NDArrayOperatorsMixin):
                 "one from np.zeros(n, like=x), np.zeros_like(x) or jitad.zeros can; a "
                 "constant table is indexed by np.asarray(table, like=i)[i]"
             )
+        if self.builder.indexing == _place(sys._getframe(1)):
+            # NumPy has asked for a number first, and forgotten our answer.
+            raise TracingError(
+                f"a constant array is indexed by {self!r}, which has no value yet "
+                f"({source_line()}); use np.take(array, i), or "
+                "np.asarray(array, like=i)[i]"
+            )
         self.builder.boxed = True
         if not (copy or self.scalar):
             return reflection(self)
@@ -250,6 +260,7 @@ class Tracer(Storage, NDArrayOperatorsMixin):
     __int__ = __complex__ = __float__
 
     def __index__(self) -> int:
+        self.builder.indexing = _place(sys._getframe(1))
         raise TracingError(
             f"{self!r} has no value yet ({source_line()}), so it cannot be a shape, a "
             "range, a slice bound or a list index; pass it as a plain Python value, "
@@ -267,6 +278,11 @@ class Tracer(Storage, NDArrayOperatorsMixin):
             f"{self!r} has no value yet and cannot be pickled ({source_line()}); "
             "return it from the function"
         )
+
+
+def _place(frame: FrameType) -> tuple[int, int]:
+    """A frame, and the instruction that it is at."""
+    return id(frame), frame.f_lasti
 
 
 def _noted(result: Any) -> Any:
