@@ -23,7 +23,6 @@ from jitad.ir.tracer import (
     as_tracer,
     cast,
     innermost,
-    joint_dtype,
     promote,
     renewed,
     traced,
@@ -262,7 +261,7 @@ def _take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
 @derived(np.choose)
 def _choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
     options = list(choices)
-    dtype = joint_dtype(options)
+    dtype = promote(options)
     index: Any = operand(a)
     if not traced(index):
         ask(np.choose, index, options, mode=mode)
@@ -359,14 +358,14 @@ _copyto = _writes(np.copyto, ("dst", "src", "casting", "where"), "src")
 def _copyto_handler(
     dst: Any, src: Any, casting: Any = "same_kind", where: Any = True
 ) -> None:
-    if isinstance(dst, Tracer) and traced(where):
-        src = np.where(where, stored(dst, src), dst)
-        where = True
     if isinstance(dst, Tracer) and not np.can_cast(promote([src]), dst.dtype, casting):
         raise TypeError(
             f"np.copyto cannot cast {promote([src])} to {dst.dtype} by {casting!r} "
             f"({source_line()}); convert with astype"
         )
+    if isinstance(dst, Tracer) and traced(where):
+        src = np.where(where, stored(dst, src), dst)
+        where = True
     _copyto(dst, src, where=where)
 
 

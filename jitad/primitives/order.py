@@ -236,8 +236,10 @@ def _quantiles(
     ]
     if wanted.ndim == 0:
         return found[0]
+    # Between whole positions NumPy's result takes the dtype of q, too.
+    told: Any = np.quantile(np.ones(1, x.dtype), q, method=method)  # type: ignore[call-overload]
     stacked: Any = np.stack(found)[: wanted.size]
-    return np.reshape(stacked, wanted.shape + found[0].shape)
+    return np.reshape(cast(stacked, told.dtype), wanted.shape + found[0].shape)
 
 
 @derived(np.quantile)

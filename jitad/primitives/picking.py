@@ -96,6 +96,7 @@ def clip(
                                "use x[...] = np.clip(x, low, high)")  # fmt: skip
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     a, low, high = operand(a), operand(low), operand(high)
+    a = a if traced(a) else np.asarray(a)[()]
     dtype = promote([a])
     if dtype.kind in "iu":
         # No integer of a's dtype is beyond such a bound.

@@ -18,7 +18,16 @@ from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import operand
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, as_tracer, bind, cast, innermost, promote, renewed
+from jitad.ir.tracer import (
+    Tracer,
+    as_tracer,
+    bind,
+    cast,
+    innermost,
+    promote,
+    renewed,
+    traced,
+)
 from jitad.primitives import nary
 from jitad.primitives.define import bind_composite, composite, derived
 from jitad.primitives.nary import balanced
@@ -344,12 +353,12 @@ def _extreme(functions: Sequence[Any], reduce: Any, name: str) -> Any:
                 raise ValueError(f"np.{name} with where= needs initial=, its value "
                                  "where nothing is left")  # fmt: skip
             return reduce(x, axes, keepdims)
-        trace, dtype = innermost([x, initial]), promote([x, initial])
-        initial = as_tracer(trace, scalar(initial), dtype)
-        table = rows_traced(filled(x, where, initial), axes)
-        first = np.broadcast_to(initial, (1, *table.shape[1:]))
+        # It is cast to the array's dtype, even if that is one of integers.
+        start = cast(as_tracer(innermost([x, initial]), scalar(initial)), x.dtype)
+        table = rows_traced(filled(x, where, start), axes)
+        first: Any = np.broadcast_to(start, (1, *table.shape[1:]))
         result = reduce(np.concatenate([first, table]), 0)
-        return keeping(cast(result, dtype), axes, keepdims)
+        return keeping(result, axes, keepdims)
 
     return derived(*functions)(handler)
 
@@ -384,7 +393,11 @@ def _nan_extreme(function: Any, plain: Any, beyond: float) -> None:
         empty = np.all(np.isnan(x), axis, **options)
         if given(initial):
             unknown = np.isnan(scalar(initial))
-            empty, initial = empty & unknown, np.where(unknown, beyond, initial)[()]
+            empty = empty & unknown
+            if traced(unknown):
+                initial = np.where(unknown, beyond, initial)
+            elif unknown:
+                initial = beyond
         kept = plain(_not_nan(x, beyond), axis, initial=initial, **options)
         return np.where(empty, x.dtype.type(np.nan), kept)
 

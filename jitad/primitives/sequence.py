@@ -79,9 +79,16 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     x = np.ravel(as_traced(ary, to_end, to_begin))
     parts = [x[1:] - x[:-1]]
     if to_begin is not None:
-        parts.insert(0, np.ravel(to_begin))
+        parts.insert(0, np.ravel(operand(to_begin)))
     if to_end is not None:
-        parts.append(np.ravel(to_end))
+        parts.append(np.ravel(operand(to_end)))
+    for part in parts:
+        if not np.can_cast(part.dtype, x.dtype, "same_kind"):
+            raise TypeError(
+                f"np.ediff1d cannot put {part.dtype} beside differences of {x!r} "
+                f"({source_line()}); convert with astype"
+            )
+    parts = [p.astype(x.dtype) for p in parts]
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
@@ -167,7 +174,8 @@ def _slope(x: Tracer, step: Any, axis: int, order: int) -> Any:
         head = _one_sided([sample(k, k + 1) for k in range(3)], first, near[0])
         ends = [sample(n - 1 - k, n - k) for k in range(3)]
         tail = -_one_sided(ends, second, near[1])
-    slopes = np.concatenate([head, inner, tail], axis)
+    joined: Any = np.concatenate([head, inner, tail], axis)
+    slopes = cast(joined, x.dtype)
     return renewed(slopes, np.copy(x.stand_in()))
 
 
@@ -337,7 +345,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
         )
     x = floating(x) if m else x
     for i in range(m):
-        scaled = x / np.arange(x.shape[0], 0, -1, dtype=x.dtype)
+        scaled = x / np.arange(x.shape[0], 0, -1)
         x = np.concatenate([scaled, constants[i : i + 1]])
     return x
 

@@ -241,6 +241,7 @@ def logsumexp(
     a = _floating(a)
     if b is None and not return_sign:
         return bind_composite(_logsumexp, [a], options)
+    b = a.dtype.type(b) if type(b) in (int, float) else b
     b = _floating(np.ones_like(a) if b is None else b)
     dtype = np.result_type(a, b)
     arrays = np.broadcast_arrays(a.astype(dtype), b.astype(dtype))

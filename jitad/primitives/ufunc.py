@@ -198,7 +198,7 @@ def _accumulate(
 
 def _outer(ufunc: np.ufunc, a: Any, b: Any, **kwargs: Any) -> Any:
     """ufunc.outer by broadcasting."""
-    a, b = operand(a), operand(b)
+    a, b = (v if traced(v) else np.asarray(v)[()] for v in (operand(a), operand(b)))
     return ufunc(np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b, **kwargs)
 
 
