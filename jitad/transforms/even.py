@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jitad.ir.graph import PACK, Graph, scalar
+from jitad.ir.graph import PACK, Graph, reach, scalar
 from jitad.ir.primitive import registry
 from jitad.ir.tracer import Trace
 from jitad.primitives.define import plain_root
@@ -23,6 +23,9 @@ from jitad.transforms.sweep import forward
 from jitad.transforms.templates import builder, formula, instantiate
 
 _BOOL = scalar(np.dtype(bool))
+# Other roots behind which mixed derivatives are asked for: beyond, where two are 0 at
+# once, the function is taken not to be even in each of them.
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +130,24 @@ def _completed(
         for k, slope in found.items():
             behind.setdefault(k, []).append(slope)
     curves: dict[tuple[int, int], int | None] = {}
+    mixed: dict[tuple[int, int], list[int]] = {}
     for k, own in behind.items():
-        again = _slopes(target, own, {roots[k].held: k})
-        curves |= {(k, a): again.get(a, {}).get(k) for a in own}
+        near = held.keys() & set(reach(target.nodes, own)) - {roots[k].held}
+        others = {i: held[i] for i in sorted(near)}
+        known = others if len(others) <= _FEW else {}
+        again = _slopes(target, own, {roots[k].held: k} | known)
+        for a in own:
+            curves[k, a] = again[a].get(k)
+            mixed[k, a] = [
+                _both(target, roots[m].zero, again[a].get(m))
+                for i, m in others.items()
+                if i not in known or m in again[a]
+            ]
     whole = {}
     for y, found in slopes.items():
         total = y
         for k, slope in found.items():
-            term = _term(target, roots[k], slope, curves[k, slope])
+            term = _term(target, roots[k], slope, curves[k, slope], mixed[k, slope])
             total = _plus(target, total, term)
         whole[y] = total
     return whole
@@ -152,8 +165,22 @@ def _slopes(
     return {y: dict(found.get(y, {})) for y in outputs}
 
 
-def _term(target: Trace, root: Root, slope: int, curve: int | None) -> int:
-    """Where the root is 0: φ'' s / 2 if φ' is 0, else a root without derivatives."""
+def _both(target: Trace, zero: int, slope: int | None) -> int:
+    """Whether another root is 0, too, and the function is not even in each of both."""
+    if slope is None:
+        return zero
+    nought = target.number(0.0, target.nodes[slope].type.dtype)
+    bent = target.apply(registry.primitives["ne"], (slope, nought), _BOOL)
+    return target.apply(registry.primitives["and"], (zero, bent), _BOOL)
+
+
+def _term(
+    target: Trace, root: Root, slope: int, curve: int | None, mixed: Sequence[int]
+) -> int:
+    """Where the root is 0: φ'' s / 2 if φ' is 0, else a root without derivatives.
+
+    mixed  conditions under which it is not even because of other roots
+    """
     type = target.nodes[root.plain].type
     zero, half = (target.number(v, type.dtype) for v in (0.0, 0.5))
     mul, select, gate = (registry.primitives[n] for n in ("mul", "select", "gate"))
@@ -163,6 +190,9 @@ def _term(target: Trace, root: Root, slope: int, curve: int | None) -> int:
         smooth = target.apply(mul, (scale, root.square), type)
     nought = target.number(0.0, target.nodes[slope].type.dtype)
     flat = target.apply(registry.primitives["eq"], (slope, nought), _BOOL)
+    for bent in mixed:
+        smooth_there = target.apply(registry.primitives["not"], (bent,), _BOOL)
+        flat = target.apply(registry.primitives["and"], (flat, smooth_there), _BOOL)
     term = target.apply(select, (flat, smooth, root.plain), type)
     return target.apply(gate, (root.zero, term), type)
 
