@@ -294,6 +294,23 @@ def test_an_infinite_slope_touches_its_own_element_only(name):
             np.testing.assert_allclose(got, want, rtol=1e-15)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_loop_behind_a_closed_gate_gives_nothing(mode, backend):
+    def carried(x: Any) -> Any:
+        looped = jitad.fori_loop(0, 2, lambda i, c: np.sin(c) * 0.5, np.sqrt(x))
+        return np.where(x > 0, looped, 0.0)
+
+    def shared(x: Any) -> Any:
+        looped = jitad.fori_loop(0, 2, lambda i, c: np.sin(c) + np.sqrt(x), 1.0)
+        return np.where(x > 0, looped, x)
+
+    points = np.array([0.0, 1.0])
+    for f, first in ((carried, 0.0), (shared, 1.0)):
+        J = jitad.vmap(jitad.jacobian(f, mode=mode), backend=backend)(points)
+        assert J[0] == first and np.isfinite(J[1]) and J[1] != 0
+
+
 def test_trip_counts_of_a_batch():
     def f(x: Any, n: Any) -> Any:
         return jitad.fori_loop(0, n, lambda i, c: c * x + i, 1.0, max_steps=9)

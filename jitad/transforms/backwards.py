@@ -119,6 +119,20 @@ class Pullback:
         found = _opening(self.target, bar)
         return self.target.const(np.True_) if found is None else found
 
+    def _behind(self, k: int, seed: int, part: int) -> int:
+        """A cotangent that the loop gives, gated if all that it comes from is."""
+        given = [own[seed] for own in self.bars if seed in own]
+        given += [self.begun[~k][seed]] if k < 0 and seed in self.begun[~k] else []
+        found = [_opening(self.target, bar) for bar in given]
+        gates = [o for o in found if o is not None]
+        if not gates or len(gates) < len(found):
+            return part
+        either = registry.primitives["or"]
+        way = gates[0]
+        for other in gates[1:]:
+            way = self.target.apply(either, (way, other), scalar(_BOOL))
+        return gated(self.target, way, part)
+
     def _finish(self, body: _Body, zeros: set[Key]) -> None:
         """Make the loop, and say what comes of it."""
         loop, target = self.loop, self.target
@@ -167,6 +181,8 @@ class Pullback:
                 part = gated(target, gates[k, r], part)
             elif (k, r) in zeros:
                 part = unless_zero(target, part)
+            else:
+                part = self._behind(k, r, part)
             self.scalars[len(count) + (n + ~k if k < 0 else k)][r] = part
         first = reverse.carried
         for number, (k, r) in enumerate(body.reads):
