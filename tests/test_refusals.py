@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.interpolate
+import scipy.linalg
+import scipy.ndimage
+import scipy.signal
 import scipy.special
+import scipy.stats
 
 import jitad
 from jitad import cli
@@ -55,6 +60,23 @@ def test_a_special_function_that_is_unknown_names_those_that_are_known() -> None
     text = str(refused.value)
     assert "betaln cannot be traced" in text
     assert "gammaln" in text and "jitad.primitive" in text
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        scipy.linalg.expm,
+        scipy.linalg.inv,
+        scipy.linalg.cholesky,
+        lambda a: scipy.interpolate.CubicSpline([0, 1, 2], a[0])(0.5),
+        lambda a: scipy.signal.fftconvolve(a[0], a[1]),
+        lambda a: scipy.ndimage.gaussian_filter(a, 1.0),
+        lambda a: scipy.stats.norm.logpdf(a[0, 0], a[0, 1], a[1, 1]),
+    ],
+)
+def test_functions_of_scipy_say_that_they_are(f: Any) -> None:
+    with pytest.raises(jitad.TracingError, match="SciPy's functions, but those of"):
+        jitad.jit(f)(np.eye(3) + 0.1)
 
 
 @pytest.mark.parametrize("name", ["points.csv", "points.txt"])

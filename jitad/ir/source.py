@@ -15,6 +15,12 @@ import scipy
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 NUMPY = str(Path(np.__file__).resolve().parent)
 SCIPY = str(Path(scipy.__file__).resolve().parent)
+OF_SCIPY = (
+    "SciPy's functions, but those of scipy.special, take no traced values; use "
+    "NumPy's, such as those of np.linalg, or make yours known by jitad.primitive"
+)
+# How NumPy's generators are asked for numbers.
+_DRAWING = {k for k in dir(np.random.RandomState) if not k.startswith(("_", "get"))}
 # What is cached is called by way of functools.
 _SKIP = (PACKAGE, NUMPY, SCIPY, functools.__file__, "<frozen", "<__array")
 
@@ -43,20 +49,21 @@ def raising_line(error: BaseException) -> str:
     return line
 
 
-def attributes() -> set[str]:
-    """The attributes that the user's line, which runs now, asks for."""
+def draws() -> set[str]:
+    """How the user's line, which runs now, asks NumPy's generators for numbers."""
     frame = sys._getframe(1)
     while frame is not None and foreign(frame.f_code.co_filename):
         frame = frame.f_back
     if frame is None:
         return set()
-    return {
+    asked = {
         str(i.argval)
         for i in dis.get_instructions(frame.f_code)
         if i.opname in ("LOAD_METHOD", "LOAD_ATTR")
         and i.positions is not None
         and i.positions.lineno == frame.f_lineno
     }
+    return asked & _DRAWING
 
 
 class Origin(NamedTuple):

@@ -17,7 +17,7 @@ from jitad.errors import JitadError, TracingError
 from jitad.ir.fork import Branch, branch, explore
 from jitad.ir.graph import Graph, Type
 from jitad.ir.redirect import redirected
-from jitad.ir.source import raising_line
+from jitad.ir.source import OF_SCIPY, raising_line
 from jitad.ir.tracer import Trace, Tracer
 
 _level: contextvars.ContextVar[tuple[Trace, ...]] = contextvars.ContextVar(
@@ -108,11 +108,7 @@ def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         boxed = any(trace.boxed for trace in running())
         boxed = boxed and any(word in text for word in _OF_OBJECTS)
         if boxed and _in_scipy(error):
-            raise TracingError(
-                f"{text} ({line}): SciPy's functions, but those of scipy.special, take "
-                "no traced values; use NumPy's, such as those of np.linalg, or make "
-                "yours known by jitad.primitive"
-            ) from error
+            raise TracingError(f"{text} ({line}): {OF_SCIPY}") from error
         if isinstance(error, ValueError | RuntimeError):
             raise
         if boxed:

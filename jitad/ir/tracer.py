@@ -22,11 +22,8 @@ from jitad.ir.graph import COMPUTED, CONST, DTYPES, PACK, Builder, Type, scalar
 from jitad.ir.mirror import reflection
 from jitad.ir.plain import refusal
 from jitad.ir.primitive import Primitive, registry
-from jitad.ir.source import attributes, source_line
+from jitad.ir.source import OF_SCIPY, SCIPY, draws, source_line
 from jitad.ir.views import Storage, kept_order
-
-# How NumPy's generators are asked for numbers.
-_DRAWING = {k for k in dir(np.random.RandomState) if not k.startswith(("_", "get"))}
 
 
 class Trace(Builder):
@@ -189,7 +186,7 @@ class Tracer(Storage, NDArrayOperatorsMixin):
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         """An object array of traced scalars: what np.asarray makes of a tracer."""
         if dtype is not None and np.dtype(dtype) != object:
-            if drawn := attributes() & _DRAWING:
+            if drawn := draws():
                 raise TracingError(
                     f"{drawn.pop()}() cannot draw by {self!r}, which has no value yet "
                     f"({source_line()}); draw with jitad.random, such as mean + scale "
@@ -250,6 +247,10 @@ class Tracer(Storage, NDArrayOperatorsMixin):
     # -- what it refuses -------------------------------------------------------
 
     def __float__(self) -> float:
+        if sys._getframe(1).f_code.co_filename.startswith(SCIPY):
+            raise TracingError(
+                f"{self!r} has no value yet ({source_line()}): {OF_SCIPY}"
+            )
         raise TracingError(
             f"{self!r} has no value yet ({source_line()}): float() and functions of "
             "the math module need a number; use NumPy's function of the same name.  "
