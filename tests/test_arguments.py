@@ -8,6 +8,7 @@ and shape, or the error is of NumPy's class, or it is one of jitad's.
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import pytest
 import scipy.special
 from calls import APART, after, expressions, name_of
 
+import jitad
 from jitad import tree
 from jitad.errors import JitadError
 from jitad.ir.graph import DTYPES
@@ -195,3 +197,31 @@ def test_lists_and_arrays_of_objects(name):
     assert not failures(name, arrays, lambda x: np.array(nested(x)), forms)
     if not name.startswith("method."):
         assert not failures(name, arrays, nested, forms)
+
+
+def test_arrays_of_objects_have_a_text():
+    def texts(x: Any) -> Any:
+        few, many = np.array([x[0], 0.5]), np.array([x[0]] * 1001)
+        assert np.array_str(few) == str(few) == f"{few}" == "[<traced float64[]> 0.5]"
+        assert repr(few) == "array([<traced float64[]>, 0.5], dtype=object)"
+        assert "..." in repr(many)
+        return x
+
+    jitad.jit(texts)(np.ones(3))
+
+
+class Pair(NamedTuple):
+    """A tuple of another type."""
+
+    a: Any
+    b: Any
+
+
+@pytest.mark.parametrize("sequence", [list, tuple, lambda ab: Pair(*ab), deque])
+def test_errors_in_any_sequence_are_numpys(sequence):
+    def join(x: Any) -> Any:
+        return np.concatenate(sequence([x, x]), axis=7)
+
+    for call in (join, jitad.jit(join)):
+        with pytest.raises(np.exceptions.AxisError, match="axis 7 is out of bounds"):
+            call(np.ones(3))

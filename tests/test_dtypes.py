@@ -382,3 +382,6 @@ def test_extremes_begin_with_a_number_in_bounds():
     for n in (300, -1):
         with pytest.raises(OverflowError, match="out of bounds"):
             jitad.jit(lambda u, n=n: np.max(u, initial=n))(u)
+    for function in (np.max, np.sum, np.prod):
+        with pytest.raises(ValueError, match="cannot convert float NaN to integer"):
+            jitad.jit(lambda u, f=function: f(u, initial=np.nan))(u)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,9 @@ registry.functions["function.call"] = call_function
 
 # -- what NumPy says -----------------------------------------------------------
 
+# NumPy meets what `plain` has left traced, as in a deque: it is not asked again.
+_asking: ContextVar[bool] = ContextVar("asking", default=False)
+
 
 def ask(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """What NumPy answers to a call, or raises, with ones in place of traced values."""
@@ -129,8 +133,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, Tracer):
         ones = np.ones_like(value.stand_in())
         return ones[()] if value.scalar else ones
-    if type(value) in (list, tuple):
-        return type(value)(plain(v) for v in value)
+    if isinstance(value, list | tuple):
+        items = [plain(v) for v in value]
+        return items if isinstance(value, list) else tuple(items)
     if type(value) is dict:
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray) and value.dtype == object and traced(value):
@@ -151,8 +156,9 @@ def blame(
     it is NumPy's, if the call is none of its.
     """
     raised = origin(error)
-    if raised.user or raised.code is fail_where.__code__:
+    if raised.user or raised.code is fail_where.__code__ or _asking.get():
         return error
+    token = _asking.set(True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -160,6 +166,8 @@ def blame(
     except Exception as told:
         same = isinstance(error, type(told)) or isinstance(told, type(error))
         return error if same and raised.deliberate else told
+    finally:
+        _asking.reset(token)
     text = f"np.{name or function.__name__}"
     return UnsupportedError(
         f"{text} cannot be traced with these arguments ({source_line()}): {error}; "

@@ -128,7 +128,8 @@ def _isreal(x: Any) -> np.ndarray:
     return np.isreal(as_array(x).stand_in())
 
 
-@derived(np.array_repr, np.array_str, np.array2string)
+# In the text of an array of objects each element has its own.
+@derived(np.array_repr, np.array_str, np.array2string, moves=True)
 def _text(a: Any, *args: Any, **kwargs: Any) -> str:
     return repr(a)
 

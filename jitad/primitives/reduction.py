@@ -94,14 +94,14 @@ def filled(x: Any, where: Any, filler: Any) -> Any:
     return np.where(mask_of(x, where), x, filler) if masked(where) else x
 
 
-def scalar(initial: Any) -> Any:
-    """The value that a reduction begins with, which is a number."""
+def scalar(initial: Any, dtype: np.dtype) -> Any:
+    """The number that a reduction begins with: traced, or converted as by NumPy."""
     if np.ndim(initial):
         raise ValueError(
             f"initial= is an array of {np.ndim(initial)} axes ({source_line()}); "
             "expected a number: add or compare the array afterwards"
         )
-    return initial
+    return initial if traced(initial) else dtype.type(initial)
 
 
 def refuse_out(out: Any, name: str) -> None:
@@ -224,7 +224,7 @@ def _accumulation(function: Any, reduce: Any, combine: Any, identity: int) -> An
         result = reduce(x, axis, keepdims)
         if given(initial):
             trace = innermost([result, initial])
-            first = as_tracer(trace, scalar(initial), x.dtype)
+            first = as_tracer(trace, scalar(initial, x.dtype), x.dtype)
             return combine(result, first)
         return result
 
@@ -354,10 +354,11 @@ def _extreme(functions: Sequence[Any], reduce: Any, name: str) -> Any:
                                  "where nothing is left")  # fmt: skip
             return reduce(x, axes, keepdims)
         # It is cast to the array's dtype, even if that is one of integers.
-        start = cast(as_tracer(innermost([x, initial]), scalar(initial)), x.dtype)
+        first = scalar(initial, x.dtype)
+        start = as_tracer(innermost([x, initial]), first, x.dtype)
         table = rows_traced(filled(x, where, start), axes)
-        first: Any = np.broadcast_to(start, (1, *table.shape[1:]))
-        result = reduce(np.concatenate([first, table]), 0)
+        row: Any = np.broadcast_to(start, (1, *table.shape[1:]))
+        result = reduce(np.concatenate([row, table]), 0)
         return keeping(result, axes, keepdims)
 
     return derived(*functions)(handler)
@@ -392,7 +393,7 @@ def _nan_extreme(function: Any, plain: Any, beyond: float) -> None:
             return plain(x, axis, initial=initial, **options)
         empty = np.all(np.isnan(x), axis, **options)
         if given(initial):
-            unknown = np.isnan(scalar(initial))
+            unknown = np.isnan(scalar(initial, x.dtype))
             empty = empty & unknown
             if traced(unknown):
                 initial = np.where(unknown, beyond, initial)
