@@ -207,6 +207,7 @@ STRUCTURES = (
     (1, "np.lib.stride_tricks.sliding_window_view({a}, 1, {n})"),
     (0, "np.diag(np.ravel({a})[:3])"), (1, "np.unstack({a})[0]"),
     (1, "{a}[np.argmax({a}, 0) * 0]"), (1, "np.broadcast_arrays({a}, {a}[:1])[1]"),
+    (2, "np.einsum('...ij->...ji', {a})"),
 )  # fmt: skip
 
 # Functions of one value that has elements; n is an axis.

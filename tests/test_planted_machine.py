@@ -64,10 +64,14 @@ def nested(f: Function, *args: Any) -> None:
 
 
 def hessian(f: Function, *args: Any) -> None:
-    """Second derivatives as first ones of the gradient, by every order."""
+    """Second derivatives as first ones of the gradient, by every order.
+
+    As any function's, of which no symmetry is known.
+    """
     (x,) = args
+    gradient = jitad.grad(f)
     want = [
-        jitad.jacobian(jitad.grad(f), mode=m, backend="numpy")(x)
+        jitad.jacobian(lambda x: gradient(x), mode=m, backend="numpy")(x)
         for m in accumulate.MODES
     ]
     for got in (jitad.hessian(f)(x), *want[1:]):
@@ -163,7 +167,7 @@ MACHINE: dict[str, tuple[Change, Function, Function, Any]] = {
             products, "gated", lambda f: lambda target, c, v: _outer(target, c, v)
         ),
         finite,
-        lambda x: np.sqrt(np.where(x > 0, np.where(x > 1, np.log(x - 1), 0.0), x)),
+        lambda x: 1.0 / np.where(x > 0, np.where(x > 1, np.log(x - 1), 0.0), x),
         (np.array([0.5, 2.5]),),
     ),
     "stores in other rows": (
@@ -239,8 +243,8 @@ MACHINE: dict[str, tuple[Change, Function, Function, Any]] = {
     "the other triangle": (
         replaced(
             accumulate,
-            "_triangle",
-            lambda f: lambda n: {(r, c) for r, c in f(n) if r},
+            "twins_of",
+            lambda f: lambda *types: f(*types)[::-1],
         ),
         hessian,
         energy,
