@@ -38,6 +38,17 @@ def test_a_system_that_is_too_large_is_refused() -> None:
         jitad.jit(np.linalg.solve)(LARGE, np.ones(200))
 
 
+LONG = [np.sort, np.argsort, np.median, lambda x: np.convolve(x, x)]
+
+
+@pytest.mark.parametrize("f", LONG)
+def test_pairs_of_too_many_elements_are_refused_before_they_are_written_out(
+    f: Any,
+) -> None:
+    with pytest.raises(jitad.UnsupportedError, match=r"of <.*2000.* takes .* per"):
+        jitad.jit(f)(np.arange(2000.0))
+
+
 @pytest.mark.parametrize(
     "draw",
     [

@@ -47,13 +47,15 @@ def sum_products(terms: Any) -> Any:
     return balanced(np.add, blocks)
 
 
-def check(products: int, name: str) -> None:
-    """Raise where a contraction takes too many products for one point."""
-    if products > _LIMIT:
+def check(
+    number: int, name: str, what: str = "scalar products", most: int = _LIMIT
+) -> None:
+    """Raise where a function takes too many products, or the like, for one point."""
+    if number > most:
         raise UnsupportedError(
-            f"{name} takes {products} scalar products per point; use jitad.vmap for "
-            "the axis of independent points, so that it is a batch and not part of "
-            "the function"
+            f"{name} takes {number:,} {what} per point; expected at most {most:,}: use "
+            "jitad.vmap for the axis of independent points, so that it is a batch and "
+            "not part of the function"
         )
 
 

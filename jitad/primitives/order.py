@@ -15,11 +15,13 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from jitad.errors import UnsupportedError
+from jitad.ir.graph import MOST_OPERATIONS
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, bind, cast, promote, traced
 from jitad.primitives import nary
 from jitad.primitives.barrier import undefined_where
 from jitad.primitives.define import bind_composite, composite, derived
+from jitad.primitives.einsum import check
 from jitad.primitives.elementwise import ahead
 from jitad.primitives.nary import balanced
 from jitad.primitives.reduction import (
@@ -51,6 +53,17 @@ def rank(values: Sequence[Any]) -> list[Any]:
             one = first.astype(INT64)
             ranks[i], ranks[j] = ranks[i] - one, ranks[j] + one
     return ranks
+
+
+def check_pairs(x: Tracer, axis: int, name: str) -> None:
+    """Refuse lines too long for every pair of their elements to be compared.
+
+    A comparison is four operations at least.
+    """
+    if x.dtype.kind != "b" and x.size:
+        pairs = x.size * (x.shape[axis] - 1) // 2
+        name = f"{name} of {x!r} ({source_line()})"
+        check(pairs, name, "comparisons of pairs", MOST_OPERATIONS // 4)
 
 
 def at_rank(ranks: Sequence[Any], values: Sequence[Any], k: int) -> Any:
@@ -129,6 +142,7 @@ def _sorting(function: Any, primitive: Any) -> None:
         if axis is None or (function is np.argsort and not x.ndim):
             x, axis = np.ravel(x), -1 if axis is None else axis
         axis = normalize_axis_index(axis, x.ndim)
+        check_pairs(x, axis, f"np.{function.__name__}")
         return bind_composite(primitive, [x], {"axis": axis})
 
 
@@ -225,6 +239,7 @@ def _quantiles(
         return np.mean(x, axes, keepdims=keepdims)  # NaN
     if count == 0:
         raise IndexError(f"np.{name} of {x!r}: there is nothing along axis {axis}")
+    check_pairs(table, 0, f"np.{name}")
     wanted = np.asarray(q, float)
     # The quantiles of 0, 1, 2, … are the positions; NumPy also checks q and method.
     positions = np.asarray(np.quantile(np.arange(float(count)), wanted, method=method))  # type: ignore[call-overload]

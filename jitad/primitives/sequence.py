@@ -23,11 +23,12 @@ from numpy.polynomial import (
 
 from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import operand
+from jitad.ir.graph import MOST_OPERATIONS
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, cast, renewed, traced
 from jitad.primitives.define import bind_composite, composite, derived
-from jitad.primitives.einsum import both, sum_products
+from jitad.primitives.einsum import both, check, sum_products
 from jitad.primitives.reduction import as_traced, floating, given
 from jitad.primitives.shape import as_array
 
@@ -224,6 +225,8 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
         raise ValueError(f"np.convolve of {x!r} and {y!r}: expected two sequences")
     if mode not in ("full", "same", "valid"):
         raise ValueError(f"np.convolve: mode {mode!r} is not 'full', 'same' or 'valid'")
+    name = f"np.convolve of {x!r} and {y!r} ({source_line()})"
+    check(x.size * y.size, name, most=MOST_OPERATIONS // 2)
     dtype = np.result_type(x.dtype, y.dtype)
     return bind_composite(_convolve, [cast(x, dtype), cast(y, dtype)], {"mode": mode})
 
