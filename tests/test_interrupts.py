@@ -72,7 +72,7 @@ def test_long_calls_are_interrupted() -> None:
 
         def nested(x):
             forever = lambda c: while_loop(
-                lambda d: d > -2.0, lambda d: 0.5 * np.cos(d) + x, c)
+                lambda d: d > -2.0, lambda d: 0.5 * np.cos(d) + x, c, max_steps=10**11)
             return while_loop(lambda c: c > -2.0, forever, x)
 
         def inside(x):

@@ -55,7 +55,7 @@ def rank(values: Sequence[Any]) -> list[Any]:
     return ranks
 
 
-def check_pairs(x: Tracer, axis: int, name: str) -> None:
+def check_pairs(x: Any, axis: int, name: str) -> None:
     """Refuse lines too long for every pair of their elements to be compared.
 
     A comparison is four operations at least.
