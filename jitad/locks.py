@@ -1,11 +1,13 @@
-"""Locks of the process that are free in a forked child."""
+"""What threads share so that a forked child finds it free."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
+
+Value = TypeVar("Value")
 
 
 def lock() -> threading.RLock:  # type: ignore[valid-type]
@@ -33,3 +35,36 @@ def after_forks(act: Callable[[], None]) -> None:
     """Do something first in every forked child."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=act)
+
+
+class cached_property(Generic[Value]):  # noqa: N801
+    """A property that is computed once and kept by its object.
+
+    As functools has it from Python 3.12 on.  That of Python 3.11 holds one lock for all
+    objects of a class while it computes: threads wait for each other's compilation, and
+    a child that is forked meanwhile waits for ever.  Two threads that ask at once both
+    compute; the later value is kept.
+    """
+
+    def __init__(self, compute: Callable[[Any], Value]) -> None:
+        """Compute a value from its object when it is first asked for."""
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Keep values under the name of the attribute."""
+        self._name = name
+
+    @overload
+    def __get__(self, whole: None, owner: type) -> cached_property[Value]: ...
+    @overload
+    def __get__(self, whole: object, owner: type) -> Value: ...
+    def __get__(
+        self, whole: object | None, owner: type
+    ) -> cached_property[Value] | Value:
+        """Compute the value and keep it where it is found before this property."""
+        if whole is None:
+            return self
+        found = self._compute(whole)
+        whole.__dict__[self._name] = found
+        return found

@@ -10,7 +10,6 @@ import html
 import linecache
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from jitad.ir.interpret import interpret
 from jitad.ir.primitive import registry
 from jitad.ir.trace import trace
 from jitad.ir.tracer import traced
+from jitad.locks import cached_property
 from jitad.names import argument_names, original, result_names
 from jitad.transforms.differentiate import pullback
 from jitad.transforms.scalarize import scalarize

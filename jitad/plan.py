@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.table import SPREAD
 from jitad.ir.tracer import Tracer
+from jitad.locks import cached_property
 from jitad.lowering.kernel import Argument, Kernel, Layout
 from jitad.lowering.target import NARROWEST
 from jitad.transforms.branches import sink

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import islice
 
 from jitad.ir.graph import Graph
@@ -22,6 +21,7 @@ from jitad.lowering.order import ORDERS
 from jitad.lowering.schedule import schedule
 from jitad.transforms.branches import sink
 
+from ..locks import cached_property
 from .estimate import estimate, is_free
 from .nvrtc import Capability, Cubin, Usage
 from .occupancy import shared_memory

@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from jitad.errors import JitadError
 
+from ..locks import cached_property
 from . import numba_card
 from .memory import shown
 

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -26,6 +26,7 @@ from jitad.lowering.target import Target, lanes
 from jitad.lowering.work import Work, is_long, work
 from jitad.transforms.branches import sink
 
+from ..locks import cached_property
 from . import link, mathlib, schedule, watch
 from .machine import vector_width
 from .scalars import Scalars

@@ -12,11 +12,12 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from ..locks import cached_property
 from .card import Card, DeviceError
 from .cuda import Work
 from .memory import address, dense, shown

@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from jitad.implicit.linear import solve
 from jitad.implicit.newton import Newton
 from jitad.ir.source import source_line
 from jitad.ir.trace import current
+from jitad.locks import cached_property
 from jitad.primitives.barrier import undefined_where
 from jitad.primitives.rules import CustomJVP, custom_jvp
 

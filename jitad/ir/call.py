@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 from jitad.ir.graph import Builder, Graph, Static, Type, scalar
 from jitad.ir.loop import INT, control, parts_of
+from jitad.locks import cached_property
 
 CALL = control("call")
 

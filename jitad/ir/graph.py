@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitad.ir.primitive import Primitive, registry
+from jitad.locks import cached_property
 
 # Scalar operations that one point may take.
 MOST_OPERATIONS = 400_000

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from jitad.ir.graph import Builder, Graph, Static, Type, scalar
 from jitad.ir.primitive import Primitive, registry
+from jitad.locks import cached_property
 
 INT = np.dtype(np.int64)
 LIMIT = 10_000_000  # iterations of a loop that has no bound of its own
