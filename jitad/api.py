@@ -65,7 +65,7 @@ def jit(
         return transformed.at(place)
 
     def derive(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        traced, graph, seconds = deriving.scalar_trace(f, spec, inputs)
+        traced, graph, seconds = deriving.scalar_trace(f, spec, inputs, plain=True)
         return deriving.derived_of(graph, traced, "value", seconds)
 
     return Function(f, derive, name=name, where=place, returns=f"{_name(f)}, compiled")

@@ -104,11 +104,15 @@ def twins_of_slopes(
 
 
 def scalar_trace(
-    f: Callable[..., Any], spec: tree.PyTreeSpec, inputs: tuple[Input, ...]
+    f: Callable[..., Any],
+    spec: tree.PyTreeSpec,
+    inputs: tuple[Input, ...],
+    *,
+    plain: bool = False,
 ) -> tuple[Traced, Graph, dict[str, float]]:
-    """f's trace, its scalar graph, and the seconds that each took."""
+    """f's trace, its scalar graph, and the seconds that each took; plain as there."""
     start = time.perf_counter()
-    traced = trace(f, spec, inputs)
+    traced = trace(f, spec, inputs, plain=plain)
     middle = time.perf_counter()
     graph = scalarize(traced.graph)
     end = time.perf_counter()

@@ -21,7 +21,7 @@ from jitad.call import Call, Compiled, Interpreted, Summed
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import Graph, Type
 from jitad.ir.interpret import inline, interpret
-from jitad.ir.trace import Input, current, touched
+from jitad.ir.trace import Input, current, differentiated, touched
 from jitad.ir.trace import trace as record
 from jitad.ir.tracer import Trace, Tracer, as_tracer, bind, innermost, lift, traced
 from jitad.plan import Derived, Side
@@ -166,17 +166,23 @@ class Function:
     # -- deriving --------------------------------------------------------------
 
     def derived(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
-        """The graph of one point; made once per argument types."""
-        key = (spec, inputs)
+        """The graph of one point; made once per argument types.
+
+        And once more, if need be, where the first was made only to be evaluated.
+        """
+        key, final = (spec, inputs), not differentiated()
         found = self._derived.get(key)
-        if found is None:
+        if found is None or (found.final and not final):
             token, before = _called.set([]), touched()
             try:
                 found = self._narrowed(spec, inputs)
                 inside = tuple(_called.get() or ())
                 raises = found.may_raise or any(d.may_raise for _, d in inside)
                 bound = bool(found.captured) or touched() != before
-                found = replace(found, inside=inside, may_raise=raises, bound=bound)
+                found = replace(
+                    found, inside=inside, may_raise=raises, bound=bound,
+                    final=final and bool(inside) and found.side is None,
+                )  # fmt: skip
             finally:
                 _called.reset(token)
             if not found.bound:
@@ -319,7 +325,7 @@ class Function:
             Input(Type(x.dtype, s), x.weak)
             for x, s in zip(arrays_, shapes, strict=True)
         ]
-        made = record(point, spec, inputs)
+        made = record(point, spec, inputs, plain=True)
         parts = points_loop(trace, made, arrays_, [a is None for a in axes], count)
         flat = tree.broadcast_prefix(
             level.out_axes, tree.unflatten(made.result, list(range(len(parts))))
@@ -399,7 +405,7 @@ class Function:
 def _both_sides(derived: Derived, evaluate: Callable[[Graph], list[Any]]) -> list[Any]:
     """The results, each with what derivatives of it are taken of, if that differs."""
     found = evaluate(derived.graph)
-    side = derived.side and derived.side()
+    side = derived.side() if derived.side and differentiated() else None
     if side is None:
         return found
     results = []

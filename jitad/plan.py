@@ -70,6 +70,7 @@ class Derived:
     trace, or branches taken on them, went in, so that nothing else can use it.
     side gives what derivatives of it are taken of, where it has kinks.  ruled says
     that derivatives by rules of the user's went in, which may be of no function.
+    final says that it was made where nobody differentiates it: sides are left out.
     """
 
     graph: Graph
@@ -99,6 +100,7 @@ class Derived:
 
     side: Callable[[], Side | None] | None = None
     ruled: bool = False
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from second_limits import LIMITS
 
 import jitad
 from jitad.ir.primitive import registry
+from jitad.transforms import accumulate
 
 MODES = ("forward", "reverse", "cross")
 EVERY = [*CASES, *LIMITS]
@@ -258,3 +259,68 @@ def test_third_derivatives() -> None:
         np.testing.assert_allclose(twice, third, rtol=1e-15)
         other = jitad.jacobian(jitad.hessian(f), backend="numpy")(0.0)
         np.testing.assert_allclose(other, third, rtol=1e-15)
+
+
+# -- only where somebody differentiates ------------------------------------------------
+
+
+def _corner(x: Any) -> Any:
+    return np.abs(x) * np.maximum(x, 0.0)
+
+
+def _slope(x: Any) -> Any:
+    return jitad.grad(_corner)(x)
+
+
+def _of_a_loop(x: Any) -> Any:
+    return jitad.fori_loop(0, 2, lambda _, c: c + 0.5 * _slope(x), 0.0 * x)
+
+
+def _of_a_batch(x: Any) -> Any:
+    return np.sum(jitad.vmap(_slope)(np.stack([x] * 70)) / 70.0)
+
+
+_by_a_partial = jitad.primitive(
+    "corner_of_second",
+    _corner,
+    lambda y, x: [jitad.jit(_slope)(x)],
+)
+
+
+@pytest.mark.parametrize("f", [_slope, _of_a_loop, _of_a_batch])
+def test_what_was_only_evaluated_is_differentiated_later(f: Any) -> None:
+    """|x| max(x, 0) is x² where x grows: its slope is 0 at 0 and grows by 2 there."""
+    made = jitad.jit(f, backend="numpy")
+    np.testing.assert_array_equal(made(0.0), 0.0)
+    for again in (made, f, jitad.checkpoint(f), lambda x: jitad.jit(made)(x)):
+        np.testing.assert_allclose(jitad.grad(again, backend="numpy")(0.0), 2.0)
+    np.testing.assert_array_equal(made(0.0), 0.0)
+
+
+def test_a_partial_that_is_a_derivative_is_differentiated() -> None:
+    found = jitad.hessian(_by_a_partial, backend="numpy")(0.0)
+    np.testing.assert_allclose(found, 2.0)
+
+
+@pytest.mark.parametrize("outer", [jitad.jit, jitad.vmap])
+def test_what_nobody_differentiates_is_derived_once(
+    outer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    own = accumulate.jacobian
+
+    def counted(graph: Any, *args: Any, **options: Any) -> Any:
+        asked.append(graph)
+        return own(graph, *args, **options)
+
+    monkeypatch.setattr(accumulate, "jacobian", counted)
+    x = np.array([0.5, -1.0])
+
+    def f(x: Any) -> Any:
+        return np.sum(_corner(x))
+
+    outer(lambda x: (f(x), jitad.jacobian(f)(x)), backend="numpy")(x)
+    assert len(asked) == 1
+    del asked[:]
+    jitad.hessian(lambda x: np.sum(jitad.grad(f)(x)), backend="numpy")(x)
+    assert len(asked) > 2

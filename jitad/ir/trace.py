@@ -8,7 +8,8 @@ which become captured inputs.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,10 @@ _level: contextvars.ContextVar[tuple[Trace, ...]] = contextvars.ContextVar(
     "jitad_traces", default=()
 )
 
+_differentiated: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    "jitad_differentiated", default=False
+)
+
 
 def running() -> tuple[Trace, ...]:
     """The running traces, the outermost first."""
@@ -34,6 +39,21 @@ def current() -> Trace | None:
     """The innermost running trace, if one is running."""
     stack = _level.get()
     return stack[-1] if stack else None
+
+
+def differentiated() -> bool:
+    """Whether what is traced now may be differentiated later on."""
+    return _differentiated.get()
+
+
+@contextmanager
+def differentiating() -> Iterator[None]:
+    """Let whatever is traced meanwhile be such as derivatives can be taken of."""
+    token = _differentiated.set(True)
+    try:
+        yield
+    finally:
+        _differentiated.reset(token)
 
 
 def touched() -> int:
@@ -61,10 +81,17 @@ class Traced:
     captured: tuple[Tracer, ...]
 
 
-def trace(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> Traced:
+def trace(
+    function: Callable[..., Any],
+    spec: Any,
+    inputs: Sequence[Input],
+    *,
+    plain: bool = False,
+) -> Traced:
     """Run function(*args, **kwargs), (args, kwargs) having structure spec, on tracers.
 
-    Once; or once for each path, where it branches on traced values.
+    Once; or once for each path, where it branches on traced values.  plain says that
+    nobody differentiates the graph, unless it becomes part of one that somebody does.
     Raises TracingError, UnsupportedError where the function does what cannot be traced.
     """
     outer = running()
@@ -83,7 +110,8 @@ def trace(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> T
             _level.reset(token)
             trace.open = False
 
-    end = explore(first, outer, run, name)
+    with nullcontext() if plain else differentiating():
+        end = explore(first, outer, run, name)
     graph = first.finish([leaf.index for leaf in end.leaves])
     captured = tuple(tracer for tracer, _ in first.captured.values())
     return Traced(graph, end.spec, captured)

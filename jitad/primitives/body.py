@@ -85,7 +85,7 @@ def _trace(
             )
         return carry, stacked
 
-    return trace(whole, tree.flatten((arguments, {}))[1], inputs)
+    return trace(whole, tree.flatten((arguments, {}))[1], inputs, plain=True)
 
 
 def _grown(made: Traced, types: Sequence[Input], weak: Sequence[bool]) -> list[Input]:

@@ -245,7 +245,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             return f(*args)
         leaves, spec = tree.flatten((args, {}))
         leaves = [array_leaf(x) for x in leaves]
-        made = trace(f, spec, [Input(Type(x.dtype, x.shape)) for x in leaves])
+        inputs = [Input(Type(x.dtype, x.shape)) for x in leaves]
+        made = trace(f, spec, inputs, plain=True)
         name = getattr(f, "__name__", "checkpoint")
         value = made.graph
         custom = Custom(name, value, "again", lambda: value, 0)
@@ -286,7 +287,7 @@ def _head(cond_fun: Callable[[Carry], Any], body: Body) -> Traced:
             )
         return alive != 0 if _dtype(alive).kind != "b" else alive
 
-    return trace(condition, spec, [Input(Type(INT)), *body.types])
+    return trace(condition, spec, [Input(Type(INT)), *body.types], plain=True)
 
 
 def _dtype(value: Any) -> np.dtype:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from jitad.ir.graph import CONST, Builder, Graph, Type, scalar
+from jitad.ir.graph import CONST, ELEMENT, PACK, Builder, Graph, Type, scalar
 from jitad.ir.primitive import Primitive
+from jitad.ir.trace import differentiating
 from jitad.ir.tracer import Trace, Tracer, as_tracer
 from jitad.transforms.simplify import simplify
 
@@ -54,6 +55,9 @@ def instantiate(target: Builder, template: Graph, operands: Sequence[int]) -> li
         primitive, args, params, type, _ = nodes[i]
         if primitive is CONST:
             index[i] = target.add(CONST, (), type, params)
+        elif primitive in (ELEMENT, PACK) and nodes[args[0]].type == type:
+            # Of a derivative that is taken in a formula: the number itself.
+            index[i] = index[args[0]]
         else:
             ids = tuple([index[a] for a in args])
             index[i] = apply(target, primitive, ids, type)
@@ -75,7 +79,8 @@ def formula(
     """A function of scalars, in plain NumPy, as a small scalar graph."""
     target = builder()
     args = [as_input(target, d) for d in dtypes]
-    value = as_tracer(target, function(*args), dtype)
+    with differentiating():
+        value = as_tracer(target, function(*args), dtype)
     return target.finish([value.index])
 
 
@@ -98,7 +103,8 @@ def partials(
     target = builder()
     y = as_input(target, dtype)
     args = [as_input(target, d) for d in dtypes]
-    found = primitive.partials(y, *args)
+    with differentiating():
+        found = primitive.partials(y, *args)
     assert len(found) == len(args), f"{primitive} states {len(found)} partials"
     active = tuple(
         k for k, p in enumerate(found) if p is not None and dtypes[k].kind == "f"
