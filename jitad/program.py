@@ -82,6 +82,10 @@ def program(
     arrays   inputs of the types, shapes and strides of every call
     machine  what the kernels are made for
     """
+    nodes, outputs = derived.graph.nodes, derived.graph.outputs
+    packs = all(nodes[o].primitive is PACK for o in outputs)
+    if packs and not any(node.primitive.kind == "control" for node in nodes):
+        return None
     graph, constants = planning.lifted(expand(derived.graph))
     packs = all(graph.nodes[o].primitive is PACK for o in graph.outputs)
     if planning.long_sum(graph) is None and packs:

@@ -35,7 +35,7 @@ class Type(NamedTuple):
     shape: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+        return _name(self)
 
     @property
     def size(self) -> int:
@@ -44,6 +44,11 @@ class Type(NamedTuple):
         for extent in self.shape:
             size *= extent
         return size
+
+
+@lru_cache(maxsize=4096)
+def _name(type: Type) -> str:
+    return f"{type.dtype}[{','.join(map(str, type.shape))}]"
 
 
 @lru_cache(maxsize=64)
@@ -154,10 +159,12 @@ class Node(NamedTuple):
     line: str = ""
 
     def __str__(self) -> str:
-        args = ", ".join(f"%{i}" for i in self.operands)
-        params = ", ".join(f"{k}={_text(_static(v))}" for k, v in self.params)
-        head = f"{self.primitive.name}[{params}]" if params else self.primitive.name
-        return f"{self.type} = {head}({args})"
+        args = ", ".join([f"%{i}" for i in self.operands])
+        head = self.primitive.name
+        if self.params:
+            params = ", ".join([f"{k}={_text(_static(v))}" for k, v in self.params])
+            head = f"{head}[{params}]"
+        return f"{_name(self.type)} = {head}({args})"
 
 
 def _static(value: Any) -> Any:
@@ -324,12 +331,14 @@ def prune(
     """Keep the inputs and what outputs need, renumbered; inputs come first."""
     wanted = reach(nodes, outputs)
     rank = set(inputs)
-    order = [*inputs, *(i for i in wanted if i not in rank)]
+    order = [*inputs, *[i for i in wanted if i not in rank]]
+    if order == list(range(len(nodes))):
+        return Graph(tuple(nodes), tuple(inputs), outputs)
     index = {old: new for new, old in enumerate(order)}
-    kept = tuple(
-        nodes[i]._replace(operands=tuple([index[a] for a in nodes[i].operands]))
-        for i in order
-    )
-    return Graph(
-        kept, tuple(index[i] for i in inputs), tuple(index[i] for i in outputs)
-    )
+    kept = []
+    for i in order:
+        primitive, operands, params, type, line = nodes[i]
+        operands = tuple([index[a] for a in operands])
+        kept.append(Node(primitive, operands, params, type, line))
+    given, asked = (tuple([index[i] for i in some]) for some in (inputs, outputs))
+    return Graph(tuple(kept), given, asked)

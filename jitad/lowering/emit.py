@@ -52,6 +52,9 @@ from .target import Target, lanes
 
 NAME = "kernel"
 LONGEST = 3000  # steps in one function; beyond, compilers take more than linear time
+# In functions of parts: they store what others need, and of such steps twice as many
+# take three times as long.
+_PART = 500
 
 
 def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
@@ -66,19 +69,21 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
         again = (s for s in steps if not isinstance(s, Load) or s.target not in known)
         steps = (*kernel.once, *again)
     steps = by_rows(kernel, steps, width) if whole else steps
-    items = () if whole else split(steps, longest)
+    items = () if whole else split(steps, min(longest, _PART))
     calls = Calls(target, width)
-    loads = (s for s in flat(steps) if isinstance(s, Load))
+    body = list(flat(steps))
+    every = [*kernel.once, *body]
+    loads = [s for s in body if isinstance(s, Load)]
     indexed = {s.buffer for s in loads if s.index is not None}
-    indexed |= {s.buffer for s in flat(steps) if isinstance(s, StoreAll)}
+    indexed |= {s.buffer for s in body if isinstance(s, StoreAll)}
     plan = emit_frame.staging(kernel, width, indexed)
     module = Module(
         kernel=kernel,
         calls=calls,
         memory=Memory(width, around=not plan.copied),
         plan=plan,
-        constants=_constants((*kernel.once, *steps), width),
-        dtypes=_dtypes(kernel, (*kernel.once, *steps)),
+        constants=_constants(every, width),
+        dtypes=_dtypes(kernel, every),
         slots=keep(items),
         noting=whole and emit_later.waits(steps) and emit_later.few(width) > 0,
     )
@@ -91,7 +96,7 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
         emit_copies.DECLARATIONS,
         *emit_frame.declarations(streaming=streaming),
         *([emit_watch.DECLARATION] if emit_watch.long_loops(steps) else []),
-        *calls.texts(sum(isinstance(s, Op) for s in flat(steps))),
+        *calls.texts(sum([isinstance(s, Op) for s in body])),
         *functions,
         emit_frame.staged(
             kernel, width, plan, streaming=streaming, noting=module.noting
@@ -117,17 +122,17 @@ def _entries(module: Module) -> list[str]:
     ]
 
 
-def _constants(steps: Sequence[Step], width: int) -> dict[int, str]:
+def _constants(every: Sequence[Step], width: int) -> dict[int, str]:
     return {
         s.target: constant(s.value, s.dtype, width)
-        for s in flat(steps)
+        for s in every
         if isinstance(s, Const)
     }
 
 
-def _dtypes(kernel: Kernel, steps: Sequence[Step]) -> dict[int, np.dtype]:
+def _dtypes(kernel: Kernel, every: Sequence[Step]) -> dict[int, np.dtype]:
     dtypes: dict[int, np.dtype] = {}
-    for s in flat(steps):
+    for s in every:
         match s:
             case Const() | Op() | Read() | Gather():
                 dtypes[s.target] = s.dtype
@@ -191,7 +196,7 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
     """The loop over vectors with the whole body inside."""
     once = module.kernel.once
     used = accessed((*once, *steps))
-    body = Body(module, framed=emit_frame.framed(module.kernel))
+    body = Body(module)
     body.read_frame(used)
     body.enter(-1, used, copying=True)
     body.steps(once)
@@ -209,7 +214,7 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
 def _outline(module: Module, steps: Sequence[Step], items: Sequence[Item]) -> str:
     """The loop over vectors, which calls the parts in order."""
     used = accessed(steps)
-    body = Body(module, framed=emit_frame.framed(module.kernel))
+    body = Body(module)
     body.read_frame(used)
     body.enter(-1, used, copying=True)
     body.lines += _LOOP
@@ -264,7 +269,7 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
         f"define internal void @part{part.number}(ptr %frame, ptr %live, {indices}) "
         f"noinline nounwind {_stack(module)} {{"
     )
-    body = Body(module, framed=emit_frame.framed(module.kernel))
+    body = Body(module)
     body.read_frame(used)
     body.enter(-1, used, copying=False)
     for axis in (0, *axes):

@@ -38,13 +38,12 @@ _Side = tuple[str, str, str, str]  # address, lane, element, table
 class Body(Values):
     """Prints the lines of one function: statements, loops, and where buffers are."""
 
-    def __init__(self, module: Module, *, framed: bool) -> None:
+    def __init__(self, module: Module) -> None:
         super().__init__(module)
         self.index = {0: "%x0"}
         self.pointers: dict[int, str] = {}
         self.user: dict[int, str] = {}
         self._there: str | None = None
-        self.framed = framed
         self.row_sums: list[RowSum] = []
 
     def loop(self, axis: int, used: Set[int], body: Callable[[], None]) -> None:
@@ -77,7 +76,7 @@ class Body(Values):
         """Read from the frame what concerns the buffers in use."""
         for axis in range(1, self.module.kernel.axes):
             emit_frame.word(self.lines, f"%n{axis}", "%frame", frame.extent(axis))
-        if self.framed:
+        if self.module.framed:
             emit_frame.word(self.lines, "%valid", "%frame", frame.VALID)
             emit_frame.word(self.lines, "%ragged", "%frame", frame.RAGGED)
             self.add(["%staged = icmp ne i64 %ragged, 0", "%last = sub i64 %valid, 1"])

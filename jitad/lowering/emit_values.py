@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jitad.locks import cached_property
+
 from . import emit_frame
 from .emit_calls import Calls
 from .emit_memory import Block, Memory
@@ -45,7 +47,12 @@ class Module:
         """Bytes that any vector of a value fits in."""
         return 8 * self.calls.width
 
-    @property
+    @cached_property
+    def framed(self) -> bool:
+        """Whether the body asks which lanes of its frame are real."""
+        return emit_frame.framed(self.kernel)
+
+    @cached_property
     def offsets(self) -> tuple[int, ...]:
         """Where the locals lie in memory, behind the slots, and where the last ends."""
         slots = 1 + max(self.slots.values(), default=-1)

@@ -274,6 +274,7 @@ class If:
 Access = Load | Read | Write
 AtPlaces = Gather | Spread | Clear | StoreAll
 Statement = Const | Op | Load | Store | For | Read | Write | Repeat | If | AtPlaces
+_HOLDERS = frozenset({For, Repeat, If})
 
 
 def inside(statement: Statement) -> tuple[Statement, ...]:
@@ -291,7 +292,7 @@ def statements(body: Sequence[Statement]) -> Iterator[Statement]:
     """All statements in the order in which they stand, those in loops included."""
     for s in body:
         yield s
-        if isinstance(s, For | Repeat | If):
+        if type(s) in _HOLDERS:
             yield from statements(inside(s))
 
 

@@ -113,6 +113,7 @@ Step = (
     Const | Op | Load | Store | Read | Write | Repeat | If | AtPlaces | Rowwise | Loop
 )
 Item = Part | Nest | Cycle | Branch
+_HOLDERS = frozenset({Loop, Repeat, If})
 
 
 def settle(kernel: Kernel) -> Kernel:
@@ -225,23 +226,24 @@ def spreads(steps: Sequence[Step]) -> bool:
 def flat(steps: Sequence[Step]) -> Iterator[Step]:
     """All steps but loops over axes, in the order in which they stand."""
     for s in steps:
-        match s:
-            case Loop():
-                yield from flat(s.body)
-            case Repeat() | If():
-                yield s
-                yield from flat(within(inside(s)))
-            case _:
-                yield s
+        if type(s) not in _HOLDERS:
+            yield s
+        elif isinstance(s, Loop):
+            yield from flat(s.body)
+        else:
+            yield s
+            yield from flat(within(inside(s)))
 
 
 def length(steps: Sequence[Step]) -> int:
     """How much there is to compile, in operations, that of loops included."""
-    return sum(_weight(s) for s in flat(steps))
+    return sum([_weight(s) for s in flat(steps)])
 
 
 def _weight(step: Step) -> int:
     """A block of a row is transposed in registers: some operations a column."""
+    if type(step) is Op:
+        return 1
     match step:
         case StoreRow():
             return 5 * len(step.values)
@@ -271,7 +273,7 @@ def _split(steps: Sequence[Step], limit: int, counter: list[int]) -> Iterator[It
         return Part(counter[0] - 1, tuple(pending))
 
     for s in steps:
-        size = length([s])
+        size = length([s]) if type(s) in _HOLDERS else _weight(s)
         if pending and size > room:
             yield part()
             pending, room = [], limit

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -36,17 +37,20 @@ class Target:
     fused: bool = False
 
 
+@lru_cache(maxsize=64)
 def register_type(dtype: np.dtype) -> str:
     """The LLVM type of one lane of a value."""
     return "i1" if dtype == np.bool_ else memory_type(dtype)
 
 
+@lru_cache(maxsize=256)
 def value_type(dtype: np.dtype, width: int) -> str:
     """The LLVM type of a value: a vector of lanes, or a scalar where width is one."""
     lane = register_type(dtype)
     return lane if width == 1 else f"<{width} x {lane}>"
 
 
+@lru_cache(maxsize=64)
 def memory_type(dtype: np.dtype) -> str:
     """The LLVM type of one scalar in memory: bools are bytes there.
 

@@ -26,8 +26,12 @@ def simplify(
         return None
     known = builder.values
     values = [known[a] for a in operands]
-    if operands and all([v is not None for v in values]):
-        return _fold(builder, primitive, values, type)
+    for value in values:
+        if value is None:
+            break
+    else:
+        if operands:
+            return _fold(builder, primitive, values, type)
     rule = _RULES.get(primitive.name)
     if rule is not None:
         found = rule(builder, operands, values, type)
@@ -117,21 +121,23 @@ def _sub(builder: Builder, operands: Any, values: Any, type: Type) -> int | None
 
 def _mul(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
     for k in (0, 1):
+        if values[k] is None:
+            continue
         if _is(values[k], 1.0):
             return operands[1 - k]
         if _is(values[k], -1.0):
             return _negated(builder, operands[1 - k], type)
-    left, right = (builder.nodes[a] for a in operands)
-    if left.primitive.name == "neg" and right.primitive.name == "neg":
-        mul = registry.primitives["mul"]
-        return builder.apply(mul, (left.operands[0], right.operands[0]), type)
-    for k, node in enumerate((left, right)):
-        # Signs travel outwards, where additions absorb them.
-        if node.primitive.name == "neg":
-            mul = registry.primitives["mul"]
-            inner = builder.apply(mul, (node.operands[0], operands[1 - k]), type)
-            return _negated(builder, inner, type)
-    return None
+    nodes = [builder.nodes[a] for a in operands]
+    signed = [k for k in (0, 1) if nodes[k].primitive.name == "neg"]
+    if not signed:
+        return None
+    mul = registry.primitives["mul"]
+    if len(signed) == 2:
+        return builder.apply(mul, tuple([n.operands[0] for n in nodes]), type)
+    # Signs travel outwards, where additions absorb them.
+    (k,) = signed
+    inner = builder.apply(mul, (nodes[k].operands[0], operands[1 - k]), type)
+    return _negated(builder, inner, type)
 
 
 def _div(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
