@@ -141,6 +141,29 @@ ZERO_FACTORS = [
          0.0669417382415922, 8),
 ]  # fmt: skip
 
+# The same where t is a variable, too: a zero factor that grows with it.
+_DOWN, _UP = [[-inf, -inf], [-inf, 0.0]], [[-inf, inf], [inf, 0.0]]
+IN_BOTH = [
+    case("sqrt(t/p) in both", lambda t, p: np.sqrt(t / p), (0.0, 2.0), _DOWN),
+    case("sqrt(tp) in both", lambda t, p: np.sqrt(t * p), (0.0, 2.0), _UP),
+    case("sqrt(ptp) in both", lambda t, p: np.sqrt(p * t * p), (0.0, 2.0), _UP),
+    case("cbrt in both", lambda t, p: np.cbrt(t * p), (0.0, 2.0), _UP),
+    case("power in both", lambda t, p: (t * p) ** 0.3, (0.0, 2.0), _UP),
+    case("arccos in both", lambda t, p: np.arccos(1.0 - p * t), (0.0, 2.0), _UP),
+    case("log1p in both", lambda t, p: np.log1p((t / p) ** 0.5), (0.0, 2.0), _DOWN),
+    case("stretched in both", lambda t, p: np.exp(-np.sqrt(t / p)), (0.0, 2.0),
+         [[inf, inf], [inf, 0.0]]),
+    case("roots of roots", lambda t, p: np.sqrt(np.sqrt(t * p) * p), (0.0, 2.0), _UP),
+    case("power of all", lambda p, t, q: (t / p) ** q, (2.0, 0.0, 0.5),
+         [[0.0, -inf, 0.0], [-inf, -inf, -inf], [0.0, -inf, 0.0]]),
+    case("first power of all", lambda t, p, q: (t / p) ** q, (0.0, 2.0, 1.0),
+         [[0.0, -0.25, -inf], [-0.25, 0.0, 0.0], [-inf, 0.0, 0.0]]),
+    case("third halves of all", lambda t, p, q: (t / p) ** q, (0.0, 2.0, 1.5),
+         [[inf, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]),
+    case("exponential of all", lambda t, p, q: np.exp(-((t / p) ** q)),
+         (0.0, 2.0, 1.0), [[0.25, 0.25, inf], [0.25, 0.0, 0.0], [inf, 0.0, 0.0]]),
+]  # fmt: skip
+
 EYE = np.eye(2)
 SPECTRA = [
     case("sum of equal eigenvalues", lambda a: np.sum(np.linalg.eigvalsh(a)), EYE,
@@ -150,4 +173,4 @@ SPECTRA = [
          np.diag([2.0, 0.0, 0.0, 0.0])),
 ]  # fmt: skip
 
-LIMITS: list[Case] = [*OVERFLOWING, *ENDS, *ZERO_FACTORS, *SPECTRA]
+LIMITS: list[Case] = [*OVERFLOWING, *ENDS, *ZERO_FACTORS, *IN_BOTH, *SPECTRA]

@@ -150,6 +150,7 @@ PARTIALS: dict[str, Callable[..., Sequence[Any]]] = {
 ELSEWHERE = {
     "select", "gate", "stop_gradient", "undefined_where", "line", "gap_error",
     "sign", "spacing", "floor_divide", "ahead", "either", "nonzero", "line_or_corner",
+    "factor_gate", "factor_mul",
 }  # fmt: skip
 
 INSIDE = {

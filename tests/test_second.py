@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from second_case import Case
 from second_cases import CASES
-from second_limits import LIMITS
+from second_limits import IN_BOTH, LIMITS
 
 import jitad
 from jitad.ir.primitive import registry
@@ -88,6 +88,26 @@ def test_pairs_of_modes(case: Case) -> None:
         got = second(x)
         compare(got, case, f"{outer} over {inner}")
         symmetric(got, f"{outer} over {inner}")
+
+
+@pytest.mark.parametrize("case", IN_BOTH, ids=lambda c: c.name)
+def test_one_argument_after_the_other(case: Case) -> None:
+    """The first derivative in one argument alone knows of no other."""
+    every = range(len(case.arguments))
+    for outer, inner in product(MODES, MODES):
+        columns = [
+            jitad.jacobian(case.function, i, mode=inner)  # type: ignore[arg-type]
+            for i in every
+        ]
+        rows = [
+            [jitad.jacobian(f, k, mode=outer) for k in every]  # type: ignore[arg-type]
+            for f in columns
+        ]
+        together = jitad.jit(
+            lambda *x, rows=rows: [[h(*x) for h in row] for row in rows],
+            backend="numpy",
+        )
+        compare(np.array(together(*case.arguments)), case, f"{outer} over {inner}")
 
 
 @every

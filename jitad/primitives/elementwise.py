@@ -13,7 +13,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import operand
-from jitad.ir.primitive import registry
+from jitad.ir.primitive import Steep, registry
 from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
 from jitad.ir.tracer import (
@@ -51,6 +51,29 @@ _gate = elementwise(
     partials=lambda y, c, t: [None, gate(c, 1.0)],
 )
 
+
+# A product x b with a factor x that is zero where the condition does not hold, while b
+# may be infinite: there x b counts as 0, and x by itself grows at the rate b.  The
+# first says so of a term, as `gate` does; the second, of a product inside one.
+_factor_gate = elementwise(
+    "factor_gate",
+    evaluate=_gate.evaluate,
+    expand=_gate.expand,
+    partials=lambda y, c, x: [None, 1.0],
+)
+elementwise(
+    "factor_mul",
+    evaluate=lambda c, x, b: x * b,
+    expand=lambda c, x, b: x * b,
+    partials=lambda y, c, x, b: [
+        None,
+        b,
+        bind(_factor_gate, [c, x], [None, None], x.dtype),
+    ],
+    steep=Steep(operand=1),
+)
+# What hides a term by itself, where products and sums find it.
+GATES = frozenset({"gate", "factor_gate"})
 
 # A derivative at a kink: its value is the first operand, the average of R2; what is
 # derived from it is derived from the second, which is one-sided.

@@ -20,8 +20,8 @@ from jitad.ir.primitive import registry
 _SAMPLES = 12
 # What picks or turns operands does not round, and must not be told from them.
 _EXACT = {
-    "abs", "neg", "copysign", "select", "gate", "maximum", "minimum", "fmax", "fmin",
-    "max_of", "min_of", "hold", "stop_gradient", "undefined_where",
+    "abs", "neg", "copysign", "select", "gate", "factor_gate", "maximum", "minimum",
+    "fmax", "fmin", "max_of", "min_of", "hold", "stop_gradient", "undefined_where",
 }  # fmt: skip
 # Functions on whole vectors are accurate to so many units of the last place.
 _ULPS = 4

@@ -22,6 +22,7 @@ from jitad.ir.loop import INT, Loop, add_loop, loop_of
 from jitad.ir.primitive import registry
 from jitad.ir.table import add_spread
 from jitad.ir.tracer import Trace
+from jitad.primitives.elementwise import GATES
 from jitad.transforms.linearized import Derivatives, Linearized, Sweep, open_body
 from jitad.transforms.loops import (
     Key,
@@ -306,7 +307,7 @@ class _Body:
         """Whether there is any gate on the way of cotangents."""
         nodes = self.inner.nodes
         used = reach(nodes, self._made())
-        return any(nodes[i].primitive.name == "gate" for i in used)
+        return any(nodes[i].primitive.name in GATES for i in used)
 
     def graph(self, past: Sequence[int]) -> Graph:
         """The body of the loop that runs the other way."""
@@ -323,7 +324,7 @@ class _Body:
 def _opening(target: Trace, bar: int) -> int | None:
     """The condition of a cotangent behind a gate."""
     node = target.nodes[bar]
-    return node.operands[0] if node.primitive.name == "gate" else None
+    return node.operands[0] if node.primitive.name in GATES else None
 
 
 def _of_summed(

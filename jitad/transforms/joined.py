@@ -16,6 +16,7 @@ from jitad.ir.graph import PACK, Graph
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.table import LOOKUP, SPREAD, named_by
 from jitad.ir.tracer import Trace
+from jitad.primitives.elementwise import GATES
 from jitad.transforms import products
 from jitad.transforms import scalarize as sc
 from jitad.transforms.eliminate import cross
@@ -72,7 +73,7 @@ def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
 def _chooses(body: Graph) -> bool:
     """Whether some iterations may not let a derivative through."""
     return any(
-        node.primitive.name in ("select", "gate")
+        node.primitive.name in ("select", *GATES)
         or (node.primitive is LOOP and _chooses(loop_of(node).body))
         for node in body.nodes
     )

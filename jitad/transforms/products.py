@@ -10,30 +10,56 @@ import numpy as np
 from jitad.ir.graph import Type, scalar
 from jitad.ir.primitive import registry
 from jitad.ir.tracer import Trace
+from jitad.primitives.elementwise import GATES
 
 
 def multiply(target: Trace, p: int, t: int) -> int:
     """p * t, where a gate on either side keeps its exact zero."""
-    nodes = target.nodes
-    for a, b in ((p, t), (t, p)):
+    nodes, both = target.nodes, ((p, t), (t, p))
+    for a, b in both:
         if nodes[a].primitive.name == "gate":
             condition, factor = nodes[a].operands
             return gated(target, condition, multiply(target, factor, b))
+    for a, b in both:
+        if nodes[a].primitive.name == "factor_gate":
+            return _times(target, *nodes[a].operands, b)
     p, t, type = _common(target, p, t)
     return target.apply(registry.primitives["mul"], (p, t), type)
 
 
-def gated(target: Trace, condition: int, value: int) -> int:
+def _times(target: Trace, condition: int, factor: int, other: int) -> int:
+    """A factor that is zero where a condition does not hold, times what it hides."""
+    if target.values[other] is not None:
+        product = multiply(target, factor, other)
+        return gated(target, condition, product, "factor_gate")
+    factor, other, type = _common(target, factor, other)
+    node = target.nodes[other]
+    product = registry.primitives["factor_mul"]
+    product = target.apply(product, (condition, factor, other), type)
+    if node.primitive.name == "factor_gate":
+        product = gated(target, node.operands[0], product, "factor_gate")
+    return gated(target, condition, product, "factor_gate")
+
+
+def gated(target: Trace, condition: int, value: int, gate: str = "gate") -> int:
     """The value under a condition; a gate in a gate is one, open where both are.
 
-    So every gate says by itself where the term is there, and sums can tell.
+    So every gate says by itself where the term is there, and sums can tell.  One that
+    does not hide derivatives, of a zero factor, stays outside of one that does.
     """
     node = target.nodes[value]
-    if node.primitive.name == "gate":
+    if node.primitive.name in GATES:
         inner, value = node.operands
+        if node.primitive.name != gate:
+            hidden = inner if gate == "factor_gate" else condition
+            value, gate = _gate(target, "gate", hidden, value), "factor_gate"
         both = registry.primitives["and"]
         condition = target.apply(both, (condition, inner), target.nodes[inner].type)
-    gate, type = registry.primitives["gate"], target.nodes[value].type
+    return _gate(target, gate, condition, value)
+
+
+def _gate(target: Trace, name: str, condition: int, value: int) -> int:
+    gate, type = registry.primitives[name], target.nodes[value].type
     return target.apply(gate, (condition, value), type)
 
 
@@ -46,16 +72,17 @@ def unless_zero(target: Trace, v: int) -> int:
 def add(target: Trace, a: int, b: int) -> int:
     """a + b; a sum of gated terms is gated by either, or is the one that is there."""
     nodes = target.nodes
-    if nodes[a].primitive.name == nodes[b].primitive.name == "gate":
+    names = {nodes[a].primitive.name, nodes[b].primitive.name}
+    if names <= GATES:
         (c, x), (d, y) = nodes[a].operands, nodes[b].operands
-        gate = registry.primitives["gate"]
-        if c == d:
-            return gated(target, c, add(target, x, y))
-        if _opposite(target, c, d):
+        (gate,) = names if len(names) == 1 else ("factor_gate",)
+        if c == d and len(names) == 1:
+            return gated(target, c, add(target, x, y), gate)
+        if gate == "gate" and _opposite(target, c, d):
             return _chosen(target, c, x, y)
         total = _sum(target, a, b)
         either = target.apply(registry.primitives["or"], (c, d), nodes[c].type)
-        return target.apply(gate, (either, total), nodes[total].type)
+        return _gate(target, gate, either, total)
     return _sum(target, a, b)
 
 

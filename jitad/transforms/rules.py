@@ -14,6 +14,7 @@ from jitad.ir.graph import Graph, Static, prune
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, loop_of, parts_of
 from jitad.ir.tracer import Trace
+from jitad.primitives.elementwise import GATES
 from jitad.transforms.linearized import Derivatives, Sweep, open_body
 from jitad.transforms.products import cast, gated, include
 from jitad.transforms.steep import inside
@@ -185,7 +186,7 @@ def _apart_from_gates(
     target: Trace, seeds: dict[int, int], results: Callable[[dict[int, int]], list[int]]
 ) -> list[int]:
     """What is linear in seeds; the part of one behind a gate is behind it, too."""
-    gates = {k for k, i in seeds.items() if target.nodes[i].primitive.name == "gate"}
+    gates = {k for k, i in seeds.items() if target.nodes[i].primitive.name in GATES}
     if not gates:
         return results(seeds)
     sums: dict[int, int] = {}

@@ -72,7 +72,7 @@ def _cast(builder: Builder, operands: Any, values: Any, type: Type) -> int | Non
         (narrow,) = node.operands
         return narrow if builder.nodes[narrow].type == type else None
     # A gate stays outside, where products find it; constants are converted now.
-    if node.primitive.name == "gate":
+    if node.primitive.name in ("gate", "factor_gate"):
         condition, factor = node.operands
         return builder.apply(
             node.primitive, (condition, _converted(builder, factor, type)), type
@@ -262,6 +262,7 @@ _RULES = {
     "neg": _neg,
     "select": _select,
     "gate": _gate,
+    "factor_gate": _gate,
     "not": _not,
     "and": _and,
     "or": _or,

@@ -25,6 +25,7 @@ from jitad.ir.graph import INPUT, Node, scalar
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.primitive import Steep, registry
 from jitad.ir.tracer import Trace
+from jitad.primitives.elementwise import GATES
 from jitad.transforms import products, templates
 
 Own = tuple[tuple[int, int], ...]  # the edges of one node: operands and partials
@@ -75,7 +76,7 @@ def not_negative(target: Trace, i: int) -> bool:
         return True
     if name in ("add", "mul", "div"):
         return all(not_negative(target, a) for a in operands)
-    return name in ("cast", "gate") and not_negative(target, operands[-1])
+    return name in ("cast", *GATES) and not_negative(target, operands[-1])
 
 
 def positive(target: Trace, i: int) -> bool:
@@ -186,7 +187,7 @@ def _summed(
 
 
 # What a zero goes through to the end of a domain that is not 0: arccos(1 - p t).
-_PLAIN = frozenset({"add", "sub", "neg", "cast", "select", "gate"})
+_PLAIN = frozenset({"add", "sub", "neg", "cast", "select", *GATES})
 
 
 class Factors:
@@ -243,18 +244,34 @@ class Factors:
         return tuple(found)
 
     def _gated(self, v: int, partial: int, a: int, factor: int) -> int:
-        target = self.target
-        masks = depends(target)
-        if masks[a] & masks[factor] or positive(target, factor):
+        target, masks = self.target, depends(self.target)
+        if positive(target, factor):
             return partial
         primitives, boolean = registry.primitives, scalar(np.dtype(bool))
-        zero = target.number(0.0, target.nodes[factor].type.dtype)
-        there = target.apply(primitives["ne"], (factor, zero), boolean)
-        if target.values[there] is None:
-            for pole in sorted(self.poles[v]):
-                infinite = target.apply(primitives["isinf"], (pole,), boolean)
-                there = target.apply(primitives["or"], (there, infinite), boolean)
-        return products.gated(target, there, partial)
+        for zero in _zeros(target, factor, masks[a]):
+            nought = target.number(0.0, target.nodes[zero].type.dtype)
+            there = target.apply(primitives["ne"], (zero, nought), boolean)
+            if target.values[there] is None:
+                for pole in sorted(self.poles[v]):
+                    infinite = target.apply(primitives["isinf"], (pole,), boolean)
+                    there = target.apply(primitives["or"], (there, infinite), boolean)
+            partial = products.gated(target, there, partial, "factor_gate")
+        return partial
+
+
+def _zeros(target: Trace, i: int, mask: int) -> list[int]:
+    """The factors of a node that do not depend on what has one of the bits."""
+    masks, found, stack = depends(target), [], [i]
+    while stack:
+        i = stack.pop()
+        name, operands = _made(target, i)
+        if not masks[i] & mask:
+            found.append(i)
+        elif name in ("mul", "factor_mul"):
+            stack += operands[-2:]
+        elif name in ("div", "neg", "cast", "sqrt", "abs"):
+            stack.append(operands[0])
+    return sorted(i for i in set(found) if not positive(target, i))
 
 
 def _smooth(target: Trace, node: Node) -> Sequence[int]:

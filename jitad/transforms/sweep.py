@@ -26,6 +26,7 @@ from jitad.ir.table import (
     pick,
 )
 from jitad.ir.tracer import Trace
+from jitad.primitives.elementwise import GATES
 from jitad.transforms import products
 from jitad.transforms.backwards import Pullback, sum_arrays
 from jitad.transforms.linearized import Derivatives, Linearized, tables
@@ -247,7 +248,7 @@ class _Bars:
         found = []
         for i, known in zip(self.target.nodes[packed].operands, there, strict=True):
             node = self.target.nodes[i]
-            gate = node.primitive.name == "gate"
+            gate = node.primitive.name in GATES
             always = self.target.const(np.bool_(known))
             found.append(node.operands[0] if gate else always)
         if any(self.target.values[i] is None for i in found):
