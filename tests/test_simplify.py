@@ -239,6 +239,10 @@ def c4(value: float) -> Make:
     return lambda b, x, y: b.number(value, F4)
 
 
+def yes(b: Builder, x: int, y: int) -> int:
+    return b.const(np.True_)
+
+
 less = op("lt", x, y, dtype=BOOL)
 half = op("cast", x, dtype=F4)
 
@@ -281,6 +285,21 @@ REPLACED = {
     "gate true": (op("gate", lambda b, x, y: b.const(np.True_), x), x),
     "gate false": (op("gate", lambda b, x, y: b.const(np.False_), x), c(0)),
     "gate of 0": (op("gate", less, c(0)), c(0)),
+    "factor gate true": (op("factor_gate", yes, x), x),
+    "factor x * 1": (op("factor_mul", less, x, yes, c(1)), x),
+    "factor -1 * x": (op("factor_mul", less, c(-1), yes, x), op("neg", x)),
+    "factor (-x) * y": (
+        op("factor_mul", less, op("neg", x), yes, y),
+        op("neg", op("factor_mul", less, x, yes, y)),
+    ),
+    "factor x * (-y)": (
+        op("factor_mul", less, x, yes, op("neg", y)),
+        op("neg", op("factor_mul", less, x, yes, y)),
+    ),
+    "cast of a factor gate": (
+        op("cast", op("factor_gate", less, half, dtype=F4)),
+        op("factor_gate", less, op("cast", half)),
+    ),
     "cast of a gate": (
         op("cast", op("gate", less, half, dtype=F4)),
         op("gate", less, op("cast", half)),

@@ -52,9 +52,9 @@ _gate = elementwise(
 )
 
 
-# A product x b with a factor x that is zero where the condition does not hold, while b
-# may be infinite: there x b counts as 0, and x by itself grows at the rate b.  The
-# first says so of a term, as `gate` does; the second, of a product inside one.
+# A product x b of factors that are zero where c and d do not hold, though the other one
+# may be infinite: it counts as 0 there, and grows at the rate b with x.  The first says
+# so of a term, as `gate` does; the second, of a product inside one.
 _factor_gate = elementwise(
     "factor_gate",
     evaluate=_gate.evaluate,
@@ -63,11 +63,12 @@ _factor_gate = elementwise(
 )
 elementwise(
     "factor_mul",
-    evaluate=lambda c, x, b: x * b,
-    expand=lambda c, x, b: x * b,
-    partials=lambda y, c, x, b: [
+    evaluate=lambda c, x, d, b: x * b,
+    expand=lambda c, x, d, b: x * b,
+    partials=lambda y, c, x, d, b: [
         None,
-        b,
+        bind(_factor_gate, [d, b], [None, None], b.dtype),
+        None,
         bind(_factor_gate, [c, x], [None, None], x.dtype),
     ],
     steep=Steep(operand=1),

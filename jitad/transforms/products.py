@@ -32,12 +32,14 @@ def _times(target: Trace, condition: int, factor: int, other: int) -> int:
     if target.values[other] is not None:
         product = multiply(target, factor, other)
         return gated(target, condition, product, "factor_gate")
-    factor, other, type = _common(target, factor, other)
-    node = target.nodes[other]
-    product = registry.primitives["factor_mul"]
-    product = target.apply(product, (condition, factor, other), type)
+    node, also = target.nodes[other], target.const(np.True_)
     if node.primitive.name == "factor_gate":
-        product = gated(target, node.operands[0], product, "factor_gate")
+        also, other = node.operands
+    factor, other, type = _common(target, factor, other)
+    product = target.apply(
+        registry.primitives["factor_mul"], (condition, factor, also, other), type
+    )
+    product = gated(target, also, product, "factor_gate")
     return gated(target, condition, product, "factor_gate")
 
 

@@ -140,6 +140,20 @@ def _mul(builder: Builder, operands: Any, values: Any, type: Type) -> int | None
     return _negated(builder, inner, type)
 
 
+def _factor_mul(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+    for k in (1, 3):
+        if _is(values[k], 1.0):
+            return operands[4 - k]
+        if _is(values[k], -1.0):
+            return _negated(builder, operands[4 - k], type)
+        node = builder.nodes[operands[k]]
+        if node.primitive.name == "neg":
+            product = registry.primitives["factor_mul"]
+            pair = (*operands[:k], node.operands[0], *operands[k + 1 :])
+            return _negated(builder, builder.apply(product, pair, type), type)
+    return None
+
+
 def _div(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
     if _is(values[1], 1.0):
         return operands[0]
@@ -257,6 +271,7 @@ _RULES = {
     "add": _add,
     "sub": _sub,
     "mul": _mul,
+    "factor_mul": _factor_mul,
     "div": _div,
     "pow": _pow,
     "neg": _neg,

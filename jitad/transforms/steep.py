@@ -118,7 +118,7 @@ def _level(target: Trace, i: int) -> bool:
 def gathered(target: Trace, v: int, own: Own, edges: Mapping[int, Own]) -> Own:
     """The edges of v, those to what its infinite slope is in by way of single paths."""
     found = steep(target, target.nodes[v])
-    if found is None:
+    if found is None or target.nodes[v].primitive.name == "factor_mul":
         return own
     z = target.nodes[v].operands[found.operand]
     if z not in edges or z not in dict(own) or _level(target, z):
@@ -193,9 +193,10 @@ _PLAIN = frozenset({"add", "sub", "neg", "cast", "select", *GATES})
 class Factors:
     """Which nodes of a graph flow into a slope that is infinite at a finite value.
 
-    into   those that do; for an end of a domain that is not 0, by sums alone
-    poles  for every node the functions above whose value may be infinite: there a gate
-           stays open, and NaN shows
+    into     those that do; for an end of a domain that is not 0, by sums alone
+    factors  those that are 0 only where it is infinite
+    poles    for every node the functions above whose value may be infinite: there a
+             gate stays open, and NaN shows
     """
 
     def __init__(
@@ -205,6 +206,7 @@ class Factors:
         self.poles: dict[int, frozenset[int]] = dict.fromkeys(outputs, none)
         within: set[int] = set()
         summed: set[int] = set()
+        self.factors: set[int] = set()
         for v in reversed(reached):
             if v not in self.poles:
                 # Nothing that is differentiated depends on it.
@@ -214,11 +216,15 @@ class Factors:
             if slope is not None and not slope.finite:
                 slope, poles = None, poles | {v}
             everywhere = v in within or _steep_inside(node)
+            if v in self.factors:
+                self.factors.update(_factors(target, v))
             sums = v in summed and node.primitive.name in _PLAIN
             for k in _smooth(target, node):
                 a = node.operands[k]
                 self.poles[a] = self.poles.get(a, none) | poles
                 starts = slope if slope is not None and slope.operand == k else None
+                if starts is not None and starts.at == 0:
+                    self.factors.add(a)
                 if everywhere or (starts is not None and starts.at is not None):
                     within.add(a)
                 elif sums or starts is not None:
@@ -248,7 +254,7 @@ class Factors:
         if positive(target, factor):
             return partial
         primitives, boolean = registry.primitives, scalar(np.dtype(bool))
-        for zero in _zeros(target, factor, masks[a]):
+        for zero in self._zeros(v, factor, masks[a]):
             nought = target.number(0.0, target.nodes[zero].type.dtype)
             there = target.apply(primitives["ne"], (zero, nought), boolean)
             if target.values[there] is None:
@@ -258,20 +264,29 @@ class Factors:
             partial = products.gated(target, there, partial, "factor_gate")
         return partial
 
+    def _zeros(self, v: int, factor: int, mask: int) -> list[int]:
+        """The factors of a factor of v that do not depend on what has one bit of mask.
 
-def _zeros(target: Trace, i: int, mask: int) -> list[int]:
-    """The factors of a node that do not depend on what has one of the bits."""
-    masks, found, stack = depends(target), [], [i]
-    while stack:
-        i = stack.pop()
-        name, operands = _made(target, i)
-        if not masks[i] & mask:
-            found.append(i)
-        elif name in ("mul", "factor_mul"):
-            stack += operands[-2:]
-        elif name in ("div", "neg", "cast", "sqrt", "abs"):
-            stack.append(operands[0])
-    return sorted(i for i in set(found) if not positive(target, i))
+        If it depends on that itself, only where a zero means an infinite slope.
+        """
+        masks, found, stack = depends(self.target), set(), [factor]
+        while stack:
+            i = stack.pop()
+            if not masks[i] & mask:
+                found.add(i)
+            elif v in self.factors:
+                stack += _factors(self.target, i)
+        return sorted(i for i in found if not positive(self.target, i))
+
+
+def _factors(target: Trace, i: int) -> tuple[int, ...]:
+    """The operands that a node is 0 with."""
+    name, operands = _made(target, i)
+    if name == "factor_mul":
+        return operands[1::2]
+    if name == "mul":
+        return operands
+    return operands[:1] if name in ("div", "neg", "cast", "sqrt", "abs") else ()
 
 
 def _smooth(target: Trace, node: Node) -> Sequence[int]:
