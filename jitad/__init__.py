@@ -1,6 +1,7 @@
 """Plain NumPy functions to compiled, batched derivatives at the machine's limit."""
 
-from importlib.metadata import version
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from jitad import primitives, random
 from jitad.api import (
@@ -17,8 +18,6 @@ from jitad.api import (
     vmap,
 )
 from jitad.backends.threads import get_threads, set_threads
-from jitad.custom import primitive
-from jitad.device import device_put
 from jitad.errors import (
     InputError,
     JitadError,
@@ -27,20 +26,38 @@ from jitad.errors import (
     UnsupportedError,
 )
 from jitad.explain import explain
-from jitad.implicit import fixed_point, linear_solve, root
 from jitad.info import Info, info
-from jitad.interop.cuda_device import cuda_device
-from jitad.interop.njit import njit
-from jitad.picture import graph
 from jitad.primitives.branch import cond, switch
 from jitad.primitives.control import checkpoint, fori_loop, scan, while_loop
 from jitad.primitives.creation import array, empty, full, ones, zeros
 from jitad.primitives.rules import custom_jvp, custom_vjp
 from jitad.primitives.sums import log_softmax, logsumexp, softmax
-from jitad.residuals import gauss_newton
-from jitad.testing import CheckError, check
 
-__version__ = version("jitad")
+if TYPE_CHECKING:
+    from jitad import testing as testing
+    from jitad.custom import primitive
+    from jitad.device import device_put
+    from jitad.implicit import fixed_point, linear_solve, root
+    from jitad.interop.cuda_device import cuda_device
+    from jitad.interop.njit import njit
+    from jitad.picture import graph
+    from jitad.residuals import gauss_newton
+    from jitad.testing import CheckError, check
+
+# What most programs do without, by the module that it is imported from when needed.
+_LATE = {
+    "CheckError": "jitad.testing",
+    "check": "jitad.testing",
+    "cuda_device": "jitad.interop.cuda_device",
+    "device_put": "jitad.device",
+    "fixed_point": "jitad.implicit",
+    "gauss_newton": "jitad.residuals",
+    "graph": "jitad.picture",
+    "linear_solve": "jitad.implicit",
+    "njit": "jitad.interop.njit",
+    "primitive": "jitad.custom",
+    "root": "jitad.implicit",
+}
 
 __all__ = [
     "CheckError",
@@ -98,3 +115,17 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def __getattr__(name: str) -> Any:
+    """What is imported when it is first asked for."""
+    if name == "__version__":
+        found = import_module("importlib.metadata").version("jitad")
+    elif name == "testing":
+        found = import_module("jitad.testing")
+    elif name in _LATE:
+        found = getattr(import_module(_LATE[name]), name)
+    else:
+        raise AttributeError(f"module 'jitad' has no attribute {name!r}")
+    globals()[name] = found
+    return found

@@ -16,6 +16,9 @@ from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import DTYPES, Type
 from jitad.ir.plain import refusal
 from jitad.ir.tracer import Tracer
+from jitad.late import late
+
+libraries = late("jitad.backends.libraries")
 
 _NUMBERS = (float, int, bool, np.generic)
 
@@ -29,9 +32,7 @@ def plain(value: Any) -> Any:
         return value
     kind = type(value)
     if hasattr(kind, "__dlpack_device__") or hasattr(kind, "__cuda_array_interface__"):
-        from jitad.backends.libraries import foreign
-
-        found = foreign(value)
+        found = libraries.foreign(value)
         if found is not None:
             return found
     if hasattr(value, "__array__") and not refusal(value):

@@ -153,6 +153,7 @@ def _check_name(name: str) -> None:
             f"primitive: the name is {name!r} ({source_line()}); expected letters, "
             "digits and underscores: jitad.primitive('my_function', …)"
         )
+    registry.complete()
     if name in _taken or name in registry.primitives:
         raise InputError(
             f"primitive: there is a primitive {name!r} already ({source_line()}); "

@@ -8,7 +8,10 @@ import numpy as np
 
 from jitad import arrays, tree
 from jitad.errors import InputError
+from jitad.late import late
 from jitad.where import where
+
+cards = late("jitad.cards")
 
 
 def device_put(x: Any, device: str = "cuda") -> Any:
@@ -19,12 +22,10 @@ def device_put(x: Any, device: str = "cuda") -> Any:
     Raises InputError for other dtypes than float64, float32, integers and bool,
     DeviceError where there is no such card, DeviceMemoryError where it is full.
     """
-    from jitad.cards import put
-
     (number,) = where("device_put", device=device).cards or (None,)
     if number is None:
         raise InputError(f'device_put: expected a card as "cuda:0", got {device!r}')
     leaves, spec = tree.flatten(x)
     named = tree.flatten(((x,), {}))[1]
     found = [arrays.checked(v, k, named, "device_put") for k, v in enumerate(leaves)]
-    return tree.unflatten(spec, [put(np.asarray(v), number) for v in found])
+    return tree.unflatten(spec, [cards.put(np.asarray(v), number) for v in found])

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitad import arrays, tree
 from jitad.backends import cpu
@@ -20,27 +20,15 @@ from jitad.backends.schedule import sum_tile
 from jitad.backends.threads import get_threads
 from jitad.call import Call
 from jitad.errors import InputError, TracingError
-from jitad.explanation import Explanation
-from jitad.facts import (
-    Array,
-    Block,
-    Choice,
-    Gpu,
-    Machine,
-    Memory,
-    Operations,
-    Sums,
-)
 from jitad.function import Function
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import Graph, Type, reach
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import traced
-from jitad.lowering.cuda_rows import THREADS
+from jitad.late import late
 from jitad.lowering.kernel import Gather, If, Kernel, Load, Op, Repeat, statements
 from jitad.names import argument_names, original, result_names
-from jitad.nests import nests
 from jitad.plan import Derived, Placement, Plan, lowered
 from jitad.primitives.stated import is_slope
 from jitad.program import Program
@@ -48,10 +36,19 @@ from jitad.steps import PointStep, SumStep
 from jitad.transforms.expand import called
 from jitad.transforms.tidy import times, weight
 
+if TYPE_CHECKING:
+    from jitad import explanation, facts, nests
+    from jitad.lowering import cuda_rows
+else:
+    explanation, facts = late("jitad.explanation"), late("jitad.facts")
+    nests, cuda_rows = late("jitad.nests"), late("jitad.lowering.cuda_rows")
+
 _ENTRY = re.compile(r"([a-z]+\d+)(\.\d+)+")
 
 
-def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
+def explain(
+    transformed: Callable[..., Any], *args: Any, **kwargs: Any
+) -> explanation.Explanation:
     """How transformed(*args, **kwargs) is computed; it is compiled, but not run.
 
     Raises InputError where the first argument is not what jit, grad, jacobian, vmap …
@@ -77,7 +74,7 @@ def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Expla
     if call.program is not None:
         return _of_sums(transformed, call, call.program, inputs, outputs)
     plan, graph = call.plan, call.derived.graph
-    return Explanation(
+    return explanation.Explanation(
         name=transformed.name,
         backend=transformed.where.backend,
         extents=extents,
@@ -88,7 +85,7 @@ def explain(transformed: Callable[..., Any], *args: Any, **kwargs: Any) -> Expla
         memory=_memory(inputs, outputs, math.prod(extents), call) if plan else None,
         machine=_machine(plan) if plan and not call.cards else None,
         seconds=plan.seconds if plan else call.derived.seconds,
-        loops=nests(lowered(graph) if plan else called(graph)),
+        loops=nests.nests(lowered(graph) if plan else called(graph)),
         blocks=blocks(plan.kernel) if plan else (),
         storage=storage(plan.kernel) if plan else 0,
         gpu=_gpu(call, plan.executable) if plan and call.cards else None,
@@ -99,9 +96,9 @@ def _of_sums(
     transformed: Function,
     call: Call,
     program: Program,
-    inputs: Sequence[Array],
-    outputs: Sequence[Array],
-) -> Explanation:
+    inputs: Sequence[facts.Array],
+    outputs: Sequence[facts.Array],
+) -> explanation.Explanation:
     """A call of one point that sums over many."""
     count = len(inputs)
     layouts = {k: step.layout_of(k) for k in range(count) for step in program.steps
@@ -119,7 +116,7 @@ def _of_sums(
         for name in ("lower", "compile"):
             spent = step.seconds.get(name, 0.0)
             seconds[name] = seconds.get(name, 0.0) + spent
-    return Explanation(
+    return explanation.Explanation(
         name=transformed.name,
         backend=transformed.where.backend,
         extents=(),
@@ -128,20 +125,20 @@ def _of_sums(
         choice=choice(call.derived),
         operations=_executed(program),
         memory=_memory(read, written, 1, call),
-        machine=None if call.cards else Machine(
+        machine=None if call.cards else facts.Machine(
             vector_width(), executable.width, 0,
             sum(s.executable.spills for s in program.sums), get_threads(),
         ),
         seconds=seconds,
         sums=tuple(map(_sums, program.sums)),
-        loops=tuple([nest for s in steps for nest in nests(lowered(s.graph))]),
+        loops=tuple([nest for s in steps for nest in nests.nests(lowered(s.graph))]),
         blocks=tuple([block for k in kernels for block in blocks(k)]),
         storage=max(map(storage, kernels)),
         gpu=_gpu(call, executable) if call.cards else None,
     )  # fmt: skip
 
 
-def _executed(program: Program) -> Operations:
+def _executed(program: Program) -> facts.Operations:
     """All that a program computes: the operations of points as often as they run."""
     counts, weighted = Counter[str](), 0.0
     for step in program.steps:
@@ -150,21 +147,21 @@ def _executed(program: Program) -> Operations:
         counts.update({name: times * n for name, n in own.counts.items()})
         weighted += times * own.weighted
     found = _sorted(counts)
-    return Operations(found, found, weighted)
+    return facts.Operations(found, found, weighted)
 
 
-def _all(array: Array) -> float:
+def _all(array: facts.Array) -> float:
     return array.type.size * array.type.dtype.itemsize
 
 
-def _sums(step: SumStep) -> Sums:
+def _sums(step: SumStep) -> facts.Sums:
     outputs = [b for b in step.kernel.buffers if b.output]
     on_host = isinstance(step.executable, cpu.Executable)
-    return Sums(
+    return facts.Sums(
         points=step.count,
         count=sum(b.elements for b in outputs),
         operations=operations(step.graph),
-        lanes=step.executable.width if on_host else THREADS,
+        lanes=step.executable.width if on_host else cuda_rows.THREADS,
         tile=sum_tile(step.kernel, step.count) if on_host else 0,
     )
 
@@ -189,19 +186,19 @@ def _refusal(given: Any) -> str:
 # -- facts ---------------------------------------------------------------------
 
 
-def choice(derived: Derived) -> Choice:
+def choice(derived: Derived) -> facts.Choice:
     """How a derived graph came to its mode."""
-    return Choice(
+    return facts.Choice(
         derived.mode, derived.costs, derived.untried, derived.asked,
         tuple([(name, choice(part)) for name, part in derived.inside]),
     )  # fmt: skip
 
 
-def operations(graph: Graph, kernel: Kernel | None = None) -> Operations:
+def operations(graph: Graph, kernel: Kernel | None = None) -> facts.Operations:
     """The operations of a scalar graph, and of the kernel made from it."""
     found = statements((*kernel.once, *kernel.body)) if kernel else ()
     words = Counter(s.word for s in found if isinstance(s, Op))
-    return Operations(_sorted(_counted(graph)), _sorted(words), weight(graph))
+    return facts.Operations(_sorted(_counted(graph)), _sorted(words), weight(graph))
 
 
 def _counted(graph: Graph) -> Counter[str]:
@@ -230,7 +227,7 @@ def _folded(primitive: Primitive) -> str:
     return entry[1] if entry else primitive.name
 
 
-def blocks(kernel: Kernel) -> tuple[Block, ...]:
+def blocks(kernel: Kernel) -> tuple[facts.Block, ...]:
     """What a kernel runs only for vectors that need it."""
     found = [s for s in statements(kernel.body) if isinstance(s, If)]
     made = []
@@ -238,7 +235,7 @@ def blocks(kernel: Kernel) -> tuple[Block, ...]:
         inner = list(statements(s.body))
         words = Counter(x.word for x in inner if isinstance(x, Op))
         loops = sum(isinstance(x, Repeat) for x in inner)
-        made.append(Block(_sorted(words), loops, s.later))
+        made.append(facts.Block(_sorted(words), loops, s.later))
     return tuple(made)
 
 
@@ -257,7 +254,7 @@ def _arrays(
     names: Sequence[str],
     in_axes: Sequence[Sequence[int | None]],
     out_axes: Sequence[Sequence[int | None]],
-) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+) -> tuple[tuple[facts.Array, ...], tuple[facts.Array, ...]]:
     graph = derived.graph
     types = [*graph.input_types, *graph.output_types]
     names = [*names, *result_names(derived.result)]
@@ -275,7 +272,9 @@ def _arrays(
             _bytes(types[k], p, compiled.lanes, read.get(k))
             for k, p in enumerate(placed)
         ]
-    made = [Array(*x) for x in zip(names, types, axes, layouts, moved, strict=True)]
+    made = [
+        facts.Array(*x) for x in zip(names, types, axes, layouts, moved, strict=True)
+    ]
     return tuple(made[:count]), tuple(made[count:])
 
 
@@ -307,24 +306,27 @@ def _bytes(
 
 
 def _memory(
-    inputs: Sequence[Array], outputs: Sequence[Array], points: int, call: Call
-) -> Memory:
+    inputs: Sequence[facts.Array],
+    outputs: Sequence[facts.Array],
+    points: int,
+    call: Call,
+) -> facts.Memory:
     read = sum(a.bytes for a in inputs)
     written = sum(a.bytes for a in outputs)
     if call.cards:
-        return Memory(read, written, call.cards[0].copy_bandwidth, cached=False)
+        return facts.Memory(read, written, call.cards[0].copy_bandwidth, cached=False)
     cached = (read + written) * points <= last_level_cache_bytes()
-    return Memory(read, written, copy_bandwidth(), cached)
+    return facts.Memory(read, written, copy_bandwidth(), cached)
 
 
-def _gpu(call: Call, executable: Any) -> Gpu:
+def _gpu(call: Call, executable: Any) -> facts.Gpu:
     used, found = executable.usage, executable.occupancy
-    return Gpu(
+    return facts.Gpu(
         cards=tuple([f"cuda:{c.number} {c.name}" for c in call.cards]),
         registers=used.registers,
         spilled=used.spilled,
         shared=used.shared,
-        threads=THREADS,
+        threads=cuda_rows.THREADS,
         blocks=found.blocks,
         warps=found.warps,
         most=found.most,
@@ -337,9 +339,9 @@ def _gpu(call: Call, executable: Any) -> Gpu:
     )
 
 
-def _machine(plan: Plan) -> Machine:
+def _machine(plan: Plan) -> facts.Machine:
     level = plan.order[0] if plan.order else 0
     executable = plan.executable
-    return Machine(
+    return facts.Machine(
         vector_width(), executable.width, level, executable.spills, get_threads()
     )

@@ -24,6 +24,7 @@ from jitad.ir.interpret import inline, interpret
 from jitad.ir.trace import Input, current, differentiated, touched
 from jitad.ir.trace import trace as record
 from jitad.ir.tracer import Trace, Tracer, as_tracer, bind, innermost, lift, traced
+from jitad.late import late
 from jitad.plan import Derived, Side
 from jitad.primitives.body import points_loop
 from jitad.primitives.elementwise import either
@@ -33,6 +34,8 @@ from jitad.transforms.linearized import tables
 from jitad.transforms.pieces import marked, taken
 from jitad.transforms.precision import mixed
 from jitad.where import HERE, Where, chosen_cards
+
+cards = late("jitad.cards")
 
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
 
@@ -393,8 +396,6 @@ class Function:
         what = self.name, derived, spec, *axes, extents
         numbers = chosen_cards(self.where, leaves, spec, self.name)
         if numbers:
-            from jitad import cards
-
             return cards.call(numbers, leaves, views, what)
         if self.where.backend == "numpy":
             return Interpreted(*what)

@@ -6,7 +6,6 @@ import platform
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from jitad.backends.machine import (
@@ -16,6 +15,9 @@ from jitad.backends.machine import (
     vector_width,
 )
 from jitad.backends.threads import get_threads
+from jitad.late import late
+
+card, metadata = late("jitad.backends.card"), late("importlib.metadata")
 
 _PACKAGES = ("jitad", "numpy", "scipy", "numba", "llvmlite", "optree", "matplotlib")
 _CUDA = (
@@ -71,8 +73,6 @@ class Info:
 
 def info() -> Info:
     """What jitad runs on here; the copy bandwidth of the host is measured."""
-    from jitad.backends import card
-
     try:
         devices = [
             Device(f"cuda:{c.number}", c.name, c.capability, c.memory)

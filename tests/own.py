@@ -4,5 +4,6 @@ from jitad import primitives
 from jitad.ir.primitive import registry
 
 assert primitives
+registry.complete()
 
 OWN = tuple(registry.primitives)

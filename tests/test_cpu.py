@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 
+import numba
 import numpy as np
 import pytest
 from kernels import run
@@ -93,6 +94,24 @@ def test_threads_are_counted():
         threads.set_threads(0)
     with pytest.raises(ValueError, match="expected 1 to"):
         threads.set_threads(threads.most_threads() + 1)
+
+
+@pytest.mark.parametrize("given", ["", "3"])
+def test_there_are_as_many_threads_as_numba_has(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_NUM_THREADS", given)
+    own = numba.config.NUMBA_DEFAULT_NUM_THREADS  # pyright: ignore
+    assert threads.most_threads() == (int(given) if given else own)
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "two", "1.5"])
+def test_a_number_of_threads_that_is_none(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_NUM_THREADS", given)
+    with pytest.raises(ValueError, match="expected a whole number of threads"):
+        threads.most_threads()
 
 
 @pytest.mark.parametrize("mode", [0, 1, 2])

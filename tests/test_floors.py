@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import jitad
 ROOT = Path(jitad.__file__).parent
 FLOORS = {
     "errors": 0,
+    "late": 0,
     "locks": 0,
     "tree": 0,
     "ir": 1,
@@ -42,14 +46,17 @@ FLOORS = {
     "residuals": 7,
 }
 TOP = 8
-LATE = (
-    "jitad.backends.cuda_device",
-    "jitad.interop.device_routine",
-    "cuda.",
-    "numba.cuda",
-    "jitad.cards",
-    "jitad.backends.libraries",
-    "jitad.backends.card",
+# Packages that may be there or not.
+OPTIONAL = ("cuda.", "numba.cuda")
+# What takes long to import, and what few programs need.
+HEAVY = (
+    *("numba", "scipy", "matplotlib", "tqdm", "numpy.random", "numpy.polynomial"),
+    *("importlib.metadata", "unittest", "html", "email"),
+    *("jitad.primitives.special", "jitad.primitives.polynomials", "jitad.implicit"),
+    *("jitad.backends.cuda", "jitad.backends.card", "jitad.cards"),
+    *("jitad.backends.njit", "jitad.backends.numba_card", "jitad.nests"),
+    *("jitad.picture", "jitad.dot", "jitad.formula", "jitad.testing", "jitad.facts"),
+    *("jitad.explanation", "jitad.residuals", "jitad.lowering.emit_cuda"),
 )
 COMPILERS = {"numba", "llvmlite", "cuda"}
 
@@ -74,6 +81,8 @@ def imported(tree: ast.AST, path: Path) -> Iterator[str]:
             module = node.module or ""
             whole = f"{base}.{module}".strip(".") if node.level else module
             yield from (f"{whole}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "late":
+            yield ast.literal_eval(node.args[0])
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
@@ -98,10 +107,88 @@ def test_a_module_imports_at_its_top(path: Path) -> None:
     assert "cuda" not in first, f"{path} imports CUDA's packages with jitad"
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            # CUDA's packages are imported when they are needed, if they are there.
-            inside = [n for n in imported(node, path) if not n.startswith(LATE)]
+            inside = [n for n in imported(node, path) if not n.startswith(OPTIONAL)]
             assert not inside, f"{path}: {node.name} imports {inside}"
         assert not isinstance(node, ast.Global), f"{path} has a global"
+
+
+def run(text: str) -> str:
+    """What a fresh interpreter prints."""
+    command = [sys.executable, "-c", text]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+_FIRST = """
+import sys, numpy, jitad
+print([name for name in {heavy} if name in sys.modules])
+x = numpy.ones((3, 2))
+jitad.vmap(lambda x: (x, jitad.jacobian(lambda x: numpy.sin(x) * x[0])(x)))(x)
+jitad.jit(jitad.grad(lambda x: numpy.sum(x * x)))(x)
+print([name for name in {heavy} if name in sys.modules])
+"""
+
+
+def test_a_first_call_needs_no_heavy_room() -> None:
+    assert run(_FIRST.format(heavy=HEAVY)).split("\n") == ["[]", "[]", ""]
+
+
+def test_heavy_rooms_are_there() -> None:
+    assert all(importlib.util.find_spec(name) for name in HEAVY)
+
+
+def test_every_public_name_is_there() -> None:
+    names = [*jitad.__all__, "testing", "__version__"]
+    text = f"import jitad\nfor name in {names}: getattr(jitad, name)\nprint('all')"
+    assert run(text) == "all\n"
+    assert run("from jitad import *; print(check, CheckError, njit)").count("<") == 3
+    # Where a module has the name of a function, it must not come in its place.
+    text = "import jitad.explain, jitad.info, jitad; print(jitad.info, jitad.explain)"
+    assert run(text).count("<function") == 2
+
+
+def test_what_comes_late_is_what_is_said_to() -> None:
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    (block,) = [s for s in tree.body if isinstance(s, ast.If)]
+    said = {n.rpartition(".")[::2] for n in imported(block, ROOT / "__init__.py")}
+    assert {(v, k) for k, v in jitad._LATE.items()} == said - {("jitad", "testing")}
+
+
+# An order of imports, and a function that is imported in: who traces it meets SciPy.
+_ORDERS = (
+    "import scipy.special, jitad",
+    "import jitad, scipy.special",
+    "import jitad, scipy",
+    "import jitad",
+)
+
+
+@pytest.mark.parametrize("order", _ORDERS)
+def test_functions_are_known_whenever_their_library_is_imported(order: str) -> None:
+    text = f"""
+{order}
+import numpy as np
+x, c = np.array([0.3, 1.5]), np.array([1.0, 2.0, 3.0])
+def f(x):
+    import scipy.special as s
+    first = s.softmax(x) * s.logsumexp(x)
+    inner = jitad.vmap(jitad.grad(s.erf))(x)
+    from numpy.polynomial import polynomial
+    return first + inner + s.polygamma(2, x) + polynomial.polyval(x, c), s.gammaln(x)
+def g(x):
+    return np.polynomial.chebyshev.chebval(x, c) + __import__("scipy").special.ndtr(x)
+import jitad
+for h in (f, g):
+    got = jitad.jit(h, backend="numpy")(x)
+    with np.errstate(all="raise"):
+        slope = jitad.jacobian(h, backend="numpy")(x)
+want = np.polynomial.chebyshev.chebval(x, c) + __import__("scipy").special.ndtr(x)
+np.testing.assert_allclose(got, want, rtol=1e-14)
+normal = np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+np.testing.assert_allclose(np.diag(slope), 2 + 12 * x + normal, rtol=1e-14)
+print("right")
+"""
+    assert run(text) == "right\n"
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))

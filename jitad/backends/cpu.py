@@ -55,7 +55,7 @@ def target(vector_bytes: int, *, vector_library: bool = True) -> Target:
         vector_bytes=vector_bytes,
         vectors=dict(mathlib.vector_functions(vector_bytes)) if vector_library else {},
         scalars=Scalars(mathlib.scalar_functions()),
-        loops=dict(mathlib.inner_loops()),
+        loops=mathlib.InnerLoops(),
         fused=vector_library and bool(llvm.get_host_cpu_features().get("fma")),
         streaming=llvm.get_process_triple().startswith("x86_64"),
     )

@@ -16,15 +16,17 @@ are as NumPy has them.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
-import scipy.special
-from scipy.special import _ufuncs
+
+from jitad.late import late
+
+_ufuncs = late("scipy.special._ufuncs")
 
 _UNARY = (
     *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt"),
@@ -36,13 +38,10 @@ _BINARY = ("pow", "atan2", "hypot", "fmod", "nextafter")
 _ARITY: Mapping[str, int] = MappingProxyType(
     dict.fromkeys(_UNARY, 1) | dict.fromkeys(_BINARY, 2)
 )
-_UFUNCS: Mapping[str, Any] = MappingProxyType(
-    {
-        "erfinv": scipy.special.erfinv,
-        "digamma": scipy.special.psi,
-        "zeta": _ufuncs._zeta,
-    }
+_UFUNCS: Mapping[str, str] = MappingProxyType(
+    {"erfinv": "erfinv", "digamma": "psi", "zeta": "_zeta"}
 )
+_CODES: Mapping[str, str] = MappingProxyType({"float64": "d", "float32": "f"})
 # Of libmvec, but not accurate enough: 3.6 and 4.0 units of the last place in float32,
 # and the derivative of tan squares it.
 _INACCURATE = frozenset(
@@ -133,15 +132,26 @@ class _UFunc(ctypes.Structure):
     ]
 
 
-@cache
-def inner_loops() -> Mapping[tuple[str, str], tuple[str, int]]:
+class InnerLoops(Mapping[tuple[str, str], tuple[str, int]]):
     """(word, dtype name) -> symbol and data of the inner loop of a SciPy ufunc."""
-    found = {}
-    for word, ufunc in _UFUNCS.items():
-        layout = _UFunc.from_address(id(ufunc))
-        for dtype, code in (("float64", "d"), ("float32", "f")):
-            k = ufunc.types.index(f"{code * ufunc.nin}->{code}")
-            symbol = f"jitad.{word}.{dtype}"
-            llvm.add_symbol(symbol, layout.loops[k])
-            found[word, dtype] = (symbol, layout.data[k] or 0)
-    return MappingProxyType(found)
+
+    def __getitem__(self, key: tuple[str, str]) -> tuple[str, int]:
+        if key[0] not in _UFUNCS or key[1] not in _CODES:
+            raise KeyError(key)
+        return _inner_loop(*key)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return itertools.product(_UFUNCS, _CODES)
+
+    def __len__(self) -> int:
+        return len(_UFUNCS) * len(_CODES)
+
+
+@cache
+def _inner_loop(word: str, dtype: str) -> tuple[str, int]:
+    ufunc, code = getattr(_ufuncs, _UFUNCS[word]), _CODES[dtype]
+    layout = _UFunc.from_address(id(ufunc))
+    k = ufunc.types.index(f"{code * ufunc.nin}->{code}")
+    symbol = f"jitad.{word}.{dtype}"
+    llvm.add_symbol(symbol, layout.loops[k])
+    return symbol, layout.data[k] or 0

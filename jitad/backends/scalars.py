@@ -9,29 +9,30 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
-from numba.core import types
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.dispatcher import Dispatcher
-from numba.core.errors import NumbaError
 
 from jitad import locks
 from jitad.errors import UnsupportedError
+from jitad.late import imported, late
 from jitad.lowering.target import register_type
 
 from . import link
 
+numba, types = late("numba"), late("numba.core.types")
+dispatcher, errors = late("numba.core.dispatcher"), late("numba.core.errors")
+
 _serial = itertools.count()
+# What a lane is in LLVM, by the names of Numba's types.
 _RESULTS = {
-    types.float64: "double", types.float32: "float", types.int64: "i64",
-    types.int32: "i32", types.boolean: "i8",
+    "float64": "double", "float32": "float", "int64": "i64", "int32": "i32",
+    "bool": "i8",
 }  # fmt: skip
 
 
@@ -47,8 +48,10 @@ _functions = _Functions()
 
 def _forked() -> None:
     """A thread of the parent, which the child does not have, may compile for long."""
-    if not global_compiler_lock.is_locked():
-        global_compiler_lock._lock = threading.RLock()
+    module = sys.modules.get("numba.core.compiler_lock")
+    lock = getattr(module, "global_compiler_lock", None)
+    if lock is not None and not lock.is_locked():
+        lock._lock = threading.RLock()
 
 
 locks.after_forks(_forked)
@@ -56,7 +59,8 @@ locks.after_forks(_forked)
 
 def is_compiled(function: Any) -> bool:
     """Whether function is one of Numba's: an @njit function."""
-    return isinstance(function, Dispatcher)
+    known = imported("numba.core.dispatcher")
+    return known and isinstance(function, dispatcher.Dispatcher)
 
 
 def original(function: Any) -> Callable[..., Any]:
@@ -117,7 +121,7 @@ def lane(name: str, result: Any, callee: str, dtype: str) -> str:
     """
     kind = register_type(np.dtype(dtype))
     arity = len(result.signature.args)
-    returned = _RESULTS[result.signature.return_type]
+    returned = _RESULTS[str(result.signature.return_type)]
     parameters = "".join(f", {kind} %x{k}" for k in range(arity))
     # Numba's convention: status f(result *, exception **, arguments …).
     lines = [
@@ -146,13 +150,13 @@ def native(word: str, dtype: str) -> Any:
         options = {**function.targetoptions, "nopython": True, "parallel": False}
         own: Any = numba.jit(**options)(function.py_func)
         own.compile(signature)
-    except NumbaError as error:
+    except errors.NumbaError as error:
         raise UnsupportedError(
             f"Numba cannot compile {name} for {arity} arguments of {dtype}: {error}\n"
             "expected an @njit function of floats that returns a float"
         ) from error
     result = own.overloads[signature]
-    if result.signature.return_type not in _RESULTS:
+    if str(result.signature.return_type) not in _RESULTS:
         raise UnsupportedError(
             f"{name} of {dtype} returns {result.signature.return_type}; expected a "
             "float: return one number of the type of its arguments"

@@ -21,7 +21,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import config
 
 from jitad import locks
 
@@ -119,8 +118,23 @@ def _functions() -> tuple[Callable[..., None], Callable[..., None]]:
 
 
 def most_threads() -> int:
-    """How many threads the pool has, the caller among them."""
-    return config.NUMBA_NUM_THREADS  # pyright: ignore
+    """How many threads the pool has, the caller among them: as many as Numba's."""
+    given = os.environ.get("NUMBA_NUM_THREADS", "")
+    if not given:
+        return _processors()
+    if not given.isdecimal() or int(given) < 1:
+        raise ValueError(
+            f"NUMBA_NUM_THREADS is {given!r}; expected a whole number of threads, 1 or "
+            "more: correct it, or leave it out for one thread a processor"
+        )
+    return int(given)
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class _Helpers:

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from jitad.interop import examples
+from jitad.late import late
+
+backend = late("jitad.backends.cuda_device")
+device_routine = late("jitad.interop.device_routine")
 
 
 def cuda_device(function: Callable[..., Any], *args: Any) -> Any:
@@ -33,7 +37,5 @@ def cuda_device(function: Callable[..., Any], *args: Any) -> Any:
     Raises InputError for containers and for batches, DeviceError where Numba's CUDA is
     missing, CompilerError where NVRTC is, and UnsupportedError for what has no CUDA.
     """
-    from jitad.backends.cuda_device import compile
-    from jitad.interop.device_routine import routine
-
-    return compile(routine(examples.prepared("cuda_device", function, args)))
+    example = examples.prepared("cuda_device", function, args)
+    return backend.compile(device_routine.routine(example))

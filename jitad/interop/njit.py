@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 from jitad import arrays, plan, tree
-from jitad.backends import njit as backend
 from jitad.backends.memory import address
 from jitad.errors import InputError
 from jitad.function import Function
 from jitad.ir.source import source_line
+from jitad.late import late
 from jitad.lowering import frame
 from jitad.names import result_names
 
 from . import examples
 from .examples import Example
+
+backend = late("jitad.backends.njit")
 
 
 def njit(function: Callable[..., Any], *args: Any) -> Any:
@@ -46,7 +48,7 @@ def njit(function: Callable[..., Any], *args: Any) -> Any:
     return backend.compile(_routine(example))
 
 
-def _routine(example: Example) -> backend.Routine:
+def _routine(example: Example) -> Any:
     """The kernel for arrays in C order, and where its launch block has them."""
     function, leaves = example.function, example.leaves
     given = [np.array(x, order="C") if np.ndim(x) else x for x in leaves]
@@ -72,7 +74,7 @@ def _launch(
     extents: tuple[int, ...],
     inputs: Sequence[np.ndarray],
     outputs: Sequence[np.ndarray],
-) -> backend.Launch:
+) -> Any:
     """The kernel and its block, for arrays that lie as these do."""
     order = plan.lane_order(extents)
     lanes = tuple([extents[k] for k in order]) or (1,)

@@ -8,13 +8,13 @@ the same call, or, where NumPy has an answer, that the call cannot be traced.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from jitad.errors import JitadError, UnsupportedError
 from jitad.ir.failing import fail_where
@@ -30,7 +30,7 @@ _NUMBERS = {float, int, bool, np.float64, np.float32, np.int64, np.int32, np.boo
 
 def apply_ufunc(ufunc: np.ufunc, args: Sequence[Any]) -> Any:
     """What a NumPy ufunc does to traced values."""
-    handler = registry.ufuncs.get(ufunc)
+    handler = registry.ufunc(ufunc)
     if handler is None:
         raise UnsupportedError(
             f"{ufunc.__name__} cannot be traced ({source_line()}); write it with "
@@ -47,11 +47,12 @@ def apply_ufunc(ufunc: np.ufunc, args: Sequence[Any]) -> Any:
 
 def _others(ufunc: np.ufunc) -> str:
     """What there is in place of a ufunc."""
-    if getattr(scipy.special, ufunc.__name__, None) is not ufunc:
+    special = sys.modules.get("scipy.special")
+    if getattr(special, ufunc.__name__, None) is not ufunc:
         return "such as NumPy's own"
     known = sorted(
         f.__name__ for f in registry.ufuncs
-        if getattr(scipy.special, f.__name__, None) is f
+        if getattr(special, f.__name__, None) is f
     )  # fmt: skip
     return f"of scipy.special {', '.join(known)}"
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Literal
+
+from jitad.late import imported
 
 Kind = Literal["leaf", "elementwise", "structure", "composite", "control", "access"]
 
@@ -76,6 +79,9 @@ class Registry:
     take calls over while a function is traced, and only those of traced values.  So do
     the handlers of the functions in stacking, when what holds traced values is a list
     or an array of objects, of which NumPy's protocol knows nothing.
+
+    families are modules of ours, by the library that they know the functions of: they
+    wait until somebody has imported that, without which nobody can call them.
     """
 
     primitives: dict[str, Primitive] = field(default_factory=dict)
@@ -83,12 +89,37 @@ class Registry:
     functions: dict[Any, Callable[..., Any]] = field(default_factory=dict)
     redirects: dict[Any, Callable[..., Any]] = field(default_factory=dict)
     stacking: set[Any] = field(default_factory=set)
+    families: dict[str, str] = field(default_factory=dict)
 
     def add(self, primitive: Primitive) -> Primitive:
         """Register a primitive under its name, which must be new."""
         assert primitive.name not in self.primitives, primitive.name
         self.primitives[primitive.name] = primitive
         return primitive
+
+    def ufunc(self, ufunc: Any) -> Callable[..., Any] | None:
+        """The handler of a ufunc, if there is one."""
+        if ufunc not in self.ufuncs:
+            self.arrived()
+        return self.ufuncs.get(ufunc)
+
+    def arrived(self) -> int:
+        """Take in families whose libraries are imported by now; how many still wait."""
+        for library in [k for k in self.families if imported(k)]:
+            self._take_in(library)
+        return len(self.families)
+
+    def complete(self) -> None:
+        """Take in all families: for who has to know every name."""
+        for library in list(self.families):
+            self._take_in(library)
+
+    def _take_in(self, library: str) -> None:
+        room = self.families.get(library)
+        if room is not None:
+            # Another thread that does so, too, waits here until the module is there.
+            import_module(room)
+            self.families.pop(library, None)
 
 
 registry = Registry()

@@ -40,15 +40,17 @@ class _Redirection:
         self.own: dict[FunctionType, CodeType] = {}
 
     def begin(self) -> None:
-        """The first trace puts the dispatchers in."""
+        """The first trace puts the dispatchers in, others what has come since."""
+        registry.arrived()
         with self.lock:
-            first = not self.traces
             self.traces[threading.get_ident()] += 1
-            if not first:
+            wanted = _redirects(len(registry.redirects))
+            if len(self.own) == len(wanted):
                 return
-            for function, handler, concerns in _redirects():
-                self.own[function] = function.__code__
-                function.__code__ = _dispatcher(function, handler, concerns)
+            for function, handler, concerns in wanted:
+                if function not in self.own:
+                    self.own[function] = function.__code__
+                    function.__code__ = _dispatcher(function, handler, concerns)
 
     def end(self) -> None:
         """The last trace puts everything back."""
@@ -71,8 +73,12 @@ class _Redirection:
 
 
 @cache
-def _redirects() -> list[tuple[FunctionType, Callable[..., Any], Any]]:
-    """Python functions, who takes over, and of which values he does."""
+def _redirects(count: int) -> list[tuple[FunctionType, Callable[..., Any], Any]]:
+    """Python functions, who takes over, and of which values he does.
+
+    count  how many are in the registry's redirects
+    """
+    del count
     found = [
         (function, handler, traced)
         for function, handler in registry.redirects.items()

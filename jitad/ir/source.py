@@ -5,22 +5,22 @@ from __future__ import annotations
 import dis
 import functools
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 NUMPY = str(Path(np.__file__).resolve().parent)
-SCIPY = str(Path(scipy.__file__).resolve().parent)
+_SCIPY = find_spec("scipy")
+assert _SCIPY is not None and _SCIPY.origin is not None
+SCIPY = str(Path(_SCIPY.origin).resolve().parent)
 OF_SCIPY = (
     "SciPy's functions, but those of scipy.special, take no traced values; use "
     "NumPy's, such as those of np.linalg, or make yours known by jitad.primitive"
 )
-# How NumPy's generators are asked for numbers.
-_DRAWING = {k for k in dir(np.random.RandomState) if not k.startswith(("_", "get"))}
 # What is cached is called by way of functools.
 _SKIP = (PACKAGE, NUMPY, SCIPY, functools.__file__, "<frozen", "<__array")
 
@@ -63,7 +63,9 @@ def draws() -> set[str]:
         and i.positions is not None
         and i.positions.lineno == frame.f_lineno
     }
-    return asked & _DRAWING
+    # How NumPy's generators are asked for numbers.
+    known = {k for k in dir(np.random.RandomState) if not k.startswith(("_", "get"))}
+    return asked & known
 
 
 class Origin(NamedTuple):

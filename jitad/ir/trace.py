@@ -17,6 +17,7 @@ from jitad import tree
 from jitad.errors import JitadError, TracingError
 from jitad.ir.fork import Branch, branch, explore
 from jitad.ir.graph import Graph, Type
+from jitad.ir.primitive import registry
 from jitad.ir.redirect import redirected
 from jitad.ir.source import OF_SCIPY, raising_line
 from jitad.ir.tracer import Trace, Tracer
@@ -92,8 +93,23 @@ def trace(
 
     Once; or once for each path, where it branches on traced values.  plain says that
     nobody differentiates the graph, unless it becomes part of one that somebody does.
+    And anew, if it imported a library: some functions are known only from then on.
     Raises TracingError, UnsupportedError where the function does what cannot be traced.
     """
+    while True:
+        waiting = registry.arrived()
+        try:
+            with nullcontext() if plain else differentiating():
+                made = _once(function, spec, inputs)
+        except Exception:
+            if registry.arrived() == waiting:
+                raise
+        else:
+            if registry.arrived() == waiting:
+                return made
+
+
+def _once(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> Traced:
     outer = running()
     first = Trace(len(outer))
     places = [first.input(i.type) for i in inputs]
@@ -110,8 +126,7 @@ def trace(
             _level.reset(token)
             trace.open = False
 
-    with nullcontext() if plain else differentiating():
-        end = explore(first, outer, run, name)
+    end = explore(first, outer, run, name)
     graph = first.finish([leaf.index for leaf in end.leaves])
     captured = tuple(tracer for tracer, _ in first.captured.values())
     return Traced(graph, end.spec, captured)

@@ -10,7 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import scipy.special
+
+from jitad.late import late
+
+special = late("scipy.special")
 
 Meaning = Callable[..., Any]
 
@@ -18,6 +21,10 @@ Meaning = Callable[..., Any]
 def _fma(a: Any, b: Any, c: Any) -> Any:
     """Add c to a * b; the machine rounds once, this rounds twice."""
     return a * b + c
+
+
+def _special(name: str) -> Meaning:
+    return lambda *operands: getattr(special, name)(*operands)
 
 
 def _identity(a: Any) -> Any:
@@ -96,12 +103,12 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         "atanh": np.arctanh,
         "cbrt": np.cbrt,
         "hypot": np.hypot,
-        "erf": scipy.special.erf,
-        "erfc": scipy.special.erfc,
-        "lgamma": scipy.special.gammaln,
-        "erfinv": scipy.special.erfinv,
-        "digamma": scipy.special.digamma,
-        "zeta": scipy.special.zeta,
+        "erf": _special("erf"),
+        "erfc": _special("erfc"),
+        "lgamma": _special("gammaln"),
+        "erfinv": _special("erfinv"),
+        "digamma": _special("digamma"),
+        "zeta": _special("zeta"),
     }
 )
 

@@ -1,5 +1,10 @@
-"""Floor 2: everything jitad knows how to compute, a file per family."""
+"""Floor 2: everything jitad knows how to compute, a file per family.
 
+`special` and `polynomials` wait until somebody has imported what they know the
+functions of (see `Registry.families`).
+"""
+
+from jitad.ir.primitive import registry
 from jitad.primitives import (
     branch,
     contraction,
@@ -27,10 +32,12 @@ from jitad.primitives import (
     rules,
     sequence,
     shape,
-    special,
     sums,
     ufunc,
 )
+
+registry.families["numpy.polynomial"] = "jitad.primitives.polynomials"
+registry.families["scipy.special"] = "jitad.primitives.special"
 
 __all__ = [
     "branch",
@@ -59,7 +66,6 @@ __all__ = [
     "rules",
     "sequence",
     "shape",
-    "special",
     "sums",
     "ufunc",
 ]

@@ -11,14 +11,16 @@ from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from jitad.ir.tracer import bind, cast
+from jitad.late import late
 from jitad.primitives.barrier import undefined_where
 from jitad.primitives.define import bind_promoted, elementwise
 from jitad.primitives.elementwise import ahead, gate, stop_gradient
 from jitad.primitives.exact import exp_gap, gap
 from jitad.primitives.stated import stated
+
+special = late("scipy.special")
 
 NAN = float("nan")
 
@@ -181,7 +183,7 @@ def _stated_share(k: int) -> Callable[..., Any]:
 
 
 def _evaluate_logsumexp(*xs: Any) -> Any:
-    return scipy.special.logsumexp(np.stack(np.broadcast_arrays(*xs)), axis=0)
+    return special.logsumexp(np.stack(np.broadcast_arrays(*xs)), axis=0)
 
 
 logsumexp_of = elementwise(

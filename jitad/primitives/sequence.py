@@ -7,30 +7,19 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
-from numpy.polynomial import (
-    chebyshev,
-    hermite,
-    hermite_e,
-    laguerre,
-    legendre,
-    polynomial,
-)
 
 from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import operand
 from jitad.ir.graph import MOST_OPERATIONS
-from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, cast, renewed, traced
 from jitad.primitives.define import bind_composite, composite, derived
 from jitad.primitives.einsum import both, check, sum_products
 from jitad.primitives.reduction import as_traced, floating, given
-from jitad.primitives.shape import as_array
 
 
 def _at(axis: int, key: Any) -> tuple[Any, ...]:
@@ -371,30 +360,3 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     for _ in range(count - 1):
         powers.append(powers[-1] * base)
     return np.stack(powers if increasing else powers[::-1], axis=-1)
-
-
-# -- polynomials of np.polynomial ----------------------------------------------
-
-
-def _series(function: Any) -> None:
-    """A sum of polynomials at x: each column of coefficients at all of x."""
-    own = FunctionType(
-        function.__code__, function.__globals__, argdefs=function.__defaults__
-    )
-
-    def at(x: Any, c: Any, tensor: bool = True) -> Any:
-        points = np.asarray(x) if isinstance(x, tuple | list) else x
-        table = as_array(c) if traced(c) else np.asarray(c)
-        table = np.atleast_1d(table if table.dtype.kind == "f" else table * 1.0)
-        if tensor and np.ndim(points):
-            table = np.reshape(table, table.shape + (1,) * np.ndim(points))
-        return own(points, table, tensor=False)
-
-    registry.redirects[function] = at
-
-
-for _function in (
-    polynomial.polyval, chebyshev.chebval, hermite.hermval, hermite_e.hermeval,
-    laguerre.lagval, legendre.legval,
-):  # fmt: skip
-    _series(_function)

@@ -1,4 +1,9 @@
-"""Functions of scipy.special: error functions, gamma function, sigmoids, entropies."""
+"""Functions of scipy.special: error functions, gamma function, sigmoids, entropies.
+
+Imported when scipy.special has been, which takes long: only then can a function be
+traced that calls them.  Plain Python functions there know nothing of tracers: they are
+in the registry's redirects, which hold while a function is traced.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,7 @@ from jitad.ir.dispatch import operand
 from jitad.ir.primitive import Steep, registry
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer
+from jitad.primitives import sums
 from jitad.primitives.barrier import undefined_where
 from jitad.primitives.define import bind_promoted, derived, elementwise
 from jitad.primitives.exact import bell, fma, gauss, gauss_half
@@ -174,6 +180,12 @@ def polygamma(n: Any, x: Any) -> Any:
 
 
 registry.redirects[scipy.special.polygamma] = polygamma
+
+# -- sums of exponentials ------------------------------------------------------
+
+registry.redirects[scipy.special.logsumexp] = sums.logsumexp
+registry.redirects[scipy.special.softmax] = sums.softmax
+registry.redirects[scipy.special.log_softmax] = sums.log_softmax
 
 
 # -- sigmoids ------------------------------------------------------------------

@@ -1,8 +1,7 @@
 """Logarithms of sums of exponentials: logaddexp, logsumexp, softmax, log_softmax.
 
-The three of scipy.special are Python functions that know nothing of tracers; they are
-in the registry's redirects, which hold while a function is traced.  All subtract the
-largest operand, which no derivative depends on, so it is taken as a constant.
+Three are scipy.special's as well, where `special` redirects them to these.  All
+subtract the largest operand, which no derivative depends on: it is a constant.
 """
 
 from __future__ import annotations
@@ -11,16 +10,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from jitad.ir.dispatch import operand
-from jitad.ir.primitive import Primitive, registry
+from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import Tracer, bind, traced
+from jitad.late import late
 from jitad.primitives import nary
 from jitad.primitives.define import bind_composite, composite, elementwise
 from jitad.primitives.elementwise import stop_gradient
 from jitad.primitives.exact import exp2_gap, exp_gap
 from jitad.primitives.stated import stated
+
+special = late("scipy.special")
 
 LN2 = 0.6931471805599453
 INVERSE_LN2 = 1.4426950408889634  # 1 / ln 2
@@ -204,21 +205,25 @@ def _composite_of(name: str, row: Callable[..., Any], choose: Any) -> Primitive:
 
 
 def _part(k: int) -> Callable[..., Any]:
-    return lambda *a, **kw: scipy.special.logsumexp(*a, **kw, return_sign=True)[k]
+    return lambda *a, **kw: special.logsumexp(*a, **kw, return_sign=True)[k]
 
 
-_logsumexp = _composite_of("logsumexp", _logsumexp_row, scipy.special.logsumexp)
-_weighted = _composite_of("logsumexp_weighted", _weighted_row, scipy.special.logsumexp)
+def _whole(*a: Any, **kw: Any) -> Any:
+    return special.logsumexp(*a, **kw)
+
+
+_logsumexp = _composite_of("logsumexp", _logsumexp_row, _whole)
+_weighted = _composite_of("logsumexp_weighted", _weighted_row, _whole)
 _magnitude = _composite_of("logsumexp_magnitude", _magnitude_row, _part(0))
 _sign = _composite_of("logsumexp_sign", _sign_row, _part(1))
 _softmax = composite(
     "softmax",
-    scipy.special.softmax,
+    lambda x, *, axis: special.softmax(x, axis),
     lambda x, *, axis: _mapped(_softmax_row, x, axis),
 )
 _log_softmax = composite(
     "log_softmax",
-    scipy.special.log_softmax,
+    lambda x, *, axis: special.log_softmax(x, axis),
     lambda x, *, axis: _mapped(_log_softmax_row, x, axis),
 )
 
@@ -236,7 +241,7 @@ def logsumexp(
 ) -> Any:  # fmt: skip
     """log Σ b exp(a) over axes, as scipy.special.logsumexp, for traced values too."""
     if not traced((a, b)):
-        return scipy.special.logsumexp(a, axis, b, keepdims, return_sign)
+        return special.logsumexp(a, axis, b, keepdims, return_sign)
     options = {"axis": axis, "keepdims": keepdims}
     a = _floating(a)
     if b is None and not return_sign:
@@ -254,17 +259,12 @@ def logsumexp(
 def softmax(x: Any, axis: Axis = None) -> Any:
     """exp(x) / Σ exp(x), as scipy.special.softmax, for traced values too."""
     if not traced(x):
-        return scipy.special.softmax(x, axis)
+        return special.softmax(x, axis)
     return bind_composite(_softmax, [_floating(x)], {"axis": axis})
 
 
 def log_softmax(x: Any, axis: Axis = None) -> Any:
     """x - log Σ exp(x), as scipy.special.log_softmax, for traced values too."""
     if not traced(x):
-        return scipy.special.log_softmax(x, axis)
+        return special.log_softmax(x, axis)
     return bind_composite(_log_softmax, [_floating(x)], {"axis": axis})
-
-
-registry.redirects[scipy.special.logsumexp] = logsumexp
-registry.redirects[scipy.special.softmax] = softmax
-registry.redirects[scipy.special.log_softmax] = log_softmax

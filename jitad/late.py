@@ -1,0 +1,37 @@
+"""Modules that are imported when somebody first needs what is in them.
+
+    special = late("scipy.special")
+
+at the top of a module stands for what most programs never need, or what takes long to
+import.  What may not be there at all, such as CUDA's packages, is imported likewise.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+
+class Late:
+    """A module that is imported when an attribute of it is first asked for."""
+
+    def __init__(self, name: str) -> None:
+        """Name it in full, as in `import name`."""
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(import_module(self._name), attribute)
+
+    def __repr__(self) -> str:
+        return f"<{self._name}, imported when needed>"
+
+
+def late(name: str) -> Any:
+    """The module of a full name, imported when an attribute of it is asked for."""
+    return Late(name)
+
+
+def imported(name: str) -> bool:
+    """Whether a module has been imported, by whomever: objects of it may be around."""
+    return name in sys.modules
