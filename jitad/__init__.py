@@ -34,6 +34,7 @@ from jitad.primitives.rules import custom_jvp, custom_vjp
 from jitad.primitives.sums import log_softmax, logsumexp, softmax
 
 if TYPE_CHECKING:
+    from jitad import interop as interop
     from jitad import testing as testing
     from jitad.custom import primitive
     from jitad.device import device_put
@@ -87,6 +88,7 @@ __all__ = [
     "hessian",
     "hvp",
     "info",
+    "interop",
     "jacobian",
     "jit",
     "jvp",
@@ -121,8 +123,8 @@ def __getattr__(name: str) -> Any:
     """What is imported when it is first asked for."""
     if name == "__version__":
         found = import_module("importlib.metadata").version("jitad")
-    elif name == "testing":
-        found = import_module("jitad.testing")
+    elif name in ("interop", "testing"):
+        found = import_module(f"jitad.{name}")
     elif name in _LATE:
         found = getattr(import_module(_LATE[name]), name)
     else:
