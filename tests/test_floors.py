@@ -51,7 +51,7 @@ OPTIONAL = ("cuda.", "numba.cuda")
 # What takes long to import, and what few programs need.
 HEAVY = (
     *("numba", "scipy", "matplotlib", "tqdm", "numpy.random", "numpy.polynomial"),
-    *("importlib.metadata", "unittest", "html", "email"),
+    *("importlib.metadata", "unittest", "html", "email", "numpy.ma"),
     *("jitad.primitives.special", "jitad.primitives.polynomials", "jitad.implicit"),
     *("jitad.backends.cuda", "jitad.backends.card", "jitad.cards"),
     *("jitad.backends.njit", "jitad.backends.numba_card", "jitad.nests"),

@@ -53,9 +53,9 @@ def target(vector_bytes: int, *, vector_library: bool = True) -> Target:
     """A target of this machine with narrower vectors or without the vector library."""
     return Target(
         vector_bytes=vector_bytes,
-        vectors=dict(mathlib.vector_functions(vector_bytes)) if vector_library else {},
+        vectors=mathlib.vector_functions(vector_bytes) if vector_library else {},
         scalars=Scalars(mathlib.scalar_functions()),
-        loops=mathlib.InnerLoops(),
+        loops=mathlib.inner_loops(),
         fused=vector_library and bool(llvm.get_host_cpu_features().get("fma")),
         streaming=llvm.get_process_triple().startswith("x86_64"),
     )
@@ -245,7 +245,7 @@ def compile(
     start = time.perf_counter()
     chosen = target or host()
     text = emit(kernel, chosen, longest=longest)
-    _share_copies(kernel)
+    _share_called(text)
     library = link.link(text)
     return Executable(
         kernel=kernel,
@@ -260,12 +260,15 @@ def compile(
     )
 
 
-def _share_copies(kernel: Kernel) -> None:
-    """Let kernels call the functions that they share, if none before has."""
-    watch.share()
-    link.shared(emit_copies.runs(), "jitad.runs", "jitad.copy8")
-    for size in sorted({b.dtype.itemsize for b in kernel.buffers} - {8}):
-        link.shared(emit_copies.copy(size), f"jitad.copy{size}")
+def _share_called(text: str) -> None:
+    """Let a module call the functions that kernels share, if none before has."""
+    if "call i1 @jitad.look(" in text:
+        watch.share()
+    if "call void @jitad.runs(" in text:
+        link.shared(emit_copies.runs(), "jitad.runs")
+    for size in emit_copies.SIZES:
+        if f"call void @jitad.copy{size}(" in text:
+            link.shared(emit_copies.copy(size), f"jitad.copy{size}")
 
 
 class Host:

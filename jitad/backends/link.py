@@ -124,7 +124,8 @@ class _Tools:
     """What generates code.  llvmlite lets one thread at a time use them.
 
     Numba's own rounds of optimisation take as long again as generating the code, and
-    vector code has no use for them.
+    vector code has no use for them, nor for LLVM's combining of instructions.  Common
+    subexpressions appear where functions are inlined.
     """
 
     machine: llvm.TargetMachine
@@ -147,7 +148,6 @@ def _tools() -> _Tools:
     # Made once: llvmlite never frees a pass manager.
     passes = llvm.create_new_module_pass_manager()
     passes.add_always_inliner_pass()
-    passes.add_instruction_combine_pass()
     passes.add_new_gvn_pass()
     tuning = llvm.create_pipeline_tuning_options(speed_level=1)
     builder = llvm.create_pass_builder(machine, tuning)

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
+from typing import TypeVar
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -41,6 +42,9 @@ _ARITY: Mapping[str, int] = MappingProxyType(
 _UFUNCS: Mapping[str, str] = MappingProxyType(
     {"erfinv": "erfinv", "digamma": "psi", "zeta": "_zeta"}
 )
+_ENDINGS: Mapping[str, str] = MappingProxyType({"float64": "", "float32": "f"})
+# Of libmvec's functions, by the bytes of the registers that they take.
+_REGISTERS: Mapping[int, str] = MappingProxyType({16: "b", 32: "d", 64: "e"})
 _CODES: Mapping[str, str] = MappingProxyType({"float64": "d", "float32": "f"})
 # Of libmvec, but not accurate enough: 3.6 and 4.0 units of the last place in float32,
 # and the derivative of tan squares it.
@@ -84,41 +88,69 @@ def _address(library: ctypes.CDLL, name: str) -> int | None:
     return ctypes.cast(function, ctypes.c_void_p).value
 
 
+Key = TypeVar("Key", bound=tuple)
+Found = TypeVar("Found")
+
+
+class _Table(Mapping[Key, Found]):
+    """The functions of a library, each looked up, and told to LLVM, when asked for."""
+
+    def __init__(self, keys: Iterable[Key], find: Callable[..., Found | None]) -> None:
+        self._keys, self._find = frozenset(keys), find
+
+    def __getitem__(self, key: Key) -> Found:
+        found = self._find(*key) if key in self._keys else None
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def __iter__(self) -> Iterator[Key]:
+        return (key for key in sorted(self._keys) if key in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 @cache
 def scalar_functions() -> Mapping[tuple[str, str], str]:
     """(word, dtype name) -> symbol of a C function, made known to LLVM."""
-    found = {}
-    for word in _ARITY:
-        for dtype, ending in (("float64", ""), ("float32", "f")):
-            address = _address(_c_library(), word + ending)
-            if address is not None:
-                symbol = f"jitad.{word}{ending}"
-                llvm.add_symbol(symbol, address)
-                found[word, dtype] = symbol
-    return MappingProxyType(found)
+    return _Table(itertools.product(_ARITY, _ENDINGS), _scalar_function)
+
+
+@cache
+def _scalar_function(word: str, dtype: str) -> str | None:
+    name = word + _ENDINGS[dtype]
+    return _known(f"jitad.{name}", _address(_c_library(), name))
 
 
 @cache
 def vector_functions(vector_bytes: int) -> Mapping[tuple[str, str, int], str]:
     """(word, dtype name, lanes) -> symbol of a vector function that fits a register."""
+    sizes = [size for size in _REGISTERS if size <= vector_bytes]
+    keys = [
+        (word, dtype, size // np.dtype(dtype).itemsize)
+        for word, dtype, size in itertools.product(_ARITY, _ENDINGS, sizes)
+        if (word, dtype) not in _INACCURATE
+    ]
+    return _Table(keys if has_vector_library() else (), _vector_function)
+
+
+@cache
+def _vector_function(word: str, dtype: str, count: int) -> str | None:
+    register = _REGISTERS[count * np.dtype(dtype).itemsize]
+    operands, ending = "v" * _ARITY[word], _ENDINGS[dtype]
+    symbol = f"_ZGV{register}N{count}{operands}_{word}{ending}"
     library = _vector_library()
-    found: dict[tuple[str, str, int], str] = {}
-    if library is None:
-        return MappingProxyType(found)
-    for isa, size in (("b", 16), ("d", 32), ("e", 64)):
-        if size > vector_bytes:
-            continue
-        for word, arity in _ARITY.items():
-            for dtype, ending in (("float64", ""), ("float32", "f")):
-                if (word, dtype) in _INACCURATE:
-                    continue
-                count = size // np.dtype(dtype).itemsize
-                symbol = f"_ZGV{isa}N{count}{'v' * arity}_{word}{ending}"
-                address = _address(library, symbol)
-                if address is not None:
-                    llvm.add_symbol(symbol, address)
-                    found[word, dtype, count] = symbol
-    return MappingProxyType(found)
+    assert library is not None
+    return _known(symbol, _address(library, symbol))
+
+
+def _known(symbol: str, address: int | None) -> str | None:
+    """The symbol, told to LLVM; None where nothing is there."""
+    if address is None:
+        return None
+    llvm.add_symbol(symbol, address)
+    return symbol
 
 
 class _UFunc(ctypes.Structure):
@@ -132,19 +164,10 @@ class _UFunc(ctypes.Structure):
     ]
 
 
-class InnerLoops(Mapping[tuple[str, str], tuple[str, int]]):
+@cache
+def inner_loops() -> Mapping[tuple[str, str], tuple[str, int]]:
     """(word, dtype name) -> symbol and data of the inner loop of a SciPy ufunc."""
-
-    def __getitem__(self, key: tuple[str, str]) -> tuple[str, int]:
-        if key[0] not in _UFUNCS or key[1] not in _CODES:
-            raise KeyError(key)
-        return _inner_loop(*key)
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return itertools.product(_UFUNCS, _CODES)
-
-    def __len__(self) -> int:
-        return len(_UFUNCS) * len(_CODES)
+    return _Table(itertools.product(_UFUNCS, _CODES), _inner_loop)
 
 
 @cache

@@ -20,6 +20,7 @@ SERIAL_NANOSECONDS = 200_000.0
 _TILE_NANOSECONDS = 50_000.0
 _FIRST_ROUND_SECONDS = 0.02
 _ROUND_SECONDS = 0.2
+_SMALL = 1 << 18  # bytes that fit into any last-level cache
 _ALIASING = 4096  # bytes between addresses that share a set of a first-level cache
 _GRAIN = 64  # lanes: tiles of it begin on cache lines where the array does
 
@@ -37,7 +38,8 @@ def nanoseconds(kernel: Kernel, extents: Sequence[int]) -> float:
 
 def exceeds_cache(written: int) -> bool:
     """Whether results of so many bytes are better written around the cache."""
-    return written > last_level_cache_bytes()
+    # Asking the system how large its caches are takes a millisecond.
+    return written > _SMALL and written > last_level_cache_bytes()
 
 
 def mode(

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from jitad.late import imported
+
 _PLAIN = np.ndarray.__array_ufunc__
 
 
 def refusal(value: Any) -> str | None:
     """What a value has that its numbers have not; None of plain arrays and numbers."""
     kind = type(value)
-    if isinstance(value, np.ma.MaskedArray):
+    if imported("numpy.ma") and isinstance(value, np.ma.MaskedArray):
         return "a mask"
     if isinstance(value, np.matrix):
         return "a product of its own"

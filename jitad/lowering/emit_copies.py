@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from . import frame
 
-_SIZES = (1, 2, 4, 8)
+SIZES = (1, 2, 4, 8)
 _SIDE = "ptr, i64, i64, ptr"
 _INTRINSICS = """\
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
@@ -133,7 +133,7 @@ DECLARATIONS = "\n".join(
     [
         *(
             f"declare void @jitad.copy{size}({_SIDE}, {_SIDE}, i64, i64, i64)"
-            for size in _SIZES
+            for size in SIZES
         ),
         "declare void @jitad.runs(ptr, i64, ptr, i64, i64, i64, ptr)",
     ]
@@ -147,6 +147,6 @@ def copy(size: int) -> str:
 
 
 def runs() -> str:
-    """The LLVM module that defines `jitad.runs`, and `jitad.copy8`, which most need."""
+    """The LLVM module that defines `jitad.runs`."""
     text = _RUNS.format(mode=frame.MODE, streamed=frame.STREAMED)
-    return "\n".join([_INTRINSICS, text, _COPY.format(size=8, bits=64), _METADATA])
+    return "\n".join([_INTRINSICS, text, _METADATA])

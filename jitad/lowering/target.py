@@ -30,7 +30,7 @@ class Target:
     """
 
     vector_bytes: int
-    vectors: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    vectors: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
     scalars: Mapping[tuple[str, str], str] = field(default_factory=dict)
     loops: Mapping[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
     streaming: bool = False
