@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 
+from benchmarks import start
 from benchmarks.environment import describe, isolate
 from benchmarks.harness import TOOLS, failure
 from benchmarks.speed import Row
@@ -56,6 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tools", help=f"tools to run: {','.join(TOOLS['cpu'])}")
     parser.add_argument("--quick", action="store_true", help="small sizes, few rounds")
     parser.add_argument("--threads", type=int, default=2, help="for every participant")
+    parser.add_argument(
+        "--start", action="store_true", help="what there is to wait for, and stop"
+    )
     parser.add_argument("--device", choices=tuple(WORKLOADS), default="cpu")
     options = parser.parse_args(arguments)
     every, known_tools = rows(options.device), TOOLS[options.device]
@@ -82,6 +86,9 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(isolate(home, setting.threads, setting.device))
         sys.stdout.write(f"{describe(setting)}\n\n")
+        if options.start:
+            sys.stdout.write(f"{start.table(setting).text()}\n")
+            return 0
         for row in chosen:
             begin = time.perf_counter()
             try:

@@ -15,6 +15,7 @@ from benchmarks import child
 from benchmarks.bundle_adjustment import point_work, rows_work
 from benchmarks.harness import Participant, Result, UnavailableError, start
 from benchmarks.speed import Row, fastest, ratio, verdict
+from benchmarks.start import Line
 from benchmarks.table import Table, quantity, three_digits
 from benchmarks.work import Setting, Target, Work
 
@@ -49,25 +50,38 @@ def in_child(name: str, tool: str, start_of_name: str, quick: bool) -> dict:
     return {"name": participant.name, "seconds": result.first}
 
 
+def once(name: str, tool: str, setting: Setting) -> dict:
+    """One first call in a fresh process: its seconds, and the participant's name."""
+    arguments = {
+        "name": name,
+        "tool": tool,
+        "start_of_name": CHOSEN[tool],
+        "quick": setting.quick,
+    }
+    return child.call("benchmarks.first_call:in_child", arguments, setting)
+
+
+def beside_jax(name: str, setting: Setting) -> tuple[str, float]:
+    """The median of several first calls in turns, over JAX's."""
+    turns = [
+        (once(name, "jitad", setting)["seconds"], once(name, "jax", setting)["seconds"])
+        for _ in range(1 if setting.quick else 5)
+    ]
+    own, jax = (statistics.median(times) for times in zip(*turns, strict=True))
+    return f"{quantity(own)} : {quantity(jax)}", own / jax
+
+
 def table(name: str, setting: Setting) -> Table:
     """The median of several processes, for each tool."""
     results = []
-    for tool, start_of_name in CHOSEN.items():
+    for tool in CHOSEN:
         if not setting.takes(tool):
             continue
-        arguments = {
-            "name": name,
-            "tool": tool,
-            "start_of_name": start_of_name,
-            "quick": setting.quick,
-        }
         times = []
         note, full_name = "", tool
         for _ in range(1 if setting.quick else 3):
             try:
-                measured = child.call(
-                    "benchmarks.first_call:in_child", arguments, setting
-                )
+                measured = once(name, tool, setting)
             except UnavailableError as reason:
                 note = f"not available: {reason}"
                 break
@@ -95,6 +109,11 @@ def beside_jitad(
     headers = ("participant", "first call", "÷ jitad")
     return Table(title, headers, tuple(lines), (note,))
 
+
+START = tuple(
+    Line(f"first call, {size}", "JAX's", 0.1, partial(beside_jax, name))
+    for name, size in (("first-call", "2^18 points"), ("first-call-point", "one point"))
+)
 
 ROWS = (
     Row(

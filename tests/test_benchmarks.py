@@ -11,12 +11,18 @@ from cuda_host import needs_compiler
 from cuda_machines import use
 from scipy.integrate import solve_ivp
 
-from benchmarks import card_first_call, card_rows, child, trajectories
+from benchmarks import card_first_call, card_rows, child, start, trajectories
 from benchmarks.__main__ import WORKLOADS, choose, main, rows
 from benchmarks.bundle_adjustment import rows_work
 from benchmarks.compile_time import STEPS, evaluate, program
 from benchmarks.gaussians import gaussians_work, sines_work
-from benchmarks.harness import Participant, Runner, compare, measure
+from benchmarks.harness import (
+    Participant,
+    Runner,
+    UnavailableError,
+    compare,
+    measure,
+)
 from benchmarks.hessian import hessian_work
 from benchmarks.long_scan import lockstep_work, scan_work
 from benchmarks.participants import on_card_native
@@ -52,6 +58,27 @@ def test_only_takes_exact_names_before_beginnings():
     assert [row.name for row in choose(rows(), "ba")] == ["ba"]
     found = [row.name for row in choose(rows(), "first")]
     assert found == ["first-call", "first-call-point"]
+
+
+def test_start_says_of_every_line_what_came_of_it(monkeypatch, capsys):
+    def missing(setting):
+        raise UnavailableError("nothing there")
+
+    asked = [
+        start.Line("good", "a copy", 2.0, lambda setting: ("1 s : 1 s", 1.0)),
+        start.Line("bad", "a copy", 0.5, lambda setting: ("1 s : 1 s", 1.0)),
+        start.Line("none", "a copy", 1.0, missing),
+        start.Line("broken", "a copy", 1.0, lambda setting: ("", 1 / 0)),
+    ]
+    assert start.lines()
+    assert {type(line) for line in start.lines()} == {start.Line}
+    monkeypatch.setattr(start, "lines", lambda: asked)
+    assert main(["--start", "--quick"]) == 0
+    found = {x.split()[0]: x for x in capsys.readouterr().out.splitlines() if x}
+    assert found["good"].endswith("≤ 2.00     met")
+    assert found["bad"].endswith("≤ 0.50  MISSED")
+    assert "not available: nothing there" in found["none"]
+    assert "ZeroDivisionError" in found["broken"]
 
 
 @pytest.mark.parametrize("wrong", [["--only", "nothing"], ["--tools", "nothing"]])
