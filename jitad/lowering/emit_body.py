@@ -205,9 +205,14 @@ class Body(Values):
         name = f"%v{s.target}"
         operands = [self.value(a) for a in s.operands]
         source = self.module.dtypes[s.operands[s.word == "select"]]
-        calls = self.module.calls
-        op = Operation(calls, name, s.word, operands, source, s.dtype)
-        self.add(emit_words.lines(op))
+        instruction = emit_words.instruction(s.word, source.kind)
+        if instruction is not None:
+            a, b = operands
+            self.lines.append(f"  {name} = {instruction} {self.type(source)} {a}, {b}")
+        else:
+            calls = self.module.calls
+            op = Operation(calls, name, s.word, operands, source, s.dtype)
+            self.add(emit_words.lines(op))
         self.define(s.target, name)
 
     def _load(self, s: Load) -> None:

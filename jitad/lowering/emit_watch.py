@@ -22,7 +22,7 @@ DECLARATION = "declare i1 @jitad.look(ptr, ptr)"
 
 def long_loops(steps: Sequence[Step]) -> bool:
     """Whether any of the steps, or inside of them, is a loop that looks."""
-    return any(isinstance(s, Repeat) and is_long(s) for s in flat(steps))
+    return any([is_long(s) for s in flat(steps) if isinstance(s, Repeat)])
 
 
 def room(steps: Sequence[Step]) -> list[str]:

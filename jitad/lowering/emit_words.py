@@ -6,6 +6,8 @@ formula of a few (see `emit_formulas`), or a call (see `emit_calls`).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from .emit_formulas import FLOATING, INTEGER, Operation
 
 _FLOAT_BINARY = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
@@ -37,11 +39,7 @@ _INTRINSIC = {
 
 
 def lines(op: Operation) -> list[str]:
-    """The instructions that define a name as word(operands)."""
-    instruction = _instruction(op)
-    if instruction is not None:
-        a, b = op.operands
-        return [f"{op.name} = {instruction} {op.source_type} {a}, {b}"]
+    """The instructions that define a name as word(operands), if it is not one."""
     floating = op.source.kind == "f"
     if floating and op.word in _INTRINSIC:
         return [op.intrinsic(op.name, _INTRINSIC[op.word], op.operands)]
@@ -52,9 +50,9 @@ def lines(op: Operation) -> list[str]:
     return formula(op) if formula else [_call(op)]
 
 
-def _instruction(op: Operation) -> str | None:
-    """The single instruction on two operands that a word is, if it is one."""
-    kind, word = op.source.kind, op.word
+@lru_cache(maxsize=256)
+def instruction(word: str, kind: str) -> str | None:
+    """The single instruction on two operands of a kind that a word is, if it is one."""
     if word in _COMPARE:
         return _COMPARE[word]["fi".find(kind)]
     if kind == "f":

@@ -50,13 +50,14 @@ class _Lives:
     def __init__(self) -> None:
         self.now = 0
         self.made: dict[int, int] = {}
-        self._uses: list[tuple[int, int, tuple[_Span, ...]]] = []
+        self._used: dict[int, int] = {}  # the last time outside of loops
+        self._inside: list[tuple[int, int, tuple[_Span, ...]]] = []
         self._constant: set[int] = set()
 
     def needed(self) -> dict[int, int]:
         """The last time at which each value is needed."""
-        needed: dict[int, int] = {}
-        for v, time, loops in self._uses:
+        needed = {v: t for v, t in self._used.items() if v not in self._constant}
+        for v, time, loops in self._inside:
             if v in self._constant:
                 continue
             around = (x.last for x in loops if self.made[v] < x.first)
@@ -72,6 +73,7 @@ class _Lives:
                     for s in flat(item.steps):
                         if isinstance(s, Const):
                             self._constant.add(s.target)
+                            continue
                         self._make(defined(s), loops)
                         self._use(operands(s), loops)
                 case Nest():
@@ -119,7 +121,11 @@ class _Lives:
         self._use(values, loops)
 
     def _use(self, values: Sequence[int], loops: tuple[_Span, ...]) -> None:
-        self._uses += ((v, self.now, loops) for v in values)
+        if loops:
+            self._inside += [(v, self.now, loops) for v in values]
+            return
+        for v in values:
+            self._used[v] = self.now
 
 
 class _Span:

@@ -259,12 +259,17 @@ def _weight(step: Step) -> int:
             return 1
 
 
-def split(steps: Sequence[Step], limit: int) -> tuple[Item, ...]:
-    """Cut steps into parts of at most about `limit` steps, numbered in order."""
-    return tuple(_split(steps, limit, [0]))
+def split(steps: Sequence[Step], limit: int, longest: int) -> tuple[Item, ...]:
+    """Cut steps into parts of at most about `limit` steps, numbered in order.
+
+    longest  steps of loops and branches, which are cut only beyond
+    """
+    return tuple(_split(steps, limit, longest, [0]))
 
 
-def _split(steps: Sequence[Step], limit: int, counter: list[int]) -> Iterator[Item]:
+def _split(
+    steps: Sequence[Step], limit: int, longest: int, counter: list[int]
+) -> Iterator[Item]:
     pending: list[Step] = []
     room = limit
 
@@ -277,8 +282,8 @@ def _split(steps: Sequence[Step], limit: int, counter: list[int]) -> Iterator[It
         if pending and size > room:
             yield part()
             pending, room = [], limit
-        if size > limit and isinstance(s, Loop | Repeat | If):
-            yield _cut(s, limit, counter)
+        if size > longest and isinstance(s, Loop | Repeat | If):
+            yield _cut(s, limit, longest, counter)
             continue
         pending.append(s)
         room -= size
@@ -286,9 +291,9 @@ def _split(steps: Sequence[Step], limit: int, counter: list[int]) -> Iterator[It
         yield part()
 
 
-def _cut(s: Loop | Repeat | If, limit: int, counter: list[int]) -> Item:
+def _cut(s: Loop | Repeat | If, limit: int, longest: int, counter: list[int]) -> Item:
     def items(body: Sequence[Step]) -> tuple[Item, ...]:
-        return tuple(_split(body, limit, counter))
+        return tuple(_split(body, limit, longest, counter))
 
     match s:
         case Loop():

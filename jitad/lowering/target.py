@@ -15,6 +15,7 @@ import numpy as np
 from .kernel import Const, Gather, Kernel, Load, Op, Read, statements
 
 NARROWEST = 4  # bytes of scalars that fill a vector; narrower ones do not
+_Value = Const | Op | Load | Read | Gather
 _FLOATS = {"float64": "double", "float32": "float"}
 
 
@@ -61,7 +62,7 @@ def memory_type(dtype: np.dtype) -> str:
 
 def lanes(kernel: Kernel, target: Target) -> int:
     """How many lanes a vector of this kernel has: enough to fill its widest values."""
-    sizes = {s.dtype.itemsize for s in statements(kernel.body)
-             if isinstance(s, Const | Op | Load | Read | Gather)}  # fmt: skip
+    found = {s.dtype for s in statements(kernel.body) if isinstance(s, _Value)}
+    sizes = {dtype.itemsize for dtype in found}
     sizes |= {b.dtype.itemsize for b in (*kernel.buffers, *kernel.locals)}
     return max(2, target.vector_bytes // max(sizes | {NARROWEST}))
