@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitad import arrays, plan, tree
-from jitad.backends import cpu
+from jitad.backends import cpu, fresh
 from jitad.backends.fastcall import fast_call
 from jitad.backends.memory import address
 from jitad.ir.graph import Type
@@ -92,7 +92,7 @@ class Interpreted(Call):
             whole = np.broadcast_to(value, (*self.extents, *type.shape))
             made.append(arrays.batch_back(whole, axes))
         if out is None:
-            found = [np.array(value)[()] for value in made]
+            found = [np.array(x) if x.shape else x[()] for x in made]
             return tree.unflatten(self.derived.result, found)
         for target, value in zip(self._targets(out), made, strict=True):
             target[...] = value
@@ -115,7 +115,7 @@ class Compiled(Call):
         self.plan, self.outputs = self._planned(self._new())
 
     def _new(self) -> list[np.ndarray]:
-        return [cpu.allocate(shape, type.dtype) for shape, type in self.results]
+        return [fresh.empty(shape, type.dtype) for shape, type in self.results]
 
     def _planned(self, outputs: Sequence[np.ndarray]) -> tuple[Plan, list[Placement]]:
         """The plan for outputs of these strides, and where they lie."""
@@ -199,7 +199,7 @@ class Summed(Call):
         assert self.program is not None
         made = self.program.run([arrays.usable(x) for x in leaves])
         if out is None:
-            results = [o if o.shape else o[()] for o in made]
+            results = [fresh.owned(o) if o.shape else o[()] for o in made]
             return tree.unflatten(self.derived.result, results)
         for target, value in zip(self._targets(out), made, strict=True):
             target[...] = value

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from jitad.backends.fresh import Held, held
 from jitad.backends.machine import (
     copy_bandwidth,
     last_level_cache_bytes,
@@ -55,11 +56,13 @@ class Info:
     facts    as pairs of label and text
     devices  the CUDA cards that can be used
     missing  why there is none; "" where there is one
+    results  memory that large results have, and that is kept for others
     """
 
     facts: tuple[tuple[str, str], ...]
     devices: tuple[Device, ...]
     missing: str
+    results: Held
 
     @property
     def text(self) -> str:
@@ -81,10 +84,11 @@ def info() -> Info:
         missing = ""
     except card.DeviceError as error:
         devices, missing = [], f"none: {error}"
-    return Info(tuple(_facts()), tuple(devices), missing)
+    results = held()
+    return Info(tuple(_facts(results)), tuple(devices), missing, results)
 
 
-def _facts() -> Iterator[tuple[str, str]]:
+def _facts(results: Held) -> Iterator[tuple[str, str]]:
     for package in _PACKAGES:
         yield package, _version(package)
     yield "python", f"{platform.python_version()} on {platform.system()}"
@@ -96,8 +100,16 @@ def _facts() -> Iterator[tuple[str, str]]:
     yield "cache", f"{last_level_cache_bytes() / 2**20:.0f} MiB, the last level"
     rate = copy_bandwidth() / 1e9
     yield "copy bandwidth", f"{rate:.1f} GB/s read and written by NumPy, measured"
+    yield "results", _sizes(results)
     for label, packages in _CUDA:
         yield label, _version(*packages)
+
+
+def _sizes(results: Held) -> str:
+    """The memory of results."""
+    used, kept, most = (x / 2**20 for x in (results.used, results.kept, results.most))
+    kept_text = f"{kept:.1f} MiB kept to be used again, at most {most:.0f} MiB"
+    return f"{used:.1f} MiB in use, {kept_text}"
 
 
 def _version(*packages: str) -> str:

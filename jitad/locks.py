@@ -31,6 +31,12 @@ def hold_at_forks(made: Any) -> None:
         )
 
 
+def before_forks(act: Callable[[], None]) -> None:
+    """Do something first where a child is forked."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=act)
+
+
 def after_forks(act: Callable[[], None]) -> None:
     """Do something first in every forked child."""
     if hasattr(os, "register_at_fork"):

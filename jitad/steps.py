@@ -87,9 +87,9 @@ class MoveStep:
         read = any(k == array for own in self.pieces for k, _, _ in own)
         return "fixed" if read else None
 
-    def run(self, environment: Environment, _: Any) -> None:
+    def run(self, environment: Environment, place: Any) -> None:
         """Copy, and append the results."""
-        made = [x.copy() for x in self.blanks]
+        made = [place.copy(x) for x in self.blanks]
         for x, own in zip(made, self.pieces, strict=True):
             for k, places, numbers in own:
                 x.reshape(-1)[places] = environment[k].reshape(-1)[numbers]
@@ -180,9 +180,9 @@ class SpreadStep:
         """The layout of an array of the environment; None: it is not read."""
         return "fixed" if array in self.arrays else None
 
-    def run(self, environment: Environment, _: Any) -> None:
+    def run(self, environment: Environment, place: Any) -> None:
         """Add up, and append the sum."""
-        total = np.zeros(self.type.shape, self.type.dtype)
+        total = place.zeros(self.type.shape, self.type.dtype)
         for k in self.arrays:
             total += environment[k].reshape(total.shape)
         if self.indices is not None and self.values is not None:

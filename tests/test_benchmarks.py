@@ -11,7 +11,14 @@ from cuda_host import needs_compiler
 from cuda_machines import use
 from scipy.integrate import solve_ivp
 
-from benchmarks import card_first_call, card_rows, child, start, trajectories
+from benchmarks import (
+    card_first_call,
+    card_rows,
+    child,
+    fresh_results,
+    start,
+    trajectories,
+)
 from benchmarks.__main__ import WORKLOADS, choose, main, rows
 from benchmarks.bundle_adjustment import rows_work
 from benchmarks.compile_time import STEPS, evaluate, program
@@ -79,6 +86,13 @@ def test_start_says_of_every_line_what_came_of_it(monkeypatch, capsys):
     assert found["bad"].endswith("≤ 0.50  MISSED")
     assert "not available: nothing there" in found["none"]
     assert "ZeroDivisionError" in found["broken"]
+
+
+def test_fresh_results_are_timed_beside_the_same_memory():
+    found = fresh_results.table(QUICK)
+    assert [line[1] for line in found.lines] == 2 * list(fresh_results.WAYS)
+    assert all(float(line[-1]) > 0 for line in found.lines)
+    assert len(found.notes) == 4
 
 
 @pytest.mark.parametrize("wrong", [["--only", "nothing"], ["--tools", "nothing"]])

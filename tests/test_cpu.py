@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from kernels import run
 
-from jitad.backends import cpu, machine, schedule, threads
+from jitad.backends import cpu, fresh, machine, schedule, threads
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Load, Op, Store
 
 F8 = np.dtype("f8")
@@ -271,7 +271,7 @@ def test_threads_made_for_one_launch_do_the_same(monkeypatch):
 def test_a_large_array_begins_on_a_cache_line():
     for shape in ((), (0, 3), (5,), (7, 2), (1 << 17,), (1 << 16, 3)):
         for dtype in (np.float64, np.float32, np.bool_):
-            a = cpu.allocate(shape, np.dtype(dtype))
+            a = fresh.empty(shape, np.dtype(dtype))
             assert a.shape == shape and a.dtype == dtype
             assert a.ctypes.data % 64 == 0 or a.nbytes < 1 << 16
             assert a.flags.c_contiguous and a.flags.writeable

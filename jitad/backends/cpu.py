@@ -7,7 +7,6 @@ Start at `compile`, which gives an `Executable`; `Executable.launch` fills the b
 from __future__ import annotations
 
 import ctypes
-import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -27,16 +26,14 @@ from jitad.lowering.work import Work, is_long, work
 from jitad.transforms.branches import sink
 
 from ..locks import cached_property
-from . import link, mathlib, schedule, watch
+from . import fresh, link, mathlib, schedule, watch
+from .fresh import LINE
 from .machine import vector_width
 from .scalars import Scalars
 from .threads import POOL
 from .watch import UNWATCHED, here
 
-LINE = 64
 _ENTRY = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-# Bytes from which it pays that an array begins on a cache line.
-_LARGE = 1 << 16
 _ENDLESS = 1 << 62  # lanes of a tile, where there is but one
 _LABEL = re.compile(r"^\S+:", re.MULTILINE)
 _FAR = re.compile(r"\.far\b")
@@ -168,7 +165,7 @@ class Executable:
             if argument is None:
                 shape = (tiles, buffer.elements, self.width)
                 shape = shape[:2] if buffer.layout == "spread" else shape
-                partial.append(aligned(shape, buffer.dtype))
+                partial.append(fresh.aligned(shape, buffer.dtype))
                 partial[-1][...] = 0
                 argument = Argument(partial[-1].ctypes.data, (0,))
             given.append(argument)
@@ -286,15 +283,15 @@ class Host:
 
     def empty(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
         """An uninitialised array."""
-        return np.empty(shape, dtype)
+        return fresh.empty(shape, dtype)
 
     def zeros(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
         """An array of zeros."""
-        return np.zeros(shape, dtype)
+        return fresh.zeros(shape, dtype)
 
     def copy(self, array: np.ndarray) -> np.ndarray:
         """A new array of the same elements."""
-        return array.copy()
+        return fresh.copy(array)
 
     def contiguous(self, array: np.ndarray) -> np.ndarray:
         """The array, or a copy of it that is contiguous."""
@@ -320,17 +317,3 @@ class Host:
 
 
 HOST = Host()
-
-
-def allocate(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
-    """An uninitialised array; the data of a large one begin on a cache line."""
-    size = math.prod(shape) * dtype.itemsize
-    return np.empty(shape, dtype) if size < _LARGE else aligned(shape, dtype)
-
-
-def aligned(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
-    """An uninitialised array whose data begin on a cache line."""
-    size = math.prod(shape) * dtype.itemsize
-    raw = np.empty(size + LINE, np.uint8)
-    skip = -raw.ctypes.data % LINE
-    return raw[skip : skip + size].view(dtype).reshape(shape)

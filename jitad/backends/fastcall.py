@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.backends import cpu, schedule
+from jitad.backends import cpu, numpy_table, schedule
 from jitad.backends.link import link
 from jitad.backends.watch import python
 from jitad.lowering import frame, kernel
@@ -30,8 +30,6 @@ from jitad.lowering import frame, kernel
 _TYPE, _NUMBER = 8, 16
 _DATA, _NDIM, _SHAPE, _STRIDES, _DTYPE, _FLAGS = 16, 24, 32, 40, 56, 64
 _ALIGNED = 0x100
-# Places in NumPy's table of C functions (numpy/__multiarray_api.h).
-_PYARRAY_SCALAR, _PYARRAY_NEW = 60, 93
 _FASTCALL = 0x80
 
 _NUMBERS = {float: "double", np.float64: "double", np.float32: "float"}
@@ -226,7 +224,7 @@ class _Writer:
             f"{shape} = private constant [{dims} x i64] [{extents}], align 8"
         )
         array = self.fresh(
-            f"call ptr {_pointer(_numpy_function(_PYARRAY_NEW))}"
+            f"call ptr {_pointer(numpy_table.function(numpy_table.NEW))}"
             f"(ptr {_pointer(id(np.ndarray))}, i32 {dims}, ptr {shape}, "
             f"i32 {result.dtype.num}, ptr null, ptr null, i32 0, i32 0, ptr null)"
         )
@@ -236,7 +234,7 @@ class _Writer:
 
     def scalar(self, slot: int, result: Result) -> str:
         value = self.fresh(
-            f"call ptr {_pointer(_numpy_function(_PYARRAY_SCALAR))}"
+            f"call ptr {_pointer(numpy_table.function(numpy_table.SCALAR))}"
             f"(ptr {_pointer(self.scratch + 8 * slot)}, "
             f"ptr {_pointer(id(result.dtype))}, ptr null)"
         )
@@ -261,19 +259,6 @@ class _Writer:
 
 def _pointer(address: int) -> str:
     return f"inttoptr (i64 {address} to ptr)"
-
-
-@cache
-def _numpy_table() -> int:
-    capsule = np._core._multiarray_umath._ARRAY_API  # type: ignore[attr-defined]
-    get = ctypes.pythonapi.PyCapsule_GetPointer
-    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    return get(capsule, None)
-
-
-def _numpy_function(place: int) -> int:
-    """The address of a function of NumPy's C interface."""
-    return ctypes.c_void_p.from_address(_numpy_table() + 8 * place).value or 0
 
 
 @cache
@@ -322,11 +307,11 @@ def _numpy_makes_arrays() -> bool:
     new = c.PYFUNCTYPE(
         c.py_object, c.py_object, c.c_int, c.c_void_p, c.c_int, c.c_void_p, c.c_void_p,
         c.c_int, c.c_int, c.c_void_p,
-    )(_numpy_function(_PYARRAY_NEW))  # fmt: skip
+    )(numpy_table.function(numpy_table.NEW))  # fmt: skip
     shape = np.array([2, 3], np.int64)
     made = new(np.ndarray, 2, shape.ctypes.data, f8.num, None, None, 0, 0, None)
     to_scalar = c.PYFUNCTYPE(c.py_object, c.c_void_p, c.py_object, c.c_void_p)(
-        _numpy_function(_PYARRAY_SCALAR)
+        numpy_table.function(numpy_table.SCALAR)
     )
     number = np.array([2.5])
     scalar = to_scalar(number.ctypes.data, f8, None)

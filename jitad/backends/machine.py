@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +15,11 @@ import numpy as np
 from . import mathlib
 
 _FALLBACK_CACHE = 8 << 20
+_FALLBACK_MEMORY = 1 << 30
+_MEMORY_LIMITS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
 _COPIED = 64 << 20
 
 
@@ -29,6 +37,24 @@ def last_level_cache_bytes() -> int:
     """The size of the largest cache, or a guess where the system does not tell."""
     caches = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
     return max(map(_cache_size, caches), default=_FALLBACK_CACHE)
+
+
+@cache
+def memory_bytes() -> int:
+    """The memory that this process may have.
+
+    The machine's, or less, by its container (a control group) or by RLIMIT_AS.
+    """
+    limits = [_FALLBACK_MEMORY]
+    with suppress(AttributeError, OSError, ValueError):
+        limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _MEMORY_LIMITS:
+        with suppress(OSError, ValueError):
+            limits.append(int(Path(path).read_text()))
+    with suppress(ImportError, OSError):
+        resource = importlib.import_module("resource")
+        limits.append(resource.getrlimit(resource.RLIMIT_AS)[0])
+    return min(x for x in limits if x > 0)
 
 
 def _cache_size(description: Path) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitad import arrays, plan, tree
+from jitad.backends import fresh
 from jitad.backends.card import Card
 from jitad.backends.memory import shown
 from jitad.backends.staging import Staged, mirrors, part
@@ -65,7 +66,7 @@ class InParts(Call):
         """Compute on the cards, and wait for it."""
         inputs = [arrays.usable(x) for x in leaves]
         outputs = (
-            [np.empty(shape, t.dtype) for shape, t in self.results]
+            [fresh.empty(shape, t.dtype) for shape, t in self.results]
             if out is None
             else self._targets(out)
         )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitad import arrays, plan, tree
+from jitad.backends import fresh
 from jitad.backends.card import Card
 from jitad.backends.cuda import Builder, Work
 from jitad.backends.device_array import DeviceArray
@@ -213,7 +214,7 @@ def _example(leaf: Any) -> np.ndarray:
 
 def _fetched(work: Work, made: Sequence[np.ndarray]) -> list[Any]:
     """Results of a card on the host."""
-    found = [np.empty(x.shape, x.dtype) for x in made]
+    found = [fresh.empty(x.shape, x.dtype) for x in made]
     for x, y in zip(made, found, strict=True):
         if y.size:
             work.card.to_host(y, address(x), work.stream)
