@@ -26,6 +26,7 @@ WORKLOADS = {
         "import_time",
         "compile_time",
         "memory",
+        "fresh_results",
         "public",
         "trajectories",
         "long_scan",
