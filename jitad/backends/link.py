@@ -125,19 +125,22 @@ class _Tools:
 
     Numba's own rounds of optimisation take as long again as generating the code, and
     vector code has no use for them, nor for LLVM's combining of instructions.  Common
-    subexpressions appear where functions are inlined.
+    subexpressions appear where functions are inlined, which is not done in a module
+    with functions to be compiled quickly (`optnone`).
     """
 
     machine: llvm.TargetMachine
     layout: str
     passes: Any
+    few: Any
     builder: Any
 
     def prepared(self, module: llvm.ModuleRef) -> llvm.ModuleRef:
         """The module, for this machine, simplified."""
         module.triple, module.data_layout = llvm.get_process_triple(), self.layout
         module.verify()
-        self.passes.run(module, self.builder)
+        quick = any(b"optnone" in a for f in module.functions for a in f.attributes)
+        (self.few if quick else self.passes).run(module, self.builder)
         return module
 
 
@@ -146,12 +149,13 @@ def _tools() -> _Tools:
     features = llvm.get_host_cpu_features().flatten()
     machine = _target_machine(llvm.get_host_cpu_name(), features)
     # Made once: llvmlite never frees a pass manager.
-    passes = llvm.create_new_module_pass_manager()
+    passes, few = (llvm.create_new_module_pass_manager() for _ in range(2))
     passes.add_always_inliner_pass()
     passes.add_new_gvn_pass()
+    few.add_always_inliner_pass()
     tuning = llvm.create_pipeline_tuning_options(speed_level=1)
     builder = llvm.create_pass_builder(machine, tuning)
-    return _Tools(machine, str(machine.target_data), passes, builder)
+    return _Tools(machine, str(machine.target_data), passes, few, builder)
 
 
 def _target_machine(cpu: str, features: str) -> llvm.TargetMachine:

@@ -267,7 +267,7 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
     indices = ", ".join(f"i64 %x{a}" for a in range(module.kernel.axes))
     head = (
         f"define internal void @part{part.number}(ptr %frame, ptr %live, {indices}) "
-        f"noinline nounwind {_stack(module)} {{"
+        f"noinline optnone nounwind {_stack(module)} {{"
     )
     body = Body(module)
     body.read_frame(used)
