@@ -32,6 +32,7 @@ from jitad.transforms.pieces import (
     taken,
 )
 from jitad.transforms.scalarize import scalarize
+from jitad.waiting import stage
 
 Argnums = int | Sequence[int]
 
@@ -114,7 +115,8 @@ def scalar_trace(
     start = time.perf_counter()
     traced = trace(f, spec, inputs, plain=plain)
     middle = time.perf_counter()
-    graph = scalarize(traced.graph)
+    with stage("made scalar", lambda: len(traced.graph.nodes)):
+        graph = scalarize(traced.graph)
     end = time.perf_counter()
     return traced, graph, {"trace": middle - start, "scalarize": end - middle}
 
@@ -129,7 +131,8 @@ def accumulated(
 ) -> Derived:
     """The Jacobian of a graph in some leaves; options as of `accumulate.jacobian`."""
     start = time.perf_counter()
-    found = accumulate.jacobian(graph, wrt, **options)
+    with stage("differentiated", lambda: len(graph.nodes)):
+        found = accumulate.jacobian(graph, wrt, **options)
     seconds = {**seconds, "differentiate": time.perf_counter() - start}
     derived = derived_of(
         found.graph, traced, found.mode, seconds, costs=found.costs,

@@ -33,6 +33,7 @@ from jitad.program import program
 from jitad.transforms.linearized import tables
 from jitad.transforms.pieces import marked, taken
 from jitad.transforms.precision import mixed
+from jitad.waiting import watched
 from jitad.where import HERE, Where, chosen_cards
 
 cards = late("jitad.cards")
@@ -178,7 +179,8 @@ class Function:
         if found is None or (found.final and not final):
             token, before = _called.set([]), touched()
             try:
-                found = self._narrowed(spec, inputs)
+                with watched(self.name):
+                    found = self._narrowed(spec, inputs)
                 inside = tuple(_called.get() or ())
                 raises = found.may_raise or any(d.may_raise for _, d in inside)
                 bound = bool(found.captured) or touched() != before
@@ -388,6 +390,10 @@ class Function:
         return views, extents, inputs
 
     def _prepare(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Call | None:
+        with watched(self.name):
+            return self._prepared(spec, leaves)
+
+    def _prepared(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Call | None:
         views, extents, inputs = self.point(spec, leaves)
         derived = self.derived(spec, inputs)
         if derived.bound:

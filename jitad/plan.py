@@ -28,6 +28,7 @@ from jitad.transforms.branches import sink
 from jitad.transforms.expand import expand
 from jitad.transforms.scalarize import elements, pack
 from jitad.transforms.templates import builder
+from jitad.waiting import stage
 
 # With at least so many points the outermost batch axis gives the lanes.
 _ENOUGH_LANES = 64
@@ -233,7 +234,8 @@ def _compiled(
 ) -> tuple[Any, dict[str, float]]:
     """The kernel of a graph; functions that are traced alike share it."""
     start = time.perf_counter()
-    executable = machine.build(expand(source.graph), axes, varying, layouts)
+    with stage("compiled", lambda: len(source.graph.nodes)):
+        executable = machine.build(expand(source.graph), axes, varying, layouts)
     whole, spent = time.perf_counter() - start, executable.compile_seconds
     return executable, {"lower": whole - spent, "compile": spent}
 

@@ -17,6 +17,7 @@ ROOT = Path(jitad.__file__).parent
 FLOORS = {
     "errors": 0,
     "late": 0,
+    "waiting": 0,
     "locks": 0,
     "tree": 0,
     "ir": 1,

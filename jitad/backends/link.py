@@ -16,7 +16,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from jitad import locks
+from jitad import locks, waiting
 
 # llvmlite lets one thread at a time into LLVM.
 locks.hold_at_forks(llvm.ffi.lib._lock._lock)
@@ -24,6 +24,7 @@ locks.hold_at_forks(llvm.ffi.lib._lock._lock)
 # not granted what it asks for, ends the process.
 _MAPS = 8
 _BYTES = 1 << 16
+_LONG = 1 << 18  # bytes of text that take a tenth of a second, at least
 
 
 class Library:
@@ -48,9 +49,8 @@ def link(text: str) -> Library:
 
     Raises MemoryError where the system has no room for it.
     """
-    tools = _tools()
-    with llvm.create_context() as context, llvm.parse_assembly(text, context) as module:
-        code = tools.machine.emit_object(tools.prepared(module))
+    long = len(text) > _LONG
+    code = waiting.interruptibly(_code, text) if long else _code(text)
     need_room(len(code))
     with llvm.parse_assembly("") as nothing:
         engine = llvm.create_mcjit_compiler(nothing, _target_machine("", ""))
@@ -59,6 +59,13 @@ def link(text: str) -> Library:
         engine.add_object_file(given)
         engine.finalize_object()
     return Library(engine)
+
+
+def _code(text: str) -> bytes:
+    """The machine code of a module."""
+    tools = _tools()
+    with llvm.create_context() as context, llvm.parse_assembly(text, context) as module:
+        return tools.machine.emit_object(tools.prepared(module))
 
 
 def assembly(text: str) -> str:

@@ -21,6 +21,7 @@ from jitad.ir.primitive import registry
 from jitad.ir.redirect import redirected
 from jitad.ir.source import OF_SCIPY, raising_line
 from jitad.ir.tracer import Trace, Tracer
+from jitad.waiting import stage
 
 _level: contextvars.ContextVar[tuple[Trace, ...]] = contextvars.ContextVar(
     "jitad_traces", default=()
@@ -126,7 +127,8 @@ def _once(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> T
             _level.reset(token)
             trace.open = False
 
-    end = explore(first, outer, run, name)
+    with stage("traced", lambda: len(first.nodes)):
+        end = explore(first, outer, run, name)
     graph = first.finish([leaf.index for leaf in end.leaves])
     captured = tuple(tracer for tracer, _ in first.captured.values())
     return Traced(graph, end.spec, captured)
