@@ -9,9 +9,8 @@ At most @most are kept, and none for more than @longest seconds while others com
 go.  Where there are @large pages they are asked for, and of kept blocks the system may
 take them when it runs short.
 
-Before the memory of an array lie the bytes of its block (0: it is the C library's), the
-room for the array, and whether it is all zeros.  Whoever finds the list @taken does
-without it: nobody waits, nor does a forked child.
+Before the memory of an array lie the bytes of its block.  Whoever finds the list @taken
+does without it: nobody waits, nor does a forked child.
 """
 
 from __future__ import annotations
@@ -29,6 +28,8 @@ _HEAD = 64
 _HUGE_PAGES, _FREE = 14, 8  # for madvise
 _READ_WRITE, _PRIVATE = 3, 0x22  # for mmap
 _COARSE = 6  # a clock that is read quickly
+# Of functions that are better compiled soon than well.
+_QUICK = "nounwind noinline optnone"
 _END = r"\00"
 
 TEXT = f"""
@@ -50,8 +51,6 @@ declare ptr @mmap(ptr, i64, i32, i32, i32, i64)
 declare i32 @munmap(ptr, i64)
 declare i32 @madvise(ptr, i64, i32)
 declare i32 @clock_gettime(i32, ptr)
-declare ptr @aligned_alloc(i64, i64)
-declare void @free(ptr)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
@@ -69,13 +68,6 @@ define internal void @leave() alwaysinline {{
   ret void
 }}
 
-define internal i64 @now() alwaysinline {{
-  %time = alloca [2 x i64]
-  %failed = call i32 @clock_gettime(i32 {_COARSE}, ptr %time)
-  %seconds = load i64, ptr %time
-  ret i64 %seconds
-}}
-
 ; Whether a block is of large pages.
 define internal i1 @wide(i64 %bytes) alwaysinline {{
   %large = load i64, ptr @large
@@ -85,12 +77,11 @@ define internal i1 @wide(i64 %bytes) alwaysinline {{
   ret i1 %both
 }}
 
-; Takes block k off the list.
-define internal %block @remove(i64 %k) alwaysinline {{
+; Takes block k, of so many bytes, off the list: where it is.
+define internal ptr @remove(i64 %k, i64 %bytes) alwaysinline {{
   %at = getelementptr %block, ptr @blocks, i64 %k
   %next = getelementptr %block, ptr %at, i64 1
-  %found = load %block, ptr %at
-  %bytes = extractvalue %block %found, 1
+  %place = load ptr, ptr %at
   %kept = load i64, ptr @kept
   %kept.less = sub i64 %kept, %bytes
   store i64 %kept.less, ptr @kept
@@ -100,88 +91,69 @@ define internal %block @remove(i64 %k) alwaysinline {{
   %after = sub i64 %less, %k
   %moved = mul i64 %after, 24
   call void @llvm.memmove.p0.p0.i64(ptr %at, ptr %next, i64 %moved, i1 false)
-  ret %block %found
+  ret ptr %place
 }}
 
-; Gives the oldest blocks back to the system: those from before a time, and as many as
-; are more than these bytes.
-define internal void @trim(i64 %most, i64 %time) {{
+; Gives the oldest blocks back to the system: those from before a time, and what is more
+; than these bytes and blocks.
+define internal void @trim(i64 %most, i64 %blocks, i64 %time) {_QUICK} {{
 entry:
   br label %look
 look:
   %count = load i64, ptr @count
-  %none = icmp eq i64 %count, 0
-  br i1 %none, label %done, label %oldest
-oldest:
   %kept = load i64, ptr @kept
-  %many = icmp ugt i64 %kept, %most
-  %since.at = getelementptr %block, ptr @blocks, i64 0, i32 2
-  %since = load i64, ptr %since.at
+  %bytes = load i64, ptr getelementptr (%block, ptr @blocks, i64 0, i32 1)
+  %since = load i64, ptr getelementptr (%block, ptr @blocks, i64 0, i32 2)
+  %many = icmp ugt i64 %count, %blocks
+  %much = icmp ugt i64 %kept, %most
   %old = icmp slt i64 %since, %time
-  %out = or i1 %many, %old
-  br i1 %out, label %drop, label %done
+  %some = icmp ne i64 %count, 0
+  %more = or i1 %many, %much
+  %out = or i1 %more, %old
+  %any = and i1 %out, %some
+  br i1 %any, label %drop, label %done
 drop:
-  %found = call %block @remove(i64 0)
-  %place = extractvalue %block %found, 0
-  %bytes = extractvalue %block %found, 1
+  %place = call ptr @remove(i64 0, i64 %bytes)
   %failed = call i32 @munmap(ptr %place, i64 %bytes)
   br label %look
 done:
   ret void
 }}
 
-define void @empty() {{
+define void @empty() {_QUICK} {{
 entry:
   %alone = call i1 @enter()
   br i1 %alone, label %all, label %done
 all:
-  call void @trim(i64 0, i64 0)
+  call void @trim(i64 0, i64 0, i64 0)
   call void @leave()
   br label %done
 done:
   ret void
 }}
 
-define internal ptr @map(i64 %bytes, i64 %size) alwaysinline {{
+define ptr @take(ptr %context, i64 %size) {_QUICK} {{
 entry:
-  br label %ask
-ask:
-  %again = phi i1 [false, %entry], [true, %emptied]
-  %place = call ptr @mmap(ptr null, i64 %bytes, i32 {_READ_WRITE}, i32 {_PRIVATE}, \
-i32 -1, i64 0)
-  %failed = icmp eq ptr %place, inttoptr (i64 -1 to ptr)
-  br i1 %failed, label %refused, label %given
-refused:
-  br i1 %again, label %none, label %emptied
-emptied:
-  call void @empty()
-  br label %ask
-given:
-  %may = call i1 @wide(i64 %bytes)
-  br i1 %may, label %advise, label %done
-advise:
-  %filled = and i64 %size, {-_WIDE}
-  %unheard = call i32 @madvise(ptr %place, i64 %filled, i32 {_HUGE_PAGES})
-  br label %done
-done:
-  ret ptr %place
-none:
-  ret ptr null
-}}
-
-; The number of the kept block that fits best, the latest of these; -1: none does.
-define internal i64 @fitting(i64 %bytes) alwaysinline {{
-entry:
+  %needed = add i64 %size, {_HEAD}
+  %large = icmp uge i64 %needed, {_LARGE}
+  %last = select i1 %large, i64 {_WIDE - 1}, i64 4095
+  %over = add i64 %needed, %last
+  %mask = xor i64 %last, -1
+  %bytes = and i64 %over, %mask
   %spare = lshr i64 %bytes, {_SPARE}
   %most = add i64 %bytes, %spare
+  %alone = call i1 @enter()
+  br i1 %alone, label %begin, label %system
+begin:
   %count = load i64, ptr @count
   br label %look
+; The kept block that fits best, and of these the latest.
 look:
-  %k = phi i64 [0, %entry], [%k.next, %see]
-  %best = phi i64 [-1, %entry], [%best.next, %see]
-  %least = phi i64 [%most, %entry], [%least.next, %see]
+  %k = phi i64 [0, %begin], [%k.next, %see]
+  %best = phi i64 [-1, %begin], [%best.next, %see]
+  %least = phi i64 [%most, %begin], [%least.next, %see]
   %more = icmp ult i64 %k, %count
-  br i1 %more, label %see, label %done
+  br i1 %more, label %see, label %seen
 see:
   %room.at = getelementptr %block, ptr @blocks, i64 %k, i32 1
   %room = load i64, ptr %room.at
@@ -192,81 +164,46 @@ see:
   %least.next = select i1 %better, i64 %room, i64 %least
   %k.next = add i64 %k, 1
   br label %look
-done:
-  ret i64 %best
-}}
-
-define ptr @take(ptr %context, i64 %size) {{
-entry:
-  %endless = icmp ugt i64 %size, {1 << 60}
-  br i1 %endless, label %none, label %sized
-sized:
-  %small = icmp ult i64 %size, {LEAST}
-  br i1 %small, label %little, label %much
-little:
-  %lines = add i64 %size, {2 * _HEAD - 1}
-  %whole = and i64 %lines, {-_HEAD}
-  br label %library
-much:
-  %more = add i64 %size, {_HEAD}
-  %large = icmp uge i64 %more, {_LARGE}
-  %page = select i1 %large, i64 {_WIDE}, i64 4096
-  %page.less = sub i64 %page, 1
-  %over = add i64 %more, %page.less
-  %mask = sub i64 0, %page
-  %bytes = and i64 %over, %mask
-  %alone = call i1 @enter()
-  br i1 %alone, label %look, label %system
-look:
-  %best = call i64 @fitting(i64 %bytes)
+seen:
   %found = icmp sge i64 %best, 0
   br i1 %found, label %again, label %other
 again:
-  %old = call %block @remove(i64 %best)
-  %old.place = extractvalue %block %old, 0
-  %old.bytes = extractvalue %block %old, 1
+  %kept = call ptr @remove(i64 %best, i64 %least)
   call void @leave()
-  br label %block
+  br label %ready
 other:
-  %now = call i64 @now()
-  %longest = load i64, ptr @longest
-  %time = sub i64 %now, %longest
-  call void @trim(i64 -1, i64 %time)
   call void @leave()
   br label %system
 system:
-  %new.place = call ptr @map(i64 %bytes, i64 %more)
-  %refused = icmp eq ptr %new.place, null
-  br i1 %refused, label %library, label %block
-block:
-  %place = phi ptr [%old.place, %again], [%new.place, %system]
-  %own = phi i64 [%old.bytes, %again], [%bytes, %system]
-  %zeros = phi i64 [0, %again], [1, %system]
+  %second = phi i1 [false, %entry], [false, %other], [true, %refused]
+  %new = call ptr @mmap(ptr null, i64 %bytes, i32 {_READ_WRITE}, i32 {_PRIVATE}, \
+i32 -1, i64 0)
+  %failed = icmp eq ptr %new, inttoptr (i64 -1 to ptr)
+  br i1 %failed, label %short, label %given
+short:
+  br i1 %second, label %none, label %refused
+refused:
+  call void @empty()
+  br label %system
+given:
+  %may = call i1 @wide(i64 %bytes)
+  br i1 %may, label %advise, label %ready
+advise:
+  %filled = and i64 %needed, {-_WIDE}
+  %unheard = call i32 @madvise(ptr %new, i64 %filled, i32 {_HUGE_PAGES})
+  br label %ready
+ready:
+  %place = phi ptr [%kept, %again], [%new, %given], [%new, %advise]
+  %own = phi i64 [%least, %again], [%bytes, %given], [%bytes, %advise]
   %used = atomicrmw add ptr @used, i64 %own monotonic
-  br label %head
-library:
-  %asked = phi i64 [%whole, %little], [%bytes, %system]
-  %lent = call ptr @aligned_alloc(i64 {_HEAD}, i64 %asked)
-  %missing = icmp eq ptr %lent, null
-  br i1 %missing, label %none, label %head
-head:
-  %start = phi ptr [%place, %block], [%lent, %library]
-  %kind = phi i64 [%own, %block], [0, %library]
-  %all = phi i64 [%own, %block], [%asked, %library]
-  %blank = phi i64 [%zeros, %block], [0, %library]
-  %room = sub i64 %all, {_HEAD}
-  %room.at = getelementptr i64, ptr %start, i64 1
-  %blank.at = getelementptr i64, ptr %start, i64 2
-  store i64 %kind, ptr %start
-  store i64 %room, ptr %room.at
-  store i64 %blank, ptr %blank.at
-  %memory = getelementptr i8, ptr %start, i64 {_HEAD}
+  store i64 %own, ptr %place
+  %memory = getelementptr i8, ptr %place, i64 {_HEAD}
   ret ptr %memory
 none:
   ret ptr null
 }}
 
-define ptr @blank(ptr %context, i64 %count, i64 %each) {{
+define ptr @blank(ptr %context, i64 %count, i64 %each) {_QUICK} {{
 entry:
   %product = call {{ i64, i1 }} @llvm.umul.with.overflow.i64(i64 %count, i64 %each)
   %over = extractvalue {{ i64, i1 }} %product, 1
@@ -275,43 +212,23 @@ entry:
 sized:
   %memory = call ptr @take(ptr %context, i64 %size)
   %missing = icmp eq ptr %memory, null
-  br i1 %missing, label %none, label %given
-given:
-  %blank.at = getelementptr i8, ptr %memory, i64 {16 - _HEAD}
-  %blank = load i64, ptr %blank.at
-  %done = icmp ne i64 %blank, 0
-  br i1 %done, label %ready, label %fill
+  br i1 %missing, label %none, label %fill
 fill:
   call void @llvm.memset.p0.i64(ptr %memory, i8 0, i64 %size, i1 false)
-  br label %ready
-ready:
   ret ptr %memory
 none:
   ret ptr null
 }}
 
-define ptr @renew(ptr %context, ptr %memory, i64 %size) {{
+define ptr @renew(ptr %context, ptr %memory, i64 %size) {_QUICK} {{
 entry:
-  %nothing = icmp eq ptr %memory, null
-  br i1 %nothing, label %first, label %known
-first:
-  %fresh = call ptr @take(ptr %context, i64 %size)
-  ret ptr %fresh
-known:
-  %room.at = getelementptr i8, ptr %memory, i64 {8 - _HEAD}
-  %room = load i64, ptr %room.at
-  %half = lshr i64 %room, 1
-  %fits = icmp ule i64 %size, %room
-  %full = icmp uge i64 %size, %half
-  %same = and i1 %fits, %full
-  br i1 %same, label %stay, label %move
-stay:
-  ret ptr %memory
-move:
   %new = call ptr @take(ptr %context, i64 %size)
   %missing = icmp eq ptr %new, null
   br i1 %missing, label %none, label %copy
 copy:
+  %place = getelementptr i8, ptr %memory, i64 {-_HEAD}
+  %bytes = load i64, ptr %place
+  %room = sub i64 %bytes, {_HEAD}
   %common = call i64 @llvm.umin.i64(i64 %size, i64 %room)
   call void @llvm.memcpy.p0.p0.i64(ptr %new, ptr %memory, i64 %common, i1 false)
   call void @give(ptr %context, ptr %memory, i64 %room)
@@ -320,19 +237,11 @@ none:
   ret ptr null
 }}
 
-define void @give(ptr %context, ptr %memory, i64 %size) {{
+define void @give(ptr %context, ptr %memory, i64 %size) {_QUICK} {{
 entry:
-  %nothing = icmp eq ptr %memory, null
-  br i1 %nothing, label %done, label %known
-known:
+  %time = alloca [2 x i64]
   %place = getelementptr i8, ptr %memory, i64 {-_HEAD}
   %bytes = load i64, ptr %place
-  %lent = icmp eq i64 %bytes, 0
-  br i1 %lent, label %library, label %own
-library:
-  call void @free(ptr %place)
-  br label %done
-own:
   %used = atomicrmw sub ptr @used, i64 %bytes monotonic
   %most = load i64, ptr @most
   %too.much = icmp ugt i64 %bytes, %most
@@ -342,23 +251,14 @@ ask:
   br i1 %alone, label %old, label %system
 system:
   %failed = call i32 @munmap(ptr %place, i64 %bytes)
-  br label %done
+  ret void
 old:
-  %now = call i64 @now()
+  %untold = call i32 @clock_gettime(i32 {_COARSE}, ptr %time)
+  %now = load i64, ptr %time
   %longest = load i64, ptr @longest
-  %time = sub i64 %now, %longest
+  %since = sub i64 %now, %longest
   %left = sub i64 %most, %bytes
-  call void @trim(i64 %left, i64 %time)
-  %count = load i64, ptr @count
-  %full = icmp eq i64 %count, {BLOCKS}
-  br i1 %full, label %instead, label %advise
-instead:
-  %out = call %block @remove(i64 0)
-  %out.place = extractvalue %block %out, 0
-  %out.bytes = extractvalue %block %out, 1
-  %unheard = call i32 @munmap(ptr %out.place, i64 %out.bytes)
-  br label %advise
-advise:
+  call void @trim(i64 %left, i64 {BLOCKS - 1}, i64 %since)
   %may = call i1 @wide(i64 %bytes)
   br i1 %may, label %lend, label %keep
 lend:
@@ -369,7 +269,7 @@ lend:
   %end.page = and i64 %end, {-_WIDE}
   %pages = sub i64 %end.page, %first.page
   %pages.at = inttoptr i64 %first.page to ptr
-  %unheard.too = call i32 @madvise(ptr %pages.at, i64 %pages, i32 {_FREE})
+  %unheard = call i32 @madvise(ptr %pages.at, i64 %pages, i32 {_FREE})
   br label %keep
 keep:
   %last = load i64, ptr @count
@@ -385,8 +285,6 @@ keep:
   %kept.next = add i64 %kept, %bytes
   store i64 %kept.next, ptr @kept
   call void @leave()
-  br label %done
-done:
   ret void
 }}
 """
