@@ -30,10 +30,10 @@ from jitad.ir.graph import (
     prune,
     scalar,
 )
-from jitad.ir.interpret import evaluate_array_node
 from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
 from jitad.ir.table import SPREAD
 from jitad.ir.tracer import Trace, Tracer, lift
+from jitad.transforms.counted import beyond, positions
 from jitad.transforms.tables import (
     at_places,
     constants_at_places,
@@ -63,6 +63,9 @@ def scalarize(graph: Graph) -> Graph:
     Raises UnsupportedError beyond some hundred thousand scalar operations.
     """
     graph = totals(graph)
+    long = beyond(graph, MOST_OPERATIONS)
+    if long is not None:
+        raise _too_long(long)
     target = builder()
     given = [_given(target, target.input(t)) for t in graph.input_types]
     made = unroll(target, graph, given, lasting=True)
@@ -130,13 +133,17 @@ def unroll(
         else:
             values[i] = _scalarize_node(target, node, operands)
         if len(target.nodes) > MOST_OPERATIONS:
-            raise UnsupportedError(
-                f"one point takes more than {MOST_OPERATIONS} scalar operations (at "
-                f"{node.line or node.primitive.name}); use jitad.vmap for the axis of "
-                "independent points, so that it is a batch and not part of the "
-                "function, or jitad.scan for steps that follow one another"
-            )
+            raise _too_long(node)
     return [values[i] for i in graph.outputs]
+
+
+def _too_long(node: Node) -> UnsupportedError:
+    return UnsupportedError(
+        f"one point takes more than {MOST_OPERATIONS} scalar operations (at "
+        f"{node.line or node.primitive.name}); use jitad.vmap for the axis of "
+        "independent points, so that it is a batch and not part of the "
+        "function, or jitad.scan for steps that follow one another"
+    )
 
 
 def _large(node: Node) -> bool:
@@ -443,11 +450,7 @@ def _elementwise(
 
 def _structure(target: Trace, node: Node, operands: Sequence[np.ndarray]) -> np.ndarray:
     """Move positions by NumPy's own call; position 0 is the zero that it fills in."""
-    start, positions = 1, []
-    for o in operands:
-        positions.append(np.arange(start, start + o.size).reshape(o.shape))
-        start += o.size
-    moved = np.asarray(evaluate_array_node(node, positions))
+    moved = positions(node, [o.shape for o in operands])
     zero = -1
     if moved.size and moved.min() == 0:
         zero = target.number(0.0, node.type.dtype)
