@@ -244,12 +244,36 @@ SCALARS += [
         ("sqrt(v) exp(v)", lambda v: np.sqrt(v * np.exp(v)), inf),
         ("sqrt(sin²)", lambda v: np.sqrt(np.sin(v) * np.sin(v)), nan),
         ("sqrt in a loop", in_a_loop(lambda v: np.sqrt(v + v * v)), inf),
+        # The same of what is made of such a slope.
+        ("sqrt(v) exp(-sqrt(v))", lambda v: np.sqrt(v) * np.exp(-np.sqrt(v)), inf),
+        ("Debye and Hückel", lambda v: -np.sqrt(v) / (1.0 + np.sqrt(v)), -inf),
+        ("cbrt(v) cos(cbrt(v))", lambda v: np.cbrt(v) * np.cos(np.cbrt(v)), inf),
+        ("v**.3 / (1 + v**.3)", lambda v: v**0.3 / (1.0 + v**0.3), inf),
+        ("(1 - sqrt(v)) (1 + sqrt(v))", lambda v: (1.0 - np.sqrt(v)) * (
+            1.0 + np.sqrt(v)), nan),
+        ("both in a loop", in_a_loop(lambda v: np.sqrt(v) * np.exp(-np.sqrt(v))), inf),
     ]
-]
+]  # fmt: skip
 SCALARS += [
     case("sqrt(v + v w + w)", lambda v, w: np.sqrt(v + v * w + w), (0.0, 0.0), 0.0,
          inf, inf),
-    # Powers of what overflows: the slope is 0, not 0 ∞.
+    case("speed of sound at vacuum",
+         lambda e, m, r: np.sqrt(1.4 * (e - m * m / (2 * r)) / r), (0.5, 1.0, 1.0), 0.0,
+         inf, -inf, inf),
+    case("in five variables",
+         lambda e, u, v, w, r: np.sqrt((e - (u * u + v * v + w * w) / (2 * r)) / r),
+         (1.5, 1.0, 1.0, 1.0, 1.0), 0.0, inf, -inf, -inf, -inf, inf),
+    case("two results of one root",
+         lambda v: np.stack([np.sqrt(v), np.sqrt(v) * np.exp(-np.sqrt(v))]), 0.0,
+         [0.0, 0.0], [inf, inf]),
+    # Exponentials and powers of what overflows: the slope is 0, not 0 ∞.
+    case("exp(-exp(-x))", lambda x: np.exp(-np.exp(-x)), -1000.0, 0.0, 0.0),
+    case("Gompertz", lambda x, a, b: np.exp(-a / b * np.expm1(b * x)),
+         (1e4, 1.0, 2.0), 0.0, 0.0, 0.0, 0.0),
+    case("Gumbel", lambda x: np.exp(-x - np.exp(-x)), -1000.0, 0.0, 0.0),
+    case("exp(log(x) - exp(x))", lambda x: np.exp(np.log(x) - np.exp(x)), 0.0, 0.0,
+         nan),
+    case("exp(exp(x))", lambda x: np.exp(np.exp(x)), 1000.0, inf, inf),
     case("1/(1 + exp(-x))", lambda x: 1.0 / (1.0 + np.exp(-x)), -1000.0, 0.0, 0.0),
     case("x/(1 + exp(x))", lambda x: x / (1.0 + np.exp(x)), 1000.0, 0.0, 0.0),
     case("1/(exp(x) - 1)", lambda x: 1.0 / (np.exp(x) - 1.0), 1000.0, 0.0, 0.0),

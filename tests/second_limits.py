@@ -57,6 +57,8 @@ OVERFLOWING = [
     case("Fermi and Dirac", lambda x: 1.0 / (np.exp(x) + 1.0), 1000.0, 0.0),
     case("Planck", lambda x: x**3 / (np.exp(x) - 1.0), 1000.0, 0.0),
     case("Planck by expm1", lambda x: x**3 / np.expm1(x), 1000.0, 0.0),
+    case("exp(-exp(-x))", lambda x: np.exp(-np.exp(-x)), -1000.0, 0.0),
+    case("Gumbel", lambda x: np.exp(-x - np.exp(-x)), -1000.0, 0.0),
     case("1 / exp", lambda x: 1.0 / np.exp(x), 1000.0, 0.0),
     case("sech", lambda x: 1.0 / np.cosh(x), -1000.0, 0.0),
     case("sech²", lambda x: np.cosh(x) ** -2, -1000.0, 0.0),

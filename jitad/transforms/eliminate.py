@@ -8,6 +8,7 @@ reverse mode are two of them.  Entries are scalars of the graph being built.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
 from jitad.transforms import products
@@ -35,6 +36,7 @@ def cross(
     Markowitz, the search starts from the elimination order that it stands for.
     None where Markowitz fills in hopelessly, unless cross-country is forced.
     """
+    line = replace(line, edges=line.across)
     inner = _inner(line, rows, columns)
     edges = sum(map(len, line.edges.values()))
     limit = None if forced else _FILL * edges

@@ -2,6 +2,7 @@
 
     1 / (k + m exp u)   and other powers, of exp u, cosh u and sinh u, too, which may
                         overflow where the slope by u is 0
+    exp(-exp u)         whose slope is 0 where the inner one overflows
     x log x             whose second derivative is 1/x
     x / (x x)           which is 1/x
     Σ eigenvalues       which is the trace: of the terms' second derivatives each may be
@@ -146,6 +147,38 @@ def _power(context: Fused, v: int, own: Own) -> Own:
     return own if base == p else _over(context, v, own, base, context.value(p))
 
 
+# -- exponentials of exponentials ------------------------------------------------------
+
+_LONGEST = 8  # operations between the two
+_OVERFLOWING = frozenset({*_GROWTH, "expm1"})
+
+
+def _overflowing(context: Fused, i: int) -> list[int]:
+    """The functions that overflow in the factors of a node's terms."""
+    found, stack, nodes = [], [i], context.target.nodes
+    for _ in range(_LONGEST):
+        if not stack:
+            break
+        i = stack.pop()
+        name, operands = nodes[i].primitive.name, nodes[i].operands
+        if name in _OVERFLOWING:
+            found.append(i)
+        elif name in ("add", "sub", "neg", "mul", "div"):
+            through = operands[:1] if name == "div" else operands
+            stack += [a for a in through if a in context.active]
+    return found
+
+
+def _exponential(context: Fused, v: int, own: Own) -> Own:
+    """The edge of exp t, closed where it is 0 because the exponential in t is ∞."""
+    ((t, partial),) = own
+    y = context.value(v)
+    for i in _overflowing(context, t):
+        there = np.isfinite(context.value(i)) | (y != 0)
+        partial = products.gated(context.target, there.index, partial)
+    return ((t, partial),)
+
+
 # -- x log x -------------------------------------------------------------------------
 
 _slope = stated(
@@ -204,6 +237,8 @@ _RULES: dict[str, Callable[..., Own]] = {
     "add": _sum,
     "sub": _sum,
     "neg": _sum,
+    "exp": _exponential,
+    "exp2": _exponential,
     "mul": _times_log,
     "div": _quotient,
     "pow": _power,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,9 @@ from jitad.ir.tracer import Trace
 from jitad.transforms import products, templates
 from jitad.transforms import scalarize as sc
 from jitad.transforms.fused import Fused
-from jitad.transforms.steep import Factors, gathered, number
+from jitad.transforms.steep import Edges, Factors, above, below, number
 from jitad.transforms.whole import EAGER
 
-Edges = dict[int, tuple[tuple[int, int], ...]]
 # {node: {seed: tangent or cotangent}}; what is not there is zero.
 Derivatives = dict[int, dict[int, int]]
 
@@ -52,6 +52,26 @@ class Linearized:
     edges: Edges
     order: tuple[int, ...]
     active: frozenset[int]
+
+    @cached_property
+    def upward(self) -> Edges:
+        """The edges for sweeps forward, by which infinite slopes come last."""
+        nodes = self.target.nodes
+        ends = {int(v) for o in self.outputs for v in o.ravel()}
+        ends |= {
+            a for v in self.order if v not in self.edges for a in nodes[v].operands
+        }
+        return above(self.target, self.edges, ends)
+
+    @cached_property
+    def downward(self) -> Edges:
+        """The same for sweeps in reverse."""
+        return below(self.target, self.edges)
+
+    @cached_property
+    def across(self) -> Edges:
+        """The same for eliminations in any order."""
+        return below(self.target, self.upward)
 
     @property
     def loops(self) -> bool:
@@ -181,7 +201,6 @@ def _active(
         if node.primitive.kind == "elementwise":
             found = fused.past(v, _edges(target, v, active))
             found = factors.closed(v, found)
-            found = gathered(target, v, found, edges)
             if not found:
                 continue
             edges[v] = found

@@ -1,9 +1,11 @@
-"""Edges near infinite slopes, mended so that all modes give what forward mode gives.
+"""Edges near infinite slopes, mended so that all modes give one and the same.
 
-Where a slope may be infinite though the value is not, as that of √z at 0, reverse mode
-gives infinities to all that z is made of, which make NaN where they meet; forward mode
-adds up first.  `gathered` replaces the edge to z by edges to nodes below
-which no two paths meet: whatever the order, the infinite slope comes last.
+Where a slope may be infinite though the value is not, as that of y = √z at 0, it should
+come last: infinities make NaN where paths meet.  In reverse mode those meet that lead
+from z to all that it is made of, and in forward mode those that lead from all that is
+made of y.  `below` replaces the edge to z by edges to nodes below which no two paths
+meet, and `above` the edges to y by edges from nodes above which no two paths meet, so
+that sums are finite, whatever the order.
 
 `Factors` closes the edge from a product or quotient to one operand where the other is
 zero, if that factor does not depend on the operand and the result flows into such a
@@ -14,7 +16,7 @@ same number comes out however many they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence, Set
 from functools import reduce
 from typing import Any
 
@@ -29,10 +31,13 @@ from jitad.primitives.elementwise import GATES
 from jitad.transforms import products, templates
 
 Own = tuple[tuple[int, int], ...]  # the edges of one node: operands and partials
+Edges = dict[int, Own]
+Ways = dict[int, dict[int, int]]  # the same, either way: to operands, or to users
 
 # Slopes in more than so many nodes, or of longer ways, stay as they are: one gradient
-# would become the Jacobian of many intermediate results.
-_WIDEST, _LONGEST = 2, 48
+# would become the Jacobian of many intermediate results.  Where the value is infinite,
+# too, as that of a logarithm, less is done for its slope.
+_WIDEST, _FEW, _LONGEST = 8, 2, 48
 # Inputs beyond this number share bits, and count as depending on each other.
 _BITS = 512
 
@@ -115,72 +120,113 @@ def _level(target: Trace, i: int) -> bool:
 # -- slopes that come last ------------------------------------------------------------
 
 
-def gathered(target: Trace, v: int, own: Own, edges: Mapping[int, Own]) -> Own:
-    """The edges of v, those to what its infinite slope is in by way of single paths."""
-    found = steep(target, target.nodes[v])
-    if found is None or target.nodes[v].primitive.name == "factor_mul":
-        return own
-    z = target.nodes[v].operands[found.operand]
-    if z not in edges or z not in dict(own) or _level(target, z):
-        return own
-    cone = _cone(z, edges)
-    if cone is None or z in (apart := _apart(z, cone, edges)):
-        return own
-    slopes = _summed(target, z, cone, apart, edges)
-    if len(slopes) > _WIDEST:
-        return own
-    result = {a: p for a, p in own if a != z}
-    for a, slope in slopes.items():
-        products.include(
-            target, result, a, products.multiply(target, dict(own)[z], slope)
-        )
-    return tuple(result.items())
+def below(target: Trace, edges: Edges) -> Edges:
+    """The edges, with those of infinite slopes to nodes that one path each leads to."""
+    found: Ways = {}
+    for v, own in edges.items():
+        z, kept = _within(target, v), dict(own)
+        slopes = None
+        if z in found and z in kept:
+            slopes = _slopes(target, z, found, _most(target, v))
+        if slopes is not None:
+            partial = kept.pop(z)
+            for a, slope in slopes.items():
+                term = products.multiply(target, partial, slope)
+                products.include(target, kept, a, term)
+        found[v] = kept
+    return _frozen(found)
 
 
-def _cone(z: int, edges: Mapping[int, Own]) -> list[int] | None:
-    """The nodes below z, it among them, in order; None: there are many."""
+def above(target: Trace, edges: Edges, ends: Set[int]) -> Edges:
+    """The edges, with those to infinite slopes from nodes that one path each leads to.
+
+    ends  nodes whose derivatives are wanted, which must not lose any
+    """
+    found: Ways = {v: dict(own) for v, own in edges.items()}
+    users: Ways = {}
+    for v, own in found.items():
+        for a, p in own.items():
+            users.setdefault(a, {})[v] = p
+    for v in reversed(edges):
+        if _within(target, v) not in found[v] or v not in users:
+            continue
+        slopes = _slopes(target, v, users, _most(target, v), ends)
+        if slopes is not None:
+            for u in users.pop(v):
+                del found[u][v]
+            for u, slope in slopes.items():
+                found[u][v] = slope
+            users[v] = slopes
+    return _frozen(found)
+
+
+def _frozen(ways: Ways) -> Edges:
+    return {v: tuple(own.items()) for v, own in ways.items()}
+
+
+def _within(target: Trace, v: int) -> int:
+    """The operand of v in which its slope may be infinite and meet others; -1: none."""
+    node = target.nodes[v]
+    found = steep(target, node)
+    if found is None or node.primitive.name == "factor_mul":
+        return -1
+    z = node.operands[found.operand]
+    return -1 if _level(target, z) else z
+
+
+def _most(target: Trace, v: int) -> int:
+    """In how many nodes the slope of v may be."""
+    found = target.nodes[v].primitive.steep
+    return _WIDEST if found is not None and found.finite else _FEW
+
+
+def _slopes(
+    target: Trace, z: int, ways: Ways, most: int, ends: Set[int] = frozenset()
+) -> dict[int, int] | None:
+    """The products along ways from z, added up at the nodes beyond which none meet.
+
+    None  where none meet at all, there are more than so many, or an end among them
+    """
+    cone = _cone(z, ways)
+    if cone is None or z in (apart := _apart(z, cone, ways)):
+        return None
+    if any(v in ends and v not in apart for v in cone if v != z):
+        return None
+    slopes: dict[int, int] = {z: target.number(1.0, target.nodes[z].type.dtype)}
+    for v in cone:
+        if v in slopes and v not in apart:
+            slope = slopes.pop(v)
+            for a, p in ways[v].items():
+                products.include(target, slopes, a, products.multiply(target, p, slope))
+    return slopes if len(slopes) <= most else None
+
+
+def _cone(z: int, ways: Ways) -> list[int] | None:
+    """The nodes that ways from z lead to, it first, in order; None: there are many."""
     seen, stack, count = {z}, [z], 0
     while stack:
-        for a, _ in edges.get(stack.pop(), ()):
+        for a in ways.get(stack.pop(), ()):
             count += 1
             if count > _LONGEST:
                 return None
             if a not in seen:
                 seen.add(a)
                 stack.append(a)
-    return sorted(seen)
+    return sorted(seen, reverse=z == max(seen))
 
 
-def _apart(z: int, cone: Sequence[int], edges: Mapping[int, Own]) -> set[int]:
-    """The nodes below which every node is reached from z on one path only."""
+def _apart(z: int, cone: Sequence[int], ways: Ways) -> set[int]:
+    """The nodes beyond which every node is reached from z on one path only."""
     paths = dict.fromkeys(cone, 0)
     paths[z] = 1
-    for v in reversed(cone):
-        for a, _ in edges.get(v, ()):
+    for v in cone:
+        for a in ways.get(v, ()):
             paths[a] += paths[v]
     found: set[int] = set()
-    for v in cone:
-        below = edges.get(v, ())
-        if all(a in found and paths[a] == paths[v] for a, _ in below):
+    for v in reversed(cone):
+        if all(a in found and paths[a] == paths[v] for a in ways.get(v, ())):
             found.add(v)
     return found
-
-
-def _summed(
-    target: Trace,
-    z: int,
-    cone: Sequence[int],
-    apart: set[int],
-    edges: Mapping[int, Own],
-) -> dict[int, int]:
-    """The derivatives of z by the highest nodes of apart."""
-    slopes: dict[int, int] = {z: target.number(1.0, target.nodes[z].type.dtype)}
-    for v in reversed(cone):
-        if v in slopes and v not in apart:
-            slope = slopes.pop(v)
-            for a, p in edges[v]:
-                products.include(target, slopes, a, products.multiply(target, p, slope))
-    return slopes
 
 
 # -- factors that are zero ------------------------------------------------------------

@@ -40,11 +40,12 @@ def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
     target = line.target
     tangents: Derivatives = {v: dict(s) for v, s in seeds.items()}
     read = tables([target.nodes[v] for v in line.order])
+    edges = line.upward
     for v in line.order:
         node = target.nodes[v]
-        if v in line.edges:
+        if v in edges:
             total: dict[int, int] = {}
-            for a, p in line.edges[v]:
+            for a, p in edges[v]:
                 for c, t in tangents.get(a, {}).items():
                     include(target, total, c, products.multiply(target, p, t))
             tangents[v] = total
@@ -141,12 +142,12 @@ def _element(target: Trace, array: int, like: int) -> int:
 def reverse(line: Linearized, seeds: Derivatives) -> Derivatives:
     """Cotangents of all nodes that seeded ones depend on."""
     target = line.target
-    bars = _Bars(target, seeds)
+    bars, edges = _Bars(target, seeds), line.downward
     for v in reversed(line.order):
         node = target.nodes[v]
-        if v in line.edges:
+        if v in edges:
             for r, bar in bars.scalars.get(v, {}).items():
-                for a, p in line.edges[v]:
+                for a, p in edges[v]:
                     bars.add(a, r, products.multiply(target, p, bar))
         elif node.primitive is LOOP:
             bars.pull(v, line.active)
