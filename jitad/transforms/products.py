@@ -22,7 +22,8 @@ def multiply(target: Trace, p: int, t: int) -> int:
             return gated(target, condition, multiply(target, factor, b))
     for a, b in both:
         if nodes[a].primitive.name == "factor_gate":
-            return _times(target, *nodes[a].operands, b)
+            condition, factor = nodes[a].operands
+            return _times(target, condition, factor, b)
     p, t, type = _common(target, p, t)
     return target.apply(registry.primitives["mul"], (p, t), type)
 
