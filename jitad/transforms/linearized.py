@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.table import LOOKUP, SPREAD
 from jitad.ir.tracer import Trace
+from jitad.locks import cached_property
 from jitad.transforms import products, templates
 from jitad.transforms import scalarize as sc
 from jitad.transforms.fused import Fused
