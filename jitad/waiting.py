@@ -7,6 +7,7 @@ how large it is, and which rewrite helps.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from jitad.late import late
+from jitad.locks import after_forks
 
 tqdm = late("tqdm")
 
@@ -77,17 +79,46 @@ _current: ContextVar[_Wait | None] = ContextVar("jitad_waiting", default=None)
 
 @contextmanager
 def watched(name: str) -> Iterator[None]:
-    """Tell of what takes long inside; of the outermost only."""
+    """Tell of what takes long inside, and let it take less; of the outermost only."""
     if _current.get() is not None:
         yield
         return
     wait = _Wait(name)
     token = _current.set(wait)
     try:
-        yield
+        with _uncollected():
+            yield
     finally:
         _current.reset(token)
         wait.going.release()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let Python not look for cycles in graphs that grow: it would again and again."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    _paused.add(threading.get_ident())
+    try:
+        yield
+    finally:
+        _paused.discard(threading.get_ident())
+        gc.enable()
+
+
+# The threads that let Python's collector wait; a forked child has only its own.
+_paused: set[int] = set()
+
+
+def _forked() -> None:
+    if _paused and threading.get_ident() not in _paused:
+        _paused.clear()
+        gc.enable()
+
+
+after_forks(_forked)
 
 
 @contextmanager

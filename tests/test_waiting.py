@@ -91,6 +91,50 @@ def test_a_terminal_has_a_bar(told: Stream, monkeypatch: pytest.MonkeyPatch) -> 
         assert made.wait(60)
 
 
+def test_cycles_are_not_looked_for_meanwhile() -> None:
+    found = in_subprocess(
+        """
+        import gc, os
+
+        def child(see):
+            "What a child that is forked here finds."
+            pid = os.fork()
+            if not pid:
+                os._exit(see())
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+        def f(x):
+            seen.append(gc.isenabled())
+            if threading.current_thread() is threading.main_thread():
+                seen.append(child(gc.isenabled))
+            else:
+                inside.set()
+                go.wait()
+            return x * x
+
+        for enabled in (True, False):
+            gc.enable() if enabled else gc.disable()
+            seen = []
+            jitad.grad(f)(1.0)
+            print(seen == [False, False], gc.isenabled() == enabled)
+            try:
+                jitad.jit(lambda x: f(x) + None)(1.0)
+            except TypeError:
+                print(gc.isenabled() == enabled)
+        gc.enable()
+        inside, go, seen = threading.Event(), threading.Event(), []
+        other = threading.Thread(target=lambda: jitad.jit(f)(1.0))
+        other.start()
+        inside.wait()
+        print(not gc.isenabled(), child(gc.isenabled) == 1)
+        go.set()
+        other.join()
+        print(gc.isenabled())
+        """
+    )
+    assert found == ["True"] * 9
+
+
 def test_what_is_quick_is_not_told_of(capsys: pytest.CaptureFixture[str]) -> None:
     before = threading.active_count()
     assert jitad.jit(lambda x: 2.0 * x)(1.5) == 3.0
