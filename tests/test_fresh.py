@@ -23,7 +23,7 @@ import pytest
 import scipy.optimize
 
 import jitad
-from jitad.backends import allocator, fresh
+from jitad.backends import allocator, fresh, machine
 
 N = 1 << 13
 LARGE = N * 8
@@ -392,6 +392,22 @@ def test_memory_goes_back_after_a_while(words):
     words("longest").value = -1
     fresh.empty((1000 * LARGE,), np.dtype(np.uint8))
     assert fresh.held().blocks == 1
+
+
+def test_control_groups_bound_it(tmp_path):
+    for place, name, limit in (
+        ("a/b/c", "memory.max", "max"),
+        ("a/b", "memory.max", "5000"),
+        ("a", "memory.max", "7000"),
+        ("memory/job", "memory.limit_in_bytes", "3000"),
+        ("memory", "memory.limit_in_bytes", "9000"),
+        ("cpu/job", "memory.limit_in_bytes", "1"),
+    ):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / name).write_text(limit + "\n")
+    groups = "4:cpu,memory:/job\n3:cpu:/job\n1:name=systemd:/job\n0::/a/b/c\n"
+    assert [*machine._held_to(groups, tmp_path)] == [3000, 9000, 5000, 7000]
+    assert 1 << 20 < machine.memory_bytes() < 1 << 50
 
 
 def test_info_shows_it():

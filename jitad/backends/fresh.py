@@ -27,9 +27,10 @@ from .link import link
 from .machine import memory_bytes
 
 LINE = 64
-# One part in so many of the memory that there is may be kept, and for so many seconds
-# while other memory is asked for or comes back.
-_PART, _LONGEST = 8, 10
+# One part in so many of the memory that there is may be kept: where the system can take
+# it when it runs short, and where it cannot; and for so many seconds while other memory
+# comes back.
+_PART, _FIXED_PART, _LONGEST = 8, 64, 10
 _LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -93,7 +94,7 @@ def held() -> Held:
     """How much memory arrays of ours use, and how much is kept for others."""
     if _MADE.done and (found := _allocator()):
         return found.held
-    return Held(0, 0, 0, memory_bytes() // _PART if _supported() else 0)
+    return Held(0, 0, 0, _most() if _supported() else 0)
 
 
 class _Allocator:
@@ -115,7 +116,7 @@ class _Allocator:
         self._default = contextvars.Context().run(self._get)
         self.empty = library.function("empty", ctypes.PYFUNCTYPE(None))
         self._library = library
-        self.word("most").value = memory_bytes() // _PART
+        self.word("most").value = _most()
         self.word("longest").value = _LONGEST
         self.word("large").value = _has_large_pages()
         locks.before_forks(self.empty)
@@ -175,6 +176,11 @@ def _supported() -> bool:
         and not sysconfig.get_config_var("Py_GIL_DISABLED")
         and int(np.__version__.split(".")[0]) == 2
     )
+
+
+def _most() -> int:
+    """How many bytes are kept at most."""
+    return memory_bytes() // (_PART if _has_large_pages() else _FIXED_PART)
 
 
 def _has_large_pages() -> bool:

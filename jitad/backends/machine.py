@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -16,10 +17,7 @@ from . import mathlib
 
 _FALLBACK_CACHE = 8 << 20
 _FALLBACK_MEMORY = 1 << 30
-_MEMORY_LIMITS = (
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-)
+_CONTROLLERS = Path("/sys/fs/cgroup")
 _COPIED = 64 << 20
 
 
@@ -43,18 +41,36 @@ def last_level_cache_bytes() -> int:
 def memory_bytes() -> int:
     """The memory that this process may have.
 
-    The machine's, or less, by its container (a control group) or by RLIMIT_AS.
+    The machine's, or less, by a control group that it is in or by RLIMIT_AS.
     """
     limits = [_FALLBACK_MEMORY]
     with suppress(AttributeError, OSError, ValueError):
         limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in _MEMORY_LIMITS:
-        with suppress(OSError, ValueError):
-            limits.append(int(Path(path).read_text()))
+    with suppress(OSError):
+        limits += _held_to(Path("/proc/self/cgroup").read_text(), _CONTROLLERS)
     with suppress(ImportError, OSError):
         resource = importlib.import_module("resource")
         limits.append(resource.getrlimit(resource.RLIMIT_AS)[0])
     return min(x for x in limits if x > 0)
+
+
+def _held_to(groups: str, controllers: Path) -> Iterator[int]:
+    """The limits of a process's control groups, and of those that they are in.
+
+    groups  a line "number:controllers:path" for every tree of them
+    """
+    for line in groups.splitlines():
+        _, kinds, path = line.split(":", 2)
+        root, name = controllers, "memory.max"
+        if kinds:
+            root, name = controllers / "memory", "memory.limit_in_bytes"
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        group = root / path.lstrip("/")
+        for place in (group, *group.parents):
+            if place.is_relative_to(root):
+                with suppress(OSError, ValueError):
+                    yield int((place / name).read_text())
 
 
 def _cache_size(description: Path) -> int:
