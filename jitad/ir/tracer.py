@@ -22,7 +22,8 @@ from jitad.ir.graph import COMPUTED, CONST, DTYPES, PACK, Builder, Type, scalar
 from jitad.ir.mirror import reflection
 from jitad.ir.plain import refusal
 from jitad.ir.primitive import Primitive, registry
-from jitad.ir.source import OF_SCIPY, SCIPY, draws, source_line
+from jitad.ir.source import source_line
+from jitad.ir.valueless import no_array, no_index, no_number, no_place
 from jitad.ir.views import Storage, kept_order
 
 
@@ -186,27 +187,10 @@ class Tracer(Storage, NDArrayOperatorsMixin):
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         """An object array of traced scalars: what np.asarray makes of a tracer."""
         if dtype is not None and np.dtype(dtype) != object:
-            if drawn := draws():
-                raise TracingError(
-                    f"{drawn.pop()}() cannot draw by {self!r}, which has no value yet "
-                    f"({source_line()}); draw with jitad.random, such as mean + scale "
-                    "* jitad.random.normal(key, counter), whose numbers are new at "
-                    "each call, or draw before and pass what was drawn"
-                )
-            raise TracingError(
-                f"{self!r} cannot become a concrete {np.dtype(dtype)} array "
-                f"({source_line()}): leave dtype= out, or use x.astype(dtype) or "
-                "np.stack([...]); an array from np.zeros(n) cannot hold traced values, "
-                "one from np.zeros(n, like=x), np.zeros_like(x) or jitad.zeros can; a "
-                "constant table is indexed by np.asarray(table, like=i)[i]"
-            )
+            raise no_array(self, np.dtype(dtype))
         if self.builder.indexing == _place(sys._getframe(1)):
             # NumPy has asked for a number first, and forgotten our answer.
-            raise TracingError(
-                f"a constant array is indexed by {self!r}, which has no value yet "
-                f"({source_line()}); use np.take(array, i), or "
-                "np.asarray(array, like=i)[i]"
-            )
+            raise no_place(self)
         self.builder.boxed = True
         if not (copy or self.scalar):
             return reflection(self)
@@ -247,27 +231,13 @@ class Tracer(Storage, NDArrayOperatorsMixin):
     # -- what it refuses -------------------------------------------------------
 
     def __float__(self) -> float:
-        if sys._getframe(1).f_code.co_filename.startswith(SCIPY):
-            raise TracingError(
-                f"{self!r} has no value yet ({source_line()}): {OF_SCIPY}"
-            )
-        raise TracingError(
-            f"{self!r} has no value yet ({source_line()}): float() and functions of "
-            "the math module need a number; use NumPy's function of the same name.  "
-            "An array from np.zeros(n) cannot hold traced values, one from "
-            "np.zeros(n, like=x), np.zeros_like(x) or jitad.zeros can"
-        )
+        raise no_number(self, sys._getframe(1).f_code.co_filename)
 
     __int__ = __complex__ = __float__
 
     def __index__(self) -> int:
         self.builder.indexing = _place(sys._getframe(1))
-        raise TracingError(
-            f"{self!r} has no value yet ({source_line()}), so it cannot be a shape, a "
-            "range, a slice bound or a list index; pass it as a plain Python value, "
-            "for instance with functools.partial; a constant table is indexed by "
-            "np.asarray(table, like=i)[i]"
-        )
+        raise no_index(self)
 
     def __round__(self, ndigits: int | None = None) -> Any:
         raise TracingError(
