@@ -106,9 +106,13 @@ def test_least_squares_and_curve_fit(count: int) -> None:
     assert slopes(start).shape == (count, 3)
     found = scipy.optimize.least_squares(lambda p: curve(p, x) - y, start, jac=slopes)
     np.testing.assert_allclose(found.x, true, rtol=1e-7)
-    rows = jitad.vmap(jitad.grad(curve), in_axes=(None, 0))
+
+    def model(x, *p):
+        return curve(p, x)
+
+    rows = jitad.vmap(jitad.grad(lambda p, x: model(x, *p)), in_axes=(None, 0))
     best, _ = scipy.optimize.curve_fit(
-        lambda x, *p: curve(np.array(p), x), x, y, start,
+        model, x, y, start,
         jac=lambda x, *p: rows(np.array(p), x), ftol=1e-12,
         absolute_sigma=True,
     )  # fmt: skip

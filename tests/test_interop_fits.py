@@ -50,6 +50,8 @@ def models(lmfit):
     yield mixed, mixed.make_params(a=1.5, b=1.0)
     gaussian = lmfit.models.GaussianModel()  # has parameters that only report
     yield gaussian, gaussian.make_params(amplitude=3.0, center=-1.0, sigma=2.0)
+    exponential = lmfit.models.ExponentialModel()  # asks float() of its decay
+    yield exponential, exponential.make_params(amplitude=3.0, decay=2.0)
 
 
 def lmfit_differences(residual, params, *args, **kwargs):
@@ -65,7 +67,7 @@ def lmfit_differences(residual, params, *args, **kwargs):
     return central(at, np.array([params[k].value for k in names]))
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(8))
 def test_lmfit_jacobian_of_models(number: int) -> None:
     lmfit = pytest.importorskip("lmfit")
     model, params = list(models(lmfit))[number]

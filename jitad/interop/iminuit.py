@@ -26,7 +26,7 @@ def iminuit_model_grad(model: Callable[..., Any]) -> Callable[..., Any]:
     ExtendedUnbinnedNLL, which returns an integral and densities, it is that of both,
     (parameters,) and (parameters, N).
     A model that computes each point of x from that point alone is differentiated as a
-    batch of points, others as a whole, which compiles for seconds at thousands of them.
+    batch of points, others as a whole, which takes long to compile for many points.
     Raises InputError where the model does not return a number for every point.
     (H. Dembinski and others, iminuit, iminuit.typing.ModelGradient.)
 

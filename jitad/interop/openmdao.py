@@ -34,6 +34,7 @@ def openmdao_component(
     inputs   values of f's arguments by name, which give their shapes and where OpenMDAO
              begins; those that have defaults may be left out
     All results depend on all inputs; partials are dense, (results, entries of inputs).
+    In complex steps, which check them, f runs as it is, in NumPy.
     Raises InputError where f takes other names than inputs or returns more or fewer
     results than outputs.
     (J. S. Gray and others, OpenMDAO, Structural and Multidisciplinary Optimization 59,
@@ -77,7 +78,8 @@ def openmdao_component(
             self.declare_partials("*", "*")
 
         def compute(self, inputs: Any, outputs: Any) -> None:
-            for k, y in zip(names, value(*self._read(inputs)), strict=True):
+            run = results if self.under_complex_step else value
+            for k, y in zip(names, run(*self._read(inputs)), strict=True):
                 outputs[k] = y
 
         def compute_partials(self, inputs: Any, partials: Any) -> None:
