@@ -27,6 +27,7 @@ from jitad.errors import (
 )
 from jitad.explain import explain
 from jitad.info import Info, info
+from jitad.kept.entries import cache_clear
 from jitad.primitives.branch import cond, switch
 from jitad.primitives.control import checkpoint, fori_loop, scan, while_loop
 from jitad.primitives.creation import array, empty, full, ones, zeros
@@ -69,6 +70,7 @@ __all__ = [
     "TracingError",
     "UnsupportedError",
     "array",
+    "cache_clear",
     "check",
     "checkpoint",
     "cond",

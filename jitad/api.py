@@ -22,7 +22,7 @@ from jitad.operator import LinearMap
 from jitad.plan import Derived
 from jitad.primitives.elementwise import stop_gradient as hold
 from jitad.seeds import seeds_like
-from jitad.transforms import accumulate
+from jitad.transforms import accumulate, remembered
 from jitad.transforms.differentiate import pullback, pushforward
 from jitad.transforms.pieces import one_sided, smooth
 from jitad.where import HERE, Backend, Precision, where
@@ -37,6 +37,7 @@ def jit(
     device: str | None = None,
     devices: Sequence[str] | None = None,
     precision: Precision | None = None,
+    cache: bool | None = None,
 ) -> Function:
     """(x -> y)  ->  (x -> y), compiled; of what is transformed already, elsewhere.
 
@@ -52,6 +53,7 @@ def jit(
                what loops only add to, in float64 (`transforms.precision`); for cards
                that are slow in float64.  A while_loop whose tolerance is below 1e-7
                may not end then
+    cache      False: nothing of it is read from, or kept on, the disk
     Raises InputError for other options, DeviceError where a card cannot be had.
     """
     transformed = f if isinstance(f, Function) else None
@@ -59,7 +61,7 @@ def jit(
     base = transformed.where if transformed else HERE
     place = where(
         name, base, backend=backend, device=device, devices=devices,
-        precision=precision,
+        precision=precision, cache=cache,
     )  # fmt: skip
     if transformed:
         return transformed.at(place)
@@ -210,7 +212,7 @@ def hessian(
         forced = None if mode == "auto" else mode
 
         def of(graph: Graph) -> Derived:
-            first = accumulate.jacobian(smooth(graph), wrt).graph
+            first = remembered.jacobian(smooth(graph), wrt).graph
             return deriving.accumulated(
                 one_sided(first, wrt), wrt, traced, result, seconds, mode=forced,
                 twins=twins,
@@ -247,7 +249,7 @@ def hvp(
         deriving.need_scalar(traced, graph, False, name)
 
         def of(graph: Graph) -> Derived:
-            first = accumulate.jacobian(smooth(graph), wrt).graph
+            first = remembered.jacobian(smooth(graph), wrt).graph
             pushed = deriving.seeded(
                 pushforward(one_sided(first, wrt), wrt), traced, len(given), len(wrt),
                 "forward over reverse", seconds,
@@ -336,6 +338,7 @@ def vmap(
     device: str | None = None,
     devices: Sequence[str] | None = None,
     precision: Precision | None = None,
+    cache: bool | None = None,
 ) -> Function:
     """f over a batch of points: one kernel, parallel over points.
 
@@ -353,7 +356,7 @@ def vmap(
     _need_axes(name, "out_axes", out_axes)
     place = where(
         name, base.where, backend=backend, device=device, devices=devices,
-        precision=precision,
+        precision=precision, cache=cache,
     )  # fmt: skip
     levels = (level, *base.levels)
     return Function(

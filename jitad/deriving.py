@@ -22,7 +22,7 @@ from jitad.ir.graph import FLOATS, Graph, Type, prune
 from jitad.ir.trace import Input, Traced, trace
 from jitad.plan import Derived, Side
 from jitad.primitives.linalg import RAISING
-from jitad.transforms import accumulate
+from jitad.transforms import accumulate, remembered
 from jitad.transforms.pieces import (
     exchanged,
     graphs_in,
@@ -132,7 +132,7 @@ def accumulated(
     """The Jacobian of a graph in some leaves; options as of `accumulate.jacobian`."""
     start = time.perf_counter()
     with stage("differentiated", lambda: len(graph.nodes)):
-        found = accumulate.jacobian(graph, wrt, **options)
+        found = remembered.jacobian(graph, wrt, **options)
     seconds = {**seconds, "differentiate": time.perf_counter() - start}
     derived = derived_of(
         found.graph, traced, found.mode, seconds, costs=found.costs,

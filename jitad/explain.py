@@ -162,7 +162,7 @@ def _sums(step: SumStep) -> facts.Sums:
         count=sum(b.elements for b in outputs),
         operations=operations(step.graph),
         lanes=step.executable.width if on_host else cuda_rows.THREADS,
-        tile=sum_tile(step.kernel, step.count) if on_host else 0,
+        tile=sum_tile(step.executable.outline, step.count) if on_host else 0,
     )
 
 

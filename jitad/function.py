@@ -24,6 +24,7 @@ from jitad.ir.interpret import inline, interpret
 from jitad.ir.trace import Input, current, differentiated, touched
 from jitad.ir.trace import trace as record
 from jitad.ir.tracer import Trace, Tracer, as_tracer, bind, innermost, lift, traced
+from jitad.kept import entries
 from jitad.late import late
 from jitad.plan import Derived, Side
 from jitad.primitives.body import points_loop
@@ -200,7 +201,8 @@ class Function:
 
     def _narrowed(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
         """As derived; in mixed precision computed with float32 between."""
-        found = self.derive(spec, inputs)
+        with entries.only_if(self.where.cache):
+            found = replace(self.derive(spec, inputs), keep=self.where.cache)
         graph = found.graph
         if marked(graph):
             own = found.side or (lambda: Side(taken(graph, 1)))

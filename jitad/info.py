@@ -16,6 +16,7 @@ from jitad.backends.machine import (
     vector_width,
 )
 from jitad.backends.threads import get_threads
+from jitad.kept import entries
 from jitad.late import late
 
 card, metadata = late("jitad.backends.card"), late("importlib.metadata")
@@ -101,6 +102,7 @@ def _facts(results: Held) -> Iterator[tuple[str, str]]:
     rate = copy_bandwidth() / 1e9
     yield "copy bandwidth", f"{rate:.1f} GB/s read and written by NumPy, measured"
     yield "results", _sizes(results)
+    yield "kept on disk", _kept()
     for label, packages in _CUDA:
         yield label, _version(*packages)
 
@@ -110,6 +112,14 @@ def _sizes(results: Held) -> str:
     used, kept, most = (x / 2**20 for x in (results.used, results.kept, results.most))
     kept_text = f"{kept:.1f} MiB kept to be used again, at most {most:.0f} MiB"
     return f"{used:.1f} MiB in use, {kept_text}"
+
+
+def _kept() -> str:
+    """Where compiled code is kept, and how much of it."""
+    folders = [entries.folder_of(name) for name in (entries.CUBINS, entries.KERNELS)]
+    size = sum(map(entries.held, folders)) / 2**20
+    where = folders[0].parent if folders[0] else "nowhere: the user has no home"
+    return f"{where}, {size:.1f} MiB"
 
 
 def _version(*packages: str) -> str:

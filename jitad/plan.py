@@ -21,6 +21,7 @@ from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.table import SPREAD
 from jitad.ir.tracer import Tracer
+from jitad.kept import entries, graphs
 from jitad.locks import cached_property
 from jitad.lowering.kernel import Argument, Kernel, Layout
 from jitad.lowering.target import NARROWEST
@@ -46,7 +47,7 @@ class Machine(Protocol):
         varying: Sequence[tuple[int, ...]],
         layouts: Sequence[Layout],
     ) -> Any:
-        """An executable of an expanded graph."""
+        """An executable of a scalar graph."""
 
 
 class Side(NamedTuple):
@@ -72,6 +73,7 @@ class Derived:
     side gives what derivatives of it are taken of, where it has kinks.  ruled says
     that derivatives by rules of the user's went in, which may be of no function.
     final says that it was made where nobody differentiates it: sides are left out.
+    keep says that its code may be kept on disk.
     """
 
     graph: Graph
@@ -85,6 +87,7 @@ class Derived:
     inside: tuple[tuple[str, Derived], ...] = ()
     may_raise: bool = False
     bound: bool = False
+    keep: bool = True
 
     @cached_property
     def narrowed(self) -> tuple[tuple[int, np.dtype], ...]:
@@ -113,11 +116,15 @@ class Plan:
     """
 
     derived: Derived
-    kernel: Kernel
     executable: Any
     order: tuple[int, ...]
     buffers: tuple[int, ...]
     seconds: dict[str, float]
+
+    @property
+    def kernel(self) -> Kernel:
+        """What the executable was made of."""
+        return self.executable.kernel
 
 
 def lane_order(extents: Sequence[int]) -> tuple[int, ...]:
@@ -148,9 +155,11 @@ def make(
         graph = prune(graph.nodes, ins, tuple(outs))
     varying = tuple([placed[k].varying for k in buffers if k < count])
     layouts: tuple[Layout, ...] = tuple([placed[k].layout for k in buffers])
-    executable, seconds = compiled(graph, max(1, len(order)), varying, layouts, machine)
+    executable, seconds = compiled(
+        graph, max(1, len(order)), varying, layouts, machine, keep=derived.keep
+    )
     seconds = {**derived.seconds, **seconds}
-    return Plan(derived, executable.kernel, executable, order, buffers, seconds)
+    return Plan(derived, executable, order, buffers, seconds)
 
 
 def packed(graph: Graph) -> Graph:
@@ -172,9 +181,19 @@ def compiled(
     varying: tuple[tuple[int, ...], ...],
     layouts: tuple[Layout, ...],
     machine: Machine,
+    *,
+    keep: bool,
 ) -> tuple[Any, dict[str, float]]:
-    """The kernel of a graph, and what it took to make it."""
-    return _compiled(_Source(graph.digest, graph), axes, varying, layouts, machine)
+    """The kernel of a graph, and what it took to make it.
+
+    keep  whether its code may be read from the disk, and kept there
+    """
+    try:
+        digest = graphs.digest(graph)
+    except graphs.UnknownError:
+        digest = graph.digest.encode()
+    with entries.only_if(keep):
+        return _compiled(_Source(digest, graph), axes, varying, layouts, machine)
 
 
 def lowered(graph: Graph) -> Graph:
@@ -218,9 +237,9 @@ def long_sum(graph: Graph) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A graph that is equal to every graph of the same text."""
+    """A graph that is equal to every graph of the same digest."""
 
-    digest: str
+    digest: bytes
     graph: Graph = field(compare=False)
 
 
@@ -235,7 +254,7 @@ def _compiled(
     """The kernel of a graph; functions that are traced alike share it."""
     start = time.perf_counter()
     with stage("compiled", lambda: len(source.graph.nodes)):
-        executable = machine.build(expand(source.graph), axes, varying, layouts)
+        executable = machine.build(source.graph, axes, varying, layouts)
     whole, spent = time.perf_counter() - start, executable.compile_seconds
     return executable, {"lower": whole - spent, "compile": spent}
 

@@ -149,7 +149,7 @@ class SumStep:
     def run(self, environment: Environment, place: Any) -> None:
         """Compute, and append the sums."""
         found = [rows.argument(environment, place) for rows in self.inputs]
-        outputs = len(self.kernel.buffers) - len(self.inputs)
+        outputs = len(self.executable.buffers) - len(self.inputs)
         arguments = [*(a for a, _ in found), *[None] * outputs]
         sums = place.total(self.executable, self.count, arguments)
         environment += [

@@ -27,11 +27,13 @@ class Where:
     """A back end of the host, and the cards that are to be used instead.
 
     cards  their numbers; none: where the arguments are
+    cache  whether compiled code is kept on disk
     """
 
     backend: Backend = "cpu"
     cards: tuple[int, ...] = ()
     precision: Precision = "full"
+    cache: bool = True
 
 
 HERE = Where()
@@ -45,6 +47,7 @@ def where(
     device: str | None = None,
     devices: Sequence[str] | None = None,
     precision: Precision | None = None,
+    cache: bool | None = None,
 ) -> Where:
     """A base, changed by what is not None; name is the function's, for errors.
 
@@ -56,12 +59,15 @@ def where(
         raise InputError(
             f'{name}: precision is {precision!r}; expected "full" or "mixed"'
         )
+    if cache is not None and not isinstance(cache, bool):
+        raise InputError(f"{name}: cache is {cache!r}; expected True or False")
     if device is not None and devices is not None:
         raise InputError(f"{name}: expected device or devices, got both")
     found = replace(
         base,
         backend=backend or base.backend,
         precision=precision or base.precision,
+        cache=base.cache if cache is None else cache,
     )
     if device is not None:
         found = replace(found, cards=() if device == "cpu" else (_card(name, device),))

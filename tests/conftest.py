@@ -1,8 +1,15 @@
-"""Profiles: `pytest --hypothesis-profile=thorough` tries ten times as many programs."""
+"""Profiles: `pytest --hypothesis-profile=thorough` tries ten times as many programs.
+
+Nothing is kept on disk: tests are about what is compiled, and not of the user's cache.
+"""
+
+import os
 
 from hypothesis import settings
 from own import OWN
 
 assert OWN
+
+os.environ["XDG_CACHE_HOME"] = os.devnull  # where there can be no folder
 
 settings.register_profile("thorough", max_examples=1000, print_blob=True)

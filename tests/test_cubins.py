@@ -14,6 +14,7 @@ import pytest
 
 from jitad.backends import cubins
 from jitad.backends.nvrtc import Cubin, Usage
+from jitad.kept import entries
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="about POSIX modes")
 
@@ -30,7 +31,7 @@ class Compiler:
 
 def get(
     folder: Path, compiler: Compiler, text="a", cc=(9, 0), registers=None, v=13,
-    most=cubins.MOST,
+    most=entries.MOST,
 ):  # fmt: skip
     return cubins.compiled(
         text, cc, registers=registers, folder=folder, compile=compiler,
@@ -171,4 +172,4 @@ def test_several_processes_evict_at_once(tmp_path):
 
 def test_the_folder_is_where_caches_are(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cubins.default_folder() == tmp_path / "jitad" / "cubins"
+    assert entries.folder_of("cubins") == tmp_path / "jitad" / "cubins"

@@ -20,6 +20,7 @@ FLOORS = {
     "waiting": 0,
     "locks": 0,
     "tree": 0,
+    "kept": 1,
     "ir": 1,
     "primitives": 2,
     "transforms": 3,

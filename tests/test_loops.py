@@ -12,7 +12,7 @@ import pytest
 from kernels import reference, run
 from loops import BOOL, I8, Lines, varying
 
-from jitad.backends import cpu, schedule
+from jitad.backends import cpu
 from jitad.lowering.kernel import (
     Buffer,
     Carried,
@@ -32,6 +32,7 @@ from jitad.lowering.kernel import (
     statements,
 )
 from jitad.lowering.validate import validate
+from jitad.lowering.work import work
 
 F8, F4 = np.dtype("f8"), np.dtype("f4")
 WIDTHS = (64, 32, 16)
@@ -252,13 +253,13 @@ def _lanes(ir: str) -> str:
 
 
 def test_loops_are_counted_as_work():
-    once = schedule.nanoseconds(loops.sequence(F8), (1,))
+    once = work(loops.sequence(F8)).nanoseconds((1,))
     first = next(s for s in loops.sequence(F8).body if isinstance(s, Repeat))
     for bound, least in ((900, 50 * once), (None, 5 * once)):
         kernel = loops.sequence(F8)
         longer = replace(first, bound=bound, count=first.carried[2].start)
         body = tuple(longer if s == first else s for s in kernel.body)
-        assert schedule.nanoseconds(replace(kernel, body=body), (1,)) > least
+        assert work(replace(kernel, body=body)).nanoseconds((1,)) > least
 
 
 # -- text ----------------------------------------------------------------------

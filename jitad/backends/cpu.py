@@ -9,9 +9,9 @@ from __future__ import annotations
 import ctypes
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -19,14 +19,15 @@ import numpy as np
 from jitad.ir.graph import Graph
 from jitad.lowering import emit_copies, frame
 from jitad.lowering.emit import LONGEST, NAME, emit
-from jitad.lowering.kernel import Argument, Kernel, Layout, Repeat, statements
+from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout
+from jitad.lowering.outline import Outline, of_plain, outline
 from jitad.lowering.schedule import schedule as kernel_of
 from jitad.lowering.target import Target, lanes
-from jitad.lowering.work import Work, is_long, work
 from jitad.transforms.branches import sink
+from jitad.transforms.expand import expand
 
 from ..locks import cached_property
-from . import fresh, link, mathlib, schedule, watch
+from . import fresh, link, mathlib, objects, schedule, watch
 from .fresh import LINE
 from .machine import vector_width
 from .scalars import Scalars
@@ -62,7 +63,7 @@ def target(vector_bytes: int, *, vector_library: bool = True) -> Target:
 class Executable:
     """A compiled kernel.
 
-    ir        the LLVM text it was made from
+    outline   of the kernel: what is looked at when it is launched
     width     lanes in a vector
     entry     callable (block address, lo, hi): run lanes lo to hi of a filled block
               in this thread, holding the interpreter's lock; for small batches.
@@ -71,21 +72,33 @@ class Executable:
     address   of the same, for machine code; it is there as long as this is
     """
 
-    kernel: Kernel
-    ir: str
+    outline: Outline
     width: int
     compile_seconds: float
     entry: Callable[[int, int, int], None]
     address: int
+    _form: Form = field(repr=False)
     _tiles: int = field(repr=False)
-    _streaming: bool = field(repr=False)
-    _work: Work = field(repr=False)
 
     @cached_property
+    def kernel(self) -> Kernel:
+        """The kernel; where code was kept on disk it is made when it is asked for."""
+        return self._form.kernel()
+
+    @property
+    def ir(self) -> str:
+        """The LLVM text it is made from."""
+        return emit(self.kernel, self._form.target, longest=self._form.longest)
+
+    @property
+    def buffers(self) -> tuple[Buffer, ...]:
+        """The kernel's buffers."""
+        return self.outline.buffers
+
+    @property
     def watched(self) -> bool:
         """Whether it looks now and then whether it is still wanted."""
-        found = statements((*self.kernel.once, *self.kernel.body))
-        return any(isinstance(s, Repeat) and is_long(s) for s in found)
+        return self.outline.long
 
     @property
     def assembly(self) -> str:
@@ -112,7 +125,6 @@ class Executable:
         It can be kept, and addresses in it replaced, for calls of `entry`.  Tables of
         offsets in arguments, and the watch, must live as long.
         """
-        kernel = self.kernel
         tile = _ENDLESS if self._spreads else self.width
         words = [0, extents[0], tile, frame.DIRECT, 0, 0, 0]
         words += [watch.ctypes.data, *extents[1:]]
@@ -122,7 +134,7 @@ class Executable:
                 given = given.ctypes.data
             lane = argument.strides[0]
             words += [argument.address, lane, given, given, 0, *argument.strides]
-        assert len(words) == frame.size(kernel), "one argument per buffer"
+        assert len(words) == frame.size(self.outline), "one argument per buffer"
         return np.array(words, np.int64)
 
     def launch(self, extents: Sequence[int], arguments: Sequence[Argument]) -> None:
@@ -132,9 +144,9 @@ class Executable:
         watch = here() if self.watched else UNWATCHED
         block = self.block(extents, arguments, watch)
         count = extents[0]
-        lane = self._work.nanoseconds(extents)
+        lane = self.outline.work.nanoseconds(extents)
         block[frame.MODE] = schedule.mode(
-            self.kernel, extents, arguments, streaming=self._streaming
+            self.outline, extents, arguments, streaming=self._form.target.streaming
         )
         apart = min(count, self._apart(arguments))
         if apart:
@@ -158,10 +170,10 @@ class Executable:
         those in tiles, and tiles pairwise: in the same order whatever runs them.  What
         is spread is added up lane by lane, and then tile by tile.
         """
-        size = schedule.sum_tile(self.kernel, count)
+        size = schedule.sum_tile(self.outline, count)
         tiles = max(1, -(-count // size))
         partial, given = [], []
-        for buffer, argument in zip(self.kernel.buffers, arguments, strict=True):
+        for buffer, argument in zip(self.buffers, arguments, strict=True):
             if argument is None:
                 shape = (tiles, buffer.elements, self.width)
                 shape = shape[:2] if buffer.layout == "spread" else shape
@@ -172,7 +184,7 @@ class Executable:
         watch = here() if self.watched else UNWATCHED
         block = self.block((count,), given, watch)
         block[frame.TILE] = size
-        lane = self._work.nanoseconds((count,))
+        lane = self.outline.work.nanoseconds((count,))
         alone = lane * count < schedule.SERIAL_NANOSECONDS
         threads = 1 if alone else POOL.count
         for first, last in schedule.rounds(lane, 0, count, threads, size):
@@ -182,14 +194,14 @@ class Executable:
 
     @property
     def _spreads(self) -> bool:
-        return any(b.layout == "spread" for b in self.kernel.buffers)
+        return any(b.layout == "spread" for b in self.buffers)
 
     def _apart(self, arguments: Sequence[Argument]) -> int:
         """How many lanes come before the first vector that can be a part of a line.
 
         They are fewer than a vector has: none of them is written as one.
         """
-        for buffer, argument in zip(self.kernel.buffers, arguments, strict=True):
+        for buffer, argument in zip(self.buffers, arguments, strict=True):
             if buffer.layout == "lines":
                 size = buffer.dtype.itemsize
                 return -argument.address % (self.width * size) // size
@@ -232,6 +244,15 @@ def past_cache(written: int) -> bool:
     return fits and schedule.exceeds_cache(written)
 
 
+@dataclass(frozen=True)
+class Form:
+    """What code is made from: a kernel, the machine, and the steps of a function."""
+
+    kernel: Callable[[], Kernel]
+    target: Target
+    longest: int = LONGEST
+
+
 def compile(
     kernel: Kernel, target: Target | None = None, *, longest: int = LONGEST
 ) -> Executable:
@@ -239,33 +260,57 @@ def compile(
 
     longest  how many steps of the kernel one function may have
     """
-    start = time.perf_counter()
-    chosen = target or host()
-    text = emit(kernel, chosen, longest=longest)
-    _share_called(text)
-    library = link.link(text)
+    return _compiled(Form(lambda: kernel, target or host(), longest))
+
+
+def _compiled(form: Form, key: str | None = None) -> Executable:
+    """The code of a form, which is kept under a key."""
+    kernel = form.kernel()
+    start, form = time.perf_counter(), replace(form, kernel=lambda: kernel)
+    text = emit(kernel, form.target, longest=form.longest)
+    beside = lanes(kernel, form.target), outline(kernel).plain()
+    made = objects.made(text, beside)
+    _share(made.called)
+    objects.keep(key, made)
+    return _loaded(form, made, start)
+
+
+def _kept(form: Form, key: str | None) -> Executable | None:
+    """The same, if the code is kept, and all that it calls is known here."""
+    start, found = time.perf_counter(), objects.read(key)
+    if found is None:
+        return None
+    _share(found.called)
+    return _loaded(form, found, start) if found.complete else None
+
+
+def _loaded(form: Form, made: objects.Object, start: float) -> Executable:
+    """The code of a form where it can run."""
+    library = link.load(made.code)
+    width, plain = made.beside
     return Executable(
-        kernel=kernel,
-        ir=text,
-        width=lanes(kernel, chosen),
+        outline=of_plain(plain),
+        width=width,
         compile_seconds=time.perf_counter() - start,
         entry=library.function(NAME, _ENTRY),
         address=library.address(NAME),
+        _form=form,
         _tiles=library.address(f"{NAME}.tiles"),
-        _streaming=chosen.streaming,
-        _work=work(kernel),
     )
 
 
-def _share_called(text: str) -> None:
-    """Let a module call the functions that kernels share, if none before has."""
-    if "call i1 @jitad.look(" in text:
+def _share(called: Collection[str]) -> None:
+    """Let code call these functions: those that kernels share, and those of libraries."""
+    if "jitad.look" in called:
         watch.share()
-    if "call void @jitad.runs(" in text:
-        link.shared(emit_copies.runs(), "jitad.runs")
+    shared = partial(link.shared, link=objects.linked)
+    if "jitad.runs" in called:
+        shared(emit_copies.runs(), "jitad.runs")
     for size in emit_copies.SIZES:
-        if f"call void @jitad.copy{size}(" in text:
-            link.shared(emit_copies.copy(size), f"jitad.copy{size}")
+        if f"jitad.copy{size}" in called:
+            shared(emit_copies.copy(size), f"jitad.copy{size}")
+    for symbol in called:
+        mathlib.tell(symbol)
 
 
 class Host:
@@ -278,8 +323,15 @@ class Host:
         varying: Sequence[tuple[int, ...]],
         layouts: Sequence[Layout],
     ) -> Executable:
-        """The kernel of an expanded graph, compiled."""
-        return compile(kernel_of(sink(graph), axes, varying, layouts))
+        """The kernel of a scalar graph, compiled, or its code that was kept on disk."""
+
+        def kernel() -> Kernel:
+            return kernel_of(sink(expand(graph)), axes, varying, layouts)
+
+        form = Form(kernel, target := host())
+        facts = target.vector_bytes, target.fused, target.streaming, form.longest
+        key = objects.name_of_graph(graph, axes, varying, layouts, facts)
+        return _kept(form, key) or _compiled(form, key)
 
     def empty(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
         """An uninitialised array."""

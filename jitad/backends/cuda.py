@@ -23,6 +23,7 @@ from jitad.lowering.cuda_rows import THREADS
 from jitad.lowering.cuda_spread import clear_name, finish_name, phases, space
 from jitad.lowering.emit_cuda import NAME, emit, entries, totals_name
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout
+from jitad.transforms.expand import expand
 
 from . import device_words
 from .best_order import Tried, candidates, chosen
@@ -75,6 +76,11 @@ class Executable:
     columns: int = 1
     tried: tuple[Tried, ...] = ()
     _tables: dict[bytes, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def buffers(self) -> tuple[Buffer, ...]:
+        """The kernel's buffers."""
+        return self.kernel.buffers
 
     @property
     def occupancy(self) -> Occupancy:
@@ -219,7 +225,7 @@ class Builder:
         varying: Sequence[tuple[int, ...]],
         layouts: Sequence[Layout],
     ) -> Executable:
-        """The kernel of an expanded graph that suits the card best, on it.
+        """The kernel of a scalar graph that suits the card best, on it.
 
         Raises UnsupportedError for what no GPU kernel can have, CompilerError where
         NVRTC is missing.
@@ -229,7 +235,9 @@ class Builder:
         def make(text: str, limit: int | None) -> Cubin:
             return device_words.compiled(text, capability, registers=limit)
 
-        found = chosen(candidates(graph, axes, varying, layouts), make, capability)
+        found = chosen(
+            candidates(expand(graph), axes, varying, layouts), make, capability
+        )
         seconds = time.perf_counter() - start
         columns = found.columns
         made = load(found.kernel, found.cubin, self.card, seconds, columns=columns)

@@ -25,6 +25,7 @@ from numba.core.typing.templates import signature
 from jitad.ir.graph import Graph
 from jitad.lowering.emit_device import strided
 from jitad.lowering.kernel import Kernel, Layout
+from jitad.transforms.expand import expand
 
 from . import device_words, nvrtc
 from .best_order import candidates, chosen
@@ -58,9 +59,9 @@ class AnyCard:
         varying: Sequence[tuple[int, ...]],
         layouts: Sequence[Layout],
     ) -> Ordered:
-        """The kernel of an expanded graph that suits a card best."""
+        """The kernel of a scalar graph that suits a card best."""
         start = time.perf_counter()
-        kernels = candidates(graph, axes, varying, layouts)
+        kernels = candidates(expand(graph), axes, varying, layouts)
         best = chosen(
             kernels, lambda text, _: self.make(text, _TYPICAL), _TYPICAL, limits=(None,)
         )

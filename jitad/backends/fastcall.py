@@ -90,10 +90,11 @@ def fast_call(
     None where an argument is neither an ndarray nor a floating-point number, and for
     batches that are worth more than one thread, or have to be watched.
     """
-    work = schedule.nanoseconds(executable.kernel, extents) * extents[0]
-    if not supported() or work > schedule.SERIAL_NANOSECONDS or executable.watched:
+    known = executable.outline
+    work = known.work.nanoseconds(extents) * extents[0]
+    if not supported() or work > schedule.SERIAL_NANOSECONDS or known.long:
         return None
-    words = [frame.slots(executable.kernel, k).address for k in range(len(placed))]
+    words = [frame.slots(known, k).address for k in range(len(placed))]
     inputs = [_argument(x, word) for x, word in zip(args, words, strict=False)]
     if any(item is None for item in inputs):
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import mmap
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -45,12 +46,21 @@ class Library:
 
 
 def link(text: str) -> Library:
-    """Compile a module, and put its code where it can run.
+    """Compile a module, and put its code where it can run, as `load` does."""
+    return load(object_code(text))
+
+
+def object_code(text: str) -> bytes:
+    """Compile a module, for this machine."""
+    long = len(text) > _LONG
+    return waiting.interruptibly(_code, text) if long else _code(text)
+
+
+def load(code: bytes) -> Library:
+    """Put object code where it can run; the functions that it calls must be known.
 
     Raises MemoryError where the system has no room for it.
     """
-    long = len(text) > _LONG
-    code = waiting.interruptibly(_code, text) if long else _code(text)
     need_room(len(code))
     with llvm.parse_assembly("") as nothing:
         engine = llvm.create_mcjit_compiler(nothing, _target_machine("", ""))
@@ -75,7 +85,7 @@ def assembly(text: str) -> str:
         return tools.machine.emit_assembly(tools.prepared(module))
 
 
-def shared(text: str, *names: str) -> None:
+def shared(text: str, *names: str, link: Callable[[str], Library] = link) -> None:
     """Let all modules that are linked from now on call these functions of this one.
 
     Once in a process: the first name says whether it has been done.

@@ -54,6 +54,8 @@ _INACCURATE = frozenset(
         *(("tan", "float32"), ("tan", "float64")),
     }
 )
+# How symbols of the scalar and of the vector library begin, as LLVM knows them.
+_SCALAR, _VECTOR = "jitad.", "_ZGV"
 _C_LIBRARIES = ("libm.so.6", "libSystem.dylib", None)
 
 
@@ -120,7 +122,7 @@ def scalar_functions() -> Mapping[tuple[str, str], str]:
 @cache
 def _scalar_function(word: str, dtype: str) -> str | None:
     name = word + _ENDINGS[dtype]
-    return _known(f"jitad.{name}", _address(_c_library(), name))
+    return _known(_SCALAR + name, _address(_c_library(), name))
 
 
 @cache
@@ -139,7 +141,7 @@ def vector_functions(vector_bytes: int) -> Mapping[tuple[str, str, int], str]:
 def _vector_function(word: str, dtype: str, count: int) -> str | None:
     register = _REGISTERS[count * np.dtype(dtype).itemsize]
     operands, ending = "v" * _ARITY[word], _ENDINGS[dtype]
-    symbol = f"_ZGV{register}N{count}{operands}_{word}{ending}"
+    symbol = f"{_VECTOR}{register}N{count}{operands}_{word}{ending}"
     library = _vector_library()
     assert library is not None
     return _known(symbol, _address(library, symbol))
@@ -165,16 +167,36 @@ class _UFunc(ctypes.Structure):
 
 
 @cache
-def inner_loops() -> Mapping[tuple[str, str], tuple[str, int]]:
-    """(word, dtype name) -> symbol and data of the inner loop of a SciPy ufunc."""
+def inner_loops() -> Mapping[tuple[str, str], tuple[str, str]]:
+    """(word, dtype name) -> symbol of the inner loop of a SciPy ufunc, and its data.
+
+    The latter as LLVM has it: a symbol, too.
+    """
     return _Table(itertools.product(_UFUNCS, _CODES), _inner_loop)
 
 
 @cache
-def _inner_loop(word: str, dtype: str) -> tuple[str, int]:
+def _inner_loop(word: str, dtype: str) -> tuple[str, str]:
     ufunc, code = getattr(_ufuncs, _UFUNCS[word]), _CODES[dtype]
     layout = _UFunc.from_address(id(ufunc))
     k = ufunc.types.index(f"{code * ufunc.nin}->{code}")
-    symbol = f"jitad.{word}.{dtype}"
+    symbol = f"{_SCALAR}{word}.{dtype}"
     llvm.add_symbol(symbol, layout.loops[k])
-    return symbol, layout.data[k] or 0
+    data = _known(f"{symbol}.data", layout.data[k])
+    return symbol, f"@{data}" if data else "null"
+
+
+def tell(symbol: str) -> None:
+    """Let LLVM know a function of these libraries; of others nothing is done."""
+    if symbol.startswith(_VECTOR) and has_vector_library():
+        library = _vector_library()
+        assert library is not None
+        _known(symbol, _address(library, symbol))
+    elif symbol.startswith(_SCALAR):
+        name, _, dtype = symbol.removeprefix(_SCALAR).partition(".")
+        if dtype:
+            loop = name, dtype.removesuffix(".data")
+            if loop in inner_loops():
+                inner_loops()[loop]
+        elif {name, name.removesuffix("f")} & {*_ARITY}:
+            _known(symbol, _address(_c_library(), name))

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from jitad.lowering import frame
-from jitad.lowering.kernel import Argument, Kernel, Spread, statements
-from jitad.lowering.work import work
+from jitad.lowering.kernel import Argument
+from jitad.lowering.outline import Outline
 
 from .machine import last_level_cache_bytes
 
@@ -31,11 +31,6 @@ _SPREAD_TILES = 32
 _SPREAD_BYTES = 1 << 26  # of the sums of all tiles
 
 
-def nanoseconds(kernel: Kernel, extents: Sequence[int]) -> float:
-    """How long one lane of a kernel takes, roughly."""
-    return work(kernel).nanoseconds(extents)
-
-
 def exceeds_cache(written: int) -> bool:
     """Whether results of so many bytes are better written around the cache."""
     # Asking the system how large its caches are takes a millisecond.
@@ -43,7 +38,7 @@ def exceeds_cache(written: int) -> bool:
 
 
 def mode(
-    kernel: Kernel,
+    kernel: Outline,
     extents: Sequence[int],
     arguments: Sequence[Argument],
     *,
@@ -77,26 +72,24 @@ def tile(lane: float, count: int, threads: int) -> int:
     return max(1, int(wanted) // _GRAIN) * _GRAIN
 
 
-def sum_tile(kernel: Kernel, count: int) -> int:
+def sum_tile(kernel: Outline, count: int) -> int:
     """Lanes of count that are summed in order before their sum is kept.
 
     It depends on these alone, so that sums do not depend on who takes a tile.
     """
     spread = sum(b.elements for b in kernel.buffers if b.layout == "spread")
     if spread:
-        return _spread_tile(kernel, spread, count)
+        return _spread_tile(kernel.terms, spread, count)
     elements = sum(b.elements for b in kernel.buffers if b.layout == "sum")
     return max(_SUM_LANES, -(-elements * _SUM_LANES // _FEW_SUMS // _GRAIN) * _GRAIN)
 
 
-def _spread_tile(kernel: Kernel, elements: int, count: int) -> int:
-    """The same where a tile has so many sums that lanes add to at computed places.
+def _spread_tile(terms: int, elements: int, count: int) -> int:
+    """The same where a tile has so many sums, and a lane adds so many terms to them.
 
     There are only so many tiles that their sums fit in memory, and that to add up all
     of them is little work beside that of the lanes.
     """
-    found = statements(kernel.body)
-    terms = sum(len(s.terms) for s in found if isinstance(s, Spread))
     tiles = min(_SPREAD_TILES, _SPREAD_BYTES // (8 * elements))
     tiles = max(1, min(tiles, count * terms // (4 * elements)))
     return max(1, -(-count // (tiles * _GRAIN))) * _GRAIN

@@ -25,7 +25,7 @@ import numpy as np
 from jitad import locks
 
 from . import watch
-from .link import link
+from .objects import linked
 
 # The shared words: twice the helpers inside, plus 1 while open; then function, block.
 _TEXT = """
@@ -33,6 +33,8 @@ declare i32 @sem_wait(ptr)
 declare i32 @sem_post(ptr)
 declare i32 @sched_yield()
 declare i1 @jitad.look(ptr, ptr)
+declare ptr PyEval_SaveThread()
+declare void PyEval_RestoreThread(ptr)
 
 define void @help(ptr %shared) {
   %function.at = getelementptr i64, ptr %shared, i64 1
@@ -106,8 +108,8 @@ _SEMAPHORES = sys.platform == "linux"
 def _functions() -> tuple[Callable[..., None], Callable[..., None]]:
     """help(shared), which never returns, and lead(shared, function, block, helpers)."""
     watch.share()
-    text = re.sub(r"PyEval_\w+", lambda found: watch.python(found[0]), _TEXT)
-    library, pointer = link(text), ctypes.c_void_p
+    text = re.sub(r"PyEval_\w+", lambda found: watch.known(found[0]), _TEXT)
+    library, pointer = linked(text), ctypes.c_void_p
     helping = ctypes.CFUNCTYPE(None, pointer)
     # It lets go of the interpreter's lock itself, and ctypes raises what it leaves.
     leading = ctypes.PYFUNCTYPE(None, pointer, pointer, pointer, ctypes.c_int64)

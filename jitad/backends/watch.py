@@ -11,19 +11,30 @@ from __future__ import annotations
 import ctypes
 import threading
 
+import llvmlite.binding as llvm
 import numpy as np
 
 from jitad.lowering import frame
 from jitad.lowering.work import LOOK
 
-from . import link
+from . import link, objects
 
 
 def python(name: str) -> str:
     """A function of the interpreter, as LLVM has it."""
+    return f"inttoptr (i64 {_address(name)} to ptr)"
+
+
+def known(name: str) -> str:
+    """The symbol of a function of the interpreter, by which modules may call it."""
+    symbol = f"python.{name}"
+    llvm.add_symbol(symbol, _address(name))
+    return f"@{symbol}"
+
+
+def _address(name: str) -> int:
     function = getattr(ctypes.pythonapi, name)
-    address = ctypes.cast(function, ctypes.c_void_p).value
-    return f"inttoptr (i64 {address} to ptr)"
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 def watch(thread: int) -> np.ndarray:
@@ -37,17 +48,27 @@ def here() -> np.ndarray:
     return watch(threading.get_ident() if main else 0)
 
 
+_FUNCTIONS = (
+    *("PyThread_get_thread_ident", "PyGILState_Ensure", "PyErr_CheckSignals"),
+    "PyGILState_Release",
+)
 # The watch of launches that nobody interrupts.
 UNWATCHED = watch(0)
 
 
 def share() -> None:
     """Let modules call `i1 jitad.look(block, account)`: whether to leave the kernel."""
-    link.shared(_text(), "jitad.look")
+    link.shared(_text(), "jitad.look", link=objects.linked)
 
 
 def _text() -> str:
+    thread, ensure, check, release = map(known, _FUNCTIONS)
     return f"""
+declare i64 {thread}()
+declare i32 {ensure}()
+declare i32 {check}()
+declare void {release}(i32)
+
 define i1 @jitad.look(ptr %block, ptr %account) {{
   %watch.at = getelementptr i64, ptr %block, i64 {frame.WATCH}
   %watch = load ptr, ptr %watch.at
@@ -57,13 +78,13 @@ define i1 @jitad.look(ptr %block, ptr %account) {{
 wanted:
   %thread.at = getelementptr i64, ptr %watch, i64 1
   %thread = load i64, ptr %thread.at
-  %own = call i64 {python("PyThread_get_thread_ident")}()
+  %own = call i64 {thread}()
   %mine = icmp eq i64 %thread, %own
   br i1 %mine, label %ask, label %stay
 ask:
-  %state = call i32 {python("PyGILState_Ensure")}()
-  %raised = call i32 {python("PyErr_CheckSignals")}()
-  call void {python("PyGILState_Release")}(i32 %state)
+  %state = call i32 {ensure}()
+  %raised = call i32 {check}()
+  call void {release}(i32 %state)
   %calm = icmp eq i32 %raised, 0
   br i1 %calm, label %stay, label %stop
 stop:

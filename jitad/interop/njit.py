@@ -90,7 +90,9 @@ def _launch(
     known = {first + k: address(c) for k, c in enumerate(constants)}
     given = [placed[k].argument(known.get(k, 0)) for k in made.buffers]
     words = {
-        k if k < first else k - last + first: frame.slots(made.kernel, n).address
+        k if k < first else k - last + first: frame.slots(
+            made.executable.outline, n
+        ).address
         for n, k in enumerate(made.buffers)
         if k not in known
     }

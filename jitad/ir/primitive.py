@@ -81,10 +81,13 @@ class Registry:
     or an array of objects, of which NumPy's protocol knows nothing.
 
     families are modules of ours, by the library that they know the functions of: they
-    wait until somebody has imported that, without which nobody can call them.
+    wait until somebody has imported that, without which nobody can call them.  inner
+    holds the primitives that no function of NumPy's is, by name: what derivatives are
+    made of.
     """
 
     primitives: dict[str, Primitive] = field(default_factory=dict)
+    inner: dict[str, Primitive] = field(default_factory=dict)
     ufuncs: dict[Any, Callable[..., Any]] = field(default_factory=dict)
     functions: dict[Any, Callable[..., Any]] = field(default_factory=dict)
     redirects: dict[Any, Callable[..., Any]] = field(default_factory=dict)
@@ -120,6 +123,15 @@ class Registry:
             # Another thread that does so, too, waits here until the module is there.
             import_module(room)
             self.families.pop(library, None)
+
+    def add_inner(self, primitive: Primitive) -> Primitive:
+        """Note one that derivatives are made of; its name says all about it."""
+        self.inner[primitive.name] = primitive
+        return primitive
+
+    def named(self, name: str) -> Primitive | None:
+        """The primitive of this name, if it is none of the user's."""
+        return self.primitives.get(name) or self.inner.get(name)
 
 
 registry = Registry()

@@ -174,6 +174,8 @@ class Calls:
         vector = f"<{self.width} x {register_type(dtype)}>"
         loop, data = self.target.loops[key]
         self.declare(loop, f"declare void @{loop}(ptr, ptr, ptr, ptr)")
+        if data != "null":
+            self.declare(data, f"{data} = external global i8")
         count = arity + 1
         lines = [
             "  %n = alloca i64",
@@ -192,8 +194,7 @@ class Calls:
             if j < arity:
                 lines.append(f"  store {vector} %x{j}, ptr %m{j}")
         lines += [
-            f"  %data = inttoptr i64 {data} to ptr",
-            f"  call void @{loop}(ptr %args, ptr %n, ptr %steps, ptr %data)",
+            f"  call void @{loop}(ptr %args, ptr %n, ptr %steps, ptr {data})",
             f"  %y = load {vector}, ptr %m{arity}",
             f"  ret {vector} %y",
         ]

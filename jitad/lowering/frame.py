@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .kernel import Buffer, Kernel
+from .outline import Outline
 
 COUNTER = 0  # the next lane that no thread has taken
 STOP = 1  # the lane after the last
@@ -52,13 +53,13 @@ def extent(axis: int) -> int:
     return HEADER + axis - 1
 
 
-def slots(kernel: Kernel, buffer: int) -> Slots:
+def slots(kernel: Kernel | Outline, buffer: int) -> Slots:
     """The places of a buffer's words."""
     first = HEADER + kernel.axes - 1 + buffer * (5 + kernel.axes)
     return Slots(*range(first, first + 6))
 
 
-def size(kernel: Kernel) -> int:
+def size(kernel: Kernel | Outline) -> int:
     """Words in the whole block."""
     return HEADER + kernel.axes - 1 + len(kernel.buffers) * (5 + kernel.axes)
 

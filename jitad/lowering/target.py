@@ -25,7 +25,7 @@ class Target:
 
     vectors    (word, dtype name, lanes) -> symbol of a function on whole vectors
     scalars    (word, dtype name) -> symbol of a C function on one lane
-    loops      (word, dtype name) -> symbol and data address of a NumPy inner loop
+    loops      (word, dtype name) -> symbol of a NumPy inner loop, and its data as text
     streaming  whether stores can bypass the cache
     fused      whether it multiplies and adds in one instruction
     """
@@ -33,7 +33,7 @@ class Target:
     vector_bytes: int
     vectors: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
     scalars: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    loops: Mapping[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+    loops: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     streaming: bool = False
     fused: bool = False
 

@@ -66,6 +66,8 @@ def elementwise(
     )  # fmt: skip
     if ufunc is not None:
         registry.ufuncs[ufunc] = _handler(ufunc, primitive)
+    if square is not None:
+        plain_root(primitive)
     return primitive
 
 
@@ -77,7 +79,8 @@ def plain_root(primitive: Primitive) -> Primitive:
         return bind(primitive, xs, [None] * len(xs), xs[0].dtype)
 
     name = f"{primitive.name}_plain"
-    return replace(primitive, name=name, word=None, expand=expand, square=None)
+    made = replace(primitive, name=name, word=None, expand=expand, square=None)
+    return registry.add_inner(made)
 
 
 def _handler(ufunc: np.ufunc, primitive: Primitive) -> Function:

@@ -7,7 +7,7 @@ share it equally.  Reductions over an axis apply them to its elements.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,7 @@ def _norm_partials(y: Any, *xs: Any) -> list[Any]:
     slopes = [undefined_where(zero & (x == 0), 0.0, x * inverse) for x in xs]
     if len(xs) > _FEW:
         return slopes
-    return [_stated_slope(k)(s, *xs) for k, s in enumerate(slopes)]
+    return [_STATED_SLOPES[k](s, *xs) for k, s in enumerate(slopes)]
 
 
 # Of so many operands a slope's own partials are written out one by one: of more, that
@@ -119,7 +119,6 @@ def _norm_partials(y: Any, *xs: Any) -> list[Any]:
 _FEW = 8
 
 
-@lru_cache
 def _stated_slope(k: int) -> Callable[..., Any]:
     """Operand k over the norm: nothing cancels, and at 0 it is 0/0."""
 
@@ -132,6 +131,8 @@ def _stated_slope(k: int) -> Callable[..., Any]:
 
     return stated(f"x{k}/norm", partials)
 
+
+_STATED_SLOPES = tuple(map(_stated_slope, range(_FEW)))
 
 norm_of = elementwise(
     "norm_of",
@@ -167,10 +168,9 @@ def _softmax(y: Any, *xs: Any) -> list[Any]:
     shares = [p * inverse for p in powers]
     if not 1 < len(xs) <= _FEW:
         return shares
-    return [_stated_share(k)(p, *xs) for k, p in enumerate(shares)]
+    return [_STATED_SHARES[k](p, *xs) for k, p in enumerate(shares)]
 
 
-@lru_cache
 def _stated_share(k: int) -> Callable[..., Any]:
     """Share k, which takes from and gives to every other what they make together."""
 
@@ -180,6 +180,9 @@ def _stated_share(k: int) -> Callable[..., Any]:
         return [y * rest if m == k else -(y * p) for m, p in enumerate(shares)]
 
     return stated(f"share {k}", partials)
+
+
+_STATED_SHARES = tuple(map(_stated_share, range(_FEW)))
 
 
 def _evaluate_logsumexp(*xs: Any) -> Any:

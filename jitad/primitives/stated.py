@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitad.ir.primitive import Primitive, Steep
+from jitad.ir.primitive import Primitive, Steep, registry
 from jitad.ir.tracer import Tracer, bind
 from jitad.primitives.define import bind_promoted
 
@@ -27,14 +27,16 @@ def implicit(
 
     The operand is computed from held values, so that its own way is not taken.
     """
-    return Primitive(
-        name,
-        "elementwise",
-        lambda *operands: operands[place],
-        partials,
-        lambda *operands: operands[place],
-        cost=0,
-        steep=steep,
+    return registry.add_inner(
+        Primitive(
+            name,
+            "elementwise",
+            lambda *operands: operands[place],
+            partials,
+            lambda *operands: operands[place],
+            cost=0,
+            steep=steep,
+        )
     )
 
 

@@ -1,0 +1,163 @@
+"""Bytes that are kept on disk by name, in a folder that is the user's alone.
+
+Start at `read` and `keep`.  An entry is named by the digest of all that it depends on,
+and carries the digest of what is in it: one that is broken, or in a folder that others
+can write to, is none.  Nothing is written before something is made, and what was not
+used for longest is gone when it becomes too much.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+
+MOST = 256 << 20  # bytes of all entries of a folder together
+CUBINS, KERNELS = "cubins", "kernels"
+# All entries are looked through where one is large, or once for so many.
+_SELDOM = 16
+_LARGE = MOST // 64
+
+# Names of entries, and of what is being written aside.
+_NAMES = re.compile(r"[0-9a-f]{64}|tmp\w+")
+_allowed: ContextVar[bool] = ContextVar("jitad_kept", default=True)
+
+
+@contextlib.contextmanager
+def only_if(allowed: bool) -> Iterator[None]:
+    """Neither read nor keep anything inside, unless it is allowed here and around."""
+    token = _allowed.set(allowed and _allowed.get())
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
+def folder_of(name: str) -> Path | None:
+    """Where entries of a kind are kept; None where there is no place for them."""
+    given = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or ""
+    try:
+        around = Path(given) if Path(given).is_absolute() else Path.home() / ".cache"
+    except RuntimeError:  # a user without a home
+        return None
+    return around / "jitad" / name
+
+
+def digest(*parts: bytes) -> str:
+    """The name of what depends on all of this: their SHA-256."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "little"))
+        whole.update(part)
+    return whole.hexdigest()
+
+
+def read(folder: Path | None, key: str) -> bytes | None:
+    """The entry of this name; None if there is none, or it is not what was kept.
+
+    It counts as used now.
+    """
+    if folder is None or not _allowed.get() or not private(folder):
+        return None
+    try:
+        found, _, payload = (folder / key).read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    if found != _sum(payload):
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(folder / key)
+    return payload
+
+
+def keep(folder: Path | None, key: str, payload: bytes) -> None:
+    """Write an entry at once or not at all; nothing where the disk does not let us."""
+    if folder is None or not _allowed.get():
+        return
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not private(folder):
+            return
+        handle, name = tempfile.mkstemp(dir=folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_sum(payload) + b"\n" + payload)
+            Path(name).replace(folder / key)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def add(folder: Path | None, key: str, payload: bytes) -> None:
+    """Keep an entry, and from time to time let go of what was not used for longest."""
+    keep(folder, key, payload)
+    if len(payload) > _LARGE or int(key, 16) % _SELDOM == 0:
+        evict(folder, MOST)
+
+
+def evict(folder: Path | None, most: int) -> None:
+    """Remove what was not used for longest until no more than so many bytes are left.
+
+    Others may do so at the same time: they remove the same, and who reads or writes
+    what is removed does as if it had never been there.
+    """
+    entries = sorted(_entries(folder))
+    left = sum(size for _, size, _ in entries)
+    for _, size, path in entries:
+        if left <= most:
+            break
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            left -= size
+
+
+def held(folder: Path | None) -> int:
+    """How many bytes all entries of a folder have."""
+    return sum(size for _, size, _ in _entries(folder))
+
+
+def cache_clear() -> None:
+    """Remove all that jitad keeps on disk: compiled kernels, for CPUs and for cards.
+
+    What this process has compiled stays in its memory.
+    """
+    for name in (CUBINS, KERNELS):
+        evict(folder_of(name), -1)
+
+
+def private(folder: Path) -> bool:
+    """Whether a folder is there, the user's, and nobody else's."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    if not stat.S_ISDIR(found.st_mode):
+        return False
+    if os.name == "nt":  # whose folders of a user's own are closed to others
+        return True
+    return found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
+
+
+def _entries(folder: Path | None) -> list[tuple[int, int, Path]]:
+    """When each entry was last used, how large it is, and where."""
+    found: list[tuple[int, int, Path]] = []
+    if folder is None or not private(folder):
+        return found
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if not _NAMES.fullmatch(path.name):
+                continue
+            with contextlib.suppress(OSError):
+                seen = path.lstat()
+                found.append((seen.st_mtime_ns, seen.st_size, path))
+    return found
+
+
+def _sum(payload: bytes) -> bytes:
+    return hashlib.sha256(payload).hexdigest().encode()
