@@ -300,7 +300,7 @@ def _loaded(form: Form, made: objects.Object, start: float) -> Executable:
 
 
 def _share(called: Collection[str]) -> None:
-    """Let code call these functions: those that kernels share, and those of libraries."""
+    """Let code call these functions, of the house and of libraries."""
     if "jitad.look" in called:
         watch.share()
     shared = partial(link.shared, link=objects.linked)

@@ -23,8 +23,8 @@ import numpy as np
 from jitad import locks
 
 from . import allocator, numpy_table
-from .link import link
 from .machine import memory_bytes
+from .objects import linked
 
 LINE = 64
 # One part in so many of the memory that there is may be kept: where the system can take
@@ -101,7 +101,7 @@ class _Allocator:
     """The allocator of this process, which stays to its end: arrays refer to it."""
 
     def __init__(self) -> None:
-        library = link(allocator.TEXT)
+        library = linked(allocator.TEXT)
         pointer, thing = ctypes.c_void_p, ctypes.py_object
         capsule = ctypes.PYFUNCTYPE(thing, pointer, pointer, pointer)
         new = capsule(("PyCapsule_New", ctypes.pythonapi))

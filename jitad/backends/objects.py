@@ -7,6 +7,7 @@ code that calls what this process does not know is none.
 
 from __future__ import annotations
 
+import ctypes
 import re
 from functools import cache
 from typing import Any, NamedTuple
@@ -34,7 +35,13 @@ class Object(NamedTuple):
     @property
     def complete(self) -> bool:
         """Whether this process knows all that the code calls."""
-        return all(llvm.address_of_symbol(name) is not None for name in self.called)
+        return all(map(_is_known, self.called))
+
+
+def _is_known(symbol: str) -> bool:
+    """Whether LLVM has been told a symbol, or will find it in what is loaded."""
+    told = llvm.address_of_symbol(symbol) is not None
+    return told or hasattr(ctypes.pythonapi, symbol)
 
 
 def name(*parts: bytes) -> str | None:

@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import optree
-import scipy
 
 _FORMAT = 1
 _PACKAGE = Path(__file__).parent.parent
@@ -31,9 +31,16 @@ def stamp() -> bytes | None:
     sources = sorted(_sources(_PACKAGE, ""))
     if not sources or any(changed > _LOADED for *_, changed in sources):
         return None
-    versions = sys.version, np.__version__, scipy.__version__, optree.__version__
+    versions = sys.version, np.__version__, optree.__version__, _version_of("scipy")
     known = [found[:-1] for found in sources]
     return hashlib.sha256(repr((_FORMAT, *versions, *known)).encode()).digest()
+
+
+def _version_of(package: str) -> bytes:
+    """What a package says of its version, without importing it."""
+    found = find_spec(package)
+    assert found is not None and found.origin is not None
+    return Path(found.origin).with_name("version.py").read_bytes()
 
 
 def _sources(folder: str | Path, inside: str) -> Iterator[tuple[str, int, int, int]]:
