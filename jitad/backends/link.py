@@ -142,8 +142,8 @@ class _Tools:
 
     Numba's own rounds of optimisation take as long again as generating the code, and
     vector code has no use for them, nor for LLVM's combining of instructions.  Common
-    subexpressions appear where functions are inlined, which is not done in a module
-    with functions to be compiled quickly (`optnone`).
+    subexpressions appear only where functions are inlined, and are not looked for in a
+    module with functions to be compiled quickly (`optnone`).
     """
 
     machine: llvm.TargetMachine
@@ -156,8 +156,10 @@ class _Tools:
         """The module, for this machine, simplified."""
         module.triple, module.data_layout = llvm.get_process_triple(), self.layout
         module.verify()
-        quick = any(b"optnone" in a for f in module.functions for a in f.attributes)
-        (self.few if quick else self.passes).run(module, self.builder)
+        found = b" ".join([a for f in module.functions for a in f.attributes])
+        if b"alwaysinline" in found:
+            passes = self.few if b"optnone" in found else self.passes
+            passes.run(module, self.builder)
         return module
 
 
