@@ -32,6 +32,11 @@ def of_sum(x, a, b):
     return a * y / np.sqrt(np.sum(y**2))
 
 
+def of_mean(x, a, b):
+    """A model that mixes its points, which is not seen where b is 0."""
+    return a * np.exp(-x) + b * x * np.mean(x**2)
+
+
 def models(lmfit):
     one = lmfit.Model(decay)
     yield one, one.make_params(a=1.5, b=1.0, c=0.1)
@@ -48,6 +53,10 @@ def models(lmfit):
     yield several, several.make_params(d_a=1.5, d_b=1.2, d_c=0.0, slope=0.1, level=0.3)
     mixed = lmfit.Model(of_sum)
     yield mixed, mixed.make_params(a=1.5, b=1.0)
+    hidden = lmfit.Model(of_mean)
+    yield hidden, hidden.make_params(a=1.5, b=0.0)
+    nothing = hidden.make_params(a=0.0, b=0.0)
+    yield hidden, nothing
     gaussian = lmfit.models.GaussianModel()  # has parameters that only report
     yield gaussian, gaussian.make_params(amplitude=3.0, center=-1.0, sigma=2.0)
     exponential = lmfit.models.ExponentialModel()  # asks float() of its decay
@@ -67,7 +76,7 @@ def lmfit_differences(residual, params, *args, **kwargs):
     return central(at, np.array([params[k].value for k in names]))
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(10))
 def test_lmfit_jacobian_of_models(number: int) -> None:
     lmfit = pytest.importorskip("lmfit")
     model, params = list(models(lmfit))[number]
@@ -212,10 +221,11 @@ def test_iminuit_densities_of_events_and_bins() -> None:
         (cost.LeastSquares(several, Y, 1.0, plane, grad=grad(plane)), (1.0, 2.0)),
         (cost.LeastSquares(equal, Y[:2], 1.0, plane, grad=grad(plane)), (1.0, 2.0)),
         (cost.LeastSquares(X, Y, 1.0, of_sum, grad=grad(of_sum)), (1.0, 2.0)),
+        (cost.LeastSquares(X[::4], Y[::4], 1.0, of_mean, grad=grad(of_mean)), (1.0, 0)),
     ]
     for given, at in costs:
         assert given.has_grad
-        estimated = central(lambda p, given=given: given(*p), np.array(at))
+        estimated = central(lambda p, given=given: given(*p), 1.0 * np.array(at))
         np.testing.assert_allclose(given.grad(*at), estimated, rtol=1e-6, atol=1e-7)
 
 
