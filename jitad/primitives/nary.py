@@ -110,13 +110,23 @@ def _norm_partials(y: Any, *xs: Any) -> list[Any]:
     # Where squares of numbers that are not 0 underflow, the slope is refused: inf.
     slopes = [undefined_where(zero & (x == 0), 0.0, x * inverse) for x in xs]
     if len(xs) > _FEW:
-        return slopes
+        return [_share_of_norm(s, x, y) for s, x in zip(slopes, xs, strict=True)]
     return [_STATED_SLOPES[k](s, *xs) for k, s in enumerate(slopes)]
 
 
-# Of so many operands a slope's own partials are written out one by one: of more, that
-# would be the square of their number for one product with a Hessian.
+# Of so many operands a slope's own partials are written out one by one, so that none is
+# a difference.  Of more, that would be the square of their number for one product with
+# a Hessian: they are stated by what all slopes have in common.
 _FEW = 8
+
+
+def _share_slopes(y: Any, x: Any, norm: Any) -> list[Any]:
+    inverse = 1.0 / norm
+    return [inverse, -(y * inverse)]
+
+
+_share_of_norm = stated("x/norm", _share_slopes)
+_share_of_all = stated("exp(x - y)", lambda p, x, y: [p, -p])
 
 
 def _stated_slope(k: int) -> Callable[..., Any]:
@@ -166,8 +176,10 @@ def _softmax(y: Any, *xs: Any) -> list[Any]:
     powers = [exp_gap(x, top) for x in xs]
     inverse = 1.0 / _total(powers)
     shares = [p * inverse for p in powers]
-    if not 1 < len(xs) <= _FEW:
+    if len(xs) < 2:
         return shares
+    if len(xs) > _FEW:
+        return [_share_of_all(p, x, y) for p, x in zip(shares, xs, strict=True)]
     return [_STATED_SHARES[k](p, *xs) for k, p in enumerate(shares)]
 
 
