@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -46,7 +46,9 @@ class _Wait:
         self.stage: tuple[str, Callable[[], int]] = (STAGES[0], int)
         self.going = threading.Lock()
         self.going.acquire()
-        threading.Thread(target=self._tell, daemon=True).start()
+        # A system that grants no thread, or a process that ends, is not told.
+        with suppress(RuntimeError):
+            threading.Thread(target=self._tell, daemon=True).start()
 
     def __str__(self) -> str:
         stage, size = self.stage
@@ -158,7 +160,10 @@ def interruptibly(work: Callable[[Any], Any], given: Any) -> Any:
             working.release()
 
     working.acquire()
-    threading.Thread(target=run).start()
+    try:
+        threading.Thread(target=run).start()
+    except RuntimeError:  # no thread is granted: here, then
+        run()
     working.acquire()
     if failed:
         raise failed[0]

@@ -162,6 +162,15 @@ def test_work_for_another_thread_gives_what_it_gives(
     assert jitad.jit(lambda x: 3.0 * x + 0.125)(1.5) == 4.625
 
 
+def test_without_threads_calls_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    monkeypatch.setattr(link, "_LONG", 0)
+    assert jitad.jit(lambda x: 5.0 * x + 0.25)(1.5) == 7.75
+
+
 def test_an_interrupt_ends_the_wait_at_once() -> None:
     """The work goes on, and the process ends only after it."""
     found = in_subprocess(
