@@ -21,6 +21,9 @@ class Late:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        # Who copies, pickles or looks at it asks for such, and wants no module.
+        if attribute == "_name" or attribute.startswith("__"):
+            raise AttributeError(attribute)
         return getattr(import_module(self._name), attribute)
 
     def __repr__(self) -> str:

@@ -135,6 +135,16 @@ def test_a_first_call_needs_no_heavy_room() -> None:
     assert run(_FIRST.format(heavy=HEAVY)).split("\n") == ["[]", "[]", ""]
 
 
+def test_a_late_module_is_copied_and_looked_at_without_it() -> None:
+    found = run(
+        "import copy, inspect, pickle, sys; from jitad.late import late\n"
+        "there = late('colorsys'); made = pickle.loads(pickle.dumps(there))\n"
+        "inspect.unwrap(there); inspect.getmembers(there); copy.deepcopy(there)\n"
+        "print('colorsys' in sys.modules, made.rgb_to_hsv(1, 1, 1), there)"
+    )
+    assert found == "False (0.0, 0.0, 1) <colorsys, imported when needed>\n"
+
+
 def test_heavy_rooms_are_there() -> None:
     assert all(importlib.util.find_spec(name) for name in HEAVY)
 
