@@ -295,6 +295,26 @@ def test_ida_with_userdata(linsolver: str) -> None:
     np.testing.assert_allclose(JJ, expected, rtol=1e-6, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Custom sparse Jacobian:UserWarning")
+def test_cvode_with_a_sparse_system_of_a_hundred() -> None:
+    cvode = pytest.importorskip("sksundae.cvode")
+    n = 100
+
+    def heat(t, y):
+        padded = np.concatenate([np.zeros(1), y, np.zeros(1)])
+        return (padded[:-2] - 2 * y + padded[2:]) * (n + 1) ** 2
+
+    pattern = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= 1
+    x = np.arange(1, n + 1) / (n + 1)
+    found = cvode.CVODE(
+        interop.cvode_rhsfn(heat), jacfn=interop.cvode_jacfn(heat, pattern * 1.0),
+        linsolver="sparse", sparsity=pattern * 1.0, rtol=1e-8, atol=1e-10,
+    ).solve(np.array([0.0, 0.1]), np.sin(np.pi * x))  # fmt: skip
+    rate = 4 * (n + 1) ** 2 * np.sin(np.pi / (2 * (n + 1))) ** 2  # of the first mode
+    expected = np.exp(-0.1 * rate) * np.sin(np.pi * x)
+    np.testing.assert_allclose(found.y[-1], expected, rtol=1e-5, atol=1e-8)
+
+
 def test_sundae_refuses_other_shapes() -> None:
     y, yp = np.array([0.8, 1e-5, 0.2]), np.zeros(3)
     with pytest.raises(InputError, match=r"shape \(\).*expected \(3,\): one slope"):
@@ -307,6 +327,8 @@ def test_sundae_refuses_other_shapes() -> None:
         interop.cvode_jacfn(robertson)(0.0, y, yp, np.zeros(7))
     with pytest.raises(InputError, match=r"shape \(7,\).*expected \(9,\): give"):
         interop.cvode_jacfn(robertson, PATTERN)(0.0, y, yp, np.zeros(9))
+    with pytest.raises(InputError, match=r"shape \(3, 3\).*expected \(2, 2\)"):
+        interop.cvode_jacfn(robertson, np.eye(2))(0.0, y, yp, np.zeros(2))
     other = np.array([[1, 1, 1], [1, 1, 0], [1, 1, 0]])
     with pytest.raises(InputError, match=r"row 1, column 2, which sparsity leaves out"):
         interop.cvode_jacfn(robertson, other)(0.0, y, yp, np.zeros(7))

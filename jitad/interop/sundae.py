@@ -55,12 +55,10 @@ def cvode_jacfn(f: Callable[..., Any], sparsity: Any = None) -> Filling:
     array([[-1.,  0.],
            [ 3.,  2.]])
     """
-    slope, fill = jacobian(f, 1), _filling("cvode_jacfn", f, sparsity)
+    fill = _filling("cvode_jacfn", f, jacobian(f, 1), sparsity)
 
-    def jacfn(
-        t: float, y: np.ndarray, yp: np.ndarray, JJ: np.ndarray, *data: Any
-    ) -> None:
-        fill(JJ, slope(t, y, *data), len(y))
+    def jacfn(t: float, y: np.ndarray, yp: Any, JJ: np.ndarray, *data: Any) -> None:
+        fill(JJ, len(y), t, y, *data)
 
     return _with_arguments(jacfn, "t y yp JJ", f, 2)
 
@@ -99,43 +97,65 @@ def ida_jacfn(F: Callable[..., Any], sparsity: Any = None) -> Filling:
     array([[11.,  0.],
            [ 1.,  1.]])
     """
-    slopes, fill = jacobian(F, (1, 2)), _filling("ida_jacfn", F, sparsity)
+    slopes = jacobian(F, (1, 2))
+
+    def matrix(cj: Any, *args: Any) -> Any:
+        of_y, of_yp = slopes(*args)
+        return of_y + cj * of_yp
+
+    fill = _filling("ida_jacfn", F, matrix, sparsity)
 
     def jacfn(
         t: float, y: Any, yp: Any, res: Any, cj: float, JJ: np.ndarray, *data: Any
     ) -> None:
-        of_y, of_yp = slopes(t, y, yp, *data)
-        fill(JJ, of_y + cj * of_yp, len(y))
+        fill(JJ, len(y), cj, t, y, yp, *data)
 
     return _with_arguments(jacfn, "t y yp res cj JJ", F, 3)
 
 
-def _filling(adapter: str, f: Callable[..., Any], sparsity: Any) -> Callable[..., None]:
-    """(JJ, J, n): write a dense Jacobian into SUNDIALS' memory."""
-    pattern = None if sparsity is None else csc_array(sparsity)
-    what = f"{adapter}: the Jacobian of {name_of(f)}"
+def _filling(
+    adapter: str, f: Callable[..., Any], matrix: Callable[..., Any], sparsity: Any
+) -> Callable[..., None]:
+    """(JJ, n, *args): write matrix(*args), of n rows and columns, where SUNDIALS reads.
 
-    def fill(JJ: np.ndarray, J: np.ndarray, n: int) -> None:
-        fitting(what, J, (n, n), "as many results as y has entries")
-        if pattern is None:
-            JJ[:] = fitting(f"{adapter}: JJ", J, JJ.shape, "give sparsity here as well")
-            return
-        columns = np.repeat(np.arange(n), np.diff(pattern.indptr))
-        entries = J[pattern.indices, columns]
-        fitting(
-            f"{adapter}: sparsity", entries, JJ.shape, "give the solver the same one"
-        )
-        if np.count_nonzero(entries) != np.count_nonzero(J):
-            outside = J.copy()
-            outside[pattern.indices, columns] = 0.0
-            i, j = np.argwhere(outside)[0]
+    Of a sparse one its entries alone are computed, and whether others are not 0.
+    """
+    what, dense = f"{adapter}: the Jacobian of {name_of(f)}", jit(matrix)
+    if sparsity is None:
+
+        def fill(JJ: np.ndarray, n: int, *args: Any) -> None:
+            J = fitting(what, dense(*args), (n, n), "as many results as y has entries")
+            remedy = "give sparsity here as well"
+            JJ[:] = fitting(f"{adapter}: JJ", J, JJ.shape, remedy)
+
+        return fill
+    pattern: Any = csc_array(sparsity)
+    inside = (
+        pattern.indices,
+        np.repeat(np.arange(pattern.shape[1]), np.diff(pattern.indptr)),
+    )
+    left_out = np.ones(pattern.shape, bool)
+    left_out[inside] = False
+
+    def parts(*args: Any) -> Any:
+        J = fitting(what, matrix(*args), pattern.shape, "as many rows as sparsity has")
+        return J[inside], np.sum(np.abs(J[np.nonzero(left_out)]))
+
+    entries = jit(parts)
+
+    def fill_columns(JJ: np.ndarray, n: int, *args: Any) -> None:
+        found, outside = entries(*args)
+        if outside != 0:
+            J = np.where(left_out, dense(*args), 0.0)
+            i, j = np.argwhere(J)[0]
             raise InputError(
                 f"{what} is {J[i, j]:g} in row {i}, column {j}, which sparsity leaves "
                 f"out ({source_line()}); expected 0 there: add that entry to sparsity"
             )
-        JJ[:] = entries
+        remedy = "give the solver the same one"
+        JJ[:] = fitting(f"{adapter}: sparsity", found, JJ.shape, remedy)
 
-    return fill
+    return fill_columns
 
 
 def _with_arguments(
