@@ -15,8 +15,9 @@ does without it: nobody waits, nor does a forked child.
 
 from __future__ import annotations
 
-# Bytes from which blocks are kept: with less, the C library is as quick.
-LEAST = 1 << 16
+# Bytes from which a block is the system's; a smaller one is the C library's, for a
+# process may have only so many pieces of the system's.
+_SYSTEM = 1 << 20
 # How many blocks are kept at most.
 BLOCKS = 64
 # A block is used again where at most 1 / 2**_SPARE of what is asked for stays unused.
@@ -51,6 +52,8 @@ declare ptr @mmap(ptr, i64, i32, i32, i32, i64)
 declare i32 @munmap(ptr, i64)
 declare i32 @madvise(ptr, i64, i32)
 declare i32 @clock_gettime(i32, ptr)
+declare ptr @aligned_alloc(i64, i64)
+declare void @free(ptr)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
@@ -94,7 +97,20 @@ define internal ptr @remove(i64 %k, i64 %bytes) alwaysinline {{
   ret ptr %place
 }}
 
-; Gives the oldest blocks back to the system: those from before a time, and what is more
+; Gives a block to whoever had it before.
+define internal void @release(ptr %place, i64 %bytes) {_QUICK} {{
+entry:
+  %own.size = icmp uge i64 %bytes, {_SYSTEM}
+  br i1 %own.size, label %system, label %library
+system:
+  %failed = call i32 @munmap(ptr %place, i64 %bytes)
+  ret void
+library:
+  call void @free(ptr %place)
+  ret void
+}}
+
+; Gives the oldest blocks back: those from before a time, and what is more
 ; than these bytes and blocks.
 define internal void @trim(i64 %most, i64 %blocks, i64 %time) {_QUICK} {{
 entry:
@@ -114,7 +130,7 @@ look:
   br i1 %any, label %drop, label %done
 drop:
   %place = call ptr @remove(i64 0, i64 %bytes)
-  %failed = call i32 @munmap(ptr %place, i64 %bytes)
+  call void @release(ptr %place, i64 %bytes)
   br label %look
 done:
   ret void
@@ -143,7 +159,7 @@ entry:
   %spare = lshr i64 %bytes, {_SPARE}
   %most = add i64 %bytes, %spare
   %alone = call i1 @enter()
-  br i1 %alone, label %begin, label %system
+  br i1 %alone, label %begin, label %new
 begin:
   %count = load i64, ptr @count
   br label %look
@@ -173,12 +189,19 @@ again:
   br label %ready
 other:
   call void @leave()
-  br label %system
+  br label %new
+new:
+  %own.size = icmp uge i64 %bytes, {_SYSTEM}
+  br i1 %own.size, label %system, label %library
+library:
+  %lent = call ptr @aligned_alloc(i64 {_HEAD}, i64 %bytes)
+  %missing = icmp eq ptr %lent, null
+  br i1 %missing, label %none, label %ready
 system:
-  %second = phi i1 [false, %entry], [false, %other], [true, %refused]
-  %new = call ptr @mmap(ptr null, i64 %bytes, i32 {_READ_WRITE}, i32 {_PRIVATE}, \
+  %second = phi i1 [false, %new], [true, %refused]
+  %mapped = call ptr @mmap(ptr null, i64 %bytes, i32 {_READ_WRITE}, i32 {_PRIVATE}, \
 i32 -1, i64 0)
-  %failed = icmp eq ptr %new, inttoptr (i64 -1 to ptr)
+  %failed = icmp eq ptr %mapped, inttoptr (i64 -1 to ptr)
   br i1 %failed, label %short, label %given
 short:
   br i1 %second, label %none, label %refused
@@ -190,11 +213,13 @@ given:
   br i1 %may, label %advise, label %ready
 advise:
   %filled = and i64 %needed, {-_WIDE}
-  %unheard = call i32 @madvise(ptr %new, i64 %filled, i32 {_HUGE_PAGES})
+  %unheard = call i32 @madvise(ptr %mapped, i64 %filled, i32 {_HUGE_PAGES})
   br label %ready
 ready:
-  %place = phi ptr [%kept, %again], [%new, %given], [%new, %advise]
-  %own = phi i64 [%least, %again], [%bytes, %given], [%bytes, %advise]
+  %place = phi ptr [%kept, %again], [%lent, %library], [%mapped, %given], \
+[%mapped, %advise]
+  %own = phi i64 [%least, %again], [%bytes, %library], [%bytes, %given], \
+[%bytes, %advise]
   %used = atomicrmw add ptr @used, i64 %own monotonic
   store i64 %own, ptr %place
   %memory = getelementptr i8, ptr %place, i64 {_HEAD}
@@ -245,12 +270,12 @@ entry:
   %used = atomicrmw sub ptr @used, i64 %bytes monotonic
   %most = load i64, ptr @most
   %too.much = icmp ugt i64 %bytes, %most
-  br i1 %too.much, label %system, label %ask
+  br i1 %too.much, label %out, label %ask
 ask:
   %alone = call i1 @enter()
-  br i1 %alone, label %old, label %system
-system:
-  %failed = call i32 @munmap(ptr %place, i64 %bytes)
+  br i1 %alone, label %old, label %out
+out:
+  call void @release(ptr %place, i64 %bytes)
   ret void
 old:
   %untold = call i32 @clock_gettime(i32 {_COARSE}, ptr %time)

@@ -27,6 +27,8 @@ from .machine import memory_bytes
 from .objects import linked
 
 LINE = 64
+# Bytes from which it pays that memory is kept, and that it begins on a cache line.
+_LARGE = 1 << 16
 # One part in so many of the memory that there is may be kept: where the system can take
 # it when it runs short, and where it cannot; and for so many seconds while other memory
 # comes back.
@@ -35,7 +37,7 @@ _LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 class Held(NamedTuple):
-    """Memory of results, in bytes.
+    """Memory of large results, of 64 KiB or more each, in bytes.
 
     used    by arrays that somebody holds
     kept    by none, to be used again
@@ -51,13 +53,13 @@ class Held(NamedTuple):
 
 def empty(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
     """An uninitialised array; the data of a large one begin on a cache line."""
-    large = math.prod(shape) * dtype.itemsize >= allocator.LEAST
+    large = math.prod(shape) * dtype.itemsize >= _LARGE
     return aligned(shape, dtype) if large else np.empty(shape, dtype)
 
 
 def zeros(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
     """The same, of zeros."""
-    large = math.prod(shape) * dtype.itemsize >= allocator.LEAST
+    large = math.prod(shape) * dtype.itemsize >= _LARGE
     found = _allocator() if large else None
     return found.make(np.zeros, shape, dtype) if found else np.zeros(shape, dtype)
 
@@ -77,7 +79,7 @@ def owned(array: np.ndarray) -> np.ndarray:
 def aligned(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
     """An uninitialised array whose data begin on a cache line."""
     size = math.prod(shape) * dtype.itemsize
-    if size >= allocator.LEAST and (found := _allocator()):
+    if size >= _LARGE and (found := _allocator()):
         return found.make(np.empty, shape, dtype)
     raw = np.empty(size + LINE, np.uint8)
     skip = -raw.ctypes.data % LINE
