@@ -173,6 +173,19 @@ IN_BOTH = [
          (0.0, 2.0, 1.0), [[0.25, 0.25, inf], [0.25, 0.0, 0.0], [inf, 0.0, 0.0]]),
 ]  # fmt: skip
 
+# Infinite slopes that others are multiplied with, on paths that meet.
+_SIGNS = np.array([1.0, -1.0, 1.0])
+MADE_OF_SLOPES = [
+    case("sqrt(x) exp(-sqrt(x))", lambda x: np.sqrt(x) * np.exp(-np.sqrt(x)), 0.0,
+         -inf),
+    case("Debye and Hückel", lambda x: -0.5 * np.sqrt(x) / (1.0 + np.sqrt(x)), 0.0,
+         inf),
+    case("x**.3 / (1 + x**.3)", lambda x: x**0.3 / (1.0 + x**0.3), 0.0, -inf),
+    case("speed of sound at vacuum",
+         lambda e, m, r: np.sqrt(1.4 * (e - m * m / (2 * r)) / r), (0.5, 1.0, 1.0),
+         -inf * np.outer(_SIGNS, _SIGNS)),
+]  # fmt: skip
+
 EYE = np.eye(2)
 SPECTRA = [
     case("sum of equal eigenvalues", lambda a: np.sum(np.linalg.eigvalsh(a)), EYE,
@@ -182,4 +195,11 @@ SPECTRA = [
          np.diag([2.0, 0.0, 0.0, 0.0])),
 ]  # fmt: skip
 
-LIMITS: list[Case] = [*OVERFLOWING, *ENDS, *ZERO_FACTORS, *IN_BOTH, *SPECTRA]
+LIMITS: list[Case] = [
+    *OVERFLOWING,
+    *ENDS,
+    *ZERO_FACTORS,
+    *IN_BOTH,
+    *MADE_OF_SLOPES,
+    *SPECTRA,
+]

@@ -42,13 +42,14 @@ elementwise(
     piece=lambda x: np.where(ahead(x, 0.0), x, -x) + 0.0,
     points=((1.5,), (-2.0,), (0.0,)),
 )
+_sqrt_slope = stated("1/2√x", lambda y, x: [-2.0 * ((y * y) * y)], infinite_at=0.0)
 elementwise(
     "sqrt",
     np.sqrt,
     word="sqrt",
     cost=8,
     # y + 0, because √-0 is -0 and the one-sided limit +inf.
-    partials=lambda y, x: [0.5 / (y + 0.0)],
+    partials=lambda y, x: [_sqrt_slope(0.5 / (y + 0.0), x)],
     square=lambda x: x,
     points=_ROOTS,
     steep=Steep(),

@@ -28,6 +28,7 @@ from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.primitive import Steep, registry
 from jitad.ir.tracer import Trace
 from jitad.primitives.elementwise import GATES
+from jitad.primitives.stated import is_slope
 from jitad.transforms import products, templates
 
 Own = tuple[tuple[int, int], ...]  # the edges of one node: operands and partials
@@ -165,8 +166,14 @@ def _frozen(ways: Ways) -> Edges:
 
 
 def _within(target: Trace, v: int) -> int:
-    """The operand of v in which its slope may be infinite and meet others; -1: none."""
+    """The operand of v in which its slope may be infinite and meet others; -1: none.
+
+    In derivatives that is what an infinite slope is multiplied with.
+    """
     node = target.nodes[v]
+    if node.primitive.name == "mul":
+        a, b = node.operands
+        return b if _slope(target, a) else a if _slope(target, b) else -1
     found = steep(target, node)
     if found is None or node.primitive.name == "factor_mul":
         return -1
@@ -174,10 +181,16 @@ def _within(target: Trace, v: int) -> int:
     return -1 if _level(target, z) else z
 
 
+def _slope(target: Trace, i: int) -> bool:
+    """Whether a node is a slope that may be infinite."""
+    node = target.nodes[i]
+    return is_slope(node.primitive) and steep(target, node) is not None
+
+
 def _most(target: Trace, v: int) -> int:
     """In how many nodes the slope of v may be."""
     found = target.nodes[v].primitive.steep
-    return _WIDEST if found is not None and found.finite else _FEW
+    return _FEW if found is not None and not found.finite else _WIDEST
 
 
 def _slopes(
