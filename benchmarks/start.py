@@ -14,7 +14,7 @@ from benchmarks.harness import UnavailableError, failure
 from benchmarks.table import Table, three_digits
 from benchmarks.work import Setting
 
-MODULES = ("fresh_results", "import_time", "first_call")
+MODULES = ("fresh_results", "import_time", "first_call", "modes")
 
 
 @dataclass(frozen=True)

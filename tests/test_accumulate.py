@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import jitad
+from benchmarks.modes import KINDS
 from jitad.ir.graph import Graph, reach, validate
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import registry
@@ -499,3 +501,23 @@ def test_a_gate_is_a_strong_zero_and_a_product_is_not() -> None:
         lambda x: np.where(x > 0, 1.0, 0.0) * np.log(x), np.float64(0)
     )
     assert np.isnan(found)
+
+
+@pytest.mark.parametrize(
+    "name", ["Roe flux", "quaternion", "pendulum", "Rosenbrock, 30", "softmax"]
+)
+def test_the_mode_is_chosen_well_without_trying_all(name):
+    function, size = KINDS[name]
+    graph = scalars(function, np.linspace(0.5, 1.5, size))
+    least = min(jacobian(graph, (0,), mode=m).costs[m] for m in MODES)
+    taken = jacobian(graph, (0,))
+    assert taken.costs[taken.mode] <= 1.03 * least
+    line = linearize(graph, (0,))
+    line = dataclasses.replace(line, edges=line.across)
+    rows = [int(v) for v in line.outputs[0].ravel()]
+    columns = [int(v) for v in line.elements[0].ravel()]
+    inner = eliminate._inner(line, rows, columns)
+    _, _, spent = eliminate._eliminate(line, rows, columns, None, inner)
+    count = eliminate.multiplications(line, rows, columns, spent)
+    assert count == spent
+    assert eliminate.multiplications(line, rows, columns, spent - 1) is None

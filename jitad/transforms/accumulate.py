@@ -18,7 +18,7 @@ from jitad.ir.table import LOOKUP, SPREAD, add_spread, pick
 from jitad.ir.tracer import Trace
 from jitad.transforms import differentiate as ad
 from jitad.transforms.backwards import MOST_RECORDED
-from jitad.transforms.eliminate import cross
+from jitad.transforms.eliminate import cross, multiplications
 from jitad.transforms.entries import METHODS, Entries, cost
 from jitad.transforms.joined import joined
 from jitad.transforms.linearized import Linearized
@@ -31,7 +31,11 @@ Mode = Literal["forward", "reverse", "cross"]
 MODES: tuple[Mode, ...] = ("forward", "reverse", "cross")
 
 # Estimated multiplications above which an order is not tried, relative to the best.
-_HOPELESS = 3.0
+_HOPELESS = 2.1
+# Multiplications from which only the order is tried that takes least.
+_SURE = 1_000
+# What cross-country must save, by an estimate, of the operations of another mode.
+_WORTH = 0.04
 _CROSS_LIMIT = 30_000
 # Operations in the body of a loop up to which its Jacobian is sought.
 _LONG_BODY = 2_000
@@ -93,11 +97,16 @@ def jacobian(
         return tidy(_assemble(line, wrt, of, entries, value))
 
     for candidate in (mode,) if mode else _candidates(line, rows, columns, untried):
+        if candidate == "cross" and not mode and not line.loops:
+            gain = _gain(line, rows, columns, costs)
+            if gain is not None:
+                untried["cross"] = gain
+                continue
         if candidate == "cross":
             steps = joined(line, columns) if line.loops else line
             entries = cross(steps, rows, columns, roots, costs, forced=bool(mode))
             if entries is None:
-                untried["cross"] = "elimination takes many more multiplications"
+                untried["cross"] = "elimination in Markowitz order takes more"
                 continue
         else:
             entries = METHODS[candidate](line, rows, [*columns, *arrays])
@@ -149,8 +158,9 @@ def _candidates(
     least = min(forward, reverse)
     modes: list[Mode] = []
     bounds: dict[Mode, int] = {"reverse": reverse, "forward": forward}
+    bounds = dict(sorted(bounds.items(), key=lambda item: item[1]))
     for mode, bound in bounds.items():
-        if bound <= _HOPELESS * least:
+        if bound <= _HOPELESS * least and not (modes and least > _SURE):
             modes.append(mode)
         else:
             untried[mode] = f"up to {bound:,} multiplications against {least:,}"
@@ -161,6 +171,24 @@ def _candidates(
     else:
         modes.append("cross")
     return modes
+
+
+def _gain(
+    line: Linearized,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    costs: dict[str, float],
+) -> str | None:
+    """Why cross-country would gain little beside what has been built, if it would."""
+    sources, sinks = _counts(line, columns), _sink_counts(line, rows)
+    forward = sum(sources.get(a, 0) for e in line.edges.values() for a, _ in e)
+    reverse = sum(sinks.get(v, 0) * len(e) for v, e in line.edges.items())
+    most = min(forward, reverse) - _WORTH * min(costs.values())
+    if multiplications(line, rows, columns, most) is not None:
+        return None
+    return (
+        f"elimination takes hardly less than {min(forward, reverse):,} multiplications"
+    )
 
 
 def _candidates_of_loops(

@@ -7,7 +7,7 @@ reverse mode are two of them.  Entries are scalars of the graph being built.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
@@ -17,6 +17,7 @@ from jitad.transforms.linearized import Linearized
 
 # Elimination multiplications that the local search may spend.
 _SEARCH = 2_000
+_MOVES = 16
 # Multiplications for each edge of the graph beyond which Markowitz gives up.
 _FILL = 4
 
@@ -33,8 +34,9 @@ def cross(
     """Markowitz elimination, then a search from the best of the three orders.
 
     known holds the costs of the modes that have been built: where one of them beats
-    Markowitz, the search starts from the elimination order that it stands for.
-    None where Markowitz fills in hopelessly, unless cross-country is forced.
+    Markowitz, the search starts from the elimination order that it stands for, if
+    cross-country is forced; else none is made, for it seldom finds a hundredth.
+    None too where Markowitz fills in hopelessly.
     """
     line = replace(line, edges=line.across)
     inner = _inner(line, rows, columns)
@@ -46,10 +48,40 @@ def cross(
     least = cost(line, [*roots, *entries.values()])
     better = min(known, key=lambda m: known[m], default="")
     if better and known[better] < least:
+        if not forced:
+            return None
         sequence = inner if better == "forward" else inner[::-1]
         entries, order, spent = _eliminate(line, rows, columns, sequence, inner)
         least = cost(line, [*roots, *entries.values()])
     return _search(line, rows, columns, roots, (least, entries, order, spent))
+
+
+def multiplications(
+    line: Linearized, rows: Sequence[int], columns: Sequence[int], most: float
+) -> int | None:
+    """How many elimination in Markowitz order takes; None beyond so many."""
+    line = replace(line, edges=line.across)
+    inner = _inner(line, rows, columns)
+    before = {v: {a for a, _ in edges} for v, edges in line.edges.items()}
+    after: dict[int, set[int]] = {}
+    for v, operands in before.items():
+        for a in operands:
+            after.setdefault(a, set()).add(v)
+    queue, spent = _Queue(inner, before, after), 0
+    for _ in inner:
+        v = queue.pop()
+        preds, succs = before.pop(v), after.pop(v, set())
+        for s in succs:
+            before[s].remove(v)
+            before[s] |= preds
+        for a in preds:
+            after[a].remove(v)
+            after[a] |= succs
+        spent += len(preds) * len(succs)
+        if spent > most:
+            return None
+        queue.update((*preds, *succs))
+    return spent
 
 
 def _inner(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> list[int]:
@@ -79,7 +111,7 @@ def _search(
     if len(order) < 2:
         return entries
     state = 12345
-    for _ in range(min(64, _SEARCH // max(spent, 1))):
+    for _ in range(min(_MOVES, _SEARCH // max(spent, 1))):
         state = (1103515245 * state + 12345) % 2**31
         i = (state >> 8) % len(order)
         state = (1103515245 * state + 12345) % 2**31
@@ -148,8 +180,8 @@ class _Queue:
     def __init__(
         self,
         vertices: Sequence[int],
-        before: dict[int, dict[int, int]],
-        after: dict[int, dict[int, int]],
+        before: Mapping[int, Collection[int]],
+        after: Mapping[int, Collection[int]],
     ) -> None:
         self.before, self.after = before, after
         self.left = set(vertices)
