@@ -26,8 +26,7 @@ from jitad.errors import (
     UnsupportedError,
 )
 from jitad.explain import explain
-from jitad.info import Info, info
-from jitad.kept.entries import cache_clear
+from jitad.info import Info, cache_clear, info
 from jitad.primitives.branch import cond, switch
 from jitad.primitives.control import checkpoint, fori_loop, scan, while_loop
 from jitad.primitives.creation import array, empty, full, ones, zeros

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from jitad.backends.fresh import Held, held
+from jitad.backends.fresh import Held, give_back, held
 from jitad.backends.machine import (
     copy_bandwidth,
     last_level_cache_bytes,
@@ -87,6 +87,15 @@ def info() -> Info:
         devices, missing = [], f"none: {error}"
     results = held()
     return Info(tuple(_facts(results)), tuple(devices), missing, results)
+
+
+def cache_clear() -> None:
+    """Give back all that jitad keeps: code on disk, and memory that results had.
+
+    What this process has compiled stays, and so do results that somebody holds.
+    """
+    entries.cache_clear()
+    give_back()
 
 
 def _facts(results: Held) -> Iterator[tuple[str, str]]:

@@ -421,6 +421,8 @@ def test_info_shows_it():
     assert " in use, " in dict(found.facts)["results"]
     del r
     assert jitad.info().results.kept >= 1 << 23 and jitad.info().results.blocks == 1
+    jitad.cache_clear()
+    assert jitad.info().results.blocks == 0
 
 
 # -- other threads, processes, ends ----------------------------------------------
