@@ -17,7 +17,7 @@ from jitad.api import (
     vjp,
     vmap,
 )
-from jitad.backends.threads import get_threads, set_threads
+from jitad.backends.threads import get_threads, set_threads, threads
 from jitad.errors import (
     InputError,
     JitadError,
@@ -108,6 +108,7 @@ __all__ = [
     "softmax",
     "stop_gradient",
     "switch",
+    "threads",
     "value_and_grad",
     "vjp",
     "vmap",

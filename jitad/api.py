@@ -15,7 +15,7 @@ from jitad import deriving, documentation, tree
 from jitad.deriving import Argnums, as_sequence
 from jitad.documentation import chosen_names
 from jitad.errors import InputError
-from jitad.function import Function, Level
+from jitad.function import Function, Level, Product, travels
 from jitad.ir.graph import Graph
 from jitad.ir.trace import Input
 from jitad.operator import LinearMap
@@ -30,6 +30,7 @@ from jitad.where import HERE, Backend, Precision, where
 Mode = Literal["auto", "forward", "reverse", "cross"]
 
 
+@travels
 def jit(
     f: Callable[..., Any],
     *,
@@ -73,6 +74,7 @@ def jit(
     return Function(f, derive, name=name, where=place, returns=f"{_name(f)}, compiled")
 
 
+@travels
 def jacobian(
     f: Callable[..., Any],
     argnums: Argnums = 0,
@@ -113,6 +115,7 @@ def jacobian(
     return Function(f, derive, name=name, where=place, returns=returns, slopes=slopes)
 
 
+@travels
 def value_and_grad(
     f: Callable[..., Any],
     argnums: Argnums = 0,
@@ -145,6 +148,7 @@ def value_and_grad(
     return Function(f, derive, name=name, where=place, returns=returns)
 
 
+@travels
 def grad(
     f: Callable[..., Any],
     argnums: Argnums = 0,
@@ -187,6 +191,7 @@ def grad(
     return Function(f, derive, name=name, where=place, returns=returns, slopes=slopes)
 
 
+@travels
 def hessian(
     f: Callable[..., Any],
     argnums: Argnums = 0,
@@ -225,13 +230,14 @@ def hessian(
     return Function(f, derive, name=name, where=place, returns=returns)
 
 
+@travels
 def hvp(
     f: Callable[..., Any],
     argnums: Argnums = 0,
     *,
     backend: Backend | None = None,
     device: str | None = None,
-) -> Callable[..., Any]:
+) -> Product:
     """(x -> y)  ->  (x, v -> ∂²y/∂x² · v) for a scalar y: hvp(f)(x, v).
 
     The seed v comes last, after all arguments of f: hvp(f, argnums=1)(a, x, v).  It
@@ -276,7 +282,9 @@ def hvp(
 
     x = chosen_names(f, argnums)
     returns = f"{name}: ∂²{_name(f)}/∂{x}² · v; v comes last, in {x}'s structure"
-    return documentation.with_seed(product, f, name, returns)
+    made = Product(product)
+    documentation.with_seed(made, f, name, returns)
+    return made
 
 
 def jvp(
@@ -326,9 +334,14 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, LinearMap]:
         tangents, count = seeds_like("linearize", primals, tangents)
         return (single if count is None else several)(primals, tangents)
 
-    return y, LinearMap(push, pull, primals, y)
+    return y, LinearMap(push, pull, primals, y, (_linear_map, (f, primals)))
 
 
+def _linear_map(f: Callable[..., Any], primals: Sequence[Any]) -> LinearMap:
+    return linearize(f, *primals)[1]
+
+
+@travels
 def vmap(
     f: Callable[..., Any],
     in_axes: Any = 0,

@@ -69,12 +69,43 @@ class Call:
         del args, kwargs
         return None
 
+    def planned(self) -> Call:
+        """The call with all that is known of its kernels, which `explain` reads."""
+        return self
+
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
         """The results for arguments of the same types, shapes and strides."""
         raise AssertionError("every back end has its own")
 
     def _targets(self, out: Any) -> list[np.ndarray]:
         return arrays.targets(out, self.derived.result, self.results, self.name)
+
+
+class Empty(Call):
+    """Results that have no elements: nothing is compiled, and nothing runs."""
+
+    def __init__(self, views: Sequence[np.ndarray], *what: Any) -> None:
+        """As `Compiled`."""
+        super().__init__(*what)
+        self._given = views, *what
+
+    @property
+    def whole(self) -> bool:
+        """Whether that is so of all results, and there are some."""
+        return bool(self.results) and all(0 in shape for shape, _ in self.results)
+
+    def planned(self) -> Call:
+        """The kernel that there would be."""
+        return Compiled(*self._given)
+
+    def run(self, leaves: Sequence[Any], out: Any) -> Any:
+        """Make the results, or leave those of out."""
+        del leaves
+        if out is not None:
+            self._targets(out)
+            return out
+        made = [np.empty(shape, type.dtype) for shape, type in self.results]
+        return tree.unflatten(self.derived.result, made)
 
 
 class Interpreted(Call):

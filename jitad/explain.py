@@ -63,7 +63,7 @@ def explain(
             f"explain({transformed.name}, …) expected concrete arguments, got traced "
             "values; call it outside of the function that is being traced"
         )
-    call = transformed.prepare(*args, **kwargs)
+    call = transformed.prepare(*args, **kwargs).planned()
     compiled = call if call.plan is not None else None
     _, extents, _ = transformed.point(spec, leaves)
     names = argument_names(original(transformed), args, kwargs)

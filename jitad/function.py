@@ -12,12 +12,14 @@ import inspect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import wraps
+from importlib import import_module
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from jitad import arrays, tree
-from jitad.call import Call, Compiled, Interpreted, Summed
+from jitad.call import Call, Compiled, Empty, Interpreted, Summed
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import Graph, Type
 from jitad.ir.interpret import inline, interpret
@@ -39,6 +41,8 @@ from jitad.where import HERE, Where, chosen_cards
 
 cards = late("jitad.cards")
 
+Given = ParamSpec("Given")
+Made = TypeVar("Made", bound="Function | Product")
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
 
 _REMEMBERED = 512
@@ -108,6 +112,22 @@ class Function:
         self._derived: dict[Any, Derived] = {}
         self._calls: dict[Any, Call] = {}
         self._fast: Callable[..., Any] | None = None
+        self.recipe: tuple[Callable[..., Any], Any, Any] | None = None
+
+    def __reduce__(self) -> Any:
+        """Travel as the transform and what it was given: compiled again elsewhere."""
+        home = getattr(self.function, "__module__", "")
+        name = getattr(self.function, "__qualname__", "")
+        # A function that was decorated is not what its name says any more.
+        if home != "__main__" and _named(home, name) is self:
+            return _named, (home, name)
+        if self.recipe is None:
+            raise TypeError(
+                f"{self.name}: expected what a transform of jitad returned, got a part "
+                "of a product, which cannot be sent to another process; send the "
+                "function, and transform it there"
+            )
+        return _remade, self.recipe
 
     def __repr__(self) -> str:
         return f"<jitad {self.name}>"
@@ -407,8 +427,55 @@ class Function:
             return cards.call(numbers, leaves, views, what)
         if self.where.backend == "numpy":
             return Interpreted(*what)
+        if (empty := Empty(views, *what)).whole:
+            return empty
         steps = None if extents else program(derived, views)
         return Compiled(views, *what) if steps is None else Summed(steps, *what)
+
+
+def travels(transform: Callable[Given, Made]) -> Callable[Given, Made]:
+    """A transform whose functions can be copied, and sent to other processes."""
+
+    @wraps(transform)
+    def made(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+        function = transform(*args, **kwargs)
+        function.recipe = made, args, kwargs
+        return function
+
+    return made
+
+
+class Product:
+    """(x …, v) -> a product with v, by a Function; it travels as that does."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self.__name__ = "product"
+        self._call = call
+        self.recipe: tuple[Callable[..., Any], Any, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<jitad {self.__name__}>"
+
+    def __call__(self, *args: Any) -> Any:
+        """The product; v comes last."""
+        return self._call(*args)
+
+    def __reduce__(self) -> Any:
+        """Travel as `Function` does."""
+        assert self.recipe is not None
+        return _remade, self.recipe
+
+
+def _remade(transform: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    return transform(*args, **kwargs)
+
+
+def _named(home: str, name: str) -> Any:
+    """What a module, imported if need be, calls by a name; None if nothing."""
+    found: Any = import_module(home) if home else None
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 def _both_sides(derived: Derived, evaluate: Callable[[Graph], list[Any]]) -> list[Any]:

@@ -23,8 +23,10 @@ class LinearMap:
         pull: Callable[[Any], Any],
         primals: tuple[Any, ...],
         y: Any,
+        recipe: tuple[Any, ...],
     ) -> None:
-        self._push, self._pull = push, pull
+        """recipe: what makes it again in another process, and of what."""
+        self._push, self._pull, self._recipe = push, pull, recipe
         self._x, self._x_spec = tree.flatten(primals)
         self._y, self._y_spec = tree.flatten(y)
         self.shape = (_size(self._y), _size(self._x))
@@ -33,6 +35,9 @@ class LinearMap:
     def __call__(self, *tangents: Any) -> Any:
         """ẏ for tangents of the primals' structure, or K of them on a leading axis."""
         return self._push(*tangents)
+
+    def __reduce__(self) -> Any:
+        return self._recipe
 
     # With NumPy's arrays on the left, __rmatmul__ has its turn.
     __array_ufunc__ = None
@@ -71,6 +76,7 @@ class LinearMap:
         turned._x, turned._x_spec = self._y, tree.flatten((self._one_y(),))[1]
         turned._y, turned._y_spec = self._x, self._x_spec
         turned.shape, turned.dtype = self.shape[::-1], self.dtype
+        turned._recipe = LinearMap.adjoint, (self,)
         return turned
 
     T = H = property(adjoint)

@@ -10,11 +10,12 @@ import numpy as np
 from jitad import tree
 from jitad.api import Argnums, jacobian, jit, vmap
 from jitad.errors import ShapeError
-from jitad.function import Function
+from jitad.function import Function, travels
 from jitad.ir.source import source_line
 from jitad.where import Backend, where
 
 
+@travels
 def gauss_newton(
     f: Callable[..., Any],
     argnums: Argnums = 0,

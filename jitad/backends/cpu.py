@@ -31,7 +31,7 @@ from . import fresh, link, mathlib, objects, schedule, watch
 from .fresh import LINE
 from .machine import vector_width
 from .scalars import Scalars
-from .threads import POOL
+from .threads import POOL, get_threads
 from .watch import UNWATCHED, here
 
 _ENTRY = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
@@ -154,7 +154,7 @@ class Executable:
         if lane * count < schedule.SERIAL_NANOSECONDS:
             self.entry(block.ctypes.data, apart, count)
             return
-        threads = POOL.count
+        threads = get_threads()
         block[frame.TILE] = tile = schedule.tile(lane, count, threads)
         for first, last in schedule.rounds(lane, apart, count, threads):
             block[frame.COUNTER], block[frame.STOP] = first, last
@@ -186,7 +186,7 @@ class Executable:
         block[frame.TILE] = size
         lane = self.outline.work.nanoseconds((count,))
         alone = lane * count < schedule.SERIAL_NANOSECONDS
-        threads = 1 if alone else POOL.count
+        threads = 1 if alone else get_threads()
         for first, last in schedule.rounds(lane, 0, count, threads, size):
             block[frame.COUNTER], block[frame.STOP] = first, last
             POOL.run(self._tiles, block.ctypes.data, threads)

@@ -15,7 +15,9 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -240,4 +242,28 @@ def set_threads(count: int) -> None:
 
 def get_threads() -> int:
     """How many threads a launch uses at most."""
-    return POOL.count
+    return min(POOL.count, _limit.get())
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let launches inside use so many threads at most: those of this thread's calls.
+
+        with jitad.threads(1):  # in each of many tasks that run side by side
+            slopes = J(block)
+
+    All threads of a process share one pool, so that two calls at once do not use more.
+    """
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+        raise ValueError(
+            f"expected a whole number of threads, 1 or more, got {count!r}"
+        )
+    token = _limit.set(int(count))
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+# How many threads launches by a thread use at most: each thread has its own.
+_limit: ContextVar[int] = ContextVar("jitad_threads", default=1 << 30)

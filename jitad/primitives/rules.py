@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +33,14 @@ class _Ruled:
         self.function = function
         self.fixed = tuple(nondiff_argnums)
         self.name = getattr(function, "__name__", type(function).__name__)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Travel by name, if that is what a module calls it: see `pickle`."""
+        home = import_module(self.function.__module__)
+        name = self.function.__qualname__
+        if getattr(home, name, None) is self and home.__name__ != "__main__":
+            return name
+        return super().__reduce_ex__(protocol)
 
     def __call__(self, *args: Any) -> Any:
         """The value; inside a traced function a call that knows its derivative."""
