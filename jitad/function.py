@@ -222,7 +222,8 @@ class Function:
     def _narrowed(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
         """As derived; in mixed precision computed with float32 between."""
         with entries.only_if(self.where.cache):
-            found = replace(self.derive(spec, inputs), keep=self.where.cache)
+            found = replace(self.derive(spec, inputs), keep=self.where.cache,
+                            fast=self.where.compile == "fast")  # fmt: skip
         graph = found.graph
         if marked(graph):
             own = found.side or (lambda: Side(taken(graph, 1)))

@@ -73,7 +73,7 @@ class Derived:
     side gives what derivatives of it are taken of, where it has kinks.  ruled says
     that derivatives by rules of the user's went in, which may be of no function.
     final says that it was made where nobody differentiates it: sides are left out.
-    keep says that its code may be kept on disk.
+    keep says that its code may be kept on disk, fast that it is compiled quickly.
     """
 
     graph: Graph
@@ -88,6 +88,7 @@ class Derived:
     may_raise: bool = False
     bound: bool = False
     keep: bool = True
+    fast: bool = False
 
     @cached_property
     def narrowed(self) -> tuple[tuple[int, np.dtype], ...]:
@@ -156,7 +157,13 @@ def make(
     varying = tuple([placed[k].varying for k in buffers if k < count])
     layouts: tuple[Layout, ...] = tuple([placed[k].layout for k in buffers])
     executable, seconds = compiled(
-        graph, max(1, len(order)), varying, layouts, machine, keep=derived.keep
+        graph,
+        max(1, len(order)),
+        varying,
+        layouts,
+        machine,
+        keep=derived.keep,
+        fast=derived.fast,
     )
     seconds = {**derived.seconds, **seconds}
     return Plan(derived, executable, order, buffers, seconds)
@@ -183,16 +190,19 @@ def compiled(
     machine: Machine,
     *,
     keep: bool,
+    fast: bool = False,
 ) -> tuple[Any, dict[str, float]]:
     """The kernel of a graph, and what it took to make it.
 
     keep  whether its code may be read from the disk, and kept there
+    fast  whether it is compiled quickly, on the host
     """
     try:
         digest = graphs.digest(graph)
     except graphs.UnknownError:
         digest = graph.digest.encode()
     with entries.only_if(keep):
+        machine = cpu.FAST if fast and machine is cpu.HOST else machine
         return _compiled(_Source(digest, graph), axes, varying, layouts, machine)
 
 

@@ -206,7 +206,13 @@ class _Split:
         spread: list[Layout] = ["spread"] * loop.summed
         layouts: tuple[Layout, ...] = (*[r.layout for r in body.inputs], *sums, *spread)
         executable, seconds = planning.compiled(
-            points, 1, varying, layouts, self.machine, keep=self.derived.keep
+            points,
+            1,
+            varying,
+            layouts,
+            self.machine,
+            keep=self.derived.keep,
+            fast=self.derived.fast,
         )
         rows = tuple(body.inputs)
         types += loop.body.output_types[loop.carried :]

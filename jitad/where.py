@@ -18,6 +18,7 @@ from jitad.errors import InputError
 
 Backend = Literal["cpu", "numpy"]
 Precision = Literal["full", "mixed"]
+Effort = Literal["full", "fast"]
 
 _CARD = re.compile(r"cuda(?::(\d+))?")
 
@@ -26,14 +27,16 @@ _CARD = re.compile(r"cuda(?::(\d+))?")
 class Where:
     """A back end of the host, and the cards that are to be used instead.
 
-    cards  their numbers; none: where the arguments are
-    cache  whether compiled code is kept on disk
+    cards    their numbers; none: where the arguments are
+    cache    whether compiled code is kept on disk
+    compile  how much is done for the speed of code on the host
     """
 
     backend: Backend = "cpu"
     cards: tuple[int, ...] = ()
     precision: Precision = "full"
     cache: bool = True
+    compile: Effort = "full"
 
 
 HERE = Where()
@@ -48,6 +51,7 @@ def where(
     devices: Sequence[str] | None = None,
     precision: Precision | None = None,
     cache: bool | None = None,
+    compile: Effort | None = None,
 ) -> Where:
     """A base, changed by what is not None; name is the function's, for errors.
 
@@ -59,6 +63,8 @@ def where(
         raise InputError(
             f'{name}: precision is {precision!r}; expected "full" or "mixed"'
         )
+    if compile is not None and compile not in get_args(Effort):
+        raise InputError(f'{name}: compile is {compile!r}; expected "full" or "fast"')
     if cache is not None and not isinstance(cache, bool):
         raise InputError(f"{name}: cache is {cache!r}; expected True or False")
     if device is not None and devices is not None:
@@ -68,6 +74,7 @@ def where(
         backend=backend or base.backend,
         precision=precision or base.precision,
         cache=base.cache if cache is None else cache,
+        compile=compile or base.compile,
     )
     if device is not None:
         found = replace(found, cards=() if device == "cpu" else (_card(name, device),))

@@ -88,7 +88,7 @@ class Executable:
     @property
     def ir(self) -> str:
         """The LLVM text it is made from."""
-        return emit(self.kernel, self._form.target, longest=self._form.longest)
+        return self._form.text(self.kernel)
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
@@ -251,6 +251,12 @@ class Form:
     kernel: Callable[[], Kernel]
     target: Target
     longest: int = LONGEST
+    fast: bool = False
+
+    def text(self, kernel: Kernel) -> str:
+        """The LLVM text of its kernel."""
+        text = emit(kernel, self.target, longest=self.longest)
+        return link.FAST + text if self.fast else text
 
 
 def compile(
@@ -267,9 +273,8 @@ def _compiled(form: Form, key: str | None = None) -> Executable:
     """The code of a form, which is kept under a key."""
     kernel = form.kernel()
     start, form = time.perf_counter(), replace(form, kernel=lambda: kernel)
-    text = emit(kernel, form.target, longest=form.longest)
     beside = lanes(kernel, form.target), outline(kernel).plain()
-    made = objects.made(text, beside)
+    made = objects.made(form.text(kernel), beside)
     _share(made.called)
     objects.keep(key, made)
     return _loaded(form, made, start)
@@ -314,7 +319,13 @@ def _share(called: Collection[str]) -> None:
 
 
 class Host:
-    """The host: NumPy's memory and the CPU's threads; a `cuda.Work` is its like."""
+    """The host: NumPy's memory and the CPU's threads; a `cuda.Work` is its like.
+
+    fast  whether code is made quickly rather than as fast as it can be
+    """
+
+    def __init__(self, *, fast: bool = False) -> None:
+        self.fast = fast
 
     def build(
         self,
@@ -328,8 +339,9 @@ class Host:
         def kernel() -> Kernel:
             return kernel_of(sink(expand(graph)), axes, varying, layouts)
 
-        form = Form(kernel, target := host())
+        form = Form(kernel, target := host(), fast=self.fast)
         facts = target.vector_bytes, target.fused, target.streaming, form.longest
+        facts = *facts, form.fast
         key = objects.name_of_graph(graph, axes, varying, layouts, facts)
         return _kept(form, key) or _compiled(form, key)
 
@@ -368,4 +380,4 @@ class Host:
         return executable.total(count, arguments)
 
 
-HOST = Host()
+HOST, FAST = Host(), Host(fast=True)

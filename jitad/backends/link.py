@@ -21,6 +21,8 @@ from jitad import locks, waiting
 
 # llvmlite lets one thread at a time into LLVM.
 locks.hold_at_forks(llvm.ffi.lib._lock._lock)
+# The first line of a module whose code is to be made quickly.
+FAST = 'source_filename = "fast"\n'
 # Of memory that a system still has to grant before code is put there: LLVM, when it is
 # not granted what it asks for, ends the process.
 _MAPS = 8
@@ -73,14 +75,14 @@ def load(code: bytes) -> Library:
 
 def _code(text: str) -> bytes:
     """The machine code of a module."""
-    tools = _tools()
+    tools = _tools(text.startswith(FAST))
     with llvm.create_context() as context, llvm.parse_assembly(text, context) as module:
         return tools.machine.emit_object(tools.prepared(module))
 
 
 def assembly(text: str) -> str:
     """The machine code of a module, as text."""
-    tools = _tools()
+    tools = _tools(text.startswith(FAST))
     with llvm.create_context() as context, llvm.parse_assembly(text, context) as module:
         return tools.machine.emit_assembly(tools.prepared(module))
 
@@ -164,9 +166,10 @@ class _Tools:
 
 
 @cache
-def _tools() -> _Tools:
+def _tools(fast: bool) -> _Tools:
+    """What there is; fast: as little as possible is done for the speed of code."""
     features = llvm.get_host_cpu_features().flatten()
-    machine = _target_machine(llvm.get_host_cpu_name(), features)
+    machine = _target_machine(llvm.get_host_cpu_name(), features, 0 if fast else 3)
     # Made once: llvmlite never frees a pass manager.
     passes, few = (llvm.create_new_module_pass_manager() for _ in range(2))
     passes.add_always_inliner_pass()
@@ -174,15 +177,16 @@ def _tools() -> _Tools:
     few.add_always_inliner_pass()
     tuning = llvm.create_pipeline_tuning_options(speed_level=1)
     builder = llvm.create_pass_builder(machine, tuning)
-    return _Tools(machine, str(machine.target_data), passes, few, builder)
+    rounds = few if fast else passes
+    return _Tools(machine, str(machine.target_data), rounds, few, builder)
 
 
-def _target_machine(cpu: str, features: str) -> llvm.TargetMachine:
+def _target_machine(cpu: str, features: str, opt: int = 3) -> llvm.TargetMachine:
     """A machine for which code is generated as Numba does; an engine owns its own."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     reloc = "static" if target.name.startswith("x86") else "default"
     return target.create_target_machine(
-        cpu, features, opt=3, reloc=reloc, codemodel="jitdefault", jit=True
+        cpu, features, opt=opt, reloc=reloc, codemodel="jitdefault", jit=True
     )

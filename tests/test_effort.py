@@ -1,0 +1,86 @@
+"""Code that is made quickly computes the same bits as code that is made with care."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitad
+from jitad import tree
+
+X = np.linspace(0.3, 2.0, 21).reshape(7, 3)
+
+
+def chosen(x: Any) -> Any:
+    return np.where(x > 1.0, np.sin(x) ** 3, np.exp(-x * x)) + np.arctan2(x, x[::-1])
+
+
+def looped(x: Any) -> Any:
+    def step(state: Any, k: Any) -> Any:
+        return state + 0.1 * np.sin(state * k), state.sum()
+
+    return jitad.scan(step, x, np.arange(5, dtype=x.dtype))
+
+
+def ended(x: Any) -> Any:
+    return jitad.while_loop(lambda s: s.sum() < 20.0, lambda s: s * 1.5, x)
+
+
+def read(x: Any) -> Any:
+    return np.take(np.linspace(0.0, 1.0, 9), (x[0] * 4).astype(np.int64)) * x
+
+
+def long(x: Any) -> Any:
+    for k in range(800):
+        x = np.stack([x[1] * 0.5 + np.cos(x[0]), x[2] * x[0], x[0] - k * 1e-3])
+    return x
+
+
+CASES: dict[str, Callable[..., Any]] = {
+    "choices": jitad.jacobian(chosen),
+    "scan": jitad.jacobian(lambda x: looped(x)[0]),
+    "while": ended,
+    "reading at places": read,
+    "in parts": jitad.jacobian(long),
+    "integers": lambda x: np.floor(x * 9).astype(np.int32) // 2 % 5,
+    "a sum": lambda x: np.sin(x[0] * np.linspace(0.0, 1.0, 5000)).sum(),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_both_give_the_same_bits(name, dtype):
+    results = [
+        jitad.vmap(CASES[name], compile=effort, cache=False)(X.astype(dtype))
+        for effort in ("full", "fast")
+    ]
+    for full, fast in zip(*(tree.flatten(r)[0] for r in results), strict=True):
+        np.testing.assert_array_equal(full, fast)
+
+
+def test_sums_over_points_are_the_same():
+    x = np.linspace(0.0, 1.0, 5000)
+    full, fast = (
+        jitad.jit(jitad.value_and_grad(lambda x: np.sin(x).sum()), compile=effort)(x)
+        for effort in ("full", "fast")
+    )
+    assert full[0] == fast[0]
+    np.testing.assert_array_equal(full[1], fast[1])
+
+
+def test_they_are_told_apart():
+    full = jitad.vmap(jitad.grad(lambda x: np.sin(x).sum()))
+    fast = jitad.jit(full, compile="fast")
+    for f in (full, fast, jitad.jit(fast, compile="full")):
+        np.testing.assert_allclose(f(X), np.cos(X), rtol=1e-15)
+    plans = [f.prepare(X).plan for f in (full, fast)]
+    assert plans[0].executable.ir != plans[1].executable.ir
+    assert plans[0].executable.assembly != plans[1].executable.assembly
+
+
+def test_what_there_is_not_is_refused():
+    with pytest.raises(jitad.InputError, match=r"compile is 'quick'; expected"):
+        jitad.jit(np.sin, compile="quick")  # type: ignore[arg-type]
