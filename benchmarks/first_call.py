@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import statistics
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -50,15 +51,30 @@ def in_child(name: str, tool: str, start_of_name: str, quick: bool) -> dict:
     return {"name": participant.name, "seconds": result.first}
 
 
-def once(name: str, tool: str, setting: Setting) -> dict:
-    """One first call in a fresh process: its seconds, and the participant's name."""
+def once(name: str, tool: str, setting: Setting, home: str | None = None) -> dict:
+    """One first call in a fresh process: its seconds, and the participant's name.
+
+    home  with what an earlier process kept there; default: an empty one
+    """
     arguments = {
         "name": name,
         "tool": tool,
         "start_of_name": CHOSEN[tool],
         "quick": setting.quick,
     }
-    return child.call("benchmarks.first_call:in_child", arguments, setting)
+    target = "benchmarks.first_call:in_child"
+    return child.call(target, arguments, setting, home=home)
+
+
+def second_process(name: str, setting: Setting) -> tuple[str, float]:
+    """The median of first calls in a second process, over those in the first."""
+    turns = []
+    for _ in range(1 if setting.quick else 5):
+        with tempfile.TemporaryDirectory() as home:
+            both = [once(name, "jitad", setting, home)["seconds"] for _ in range(2)]
+            turns.append(both)
+    first, second = (statistics.median(times) for times in zip(*turns, strict=True))
+    return f"{quantity(second)} : {quantity(first)}", second / first
 
 
 def beside_jax(name: str, setting: Setting) -> tuple[str, float]:
@@ -110,9 +126,21 @@ def beside_jitad(
     return Table(title, headers, tuple(lines), (note,))
 
 
-START = tuple(
-    Line(f"first call, {size}", "JAX's", 0.1, partial(beside_jax, name))
-    for name, size in (("first-call", "2^18 points"), ("first-call-point", "one point"))
+_SIZES = (("first-call", "2^18 points"), ("first-call-point", "one point"))
+START = (
+    *(
+        Line(f"first call, {size}", "JAX's", 0.1, partial(beside_jax, name))
+        for name, size in _SIZES
+    ),
+    *(
+        Line(
+            f"in a second process, {size}",
+            "in the first",
+            0.5,
+            partial(second_process, name),
+        )
+        for name, size in _SIZES
+    ),
 )
 
 ROWS = (

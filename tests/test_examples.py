@@ -272,3 +272,27 @@ def test_an_example_runs_as_a_script(tmp_path: Path) -> None:
     assert done.stderr == ""
     assert "= 42 after" in done.stdout
     assert (tmp_path / "inverse_problem.png").read_bytes().startswith(PNG)
+
+
+def test_points_beyond_memory_are_summed_by_a_cluster(tmp_path: Path) -> None:
+    for library in ("dask.array", "distributed"):
+        pytest.importorskip(library)
+    found = runpy.run_path(str(FOLDER / "beyond_memory.py"), run_name="beyond_memory")
+    script = [str(FOLDER / "beyond_memory.py"), "--points", "25000", "--rows", "10000"]
+    done = subprocess.run(
+        [sys.executable, *script, "--folder", str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(FOLDER.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    blocks = [found["points"]((k,), 10_000, 25_000) for k in range(3)]
+    assert [len(block) for block in blocks] == [10_000, 10_000, 5_000]
+    total = sum(found["normal"](block)[0] for block in blocks)
+    mean = np.array2string(total / 25_000, precision=3, suppress_small=True)
+    assert mean in done.stdout
+    assert "100% Completed" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["beyond_memory.png"]
+    assert (tmp_path / "beyond_memory.png").read_bytes().startswith(PNG)
