@@ -16,6 +16,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from benchmarks import child
 from benchmarks.compiler import compile_c
 from benchmarks.harness import UnavailableError, compare
 from benchmarks.speed import Row
+from benchmarks.start import Line
 from benchmarks.table import Table, quantity
 from benchmarks.work import TOLERANCE, Setting
 
@@ -96,14 +98,16 @@ def statements(steps: Iterable[Step], line: str) -> str:
     return "\n".join(lines)
 
 
-def with_jitad(steps: list[Step], results: list[int], x: np.ndarray) -> Callable:
+def with_jitad(
+    steps: list[Step], results: list[int], x: np.ndarray, effort: str = "full"
+) -> Callable:
     """vmap of the traced program."""
     jitad = importlib.import_module("jitad")
 
     def f(x: Any) -> Any:
         return np.stack(evaluate(np, steps, results, x))
 
-    return lambda: jitad.vmap(f)(x)
+    return lambda: jitad.vmap(f, compile=effort, cache=False)(x)
 
 
 def with_jax(steps: list[Step], results: list[int], x: np.ndarray) -> Callable:
@@ -213,6 +217,7 @@ def with_numba(steps: list[Step], results: list[int], x: np.ndarray) -> Callable
 # name -> how, and the tool of the command line that it belongs to
 TOOLS = {
     "jitad": (with_jitad, "jitad"),
+    "jitad, fast": (partial(with_jitad, effort="fast"), "jitad"),
     "JAX": (with_jax, "jax"),
     "PyTorch compiled": (with_torch, "torch"),
     "Dr.Jit": (with_drjit, "drjit"),
@@ -274,3 +279,66 @@ def table(setting: Setting) -> Table:
 ROWS = (
     Row("compile", "time to the first result for 1,000 to 100,000 operations", table),
 )
+
+
+def chained_sines(size: int) -> dict:
+    """Seconds of the processor to the first gradient of so many chained sines."""
+    jitad = importlib.import_module("jitad")
+
+    def chain(count: int) -> Callable[[Any], Any]:
+        def f(x: Any) -> Any:
+            for k in range(count):
+                x = np.sin((1 + 1e-5 * k) * x)
+            return x
+
+        return f
+
+    jitad.grad(chain(10), argnums=0)(0.3)
+    begin = time.process_time()
+    jitad.jit(jitad.grad(chain(size)), cache=False)(0.3)
+    return {"seconds": time.process_time() - begin}
+
+
+def _beside(name: str, other: str, size: int, setting: Setting) -> tuple[str, float]:
+    """The times of two participants, least of some, and their ratio."""
+    times = dict.fromkeys((name, other), math.inf)
+    for _ in range(1 if setting.quick else 3):
+        for key in times:
+            arguments = {"name": key, "size": 200 if setting.quick else size}
+            target = "benchmarks.compile_time:in_child"
+            found = child.call(target, arguments, setting, PATIENCE)
+            times[key] = min(times[key], found["seconds"])
+    own, others = times.values()
+    return f"{quantity(own)}, {quantity(others)}", own / others
+
+
+def _each_sine(size: int, setting: Setting) -> tuple[str, float]:
+    """The time for a sine, and how much of half a millisecond it is."""
+    target, arguments = "benchmarks.compile_time:chained_sines", {"size": size}
+    seconds = child.call(target, arguments, setting, PATIENCE)["seconds"]
+    return (
+        f"{quantity(seconds)}, {quantity(seconds / size)} each",
+        seconds / size / 5e-4,
+    )
+
+
+START = (
+    *(
+        Line(
+            f"compile {size:,} operations", "gcc -O3 of the same text", 1 / 3,
+            partial(_beside, "jitad", "C, source text", size),
+        )
+        for size in (1_000, 5_000, 20_000)
+    ),
+    Line(
+        "compile=\"fast\", 1,000 operations", "compile=\"full\"", 0.5,
+        partial(_beside, "jitad, fast", "jitad", 1_000),
+    ),
+    *(
+        Line(
+            f"gradient of {size:,} chained sines", "0.5 ms a sine", 1.0,
+            partial(_each_sine, size),
+        )
+        for size in (1_000, 1_800, 20_000)
+    ),
+)  # fmt: skip

@@ -14,7 +14,7 @@ from benchmarks.harness import UnavailableError, failure
 from benchmarks.table import Table, three_digits
 from benchmarks.work import Setting
 
-MODULES = ("fresh_results", "import_time", "first_call", "modes")
+MODULES = ("fresh_results", "import_time", "first_call", "compile_time", "modes")
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,11 @@ def test_they_are_told_apart():
     fast = jitad.jit(full, compile="fast")
     for f in (full, fast, jitad.jit(fast, compile="full")):
         np.testing.assert_allclose(f(X), np.cos(X), rtol=1e-15)
-    plans = [f.prepare(X).plan for f in (full, fast)]
-    assert plans[0].executable.ir != plans[1].executable.ir
-    assert plans[0].executable.assembly != plans[1].executable.assembly
+    plan, other = (f.prepare(X).plan for f in (full, fast))
+    assert plan is not None
+    assert other is not None
+    assert plan.executable.ir != other.executable.ir
+    assert plan.executable.assembly != other.executable.assembly
 
 
 def test_what_there_is_not_is_refused():

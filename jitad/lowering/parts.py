@@ -230,7 +230,7 @@ def flat(steps: Sequence[Step]) -> Iterator[Step]:
             yield s
         elif isinstance(s, Loop):
             yield from flat(s.body)
-        else:
+        elif isinstance(s, Repeat | If):
             yield s
             yield from flat(within(inside(s)))
 
