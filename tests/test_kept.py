@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,10 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Made:
     monkeypatch.setattr(link, "object_code", emitted)
     monkeypatch.setattr(accumulate, "jacobian", derived)
     monkeypatch.setattr(remembered, "_WORTH", 0.0)
+    # Whenever our sources were changed last.
+    for module in (objects, remembered):
+        monkeypatch.setattr(module, "stamp", lambda: b"sources")
+    monkeypatch.setattr(objects, "_machine", cache(objects._machine.__wrapped__))
     return count
 
 
