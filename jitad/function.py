@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -119,7 +120,8 @@ class Function:
         home = getattr(self.function, "__module__", "")
         name = getattr(self.function, "__qualname__", "")
         # A function that was decorated is not what its name says any more.
-        if home != "__main__" and _named(home, name) is self:
+        known = home != "__main__" and home in sys.modules
+        if known and _named(home, name) is self:
             return _named, (home, name)
         if self.recipe is None:
             raise TypeError(

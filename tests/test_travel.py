@@ -136,6 +136,11 @@ def test_closures_travel_by_cloudpickle() -> None:
     data = cloudpickle.dumps(made)
     assert bits(pickle.loads(data), X) == bits(made, X)
     assert bits(pickle.loads(cloudpickle.dumps(made)), X) == bits(made, X)
+    # So does what was written nowhere, and of what was decorated there.
+    space: dict[str, Any] = {"__name__": "nowhere", "jitad": jitad}
+    exec("@jitad.grad\ndef g(x): return x * x", space)
+    assert pickle.loads(cloudpickle.dumps(space["g"]))(3.0) == 6.0
+    assert pickle.loads(pickle.dumps(jitad.grad(np.hypot)))(3.0, 4.0) == 0.6
 
 
 def test_joblib_computes_the_same_bits() -> None:
