@@ -521,3 +521,17 @@ def test_the_mode_is_chosen_well_without_trying_all(name):
     count = eliminate.multiplications(line, rows, columns, spent)
     assert count == spent
     assert eliminate.multiplications(line, rows, columns, spent - 1) is None
+
+
+def test_what_is_known_of_the_sign_of_long_ways_is_found_in_linear_time():
+    def f(x: Any) -> Any:
+        s = x * x
+        for _ in range(400):
+            s = 0.3 * s + s / (0.5 + s) * 0.2 + x * x
+        return np.log(s)
+
+    x, h = 0.7, 1e-6
+    want = (f(x + h) - f(x - h)) / (2 * h)
+    for mode in MODES:
+        found = jitad.jacobian(f, mode=mode)(x)
+        np.testing.assert_allclose(found, want, rtol=1e-8)

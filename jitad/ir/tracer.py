@@ -35,7 +35,8 @@ class Trace(Builder):
     path      decides the truth of its values, if anything can (see `ir.fork`)
     writes    for every write to an array of it: when the array was born, and the line
     compared  the last >= or <= : its node, and the instruction that asked for it
-    sources   what inputs depend on, as bits; masks, what nodes do: see `steep`
+    sources   what inputs depend on, as bits; masks, what nodes do; signs, what is
+              known of their values: see `steep`
     """
 
     def __init__(self, level: int, simplify: Any = None, lines: bool = True) -> None:
@@ -52,6 +53,7 @@ class Trace(Builder):
         self.compared: tuple[int, ...] = ()
         self.sources: dict[int, int] = {}
         self.masks: list[int] = []
+        self.signs: list[int] = []
 
     def again(self, path: Any) -> Trace:
         """The trace for one more run of its function: the same graph, grown on."""

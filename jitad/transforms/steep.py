@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
 from functools import reduce
+from operator import and_
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ _BITS = 512
 
 _EVEN = frozenset({"pow4", "pow6", "pow1.5", "pow2.5"})
 _POSITIVE = frozenset({"exp", "exp2", "cosh", "expit", "gauss", "gauss_half", "ndtr"})
+_AT_LEAST, _MORE, _FLAT = 1, 2, 4  # what is known of a node, as bits
 _NOT_NEGATIVE = _EVEN | {"abs", "sqrt", "hypot", "norm_of", "pow-2", "pow-4"}
 
 
@@ -73,31 +75,12 @@ def _made(target: Trace, i: int) -> tuple[str, tuple[int, ...]]:
 
 def not_negative(target: Trace, i: int) -> bool:
     """Whether a node is a square, a sum of squares or the like."""
-    name, operands = _made(target, i)
-    if target.values[i] is not None:
-        return bool(target.values[i] >= 0)
-    if name in _POSITIVE or name in _NOT_NEGATIVE:
-        return True
-    if name == "mul" and operands[0] == operands[1]:
-        return True
-    if name in ("add", "mul", "div"):
-        return all(not_negative(target, a) for a in operands)
-    return name in ("cast", *GATES) and not_negative(target, operands[-1])
+    return bool(_signs(target, i) & _AT_LEAST)
 
 
 def positive(target: Trace, i: int) -> bool:
     """Whether a node is more than 0, or an exponential that has underflowed."""
-    name, operands = _made(target, i)
-    if target.values[i] is not None:
-        return bool(target.values[i] > 0)
-    if name in _POSITIVE:
-        return True
-    if name in ("mul", "div"):
-        return all(positive(target, a) for a in operands)
-    if name == "add":
-        either = any(positive(target, a) for a in operands)
-        return either and all(not_negative(target, a) for a in operands)
-    return name in ("cast", "sqrt") and positive(target, operands[0])
+    return bool(_signs(target, i) & _MORE)
 
 
 def _level(target: Trace, i: int) -> bool:
@@ -105,17 +88,49 @@ def _level(target: Trace, i: int) -> bool:
 
     Then a slope that is infinite at 0 gives NaN whatever the order.
     """
+    return bool(_signs(target, i) & _FLAT)
+
+
+def _signs(target: Trace, i: int) -> int:
+    """The same as bits, found once for every node, and for those before it first."""
+    while len(target.signs) <= i:
+        target.signs.append(_sign(target, len(target.signs)))
+    return target.signs[i]
+
+
+def _sign(target: Trace, i: int) -> int:
     name, operands = _made(target, i)
-    if positive(target, i) or name in _EVEN:
-        return True
-    if name == "mul":
-        square = operands[0] == operands[1]
-        return square or all(_level(target, a) for a in operands)
-    if name == "div":
-        return _level(target, operands[0]) and positive(target, operands[1])
-    if name == "add":
-        return all(_level(target, a) for a in operands)
-    return name == "cast" and _level(target, operands[0])
+    value = target.values[i]
+    if target.nodes[i].type.shape:
+        return 0
+    if value is not None:
+        more = _MORE | _FLAT if value > 0 else 0
+        return more | (_AT_LEAST if value >= 0 else 0)
+    given = [target.signs[a] for a in operands]
+    every = reduce(and_, given, _AT_LEAST | _MORE | _FLAT)
+    found = 0
+    square = name == "mul" and operands[0] == operands[1]
+    if name in _POSITIVE or name in _NOT_NEGATIVE or square:
+        found |= _AT_LEAST
+    elif name in ("add", "mul", "div"):
+        found |= every & _AT_LEAST
+    elif name in ("cast", *GATES):
+        found |= given[-1] & _AT_LEAST
+    if name in _POSITIVE:
+        found |= _MORE
+    elif name in ("mul", "div"):
+        found |= every & _MORE
+    elif name == "add" and every & _AT_LEAST:
+        found |= (given[0] | given[1]) & _MORE
+    elif name in ("cast", "sqrt"):
+        found |= given[0] & _MORE
+    if found & _MORE or name in _EVEN or square:
+        found |= _FLAT
+    elif name in ("mul", "add"):
+        found |= every & _FLAT
+    elif (name == "div" and given[1] & _MORE) or name == "cast":
+        found |= given[0] & _FLAT
+    return found
 
 
 # -- slopes that come last ------------------------------------------------------------
