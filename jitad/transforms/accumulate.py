@@ -217,10 +217,13 @@ def _candidates_of_loops(
             del estimates[mode]
     modes = list(estimates)
     longest = max([len(loop_of(nodes[v]).body.nodes) for v in loops], default=0)
+    wide = max([loop_of(nodes[v]).carried for v in loops], default=0)
     if rows <= 1 or columns <= 1:
         untried["cross"] = _SELDOM.format("output" if rows <= 1 else "input")
     elif _at_places(line):
         untried["cross"] = "arrays are read, or added to, at computed places"
+    elif wide > columns:
+        untried["cross"] = f"a loop carries {wide} values, more than there are inputs"
     elif longest > _LONG_BODY:
         untried["cross"] = f"a loop's body of {longest:,} operations is long to search"
     else:
