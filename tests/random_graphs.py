@@ -142,8 +142,9 @@ def primitive(name: str) -> Callable[..., Any]:
 def _near_points() -> Iterator[str]:
     """Every scalar primitive, those that NumPy has no name for too, near a point."""
     for p in (registry.primitives[name] for name in OWN):
-        # A stopped gradient is not what differences find.
-        usable = p.kind == "elementwise" and p.name != "stop_gradient"
+        # A stopped gradient is not what differences find; factors are told of by rules.
+        hidden = p.name == "stop_gradient" or p.name.startswith("factor_")
+        usable = p.kind == "elementwise" and not hidden
         for point in p.points if usable else ():
             radius = [0.02 * (abs(v) or 1) for v in point]
             with np.errstate(all="ignore"):

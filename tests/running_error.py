@@ -23,6 +23,7 @@ assert primitives
 # Words whose result is exact whenever their operands are.
 EXACT = {
     "neg", "abs", "select", "gate", "copysign", "floor", "ceil", "trunc", "rint",
+    "factor_gate",
     "maximum", "minimum", "fmax", "fmin", "fmod", "nextafter", "and", "or", "xor",
     "not", "lt", "le", "gt", "ge", "eq", "ne", "isnan", "isinf", "isfinite", "signbit",
     "left_shift", "right_shift",

@@ -34,6 +34,7 @@ from jitad.ir.interpret import interpret
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.primitive import registry
 from jitad.ir.table import Way, add_lookup, add_spread
+from jitad.primitives.elementwise import GATES
 from jitad.transforms import accumulate
 from jitad.transforms.accumulate import MODES
 from jitad.transforms.branches import sink
@@ -102,7 +103,7 @@ def doubles(graph: Graph) -> list[Node]:
         elif node.type.dtype == F8 and node.primitive.kind == "elementwise":
             if whole.issuperset(node.operands):
                 whole.add(i)
-            elif node.primitive.name not in ("cast", "select", "gate"):
+            elif node.primitive.name not in ("cast", "select", *GATES):
                 found.append(node)
         elif node.primitive.kind == "elementwise" and node.primitive.name != "cast":
             assert all(x.type.dtype != F8 for x in own), node

@@ -130,10 +130,11 @@ class _Allocator:
 
         Where a user has chosen an allocator it is theirs.
         """
-        if self._get() is not self._default:
+        if self._get() not in (self._default, self._own):
             return how(shape, dtype)
-        self._set(self._own)
+        # An interrupt may come as soon as a call has returned, not before the first.
         try:
+            self._set(self._own)
             return how(shape, dtype)
         finally:
             self._set(self._default)

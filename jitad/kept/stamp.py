@@ -1,7 +1,7 @@
 """What all that is kept depends on, beside its own text: the programs that make it.
 
-Start at `stamp`.  jitad's own sources are told by what Python itself tells them by,
-their sizes and the times of their last changes.
+Start at `stamp`.  jitad's own sources are told by their sizes, and by when they were
+last changed and last put where they are.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ def stamp() -> bytes | None:
     if not sources or any(changed > _LOADED for *_, changed in sources):
         return None
     versions = sys.version, np.__version__, optree.__version__, _version_of("scipy")
-    known = [found[:-1] for found in sources]
-    return hashlib.sha256(repr((_FORMAT, *versions, *known)).encode()).digest()
+    return hashlib.sha256(repr((_FORMAT, *versions, *sources)).encode()).digest()
 
 
 def _version_of(package: str) -> bytes:

@@ -7,6 +7,7 @@ is cut into functions (see `parts`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -55,6 +56,8 @@ LONGEST = 3000  # steps in one function; beyond, compilers take more than linear
 # In functions of parts: they store what others need, and of such steps twice as many
 # take three times as long.
 _PART = 500
+# Vectors with 8 or 16 bits in a lane.
+_NARROW = re.compile(r"x i(8|16)>").search
 
 
 def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
@@ -265,10 +268,6 @@ def _parts(
 def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
     used = accessed(part.steps)
     indices = ", ".join(f"i64 %x{a}" for a in range(module.kernel.axes))
-    head = (
-        f"define internal void @part{part.number}(ptr %frame, ptr %live, {indices}) "
-        f"noinline optnone nounwind {_stack(module)} {{"
-    )
     body = Body(module)
     body.read_frame(used)
     body.enter(-1, used, copying=False)
@@ -279,5 +278,11 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
         body.there()
     body.steps(part.steps)
     room = [*emit_tables.room(part.steps, body.width), *emit_watch.room(part.steps)]
-    tail = ["  br label %exit", "exit:", "  ret void", "}"]
-    return "\n".join([head, "entry:", *room, *body.lines, *tail])
+    lines = [*room, *body.lines, "  br label %exit", "exit:", "  ret void", "}"]
+    # Without optimisation LLVM 22 cannot compile some shuffles of 16-bit integers.
+    quick = "" if any(map(_NARROW, lines)) else "optnone "
+    head = (
+        f"define internal void @part{part.number}(ptr %frame, ptr %live, {indices}) "
+        f"noinline {quick}nounwind {_stack(module)} {{"
+    )
+    return "\n".join([head, "entry:", *lines])
