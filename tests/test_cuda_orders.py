@@ -36,8 +36,6 @@ REGISTERS = {
     "arm": (96, 96),
 }
 # The most bytes that what is chosen spills, likewise, in rows.
-# No order that is tried fits into the registers of two blocks there.
-SPILLED_MORE = {("Hessian", (9, 0)): 896}
 SPILLED = {"Hessian": 0, "Gaussians": 136, "adaptive trajectories": 56}
 F8 = np.dtype(float)
 
@@ -282,8 +280,7 @@ def test_little_spills_of_what_is_chosen(name, capability):
     if nvrtc.version() != (13, 0):
         pytest.skip("recorded with another version of NVRTC")
     found = best(case(name).candidates("rows"), capability)
-    most = SPILLED_MORE.get((name, capability), SPILLED[name])
-    assert found.usage.spilled <= most
+    assert found.usage.spilled <= SPILLED[name]
 
 
 @needs_nvrtc

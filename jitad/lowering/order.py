@@ -42,9 +42,7 @@ def order(graph: Graph, roots: Sequence[int]) -> list[Step]:
 
 def as_traced(graph: Graph, roots: Sequence[int]) -> list[Step]:
     """As `order`: nodes as they stand in the graph, every output when it is there."""
-    waiting: dict[int, list[int]] = {}
-    for k, root in enumerate(roots):
-        waiting.setdefault(root, []).append(k)
+    waiting = _places(roots)
     inputs = set(graph.inputs)
     steps: list[Step] = []
     for i in sorted(reach(graph.nodes, roots)):
@@ -182,6 +180,11 @@ class _Search:
         """How many values are still to be computed for it."""
         return (self.cones[root] & ~self.done).bit_count()
 
+    def growth(self, i: int) -> int:
+        """How many more values live once i is placed."""
+        freed = sum([self.uses[a] == 1 for a in self.operands(i)])
+        return bool(self.users[i]) - freed
+
     def place(self, first: int) -> None:
         """Place a node, and whatever is then the last to use a value."""
         stack = [first]
@@ -189,24 +192,67 @@ class _Search:
             i = stack.pop()
             if self.placed[i]:
                 continue
-            before = () if self.memory[i] else self.nodes[i].operands
-            for a in (*before, i):
-                if not self.placed[a]:
-                    self.placed[a] = 1
-                    self.steps.append((a, -1))
-            if self.memory[i]:
-                continue
-            self.done |= 1 << i
-            operands = self.operands(i)
-            for u in self.users[i]:
-                self.missing[u] -= 1
-            for a in operands:
-                self.uses[a] -= 1
-            for a in (i, *operands):
-                if self.uses[a] == 1:
-                    last = next(u for u in self.users[a] if not self.placed[u])
-                    if not self.missing[last]:
-                        stack.append(last)
+            stack += self.put(i)
+
+    def put(self, i: int) -> list[int]:
+        """Place a node alone; the values that can be next, the last to use another."""
+        before = () if self.memory[i] else self.nodes[i].operands
+        for a in (*before, i):
+            if not self.placed[a]:
+                self.placed[a] = 1
+                self.steps.append((a, -1))
+        if self.memory[i]:
+            return []
+        self.done |= 1 << i
+        operands = self.operands(i)
+        for u in self.users[i]:
+            self.missing[u] -= 1
+        for a in operands:
+            self.uses[a] -= 1
+        last = [
+            next(u for u in self.users[a] if not self.placed[u])
+            for a in (i, *operands)
+            if self.uses[a] == 1
+        ]
+        return [u for u in last if not self.missing[u]]
 
 
-ORDERS: tuple[Ordering, ...] = (order, nearest_first, as_traced)
+def freeing_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
+    """Next, of all that can be, what lets go of most values; of equals the first.
+
+    Of what would take too long to search, depth-first.
+    """
+    if len(graph.nodes) > _MOST_SEARCHED:
+        return _depth_first(graph, roots)
+    search = _Search(graph, roots)
+    waiting = _places(roots)
+    able = [
+        (search.growth(i), i)
+        for i in reach(graph.nodes, roots)
+        if not (search.placed[i] or search.memory[i] or search.missing[i])
+    ]
+    heapq.heapify(able)
+    while able:
+        growth, i = heapq.heappop(able)
+        # It was noted again where it has come to let go of more since.
+        if search.placed[i] or growth != search.growth(i):
+            continue
+        last = search.put(i)
+        search.steps += ((~k, i) for k in waiting.pop(i, ()))
+        for u in {*last, *[u for u in search.users[i] if not search.missing[u]]}:
+            heapq.heappush(able, (search.growth(u), u))
+    for root, places in waiting.items():  # inputs and constants
+        search.place(root)
+        search.steps += ((~k, root) for k in places)
+    return search.steps
+
+
+def _places(roots: Sequence[int]) -> dict[int, list[int]]:
+    """For every root the outputs that it is."""
+    found: dict[int, list[int]] = {}
+    for k, root in enumerate(roots):
+        found.setdefault(root, []).append(k)
+    return found
+
+
+ORDERS: tuple[Ordering, ...] = (order, nearest_first, as_traced, freeing_first)
