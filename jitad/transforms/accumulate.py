@@ -40,6 +40,7 @@ _CROSS_LIMIT = 30_000
 # Operations in the body of a loop up to which its Jacobian is sought.
 _LONG_BODY = 2_000
 _SELDOM = "seldom gains with one {}"
+_HARDLY = "elimination takes hardly less than {:,} multiplications"
 _PASSES = "it takes a pass for each element of a large array"
 
 
@@ -96,11 +97,15 @@ def jacobian(
             entries = entries | {(row[m, c], r): v for m, r, c, v in mirrored}
         return tidy(_assemble(line, wrt, of, entries, value))
 
-    for candidate in (mode,) if mode else _candidates(line, rows, columns, untried):
-        if candidate == "cross" and not mode and not line.loops:
-            gain = _gain(line, rows, columns, costs)
-            if gain is not None:
-                untried["cross"] = gain
+    bounds = {} if mode or line.loops else _bounds(line, rows, columns)
+    for candidate in (
+        (mode,) if mode else _candidates(line, rows, columns, bounds, untried)
+    ):
+        if candidate == "cross" and bounds:
+            least = min(bounds.values())
+            most = least - _WORTH * min(costs.values())
+            if multiplications(line, rows, columns, most) is None:
+                untried["cross"] = _HARDLY.format(least)
                 continue
         if candidate == "cross":
             steps = joined(line, columns) if line.loops else line
@@ -143,22 +148,17 @@ def _candidates(
     line: Linearized,
     rows: Sequence[int],
     columns: Sequence[int],
+    bounds: dict[Mode, int],
     untried: dict[str, str],
 ) -> list[Mode]:
-    """The modes worth building, by a bound on their multiplications.
+    """The modes worth building, by bounds on their multiplications.
 
     Puts the reasons against the others into untried.
     """
     if line.loops:
         return _candidates_of_loops(line, len(rows), len(columns), untried)
-    sources = _counts(line, columns)
-    sinks = _sink_counts(line, rows)
-    forward = sum(sources.get(a, 0) for e in line.edges.values() for a, _ in e)
-    reverse = sum(sinks.get(v, 0) * len(e) for v, e in line.edges.items())
-    least = min(forward, reverse)
+    least = min(bounds.values())
     modes: list[Mode] = []
-    bounds: dict[Mode, int] = {"reverse": reverse, "forward": forward}
-    bounds = dict(sorted(bounds.items(), key=lambda item: item[1]))
     for mode, bound in bounds.items():
         if bound <= _HOPELESS * least and not (modes and least > _SURE):
             modes.append(mode)
@@ -173,22 +173,15 @@ def _candidates(
     return modes
 
 
-def _gain(
-    line: Linearized,
-    rows: Sequence[int],
-    columns: Sequence[int],
-    costs: dict[str, float],
-) -> str | None:
-    """Why cross-country would gain little beside what has been built, if it would."""
+def _bounds(
+    line: Linearized, rows: Sequence[int], columns: Sequence[int]
+) -> dict[Mode, int]:
+    """What sweeps multiply at most, by mode, the better first."""
     sources, sinks = _counts(line, columns), _sink_counts(line, rows)
     forward = sum(sources.get(a, 0) for e in line.edges.values() for a, _ in e)
     reverse = sum(sinks.get(v, 0) * len(e) for v, e in line.edges.items())
-    most = min(forward, reverse) - _WORTH * min(costs.values())
-    if multiplications(line, rows, columns, most) is not None:
-        return None
-    return (
-        f"elimination takes hardly less than {min(forward, reverse):,} multiplications"
-    )
+    bounds: dict[Mode, int] = {"reverse": reverse, "forward": forward}
+    return dict(sorted(bounds.items(), key=lambda item: item[1]))
 
 
 def _candidates_of_loops(
