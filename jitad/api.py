@@ -15,7 +15,7 @@ from jitad import deriving, documentation, tree
 from jitad.deriving import Argnums, as_sequence
 from jitad.documentation import chosen_names
 from jitad.errors import InputError
-from jitad.function import Function, Level, Product, travels
+from jitad.function import Function, Level
 from jitad.ir.graph import Graph
 from jitad.ir.trace import Input
 from jitad.operator import LinearMap
@@ -25,6 +25,7 @@ from jitad.seeds import seeds_like
 from jitad.transforms import accumulate, remembered
 from jitad.transforms.differentiate import pullback, pushforward
 from jitad.transforms.pieces import one_sided, smooth
+from jitad.travel import Product, travels
 from jitad.where import HERE, Backend, Effort, Precision, where
 
 Mode = Literal["auto", "forward", "reverse", "cross"]
@@ -56,8 +57,9 @@ def jit(
                that are slow in float64.  A while_loop whose tolerance is below 1e-7
                may not end then
     cache      False: nothing of it is read from, or kept on, the disk
-    compile    "fast": code for the host in half the time, slower by a fifth, or more
-               where it calls exp, sin and cos most of the time
+    compile    "fast": code for the host in about half the time, of thousands of operations
+               in four fifths; slower by a fifth, or more where it calls exp, sin and
+               cos most of the time
     Raises InputError for other options, DeviceError where a card cannot be had.
     """
     transformed = f if isinstance(f, Function) else None

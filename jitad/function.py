@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import wraps
-from importlib import import_module
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -37,13 +34,12 @@ from jitad.program import program
 from jitad.transforms.linearized import tables
 from jitad.transforms.pieces import marked, taken
 from jitad.transforms.precision import mixed
+from jitad.travel import Recipe, known_by_name, named, remade
 from jitad.waiting import watched
 from jitad.where import HERE, Where, chosen_cards
 
 cards = late("jitad.cards")
 
-Given = ParamSpec("Given")
-Made = TypeVar("Made", bound="Function | Product")
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
 
 _REMEMBERED = 512
@@ -113,23 +109,20 @@ class Function:
         self._derived: dict[Any, Derived] = {}
         self._calls: dict[Any, Call] = {}
         self._fast: Callable[..., Any] | None = None
-        self.recipe: tuple[Callable[..., Any], Any, Any] | None = None
+        self.recipe: Recipe | None = None
 
     def __reduce__(self) -> Any:
         """Travel as the transform and what it was given: compiled again elsewhere."""
-        home = getattr(self.function, "__module__", "")
-        name = getattr(self.function, "__qualname__", "")
-        # A function that was decorated is not what its name says any more.
-        known = home != "__main__" and home in sys.modules
-        if known and _named(home, name) is self:
-            return _named, (home, name)
+        found = known_by_name(self, self.function)
+        if found is not None:
+            return named, found
         if self.recipe is None:
             raise TypeError(
                 f"{self.name}: expected what a transform of jitad returned, got a part "
                 "of a product, which cannot be sent to another process; send the "
                 "function, and transform it there"
             )
-        return _remade, self.recipe
+        return remade, self.recipe
 
     def __repr__(self) -> str:
         return f"<jitad {self.name}>"
@@ -434,51 +427,6 @@ class Function:
             return empty
         steps = None if extents else program(derived, views)
         return Compiled(views, *what) if steps is None else Summed(steps, *what)
-
-
-def travels(transform: Callable[Given, Made]) -> Callable[Given, Made]:
-    """A transform whose functions can be copied, and sent to other processes."""
-
-    @wraps(transform)
-    def made(*args: Given.args, **kwargs: Given.kwargs) -> Made:
-        function = transform(*args, **kwargs)
-        function.recipe = made, args, kwargs
-        return function
-
-    return made
-
-
-class Product:
-    """(x …, v) -> a product with v, by a Function; it travels as that does."""
-
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self.__name__ = "product"
-        self._call = call
-        self.recipe: tuple[Callable[..., Any], Any, Any] | None = None
-
-    def __repr__(self) -> str:
-        return f"<jitad {self.__name__}>"
-
-    def __call__(self, *args: Any) -> Any:
-        """The product; v comes last."""
-        return self._call(*args)
-
-    def __reduce__(self) -> Any:
-        """Travel as `Function` does."""
-        assert self.recipe is not None
-        return _remade, self.recipe
-
-
-def _remade(transform: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    return transform(*args, **kwargs)
-
-
-def _named(home: str, name: str) -> Any:
-    """What a module, imported if need be, calls by a name; None if nothing."""
-    found: Any = import_module(home) if home else None
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return found
 
 
 def _both_sides(derived: Derived, evaluate: Callable[[Graph], list[Any]]) -> list[Any]:

@@ -10,8 +10,9 @@ import numpy as np
 from jitad import tree
 from jitad.api import Argnums, jacobian, jit, vmap
 from jitad.errors import ShapeError
-from jitad.function import Function, travels
+from jitad.function import Function
 from jitad.ir.source import source_line
+from jitad.travel import travels
 from jitad.where import Backend, where
 
 

@@ -19,6 +19,7 @@ FLOORS = {
     "late": 0,
     "waiting": 0,
     "locks": 0,
+    "travel": 0,
     "tree": 0,
     "kept": 1,
     "ir": 1,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from jitad.ir.graph import Graph, Type
 from jitad.ir.source import source_line
 from jitad.ir.trace import Input, Traced, current, trace
 from jitad.ir.tracer import Tracer, as_tracer, lift
+from jitad.travel import known_by_name
 
 
 class _Ruled:
@@ -36,10 +36,9 @@ class _Ruled:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Travel by name, if that is what a module calls it: see `pickle`."""
-        home = import_module(self.function.__module__)
-        name = self.function.__qualname__
-        if getattr(home, name, None) is self and home.__name__ != "__main__":
-            return name
+        found = known_by_name(self, self.function)
+        if found is not None:
+            return found[1]
         return super().__reduce_ex__(protocol)
 
     def __call__(self, *args: Any) -> Any:
