@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitad import tree
-from jitad.api import jit
+from jitad.api import Argnums, jacobian, jit
 from jitad.errors import InputError
 from jitad.ir.source import source_line
 
@@ -38,6 +38,12 @@ def scalar(adapter: str, f: Callable[..., Any]) -> Callable[..., Any]:
         return fitting(f"{adapter}: what {name_of(f)} returns", y, (), remedy)
 
     return number
+
+
+def with_slopes(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """(*x) -> what a function returns, and its Jacobian, by one kernel."""
+    slopes = jacobian(f, argnums)
+    return jit(lambda *x: (f(*x), slopes(*x)))
 
 
 def result_shape(adapter: str, f: Callable[..., Any], *args: Any) -> Shape:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from jitad.api import jacobian, jit
+from jitad.api import jit
 from jitad.errors import InputError
 from jitad.ir.source import source_line
 
-from .adapting import Shape, name_of
+from .adapting import Shape, name_of, with_slopes
 
 # What Values hold, likeliest first, and how many directions the groups among them have.
 _KINDS = {"Vector": 0, "Double": 0, "Pose3": 6, "Pose2": 3, "Rot3": 3, "Rot2": 1}
@@ -86,8 +86,7 @@ def _local(residual: Callable[..., Any], kinds: tuple[str, ...]) -> Callable[...
         moves = zip(kinds, points, deltas, strict=True)
         return residual(*[_moved(k, x, d) for k, x, d in moves])
 
-    slopes = jacobian(moved)
-    return jit(lambda deltas, points: (moved(deltas, points), slopes(deltas, points)))
+    return with_slopes(moved)
 
 
 def _moved(kind: str, x: Any, delta: Any) -> Any:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jitad.api import jacobian, jit, value_and_grad
+from jitad.api import jit, value_and_grad
 
-from .adapting import fitting, name_of, scalar
+from .adapting import fitting, name_of, scalar, with_slopes
 
 
 def nlopt_objective(f: Callable[..., Any]) -> Callable[[np.ndarray, np.ndarray], float]:
@@ -61,8 +61,7 @@ def nlopt_mconstraint(
     >>> result, grad.tolist()
     (array([2., 2.]), [[1.0, 1.0], [2.0, 1.0]])
     """
-    slopes = jacobian(g)
-    value, both = jit(g), jit(lambda x: (g(x), slopes(x)))
+    value, both = jit(g), with_slopes(g)
 
     def constraint(result: np.ndarray, x: np.ndarray, grad: np.ndarray) -> None:
         y, slope = both(x) if grad.size else (value(x), None)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from jitad.api import jacobian, jit
+from jitad.api import jit
 from jitad.errors import InputError
 from jitad.ir.source import source_line
 from jitad.late import late
 
-from .adapting import name_of, result_shape
+from .adapting import name_of, result_shape, with_slopes
 
 pyceres = late("pyceres")
 
@@ -42,8 +42,8 @@ def pyceres_cost(residual: Callable[..., Any], *sizes: int) -> Any:
             f"({source_line()}); expected one axis, of residuals: flatten it with "
             "np.ravel"
         )
-    slopes = jacobian(residual, tuple(range(len(sizes))))
-    value, both = jit(residual), jit(lambda *x: (residual(*x), slopes(*x)))
+    value = jit(residual)
+    both = with_slopes(residual, tuple(range(len(sizes))))
 
     class Cost(pyceres.CostFunction):
         def __init__(self) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jitad.api import jacobian, jit
 from jitad.late import late
+
+from .adapting import with_slopes
 
 uncertainties = late("uncertainties")
 
@@ -43,7 +44,7 @@ def uncertainties_wrap(f: Callable[..., Any]) -> Callable[..., Any]:
             for x in objects
         ]
         if len(args) not in made:
-            made[len(args)] = _both(f, len(args))
+            made[len(args)] = with_slopes(f, tuple(range(len(args))))
         y, slopes = made[len(args)](*at)
         flat = np.ravel(y).astype(object)
         for x, middle, slope in zip(objects, at, slopes, strict=True):
@@ -53,8 +54,3 @@ def uncertainties_wrap(f: Callable[..., Any]) -> Callable[..., Any]:
         return flat.reshape(np.shape(y)) if np.ndim(y) else flat[0]
 
     return wrapped
-
-
-def _both(f: Callable[..., Any], count: int) -> Callable[..., Any]:
-    slopes = jacobian(f, tuple(range(count)))
-    return jit(lambda *x: (f(*x), slopes(*x)))
