@@ -420,6 +420,14 @@ def test_different_values_have_different_names() -> None:
             graphs.digest(with_value(value))
 
 
+def test_what_is_nested_too_deeply_has_no_name() -> None:
+    data: Any = ()
+    for _ in range(100_000):
+        data = (data,)
+    with pytest.raises(graphs.UnknownError):
+        graphs.to_bytes(data)
+
+
 # -- in several processes --------------------------------------------------------------
 
 CHILD = """

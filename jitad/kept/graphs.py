@@ -13,6 +13,7 @@ import marshal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -30,6 +31,10 @@ _COUNTS = (
     *("carried", "shared", "slices", "written", "bound", "counted", "backwards"),
     *("apart", "tables", "summed"),
 )
+
+
+# Who looks for code, in this process and then on disk, asks for each more than once.
+_DIGESTS: WeakKeyDictionary[Graph, bytes] = WeakKeyDictionary()
 
 
 class UnknownError(Exception):
@@ -68,8 +73,14 @@ class Outside:
 
 
 def to_bytes(data: Any) -> bytes:
-    """Plain data as bytes."""
-    return marshal.dumps(data, _MARSHAL)
+    """Plain data as bytes.
+
+    Raises UnknownError where graphs are within graphs too deeply for that.
+    """
+    try:
+        return marshal.dumps(data, _MARSHAL)
+    except ValueError as error:
+        raise UnknownError(str(error)) from error
 
 
 def from_bytes(data: bytes) -> Any:
@@ -82,8 +93,11 @@ def digest(graph: Graph) -> bytes:
 
     Raises UnknownError where that is not all in it.
     """
-    data = _Packer(Outside(), values=True).graph(graph)
-    return hashlib.sha256(to_bytes(data)).digest()
+    found = _DIGESTS.get(graph)
+    if found is None:
+        data = _Packer(Outside(), values=True).graph(graph)
+        found = _DIGESTS[graph] = hashlib.sha256(to_bytes(data)).digest()
+    return found
 
 
 def pack(graph: Graph, outside: Outside) -> Any:

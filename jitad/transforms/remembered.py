@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from jitad.ir.graph import Graph
@@ -34,7 +35,8 @@ def jacobian(graph: Graph, wrt: Sequence[int], **options: Any) -> Accumulated:
     start = time.perf_counter()
     made = accumulate.jacobian(graph, wrt, **options)
     if key and time.perf_counter() - start > _WORTH:
-        entries.add(folder, key, _payload(made, outside))
+        with suppress(graphs.UnknownError):
+            entries.add(folder, key, _payload(made, outside))
     return made
 
 
