@@ -122,7 +122,7 @@ def _chain(count: int) -> Function:
     return f
 
 
-def _scan(steps: int, size: int) -> Function:
+def _scan(steps: int) -> Function:
     def f(x: Any) -> Any:
         jitad = importlib.import_module("jitad")
 
@@ -131,7 +131,6 @@ def _scan(steps: int, size: int) -> Function:
 
         return jitad.scan(step, x, np.zeros(steps))[0]
 
-    assert size
     return f
 
 
@@ -250,9 +249,9 @@ KINDS: dict[str, tuple[Function, int]] = {
     "a product": (_product, 12),
     "Black-Scholes": (_black_scholes, 5),
     "gradient of energy": (_energy, 9),
-    "scan of 20 steps": (_scan(20, 4), 4),
-    "scan of 100 steps": (_scan(100, 4), 4),
-    "scan of 1,000 steps": (_scan(1000, 3), 3),
+    "scan of 20 steps": (_scan(20), 4),
+    "scan of 100 steps": (_scan(100), 4),
+    "scan of 1,000 steps": (_scan(1000), 3),
     "sum of sines": (lambda x: np.sin(x).sum(), 50),
     "outer product": (lambda x: np.outer(np.sin(x), np.cos(x)).ravel(), 6),
     "softmax": (lambda x: np.exp(x) / np.exp(x).sum(), 12),

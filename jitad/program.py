@@ -82,17 +82,21 @@ def program(
     arrays   inputs of the types, shapes and strides of every call
     machine  what the kernels are made for
     """
-    nodes, outputs = derived.graph.nodes, derived.graph.outputs
-    packs = all(nodes[o].primitive is PACK for o in outputs)
-    if packs and not any(node.primitive.kind == "control" for node in nodes):
+    # Without loops nothing sums, and nothing need be expanded to see it.
+    controls = any(node.primitive.kind == "control" for node in derived.graph.nodes)
+    if not controls and _packs(derived.graph):
         return None
     graph, constants = planning.lifted(expand(derived.graph))
-    packs = all(graph.nodes[o].primitive is PACK for o in graph.outputs)
-    if planning.long_sum(graph) is None and packs:
+    if planning.long_sum(graph) is None and _packs(graph):
         return None
     split = _Split(derived, [*arrays, *constants], machine)
     outputs = split.steps(graph)
     return Program(tuple(split.made), tuple(constants), tuple(outputs))
+
+
+def _packs(graph: Graph) -> bool:
+    """Whether all results are made of scalars."""
+    return all(graph.nodes[o].primitive is PACK for o in graph.outputs)
 
 
 @dataclass

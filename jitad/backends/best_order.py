@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from jitad.ir.graph import Graph
+from jitad.locks import cached_property
 from jitad.lowering.columns import split
 from jitad.lowering.emit_cuda import NAME, emit_columns
 from jitad.lowering.fuse import fuse
@@ -21,7 +22,6 @@ from jitad.lowering.order import ORDERS
 from jitad.lowering.schedule import schedule
 from jitad.transforms.branches import sink
 
-from ..locks import cached_property
 from .estimate import estimate, is_free
 from .nvrtc import Capability, Cubin, Usage
 from .occupancy import shared_memory

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import JitadError
+from jitad.locks import cached_property
 
-from ..locks import cached_property
 from . import numba_card
 from .memory import shown
 

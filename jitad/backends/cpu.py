@@ -17,6 +17,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from jitad.ir.graph import Graph
+from jitad.locks import cached_property
 from jitad.lowering import emit_copies, frame
 from jitad.lowering.emit import LONGEST, NAME, emit
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout
@@ -26,7 +27,6 @@ from jitad.lowering.target import Target, lanes
 from jitad.transforms.branches import sink
 from jitad.transforms.expand import expand
 
-from ..locks import cached_property
 from . import fresh, link, mathlib, objects, schedule, watch
 from .fresh import LINE
 from .machine import vector_width

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..locks import cached_property
+from jitad.locks import cached_property
+
 from .memory import shown
 
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ..locks import cached_property
+from jitad.locks import cached_property
+
 from .card import Card, DeviceError
 from .cuda import Work
 from .memory import address, dense, shown
