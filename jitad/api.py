@@ -57,9 +57,9 @@ def jit(
                that are slow in float64.  A while_loop whose tolerance is below 1e-7
                may not end then
     cache      False: nothing of it is read from, or kept on, the disk
-    compile    "fast": code for the host in about half the time, of thousands of operations
-               in four fifths; slower by a fifth, or more where it calls exp, sin and
-               cos most of the time
+    compile    "fast": code for the host in about half the time, in four fifths where it
+               is long; slower by a fifth, or more where it calls exp, sin and cos most
+               of the time
     Raises InputError for other options, DeviceError where a card cannot be had.
     """
     transformed = f if isinstance(f, Function) else None
