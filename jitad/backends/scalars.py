@@ -8,6 +8,7 @@ one lane: the C library's, and those, compiled for a dtype when a kernel first a
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 import sys
 import threading
@@ -47,11 +48,34 @@ _functions = _Functions()
 
 
 def _forked() -> None:
-    """A thread of the parent, which the child does not have, may compile for long."""
+    """A thread of the parent, which the child does not have, may compile for long.
+
+    Then it holds Numba's lock, and perhaps those of what it was at.
+    """
     module = sys.modules.get("numba.core.compiler_lock")
     lock = getattr(module, "global_compiler_lock", None)
-    if lock is not None and not lock.is_locked():
-        lock._lock = threading.RLock()
+    if lock is None or lock.is_locked():
+        return
+    if lock._lock.acquire(blocking=False):
+        lock._lock.release()
+        return
+    lock._lock = threading.RLock()
+    known = sys.modules.get("numba.core.registry")
+    if known is not None:
+        context = known.cpu_target.typing_context
+        context.callstack = type(context.callstack)()
+    for made in _cached_properties("numba."):
+        for name in {"lock", "_lock"} & {*vars(made)}:
+            setattr(made, name, threading.RLock())
+
+
+def _cached_properties(package: str) -> Iterator[functools.cached_property]:
+    """Those of modules that are imported: many compute under a lock."""
+    found = [m for name, m in sys.modules.items() if name.startswith(package) and m]
+    for module in found:
+        for kind in list(vars(module).values()):
+            every = list(vars(kind).values()) if isinstance(kind, type) else []
+            yield from (x for x in every if isinstance(x, functools.cached_property))
 
 
 locks.after_forks(_forked)
