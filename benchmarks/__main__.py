@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 import tempfile
 import time
 
 from benchmarks import start
-from benchmarks.environment import describe, isolate
+from benchmarks.environment import describe, isolated
 from benchmarks.harness import TOOLS, failure
 from benchmarks.speed import Row
 from benchmarks.work import Setting
@@ -84,8 +83,10 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
     setting = Setting(options.quick, options.threads, options.device, tools)
     status = 0
-    with tempfile.TemporaryDirectory() as home:
-        os.environ.update(isolate(home, setting.threads, setting.device))
+    with (
+        tempfile.TemporaryDirectory() as home,
+        isolated(home, setting.threads, setting.device),
+    ):
         sys.stdout.write(f"{describe(setting)}\n\n")
         if options.start:
             sys.stdout.write(f"{start.table(setting).text()}\n")

@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from benchmarks.environment import isolate
+from benchmarks.environment import isolated
 from benchmarks.harness import UnavailableError
 from benchmarks.work import Setting
 
@@ -36,18 +36,17 @@ def call(
     Its home is empty, or the one given.
     Raises UnavailableError if it says why it cannot, fails, or takes over ``limit`` s.
     """
-    with nullcontext(home) if home else tempfile.TemporaryDirectory() as home:
+    with (
+        nullcontext(home) if home else tempfile.TemporaryDirectory() as place,
+        isolated(place, setting.threads, setting.device),
+    ):
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-        environment = {
-            **os.environ,
-            **isolate(home, setting.threads, setting.device),
-            "PYTHONPATH": os.pathsep.join(p for p in paths if p),
-        }
+        path = os.pathsep.join(p for p in paths if p)
         command = [sys.executable, "-m", "benchmarks.child", target]
         try:
             done = subprocess.run(
                 [*command, json.dumps(arguments)],
-                env=environment,
+                env={**os.environ, "PYTHONPATH": path},
                 capture_output=True,
                 text=True,
                 timeout=limit,

@@ -5,10 +5,12 @@ The same for the process of ``python -m benchmarks`` and for those it starts.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.work import Setting
@@ -23,15 +25,30 @@ CUDA_PACKAGES = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "cupy-cuda13
 PACKAGES = ("numpy", "numba", "jax", "torch", "drjit", "casadi", "autograd")
 
 
-def isolate(home: str, threads: int, device: str = "cpu") -> dict[str, str]:
-    """Environment variables: so many threads, and no cache of an earlier run.
+@contextlib.contextmanager
+def isolated(home: str, threads: int, device: str = "cpu") -> Iterator[None]:
+    """So many threads, and no earlier cache, here and in processes begun inside.
 
     JAX sizes its pool by the cores that the process may use, so these are limited too.
     On a card it would take most of the memory at once; it leaves some to the others.
     """
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))[:threads]
-        os.sched_setaffinity(0, cores)
+    before = dict(os.environ)
+    everywhere = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else set[int]()
+    )
+    try:
+        os.environ.update(_variables(home, threads, device))
+        if everywhere:
+            os.sched_setaffinity(0, sorted(everywhere)[:threads])
+        yield
+    finally:
+        if everywhere:
+            os.sched_setaffinity(0, everywhere)
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _variables(home: str, threads: int, device: str) -> dict[str, str]:
     return {
         **dict.fromkeys(THREAD_VARIABLES, str(threads)),
         "HOME": home,

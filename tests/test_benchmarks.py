@@ -1,5 +1,6 @@
 """The benchmarks run, say what is missing, and do not time wrong results."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -67,6 +68,11 @@ def test_only_takes_exact_names_before_beginnings():
     assert found == ["first-call", "first-call-point"]
 
 
+def conditions():
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    return dict(os.environ), cores
+
+
 def test_start_says_of_every_line_what_came_of_it(monkeypatch, capsys):
     def missing(setting):
         raise UnavailableError("nothing there")
@@ -80,7 +86,9 @@ def test_start_says_of_every_line_what_came_of_it(monkeypatch, capsys):
     assert start.lines()
     assert {type(line) for line in start.lines()} == {start.Line}
     monkeypatch.setattr(start, "lines", lambda: asked)
-    assert main(["--start", "--quick"]) == 0
+    around = conditions()
+    assert main(["--start", "--quick", "--threads", "1"]) == 0
+    assert conditions() == around
     found = {x.split()[0]: x for x in capsys.readouterr().out.splitlines() if x}
     assert found["good"].endswith("≤ 2.00     met")
     assert found["bad"].endswith("≤ 0.50  MISSED")
@@ -372,7 +380,6 @@ def test_a_row_that_fails_is_told_and_the_others_are_measured(monkeypatch, capsy
         "benchmarks.__main__.rows",
         lambda device: [Row("broken", "", broken), *choose(rows(), "import")],
     )
-    monkeypatch.setattr("benchmarks.__main__.isolate", lambda *_: {})
     assert main(["--quick", "--tools", "jitad"]) == 1
     printed = capsys.readouterr().out
     assert "broken: failed: MemoryError: planted" in printed
