@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
 from kernels import run
 
-from jitad.backends import cpu, watch
+from jitad.backends import cpu, threads, watch
 from jitad.lowering import frame
 from jitad.lowering.kernel import (
     Buffer,
@@ -181,3 +185,57 @@ def test_a_kernel_that_is_not_wanted_is_left(longest: int) -> None:
     assert block[frame.WATCH] == left.ctypes.data
     made.entry(block.ctypes.data, 0, 9)
     assert (y[:8] == 7).all()
+
+
+class Interrupts:
+    """Raises KeyboardInterrupt in `Pool.run`, after so many of its instructions."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self, seen: FrameType, event: str, _: Any) -> Any:
+        if seen.f_code is not threads.Pool.run.__code__:
+            return None
+        seen.f_trace_opcodes = True
+        if event == "opcode":
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+        return self
+
+
+@pytest.mark.skipif(
+    not threads._SEMAPHORES, reason="threads are made for each launch here"
+)
+def test_threads_work_after_an_interrupt_at_any_instruction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "most_threads", lambda: 2)
+    pool, all_here = threads.Pool(2), threading.Barrier(2)
+    met: list[int] = []
+
+    def tiles(*_: Any) -> None:
+        try:
+            met.append(all_here.wait(10))
+        except threading.BrokenBarrierError:
+            met.append(-1)
+
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(tiles)
+    address = ctypes.cast(function, ctypes.c_void_p).value or 0
+    interrupts, before = 0, sys.gettrace()
+    while True:
+        sys.settrace(Interrupts(interrupts))
+        try:
+            pool.run(address, 0, 2)
+            interrupted = False
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            sys.settrace(before)
+        met.clear()
+        pool.run(address, 0, 2)
+        assert sorted(met) == [0, 1], interrupts
+        if not interrupted:
+            break
+        interrupts += 1
+    assert interrupts > 10

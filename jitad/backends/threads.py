@@ -29,8 +29,11 @@ from jitad import locks
 from . import watch
 from .objects import linked
 
-# The shared words: twice the helpers inside, plus 1 while open; then function, block.
-_TEXT = """
+# The shared words: twice the helpers inside, plus 1 while open; function and block; a
+# semaphore; and last, whether a launch has the helpers.  It takes them and gives them
+# back in machine code, which no exception can come between.
+_WORDS = 16
+_TEXT = f"""
 declare i32 @sem_wait(ptr)
 declare i32 @sem_post(ptr)
 declare i32 @sched_yield()
@@ -38,7 +41,7 @@ declare i1 @jitad.look(ptr, ptr)
 declare ptr PyEval_SaveThread()
 declare void PyEval_RestoreThread(ptr)
 
-define void @help(ptr %shared) {
+define void @help(ptr %shared) {{
   %function.at = getelementptr i64, ptr %shared, i64 1
   %block.at = getelementptr i64, ptr %shared, i64 2
   %bell = getelementptr i64, ptr %shared, i64 3
@@ -57,12 +60,23 @@ work:
 leave:
   %after = atomicrmw sub ptr %shared, i64 2 seq_cst
   br label %sleep
-}
+}}
 
-define void @lead(ptr %shared, ptr %function, ptr %block, i64 %helpers) {
+define void @lead(ptr %shared, ptr %function, ptr %block, i64 %helpers) {{
 entry:
   %account = alloca i64
   %thread = call ptr PyEval_SaveThread()
+  %none = icmp eq i64 %helpers, 0
+  br i1 %none, label %alone, label %ask
+ask:
+  %taken.at = getelementptr i64, ptr %shared, i64 {_WORDS - 1}
+  %answer = cmpxchg ptr %taken.at, i64 0, i64 1 seq_cst seq_cst
+  %free = extractvalue {{ i64, i1 }} %answer, 1
+  br i1 %free, label %open, label %alone
+alone:
+  call void %function(ptr null, ptr null, ptr null, ptr %block)
+  br label %exit
+open:
   %function.at = getelementptr i64, ptr %shared, i64 1
   %block.at = getelementptr i64, ptr %shared, i64 2
   %bell = getelementptr i64, ptr %shared, i64 3
@@ -71,7 +85,7 @@ entry:
   %opened = atomicrmw or ptr %shared, i64 1 seq_cst
   br label %ring
 ring:
-  %k = phi i64 [0, %entry], [%k.next, %rung]
+  %k = phi i64 [0, %open], [%k.next, %rung]
   %more = icmp ult i64 %k, %helpers
   br i1 %more, label %rung, label %work
 rung:
@@ -86,7 +100,7 @@ wait:
   %n = phi i64 [0, %work], [%n.next, %yield], [%n.next, %look]
   %inside = load atomic i64, ptr %shared seq_cst, align 8
   %done = icmp eq i64 %inside, 0
-  br i1 %done, label %exit, label %yield
+  br i1 %done, label %give, label %yield
 yield:
   %yielded = call i32 @sched_yield()
   %n.next = add i64 %n, 1
@@ -96,19 +110,24 @@ yield:
 look:
   %left = call i1 @jitad.look(ptr %block, ptr %account)
   br label %wait
+give:
+  store atomic i64 0, ptr %taken.at seq_cst, align 8
+  br label %exit
 exit:
   call void PyEval_RestoreThread(ptr %thread)
   ret void
-}
+}}
 """
-_WORDS = 16  # the three words, and room for a semaphore
 _Words = ctypes.c_int64 * _WORDS
 _SEMAPHORES = sys.platform == "linux"
 
 
 @cache
 def _functions() -> tuple[Callable[..., None], Callable[..., None]]:
-    """help(shared), which never returns, and lead(shared, function, block, helpers)."""
+    """help(shared), which never returns, and lead(shared, function, block, helpers).
+
+    With no helpers nothing need be shared.
+    """
     watch.share()
     text = re.sub(r"PyEval_\w+", lambda found: watch.known(found[0]), _TEXT)
     library, pointer = linked(text), ctypes.c_void_p
@@ -147,15 +166,13 @@ class _Helpers:
     def __init__(self, count: int) -> None:
         self.home = os.getpid()
         self.words = _Words()
-        self.entered = threading.Lock()
         bell = ctypes.byref(self.words, 3 * 8)
         failed = ctypes.CDLL(None).sem_init(bell, 0, 0)
         assert failed == 0
         helping, _ = _functions()
         for _ in range(count):
-            threading.Thread(
-                target=helping, args=(ctypes.addressof(self.words),), daemon=True
-            ).start()
+            # Each holds the words, should an interrupt leave nobody else who does.
+            threading.Thread(target=helping, args=(self.words,), daemon=True).start()
 
 
 @dataclass
@@ -174,16 +191,8 @@ class Pool:
         if count > 1 and not _SEMAPHORES:
             _run_on_new_threads(tiles, block, count)
             return
-        helpers = self._awake() if count > 1 else None
-        _, lead = _functions()
-        if helpers is not None and helpers.entered.acquire(blocking=False):
-            try:
-                lead(ctypes.addressof(helpers.words), tiles, block, count - 1)
-            finally:
-                helpers.entered.release()
-        else:
-            alone = _Words()
-            lead(ctypes.addressof(alone), tiles, block, 0)
+        shared = self._awake().words if count > 1 else None
+        _functions()[1](shared, tiles, block, count - 1)
 
     def _awake(self) -> _Helpers:
         """The helpers of this process: a forked child starts its own."""
@@ -203,11 +212,10 @@ def _run_on_new_threads(tiles: int, block: int, count: int) -> None:
         threading.Thread(target=loop, args=(None, None, None, block))
         for _ in range(count - 1)
     ]
-    for thread in others:
-        thread.start()
     try:
-        alone = _Words()
-        _functions()[1](ctypes.addressof(alone), tiles, block, 0)
+        for thread in others:
+            thread.start()
+        _functions()[1](None, tiles, block, 0)
     finally:
         _wait_for(others)
 
@@ -219,7 +227,8 @@ def _wait_for(others: Sequence[threading.Thread]) -> None:
     """
     try:
         for thread in others:
-            thread.join()
+            if thread.ident is not None:  # it was started
+                thread.join()
     except KeyboardInterrupt:
         _wait_for(others)
         raise
