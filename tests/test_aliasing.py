@@ -2,15 +2,16 @@
 
 Each call of the tables is made on an array, on views of one and on a read-only one, of
 floats, integers and bools.  Then the array is written and the result read, and the
-result written and the array read; whether a result is an array or a scalar, can be
-written, and how it lies in memory must agree, too.  A function that is newly
-registered has no entry in the tables, and so fails.
+result written and the array read, with the result and when that is gone; whether a
+result is an array or a scalar, can be written, and how it lies in memory must agree,
+too.  A function that is newly registered has no entry in the tables, and so fails.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
+from itertools import product
 from typing import Any
 
 import engine
@@ -113,9 +114,9 @@ def run(code, root, way, seen):
     if written == "array":
         own[...] = changed(own)
     for leaf, (kind, *what) in zip(result, seen[-1], strict=True):
-        if written == "result" and kind == "array" and what[1]:
+        if written != "array" and kind == "array" and what[1]:
             leaf[...] = True
-    return result, own
+    return [] if written == "dropped" else result, own
 
 
 def numbers(value):
@@ -128,7 +129,7 @@ def law(call, dtype, views):
     """The same memory is shared in NumPy and in a trace; whether there was a result."""
     code, root = compile(call, "<call>", "eval"), ROOTS[dtype]
     expected, kinds, ways = [], [], []
-    for way in [(v, w) for v in views for w in ("array", "result")]:
+    for way in product(views, ("array", "result", "dropped")):
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             try:

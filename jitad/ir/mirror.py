@@ -9,7 +9,7 @@ written to the traced one is put into the object array at once.
 from __future__ import annotations
 
 import operator
-import weakref
+import sys
 from typing import Any
 
 import numpy as np
@@ -18,25 +18,33 @@ from jitad.errors import TracingError
 from jitad.ir.source import source_line
 from jitad.ir.views import Storage
 
+# Who holds the memory where no object array does: its mirror, and the call that counts.
+_OURS = 2
+
 
 class Mirror:
-    """The memory of object arrays, while one lives, and what was last put there.
+    """The memory of object arrays, and what was last put there.
+
+    It is kept until nobody else has it, and what was put there has been written.
 
     views  the traced arrays that were asked for: the places that are in use
     """
 
     def __init__(self, memory: np.ndarray) -> None:
-        self.memory = weakref.ref(memory)
+        self.memory: np.ndarray | None = memory
         self.told = memory.copy()
         self.views: list[Any] = []
         self.busy = False
 
     def pull(self) -> None:
         """Write to the traced arrays what was put into the object arrays."""
-        memory = self.memory()
+        memory = self.memory
         if self.busy or memory is None:
             return
         if all(map(operator.is_, memory.tolist(), self.told.tolist())):
+            del memory
+            if sys.getrefcount(self.memory) <= _OURS:
+                self.memory = None
             return
         self.busy = True
         pairs = zip(memory, self.told, strict=True)
@@ -52,7 +60,7 @@ class Mirror:
 
     def push(self) -> None:
         """Put into the object arrays what was written to the traced arrays."""
-        memory = self.memory()
+        memory = self.memory
         if self.busy or memory is None:
             return
         self.busy = True
@@ -68,7 +76,7 @@ def reflection(array: Any) -> np.ndarray:
     """The object array that shares an array's memory."""
     owner: Storage = array.owner
     mirror = owner._mirror
-    memory = None if mirror is None else mirror.memory()
+    memory = None if mirror is None else mirror.memory
     if mirror is None or memory is None:
         memory = np.empty(owner.type.size, object)
         mirror = owner._mirror = Mirror(memory)
