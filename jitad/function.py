@@ -161,7 +161,7 @@ class Function:
             self._check_ints(call.derived, leaves, spec)
         result = call.run(leaves, out)
         if call.derived.may_raise and not self.levels and call.on_host:
-            self._raise_as_numpy(args, kwargs, result)
+            self._raise_as_numpy(leaves, spec, result)
         return result
 
     def _check_ints(
@@ -177,9 +177,16 @@ class Function:
                     f"with {dtype}; pass np.int64({value}) to compute in int64"
                 )
 
-    def _raise_as_numpy(self, args: Any, kwargs: Any, result: Any) -> None:
-        """Let NumPy raise LinAlgError where a kernel could only give NaN."""
+    def _raise_as_numpy(
+        self, leaves: Sequence[Any], spec: tree.PyTreeSpec, result: Any
+    ) -> None:
+        """Let NumPy raise LinAlgError where a kernel could only give NaN.
+
+        The function may write to its arguments, so that it is given copies.
+        """
         if any(np.isnan(x).any() for x in tree.flatten(result)[0]):
+            own = [x.copy() if isinstance(x, np.ndarray) else x for x in leaves]
+            args, kwargs = tree.unflatten(spec, own)
             with np.errstate(all="ignore"):
                 self.value(*args, **kwargs)
 

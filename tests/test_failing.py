@@ -259,6 +259,23 @@ def test_without_a_handler_nothing_changes() -> None:
         assert np.isnan(jitad.vmap(f)(SINGULAR[None])).all()
 
 
+def test_numpy_is_asked_about_copies() -> None:
+    """Of a function that writes to its arguments, where it finds the error or not."""
+
+    def writing(A: Any, b: Any) -> Any:
+        A[0] = b
+        return np.linalg.solve(A, b)
+
+    for A, b in [(SINGULAR, SINGULAR[1]), (np.eye(2), np.array([np.nan, 1.0]))]:
+        given = A.copy(), b.copy()
+        with contextlib.suppress(LinAlgError):
+            jitad.jit(writing)(*given)
+        np.testing.assert_array_equal(given[0], A)
+    A, b = np.eye(2), np.array([2.0, 1.0])
+    jitad.check(writing, A, b)
+    np.testing.assert_array_equal(A, np.eye(2))
+
+
 def in_errstate(A: Any) -> Any:
     with np.errstate(all="ignore"):
         return np.linalg.inv(A)

@@ -107,6 +107,10 @@ def _by_rule(f: Callable[..., Any], args: Sequence[Any]) -> Callable[..., Any]:
     return by_numpy
 
 
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
 class Case:
     """A function at a point: x and y as flat vectors, and the Jacobian as a matrix.
 
@@ -150,11 +154,15 @@ class Case:
         self.coarsest = _unit(dtypes | {node.type.dtype for node in nodes})
 
     def at(self, leaves: Sequence[Any]) -> Any:
-        """What f returns by NumPy, with other values for what is differentiated in."""
+        """What f returns by NumPy, with other values for what is differentiated in.
+
+        It may write to its arguments: they are copies.
+        """
         args = list(self.args)
         chosen = tree.unflatten(self.spec, list(leaves))
         for i, arg in zip(self.argnums, chosen, strict=True):
             args[i] = arg
+        args = tree.transform(_copied, args)
         with np.errstate(all="ignore"):
             return (self.f if traced(args) else self.by_numpy)(*args)
 
