@@ -61,7 +61,7 @@ def formula(graph: Graph, i: int, names: Sequence[str]) -> list[Piece]:
         return [Piece(names[i])]
     if node.primitive is ELEMENT:
         shape = graph.nodes[node.operands[0]].type.shape
-        key = np.unravel_index(node.params[0][1], shape)
+        key = np.unravel_index(node.index, shape)
         return [Piece(given[0]), Piece(f"[{', '.join(map(str, key))}]", True)]
     if node.primitive is PACK:
         return [Piece("[", True), Piece(_some(given)), Piece("]", True)]
@@ -118,7 +118,7 @@ def _some(parts: Sequence[str]) -> str:
 
 
 def _constant(node: Node) -> str:
-    return figures(node.params[0][1].value, None) or str(node.type)
+    return figures(node.value, None) or str(node.type)
 
 
 def figures(value: Any, digits: int | None = _DIGITS) -> str:

@@ -219,7 +219,7 @@ def lifted(graph: Graph) -> tuple[Graph, list[np.ndarray]]:
     if not large:
         return graph, []
     nodes = list(graph.nodes)
-    values = [graph.nodes[i].params[0][1].value for i in large]
+    values = [graph.nodes[i].value for i in large]
     for k, i in enumerate(large):
         params = (("index", len(graph.inputs) + k),)
         nodes[i] = nodes[i]._replace(primitive=INPUT, params=params)

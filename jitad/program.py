@@ -244,7 +244,7 @@ class _Split:
             node = nodes[a]
             source = node.operands[0] if node.primitive is ELEMENT else -1
             if source in slot and nodes[source].type.size <= EAGER:
-                found[a] = slot[source], node.params[0][1]
+                found[a] = slot[source], node.index
             elif node.primitive is CONST:
                 found[a] = -1, 0
             else:
@@ -429,7 +429,7 @@ def _without(graph: Graph, i: int, types: Sequence[Type]) -> Graph:
         if a == i or node.primitive is INPUT:
             continue
         if node.primitive is PART and node.operands[0] == i:
-            index[a] = part(target, node.params[0][1], index)
+            index[a] = part(target, node.index, index)
         else:
             operands = tuple([index[o] for o in node.operands])
             index[a] = target.add(node.primitive, operands, node.type, node.params)
@@ -454,5 +454,5 @@ def _added_up(graph: Graph, i: int) -> bool:
     node = graph.nodes[i]
     if node.primitive is not PART:
         return node.primitive is SPREAD
-    loop, number = loop_of(graph.nodes[node.operands[0]]), node.params[0][1]
+    loop, number = loop_of(graph.nodes[node.operands[0]]), node.index
     return number >= loop.carried + loop.written and bool(node.type.shape)

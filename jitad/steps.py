@@ -109,9 +109,9 @@ def moving(graph: Graph, given: Sequence[int]) -> MoveStep | None:
         for place, v in enumerate(graph.nodes[o].operands):
             node = graph.nodes[v]
             if node.primitive is CONST:
-                blank.reshape(-1)[place] = node.params[0][1].value
+                blank.reshape(-1)[place] = node.value
             elif node.primitive is ELEMENT and node.operands[0] in slot:
-                pair = place, node.params[0][1]
+                pair = place, node.index
                 found.setdefault(slot[node.operands[0]], []).append(pair)
             else:
                 return None

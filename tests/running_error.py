@@ -70,7 +70,7 @@ def running_error(
                 values[i] = given[i]
                 errors[i] = _read(given[i], single)
             elif node.primitive is CONST:
-                values[i] = node.params[0][1].value
+                values[i] = node.value
                 errors[i] = _folded(values[i], unit) + _read(values[i], single)
             elif node.primitive in (ELEMENT, PACK):
                 for table in (values, errors):
@@ -105,7 +105,7 @@ def _moved(node: Node, operands: list[Any], batch: int) -> Any:
     """What a node that only moves numbers makes of numbers or of errors."""
     if node.primitive is ELEMENT:
         (x,) = operands
-        return x.reshape(*x.shape[:batch], -1)[..., node.params[0][1]]
+        return x.reshape(*x.shape[:batch], -1)[..., node.index]
     lead = np.broadcast_shapes((1,) * batch, *map(np.shape, operands))
     if not operands:
         return np.zeros((*lead, *node.type.shape), node.type.dtype)

@@ -46,7 +46,7 @@ class Branch:
 
 def branch_of(node: Any) -> Branch:
     """What the node of a branch computes."""
-    return node.params[0][1].value
+    return node.value
 
 
 def add_branch(builder: Builder, branch: Branch, operands: Sequence[int]) -> list[int]:

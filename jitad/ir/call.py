@@ -72,4 +72,4 @@ def add_call(
 
 def custom_of(node: Any) -> Custom:
     """What the node of a call calls."""
-    return node.params[0][1].value
+    return node.value

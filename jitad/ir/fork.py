@@ -416,7 +416,7 @@ def _converted(trace: Trace, leaf: Leaf, dtype: np.dtype) -> int:
     node = trace.nodes[leaf.index]
     if node.primitive is CONST:
         # As NumPy does, with its OverflowError.
-        return trace.number(node.params[0][1].value.item(), dtype)
+        return trace.number(node.value.item(), dtype)
     type = Type(dtype, leaf.type.shape)
     return trace.apply(registry.primitives["cast"], (leaf.index,), type)
 

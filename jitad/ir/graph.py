@@ -158,6 +158,21 @@ class Node(NamedTuple):
     type: Type
     line: str = ""
 
+    @property
+    def index(self) -> int:
+        """The number of an input, of an element in its array, or of a loop's part."""
+        return self.params[0][1]
+
+    @property
+    def value(self) -> Any:
+        """What a constant is, or what a node of one static parameter holds."""
+        return self.params[0][1].value
+
+    def holding(self, value: Any) -> Node:
+        """The same node with something else as its one static parameter."""
+        ((name, _),) = self.params
+        return self._replace(params=((name, Static(value)),))
+
     def __str__(self) -> str:
         args = ", ".join([f"%{i}" for i in self.operands])
         head = self.primitive.name

@@ -27,7 +27,7 @@ from jitad.ir.graph import (
     arguments,
 )
 from jitad.ir.loop import LOOP, PART, add_loop, loop_of, run
-from jitad.ir.table import LOOKUP, SPREAD, add_up, look_up, parts_of_spread
+from jitad.ir.table import LOOKUP, SPREAD, add_up, look_up, parts_of_spread, way_of
 from jitad.ir.tracer import Tracer, bind, innermost, lift
 
 
@@ -46,7 +46,7 @@ def interpret(graph: Graph, inputs: Sequence[Any], batch: int = 0) -> list[Any]:
             elif node.primitive in (LOOP, CALL, BRANCH):
                 values[i] = _parts(node, [values[a] for a in node.operands], batch)
             elif node.primitive is PART:
-                values[i] = values[node.operands[0]][node.params[0][1]]
+                values[i] = values[node.operands[0]][node.index]
             else:
                 values[i] = _evaluate(node, [values[a] for a in node.operands], batch)
     return [values[i] for i in graph.outputs]
@@ -55,19 +55,19 @@ def interpret(graph: Graph, inputs: Sequence[Any], batch: int = 0) -> list[Any]:
 def _evaluate(node: Node, operands: list[Any], batch: int) -> Any:
     primitive = node.primitive
     if primitive is CONST:
-        value = node.params[0][1].value
+        value = node.value
         # The batch has a constant array in common.
         return value[(None,) * batch] if batch and node.type.shape else value
     if primitive is ELEMENT:
         (x,) = operands
         shape = x.shape[batch:]
-        index = np.unravel_index(node.params[0][1], shape)
+        index = np.unravel_index(node.index, shape)
         return x[(slice(None),) * batch + tuple(int(i) for i in index)]
     if primitive is PACK:
         return _pack(operands, node, batch)
     if primitive is LOOKUP:
         x, index = operands
-        return look_up(x, index, node.params[0][1], batch)
+        return look_up(x, index, way_of(node), batch)
     if primitive is SPREAD:
         own = dict(zip(node.operands, operands, strict=True))
         arrays, terms = parts_of_spread(node)

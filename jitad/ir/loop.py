@@ -161,7 +161,7 @@ def _one_line(graph: Graph) -> str:
 
 def loop_of(node: Any) -> Loop:
     """What the node of a loop repeats."""
-    return node.params[0][1].value
+    return node.value
 
 
 def parts_of(

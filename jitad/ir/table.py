@@ -118,8 +118,13 @@ def pick(builder: Builder, array: int, k: int) -> int:
     if node.primitive is PACK:
         return node.operands[k]
     if node.primitive is CONST:
-        return builder.const(node.params[0][1].value.reshape(-1)[k])
+        return builder.const(node.value.reshape(-1)[k])
     return builder.add(ELEMENT, (array,), scalar(node.type.dtype), (("index", k),))
+
+
+def way_of(node: Node) -> Way:
+    """How the index of a lookup names an element."""
+    return node.params[0][1]
 
 
 def add_spread(
@@ -135,7 +140,7 @@ def add_spread(
 
 def parts_of_spread(node: Node) -> tuple[list[int], list[Term]]:
     """The arrays and the terms that a spread adds up."""
-    ways = node.params[0][1].value
+    ways = node.value
     count = len(node.operands) - 2 * len(ways)
     pairs = node.operands[count:]
     terms = zip(ways, pairs[::2], pairs[1::2], strict=True)
@@ -148,7 +153,7 @@ def array_of(builder: Builder, scalars: Sequence[int], type: Type) -> int:
     if nodes and all(n.primitive is ELEMENT for n in nodes):
         source, *others = {n.operands[0] for n in nodes}
         same = not others and builder.nodes[source].type == type
-        if same and [n.params[0][1] for n in nodes] == list(range(type.size)):
+        if same and [n.index for n in nodes] == list(range(type.size)):
             return source
     return builder.add(PACK, tuple(scalars), type)
 

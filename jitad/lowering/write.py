@@ -15,7 +15,7 @@ import numpy as np
 from jitad.ir.branch import BRANCH, branch_of
 from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Node
 from jitad.ir.loop import LOOP, PART, Loop, loop_of
-from jitad.ir.table import LOOKUP, SPREAD, parts_of_spread
+from jitad.ir.table import LOOKUP, SPREAD, parts_of_spread, way_of
 from jitad.lowering.kernel import (
     Carried,
     Clear,
@@ -86,14 +86,14 @@ class Writer:
             return self._spread(i)
         target = self._number(i)
         if node.primitive is LOOKUP:
-            (array, index), way = node.operands, node.params[0][1]
+            (array, index), way = node.operands, way_of(node)
             buffer, local = self._owner(array)
             return [Gather(target, buffer, local, way.element, self.values[index],
                            way.stride, way.count, dtype)]  # fmt: skip
         if node.primitive is CONST:
-            return [Const(target, node.params[0][1].value, dtype)]
+            return [Const(target, node.value, dtype)]
         if node.primitive is ELEMENT:
-            (array,), place = node.operands, node.params[0][1]
+            (array,), place = node.operands, node.index
             if array in self.arrays:
                 return [Read(target, self.arrays[array], place, dtype)]
             return [Load(target, self.buffers[array], place, dtype)]
@@ -134,7 +134,7 @@ class Writer:
         return True
 
     def _written(self, part: Node) -> bool:
-        loop, number = self.graph.nodes[part.operands[0]], part.params[0][1]
+        loop, number = self.graph.nodes[part.operands[0]], part.index
         return number < loop_of(loop).carried + loop_of(loop).written
 
     def _spread(self, i: int) -> list[Statement]:
@@ -214,7 +214,7 @@ class Writer:
         found: list[int | None] = [None] * count
         for k, node in enumerate(self.graph.nodes):
             if node.primitive is PART and node.operands[0] == i:
-                found[node.params[0][1]] = k
+                found[node.index] = k
         return found
 
     def _repeat(self, i: int) -> list[Statement]:

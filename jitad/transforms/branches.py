@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from jitad.ir.branch import Branch, add_branch
-from jitad.ir.graph import CONST, ELEMENT, INPUT, Graph, Static, reach
+from jitad.ir.graph import CONST, ELEMENT, INPUT, Graph, reach
 from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.primitive import registry
 from jitad.transforms.templates import builder
@@ -46,9 +46,7 @@ def _inside_loops(graph: Graph, depth: int) -> Graph:
     for i, node in enumerate(nodes):
         if node.primitive is LOOP:
             loop = loop_of(node)
-            body = sink(loop.body, depth)
-            params = (("repeat", Static(replace(loop, body=body))),)
-            nodes[i] = node._replace(params=params)
+            nodes[i] = node.holding(replace(loop, body=sink(loop.body, depth)))
     return Graph(tuple(nodes), graph.inputs, graph.outputs)
 
 

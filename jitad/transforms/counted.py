@@ -93,7 +93,7 @@ def _numbers(graph: Graph, i: int, given: Sequence[np.ndarray]) -> np.ndarray:
     node = graph.nodes[i]
     primitive, shape = node.primitive, node.type.shape
     if primitive is CONST:
-        value = np.asarray(node.params[0][1].value)
+        value = np.asarray(node.value)
         return _mixed(value.dtype.char, [value.astype(np.float64).view(np.uint64)])
     if primitive.kind == "structure":
         moved = positions(node, [x.shape for x in given])
@@ -101,7 +101,7 @@ def _numbers(graph: Graph, i: int, given: Sequence[np.ndarray]) -> np.ndarray:
         return np.concatenate(every)[moved]
     if primitive.kind == "elementwise":
         if _chooses(graph, node):
-            value = graph.nodes[node.operands[0]].params[0][1].value
+            value = graph.nodes[node.operands[0]].value
             chosen = np.where(value, given[1], given[2])
             return np.broadcast_to(chosen, shape)
         name = f"{primitive.name} {node.type.dtype.char}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jitad.ir.call import CALL, custom_of
-from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Static, Type
+from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Type
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, PART, add_loop, loop_of
 from jitad.ir.primitive import Primitive
@@ -48,7 +48,7 @@ def called(graph: Graph) -> Graph:
             inner = replace(loop, body=called(loop.body), head=head)
             parts[i] = add_loop(target, inner, operands, node.line)
         elif node.primitive is PART and node.operands[0] in parts:
-            index[i] = parts[node.operands[0]][node.params[0][1]]
+            index[i] = parts[node.operands[0]][node.index]
         else:
             index[i] = target.copy(node, tuple(operands))
     return target.finish([index[i] for i in graph.outputs])
@@ -59,15 +59,16 @@ def _expanded(graph: Graph) -> Graph:
     index = [0] * len(graph.nodes)
     for i in graph.inputs:
         index[i] = target.input(graph.nodes[i].type)
-    for i, (primitive, args, params, type, line) in enumerate(graph.nodes):
+    for i, node in enumerate(graph.nodes):
         if i < len(graph.inputs):
             continue
+        primitive, args, params, type, line = node
         operands = tuple([index[a] for a in args])
         if primitive is LOOP:
-            loop = params[0][1].value
+            loop = loop_of(node)
             head = loop.head and _expanded(loop.head)
             inner = replace(loop, body=_expanded(loop.body), head=head)
-            params = (("repeat", Static(inner)),)
+            params = node.holding(inner).params
         if primitive in _KEPT:
             index[i] = target.add(primitive, operands, type, params, line)
         else:

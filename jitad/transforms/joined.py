@@ -14,7 +14,7 @@ from dataclasses import replace
 from jitad.ir.call import CALL
 from jitad.ir.graph import PACK, Graph
 from jitad.ir.loop import LOOP, loop_of
-from jitad.ir.table import LOOKUP, SPREAD, named_by
+from jitad.ir.table import LOOKUP, SPREAD, named_by, way_of
 from jitad.ir.tracer import Trace
 from jitad.primitives.elementwise import GATES
 from jitad.transforms import products
@@ -83,9 +83,9 @@ def _looked_up(
     target: Trace, v: int, scalars: Sequence[int], known: set[int]
 ) -> tuple[tuple[int, int], ...]:
     """Edges to a lookup from all that it may be of."""
-    (_, index), (_, way) = target.nodes[v].operands, target.nodes[v].params[0]
+    _, index = target.nodes[v].operands
     found = []
-    for k, place in enumerate(way.all()):
+    for k, place in enumerate(way_of(target.nodes[v]).all()):
         if scalars[place] in known:
             number = target.number(1.0, target.nodes[v].type.dtype)
             there = named_by(target, index, k)

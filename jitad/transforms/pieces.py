@@ -21,7 +21,7 @@ from dataclasses import replace
 import numpy as np
 
 from jitad.ir.call import CALL, custom_of
-from jitad.ir.graph import Builder, Graph, Node, Static, reach, scalar
+from jitad.ir.graph import Builder, Graph, Node, reach, scalar
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.primitive import registry
@@ -140,12 +140,11 @@ def _inside(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
     for i, node in enumerate(nodes):
         if node.primitive is LOOP:
             loop = loop_of(node)
-            made = replace(loop, body=change(loop.body))
-            nodes[i] = node._replace(params=(("repeat", Static(made)),))
+            nodes[i] = node.holding(replace(loop, body=change(loop.body)))
         elif node.primitive is CALL and custom_of(node).kind == "again":
             value = change(custom_of(node).value)
             made = replace(custom_of(node), value=value, state=lambda v=value: v)
-            nodes[i] = node._replace(params=(("function", Static(made)),))
+            nodes[i] = node.holding(made)
     return Graph(tuple(nodes), graph.inputs, graph.outputs)
 
 

@@ -119,7 +119,7 @@ def _adding(graph: Graph, starts: AbstractSet[int]) -> dict[int, int]:
     heirs: dict[tuple[int, int], int] = {}
     for i, node in enumerate(graph.nodes if starts else ()):
         if node.primitive is PART:
-            key = node.operands[0], node.params[0][1]
+            key = node.operands[0], node.index
             if key in heirs:
                 owner[i] = heirs[key]
             continue
@@ -180,7 +180,7 @@ def _narrowed(
     """
     arrays = _as_arrays(graph, outputs)
     parts = (graph.nodes[a] for a in arrays if graph.nodes[a].primitive is PART)
-    results = {(node.operands[0], node.params[0][1]) for node in parts}
+    results = {(node.operands[0], node.index) for node in parts}
     again = _Again(graph, sums, arrays, results)
     for i, dtype in zip(graph.inputs, inputs, strict=True):
         again.index[i] = again.target.input(Type(dtype, graph.nodes[i].type.shape))
@@ -255,9 +255,9 @@ class _Again:
         elif primitive is BRANCH:
             self.parts[i] = self._branch(node)
         elif primitive is PART:
-            return self.parts[operands[0]][params[0][1]]
+            return self.parts[operands[0]][node.index]
         elif primitive is CONST and type.dtype == _DOUBLE:
-            return self.target.const(_rounded(params[0][1].value))
+            return self.target.const(_rounded(node.value))
         elif primitive in (ELEMENT, LOOKUP):
             given = tuple([self.index[a] for a in operands])
             kind = scalar(self.dtype(operands[0]))

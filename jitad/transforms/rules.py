@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from jitad.ir.call import CALL, Custom, custom_of
-from jitad.ir.graph import Graph, Static, prune
+from jitad.ir.graph import Graph, prune
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, loop_of, parts_of
 from jitad.ir.tracer import Trace
@@ -131,8 +131,7 @@ def _apart(graph: Graph, number: int) -> Graph:
             continue
         if node.primitive is LOOP:
             loop = loop_of(node)
-            loop = replace(loop, apart=_MANY * loop.apart + number)
-            node = node._replace(params=(("repeat", Static(loop)),))
+            node = node.holding(replace(loop, apart=_MANY * loop.apart + number))
         index[i] = target.copy(node, tuple([index[a] for a in node.operands]))
     return target.finish([index[i] for i in graph.outputs])
 

@@ -129,7 +129,7 @@ def unroll(
         elif node.primitive is CALL:
             values[i] = scalar_call(target, node, operands)
         elif node.primitive is PART:
-            values[i] = operands[0][node.params[0][1]]
+            values[i] = operands[0][node.index]
         else:
             values[i] = _scalarize_node(target, node, operands)
         if len(target.nodes) > MOST_OPERATIONS:
@@ -319,7 +319,7 @@ def _read(target: Trace, ids: list[int]) -> Read | int:
     dtype = nodes[0].type.dtype
     sources = {n.operands for n in nodes if n.primitive is ELEMENT}
     if len(sources) == 1 and all(n.primitive is ELEMENT for n in nodes):
-        places = [n.params[0][1] for n in nodes]
+        places = [n.index for n in nodes]
         stride = places[1] - places[0]
         if places == [places[0] + k * stride for k in range(len(ids))]:
             return Read(nodes[0].operands[0], places[0], stride, dtype)
@@ -416,7 +416,7 @@ def _scalarize_node(
     if primitive is CONST:
         return _constants(target, node)
     if primitive is ELEMENT:
-        return np.asarray(operands[0].flat[node.params[0][1]])
+        return np.asarray(operands[0].flat[node.index])
     if primitive is PACK:
         flat = [int(o) for o in operands]
         return np.array(flat, np.int64).reshape(node.type.shape)
@@ -428,7 +428,7 @@ def _scalarize_node(
 
 
 def _constants(target: Trace, node: Node) -> np.ndarray:
-    value = np.asarray(node.params[0][1].value)
+    value = np.asarray(node.value)
     ids = [target.const(v) for v in value.ravel()]
     return np.array(ids, np.int64).reshape(value.shape)
 

@@ -24,6 +24,7 @@ from jitad.ir.table import (
     named_by,
     parts_of_spread,
     pick,
+    way_of,
 )
 from jitad.ir.tracer import Trace
 from jitad.primitives.elementwise import GATES
@@ -63,7 +64,7 @@ def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
         elif node.primitive is LOOKUP:
             array, index = node.operands
             dots = _tangent(line, tangents, array, True)
-            way = node.params[0][1]
+            way = way_of(node)
             tangents[v] = {
                 c: add_lookup(target, t, index, way) for c, t in dots.items()
             }
@@ -154,7 +155,7 @@ def reverse(line: Linearized, seeds: Derivatives) -> Derivatives:
         elif node.primitive is CALL:
             bars.pull_call(v)
         elif node.primitive is ELEMENT:
-            place = node.params[0][1]
+            place = node.index
             for r, bar in bars.scalars.get(v, {}).items():
                 bars.add_element(node.operands[0], r, place, bar)
         elif node.primitive is PACK:
@@ -164,7 +165,7 @@ def reverse(line: Linearized, seeds: Derivatives) -> Derivatives:
         elif node.primitive is LOOKUP:
             array, index = node.operands
             for r, bar in bars.scalars.get(v, {}).items():
-                bars.add_term(array, r, (node.params[0][1], index, bar))
+                bars.add_term(array, r, (way_of(node), index, bar))
         elif node.primitive is SPREAD:
             bars.pull_spread(v, line.active)
     for i, ids in zip(line.inputs, line.elements, strict=True):

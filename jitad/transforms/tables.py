@@ -27,7 +27,7 @@ from jitad.ir.graph import (
     reach,
 )
 from jitad.ir.loop import INT, LOOP, Loop, loop_of
-from jitad.ir.table import LOOKUP, SPREAD, Way, add_lookup, add_spread, pick
+from jitad.ir.table import LOOKUP, SPREAD, Way, add_lookup, add_spread, pick, way_of
 from jitad.ir.tracer import Trace, Tracer, cast, lift
 from jitad.primitives.gather import missing
 from jitad.transforms.whole import (
@@ -57,7 +57,7 @@ def at_places(target: Trace, node: Node, operands: Sequence[Value]) -> Value | N
         _check_call(node, operands)
     array = operands[0] if operands else None
     if node.primitive is ELEMENT and isinstance(array, Whole):
-        key = np.unravel_index(node.params[0][1], array.view.shape)
+        key = np.unravel_index(node.index, array.view.shape)
         place = array.offset + int(np.dot(key, array.view.strides))
         return np.asarray(pick(target, array.index, place))
     return None
@@ -81,7 +81,7 @@ def _check_call(node: Node, operands: Sequence[Value]) -> None:
 
 
 def _spread(target: Trace, node: Node, operands: Sequence[Value]) -> Whole:
-    ways = node.params[0][1].value
+    ways = node.value
     count = len(operands) - 2 * len(ways)
     arrays = [
         as_node(target, x, Type(node.type.dtype, _shape(x))) for x in operands[:count]
@@ -108,7 +108,7 @@ def whole_of(target: Trace, value: Value) -> Whole:
 
 def _looked_up(target: Trace, node: Node, array: Value, index: Value) -> np.ndarray:
     """The same lookup in a view of an array node."""
-    way: Way = node.params[0][1]
+    way = way_of(node)
     table, at = whole_of(target, array), int(apart(target, index))
     moved = _moved(table, way)
     if moved is None:

@@ -94,7 +94,7 @@ def _reduced(graph: Graph) -> Graph:
         node = graph.nodes[i]
         operands = node.operands
         if node.primitive is PART and graph.nodes[operands[0]].primitive is LOOP:
-            used.setdefault(operands[0], set()).add(node.params[0][1])
+            used.setdefault(operands[0], set()).add(node.index)
         elif node.primitive is LOOP:
             cuts[i] = _cut(loop_of(node), used.get(i, set()))
             kept = {*cuts[i].operands}
@@ -120,7 +120,7 @@ def _rebuilt(graph: Graph, live: Sequence[int], cuts: dict[int, _Cut]) -> Graph:
             index[i] = target.nodes[parts[i][0]].operands[0]
         elif node.primitive is PART and node.operands[0] in cuts:
             loop = node.operands[0]
-            kind, place = cuts[loop].parts[node.params[0][1]]
+            kind, place = cuts[loop].parts[node.index]
             if kind == "part":
                 index[i] = parts[loop][place]
             else:
@@ -402,7 +402,7 @@ def _fused(graph: Graph, a: int, b: int) -> Graph:
             return target.nodes[parts[0]].operands[0]
         if node.primitive is PART and node.operands[0] in (a, b):
             which = (a, b).index(node.operands[0])
-            return parts[merged.parts[which][node.params[0][1]]]
+            return parts[merged.parts[which][node.index]]
         return target.copy(graph.nodes[i], tuple([index[o] for o in node.operands]))
 
     in_order(graph.outputs, operands, index, copy)

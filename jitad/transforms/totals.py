@@ -185,7 +185,7 @@ class _Point:
             loop = node.operands[0]
             if loop not in self.loops:
                 self.loops[loop] = self._inside(self.graph.nodes[loop], start)
-            return self.loops[loop][node.params[0][1]]
+            return self.loops[loop][node.index]
         if node.primitive.kind == "structure":
             return self._pick(node)
         if node.primitive.name == "sum":

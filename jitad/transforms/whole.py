@@ -84,14 +84,14 @@ def viewed(target: Builder, ids: np.ndarray) -> Whole | None:
     """
     nodes = [target.nodes[i] for i in ids.ravel().tolist()]
     if nodes and all(n.primitive is CONST for n in nodes):
-        values = [n.params[0][1].value for n in nodes]
+        values = [n.value for n in nodes]
         constants = np.array(values, nodes[0].type.dtype).reshape(ids.shape)
         return whole(target, target.const(constants))
     sources = {n.operands for n in nodes if n.primitive is ELEMENT}
     if len(sources) != 1 or any(n.primitive is not ELEMENT for n in nodes):
         return None
     index = nodes[0].operands[0]
-    found = np.array([n.params[0][1] for n in nodes]).reshape(ids.shape)
+    found = np.array([n.index for n in nodes]).reshape(ids.shape)
     first, even, strides = int(found.flat[0]), np.array(found.flat[0]), []
     for axis, extent in enumerate(ids.shape):
         line = np.moveaxis(found, axis, 0)
