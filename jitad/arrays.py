@@ -123,7 +123,7 @@ def targets(
             how = (
                 "a traced array, as np.zeros(n, like=x) makes, "
                 if kind is Tracer
-                else "an "
+                else "an array of "
             )
             raise InputError(
                 f"{name}: out number {k} is {leaf!r}; expected {how}{wanted}"

@@ -144,7 +144,7 @@ class Function:
         leaves = [arrays.plain(x) for x in leaves]
         key = (spec, *[arrays.signature(x) for x in leaves])
         call = self._calls.get(key)
-        if out is not None and traced(tree.flatten(out)[0]):
+        if out is not None and current() and traced(tree.flatten(out)[0]):
             return self._inline(spec, leaves, out)
         if call is None:
             if any(traced(x) for x in leaves):

@@ -15,8 +15,8 @@ import scipy.linalg
 import scipy.ndimage
 from moves import check_value, inputs
 
-from jitad import tree
-from jitad.errors import TracingError, UnsupportedError
+from jitad import jit, tree
+from jitad.errors import InputError, TracingError, UnsupportedError
 from jitad.ir.graph import Type
 from jitad.ir.trace import Input, trace
 
@@ -196,6 +196,8 @@ def test_leaked_tracers():
         engine.traced(lambda x: x + kept[0], np.ones(N))
     with pytest.raises(TracingError, match="earlier trace"):
         engine.traced(lambda x: kept[0], np.ones(N))
+    with pytest.raises(InputError, match=r"number 0 is .*; expected an array of float"):
+        jit(lambda x: x + 1)(np.ones(N), out=kept[0])
 
 
 # -- traces inside traces ------------------------------------------------------
