@@ -56,7 +56,8 @@ def jit(
                what loops only add to, in float64 (`transforms.precision`); for cards
                that are slow in float64.  A while_loop whose tolerance is below 1e-7
                may not end then
-    cache      False: nothing of it is read from, or kept on, the disk
+    cache      False: nothing of it is read from, or kept on, the disk; nothing of a
+               whole process with JITAD_CACHE=0 in its environment
     compile    "fast": code for the host in about half the time, in four fifths where it
                is long; slower by a fifth, or more where it calls exp, sin and cos most
                of the time

@@ -92,6 +92,9 @@ def info() -> Info:
 def cache_clear() -> None:
     """Give back all that jitad keeps: code on disk, and memory that results had.
 
+    Code is kept in a folder that `info` names, unless the environment says
+    JITAD_CACHE=0 or an option cache=False, and nowhere where that folder is not the
+    user's own or is open to others; `info` says so.
     What this process has compiled stays, and so do results that somebody holds.
     """
     entries.cache_clear()
@@ -124,11 +127,18 @@ def _sizes(results: Held) -> str:
 
 
 def _kept() -> str:
-    """Where compiled code is kept, and how much of it."""
-    folders = [entries.folder_of(name) for name in (entries.CUBINS, entries.KERNELS)]
-    size = sum(map(entries.held, folders)) / 2**20
-    where = folders[0].parent if folders[0] else "nowhere: the user has no home"
-    return f"{where}, {size:.1f} MiB"
+    """Where compiled code is kept and how much of it, or why it is not."""
+    folders = {
+        name: entries.folder_of(name) for name in (entries.CUBINS, entries.KERNELS)
+    }
+    reasons = {name: entries.why_not(folder) for name, folder in folders.items()}
+    if len({*reasons.values()}) == 1 and (reason := reasons[entries.KERNELS]):
+        return f"nothing: {reason}"
+    folder = folders[entries.KERNELS]
+    assert folder is not None
+    size = sum(map(entries.held, folders.values())) / 2**20
+    missing = [f"; no {name}: {reason}" for name, reason in reasons.items() if reason]
+    return f"{folder.parent}, {size:.1f} MiB{''.join(missing)}"
 
 
 def _version(*packages: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad import plan
+from jitad import cli, plan
 from jitad.backends import cpu, link, objects
 from jitad.ir.graph import Graph, Static
 from jitad.ir.trace import Input, trace
@@ -258,7 +258,69 @@ def test_a_full_disk_and_no_place_are_no_error(
     assert again() == first
     assert entries.folder_of("kernels") is None
     jitad.cache_clear()
-    assert "nowhere" in str(jitad.info())
+    assert said() == "nothing: the user has no home"
+
+
+def said() -> str:
+    """What `info` says of what is kept on disk."""
+    return dict(jitad.info().facts)["kept on disk"]
+
+
+def test_the_environment_can_say_that_nothing_is_kept(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JITAD_CACHE", "0")
+    first = again()
+    assert not (tmp_path / "jitad").exists()
+    assert said() == "nothing: JITAD_CACHE is 0"
+    for value in ("1", ""):
+        monkeypatch.setenv("JITAD_CACHE", value)
+        assert again() == first
+    assert made.since() == (2, 2)
+    assert said().startswith(f"{tmp_path / 'jitad'}, 0.0 MiB")
+    monkeypatch.setenv("JITAD_CACHE", "0")
+    assert again() == first
+    assert made.since() == (1, 1)
+    jitad.cache_clear()
+    assert not kept(tmp_path)
+    monkeypatch.setenv("JITAD_CACHE", "off")
+    with pytest.raises(ValueError, match="JITAD_CACHE is 'off'; expected 0"):
+        again()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="about POSIX modes")
+def test_info_says_why_nothing_is_kept(
+    made: Made,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    again()
+    folder = tmp_path / "jitad" / "kernels"
+    assert said().startswith(f"{folder.parent}, 0.") and said().endswith("MiB")
+    folder.chmod(0o755)
+    assert said().endswith(
+        f"MiB; no kernels: {folder} is open to others; chmod 700 {folder}"
+    )
+    cli.main(["info"])
+    assert f"no kernels: {folder} is open" in capsys.readouterr().out
+    # Removed it is all the same, for it is the user's.
+    jitad.cache_clear()
+    assert not kept(tmp_path)
+    folder.chmod(0o700)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: 12345)
+        assert f"no kernels: {folder} is another user's; set XDG" in said()
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert f"no kernels: {folder} is no folder but a link" in said()
+    again()
+    assert made.since() == (2, 2) and not [*(tmp_path / "elsewhere").iterdir()]
+    monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
+    assert said() == (
+        f"nothing: {os.devnull} cannot be written; set XDG_CACHE_HOME to a folder of "
+        "yours"
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="about POSIX modes")

@@ -3,7 +3,8 @@
 Start at `read` and `keep`.  An entry is named by the digest of all that it depends on,
 and carries the digest of what is in it: one that is broken, or in a folder that others
 can write to, is none.  Nothing is written before something is made, and what was not
-used for longest is gone when it becomes too much.
+used for longest is gone when it becomes too much.  Where the environment says
+JITAD_CACHE=0 nothing is read or written at all.
 """
 
 from __future__ import annotations
@@ -24,9 +25,24 @@ CUBINS, KERNELS = "cubins", "kernels"
 _SELDOM = 16
 _LARGE = MOST // 64
 
+_VARIABLE = "JITAD_CACHE"
 # Names of entries, and of what is being written aside.
 _NAMES = re.compile(r"[0-9a-f]{64}|tmp\w+")
 _allowed: ContextVar[bool] = ContextVar("jitad_kept", default=True)
+
+
+def why_not(folder: Path | None) -> str:
+    """Why nothing is kept in a folder, and what helps; "" where something can be."""
+    if not _wanted():
+        return f"{_VARIABLE} is 0"
+    if folder is None:
+        return "the user has no home"
+    if found := _seen(folder):
+        return _fault(folder, found) or (
+            "" if _writable(folder) else _unwritable(folder)
+        )
+    around = next((p for p in folder.parents if os.path.lexists(p)), folder)
+    return "" if _writable(around) else _unwritable(around)
 
 
 @contextlib.contextmanager
@@ -63,7 +79,7 @@ def read(folder: Path | None, key: str) -> bytes | None:
 
     It counts as used now.
     """
-    if folder is None or not _allowed.get() or not private(folder):
+    if folder is None or not _used() or not private(folder):
         return None
     try:
         found, _, payload = (folder / key).read_bytes().partition(b"\n")
@@ -78,7 +94,7 @@ def read(folder: Path | None, key: str) -> bytes | None:
 
 def keep(folder: Path | None, key: str, payload: bytes) -> None:
     """Write an entry at once or not at all; nothing where the disk does not let us."""
-    if folder is None or not _allowed.get():
+    if folder is None or not _used():
         return
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -97,6 +113,8 @@ def keep(folder: Path | None, key: str, payload: bytes) -> None:
 def add(folder: Path | None, key: str, payload: bytes) -> None:
     """Keep an entry, and from time to time let go of what was not used for longest."""
     keep(folder, key, payload)
+    if not _used():
+        return
     if len(payload) > _LARGE or int(key, 16) % _SELDOM == 0:
         evict(folder, MOST)
 
@@ -125,6 +143,7 @@ def held(folder: Path | None) -> int:
 def cache_clear() -> None:
     """Remove all that jitad keeps on disk: compiled kernels, for CPUs and for cards.
 
+    Also where the user's folder has become open to others, and is not read any more.
     What this process has compiled stays in its memory.
     """
     for name in (CUBINS, KERNELS):
@@ -133,21 +152,64 @@ def cache_clear() -> None:
 
 def private(folder: Path) -> bool:
     """Whether a folder is there, the user's, and nobody else's."""
+    found = _seen(folder)
+    return found is not None and not _fault(folder, found)
+
+
+def _used() -> bool:
+    return _allowed.get() and _wanted()
+
+
+def _wanted() -> bool:
+    """What the environment says."""
+    given = os.environ.get(_VARIABLE, "")
+    if given not in ("", "0", "1"):
+        raise ValueError(
+            f"{_VARIABLE} is {given!r}; expected 0, which keeps nothing on disk, or 1: "
+            "correct it, or leave it out"
+        )
+    return given != "0"
+
+
+def _seen(folder: Path) -> os.stat_result | None:
     try:
-        found = folder.lstat()
+        return folder.lstat()
     except OSError:
-        return False
+        return None
+
+
+def _fault(folder: Path, found: os.stat_result) -> str:
+    """What keeps us from relying on a folder, and what helps; "" where nothing does."""
     if not stat.S_ISDIR(found.st_mode):
-        return False
-    if os.name == "nt":  # whose folders of a user's own are closed to others
-        return True
-    return found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
+        return f"{folder} is no folder but a link or a file; remove it"
+    if not _own(found):
+        return f"{folder} is another user's; set XDG_CACHE_HOME to a folder of yours"
+    # Folders of a user's own are closed to others under Windows, whatever the mode.
+    if os.name != "nt" and stat.S_IMODE(found.st_mode) & 0o077:
+        return f"{folder} is open to others; chmod 700 {folder}"
+    return ""
+
+
+def _own(found: os.stat_result) -> bool:
+    """Whether this is a folder of the user's own, open to others or not."""
+    return stat.S_ISDIR(found.st_mode) and (
+        os.name == "nt" or found.st_uid == os.getuid()
+    )
+
+
+def _writable(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _unwritable(place: Path) -> str:
+    return f"{place} cannot be written; set XDG_CACHE_HOME to a folder of yours"
 
 
 def _entries(folder: Path | None) -> list[tuple[int, int, Path]]:
     """When each entry was last used, how large it is, and where."""
     found: list[tuple[int, int, Path]] = []
-    if folder is None or not private(folder):
+    there = folder and _seen(folder)
+    if folder is None or there is None or not _own(there):
         return found
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
