@@ -285,6 +285,22 @@ def test_large_python_ints_are_floats_beside_floats(backend):
         same(np.asarray(got[name]), np.asarray(want), name, 2)
 
 
+INTO_OBJECTS = {
+    "insert": lambda n: np.insert(np.asarray(n), 1, 0.5),
+    "insert into a list": lambda n: np.insert([n[0], n[1]], 1, 2.5),
+    "pad": lambda n: np.pad(np.asarray(n), 1, constant_values=0.5),
+    "pad an array": lambda n: np.pad(np.array([n[0], n[1]]), 1, mode="edge"),
+}
+
+
+def test_what_is_put_into_whole_numbers_is_one() -> None:
+    n = np.array([4, 5, 6], np.int16)
+    got = jitad.jit(lambda n: {k: f(n) for k, f in INTO_OBJECTS.items()})(n)
+    for name, f in INTO_OBJECTS.items():
+        same(got[name], f(n), name, 0)
+        assert got[name].dtype == f(n).dtype, name
+
+
 def written(x: Any) -> Any:
     y = x.copy()
     y[0] = 10**20

@@ -224,7 +224,7 @@ def _nested_lists(nested: Any) -> Any:
 _insert = structure(np.insert)
 
 
-@derived(np.insert, moves=True)
+@derived(np.insert)
 def _insert_handler(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     refuse_traced("insert", obj, axis)
     trace = innermost([arr, values])
@@ -272,7 +272,7 @@ _pad = structure(np.pad)
 _PAD_MODES = ("constant", "empty", "edge", "reflect", "symmetric", "wrap")
 
 
-@derived(np.pad, moves=True)
+@derived(np.pad)
 def _pad_handler(
     array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any
 ) -> Any:
