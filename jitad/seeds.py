@@ -10,7 +10,7 @@ from jitad import tree
 from jitad.arrays import plain
 from jitad.backends.foreign import Foreign
 from jitad.errors import InputError, ShapeError
-from jitad.ir.tracer import Tracer
+from jitad.ir.tracer import Tracer, plain_array
 
 
 def seeds_like(name: str, like: Any, seeds: Any) -> tuple[Any, int | None]:
@@ -45,7 +45,7 @@ def _cast(name: str, seed: Any, dtype: np.dtype) -> Any:
     if isinstance(seed, Tracer):
         return seed.astype(dtype)
     if not isinstance(seed, Foreign):
-        return np.asarray(seed, dtype)
+        return plain_array(seed).astype(dtype, copy=False)
     if seed.dtype != dtype:
         raise InputError(
             f"{name}: expected a seed of {dtype}, got one of {seed.dtype} on "

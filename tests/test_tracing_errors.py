@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.ndimage
+import scipy.special
 from moves import check_value, inputs
 
+import jitad
 from jitad import jit, tree
 from jitad.errors import InputError, TracingError, UnsupportedError
 from jitad.ir.graph import Type
@@ -22,6 +24,7 @@ from jitad.ir.trace import Input, trace
 
 N = 3
 TABLE = np.arange(5.0)
+MASKED = np.ma.array(TABLE[:N], mask=[False, True, False])
 GRID = np.ones((2, 3))
 UNKNOWN = np.frompyfunc(abs, 1, 1)
 
@@ -47,6 +50,10 @@ def number(x):
 
 def put(x, key, value):
     x[key] = value
+
+
+def add_up(total, x):
+    return total + x, None
 
 
 OF_SCIPY = (TracingError, "use NumPy's, such as those of np.linalg")
@@ -132,6 +139,15 @@ ERRORS = [
      "stack"),
     ("masked array", lambda x: np.where(x > 0, np.ma.array(TABLE[:N]), x),
      UnsupportedError, "masked"),
+    *[(f"masked array, {name}", f, UnsupportedError, "masked") for name, f in [
+        ("scanned", lambda x: jitad.scan(add_up, x[0], MASKED)[0]),
+        ("carried", lambda x: jitad.fori_loop(0, 2, lambda _, c: c * x, MASKED)),
+        ("of outer", lambda x: np.add.outer(MASKED, x)),
+        ("weights", lambda x: np.average(x, weights=MASKED)),
+        ("in logsumexp", lambda x: scipy.special.logsumexp(x, b=MASKED)),
+        ("tangent", lambda x: jitad.jvp(np.sin, (x,), (MASKED,))),
+        ("cotangent", lambda x: jitad.vjp(np.sin, x)[1](MASKED)),
+    ]],
     ("small floats", lambda x: x.astype(np.float16), TypeError, "float16"),
     ("iteration of 0-d", lambda x: list(x[0]), TypeError, "no axes"),
     ("len of 0-d", lambda x: len(x[0]), TypeError, "no axes"),

@@ -310,6 +310,16 @@ def traced(value: Any) -> bool:
     return next(inside(value), None) is not None
 
 
+def plain_array(value: Any) -> np.ndarray:
+    """A value without traced ones as an array; raises where it is more than that."""
+    if more := refusal(value):
+        raise UnsupportedError(
+            f"a {type(value).__name__} cannot be traced ({source_line()}), because it "
+            f"has {more}; use np.asarray(x), and np.where for what is masked"
+        )
+    return np.asarray(value)
+
+
 def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
     """The node of a value in a trace: its own, a captured one, or a constant."""
     if isinstance(value, Tracer):
@@ -323,12 +333,7 @@ def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
         return _cast(trace, index, dtype)
     if type(value) is int:
         return trace.const(whole(value, dtype))
-    if more := refusal(value):
-        raise UnsupportedError(
-            f"a {type(value).__name__} cannot be traced ({source_line()}), because it "
-            f"has {more}; use np.asarray(x), and np.where for what is masked"
-        )
-    array = np.asarray(value)
+    array = plain_array(value)
     if array.dtype == object:
         inside = assemble(trace, array) if array.ndim else array.item()
         return lift(trace, inside, dtype)

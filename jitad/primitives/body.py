@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from jitad import tree
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import Type
@@ -19,7 +17,7 @@ from jitad.ir.interpret import rearranged
 from jitad.ir.loop import INT, Loop, add_loop
 from jitad.ir.source import source_line
 from jitad.ir.trace import Input, Traced, current, trace
-from jitad.ir.tracer import Trace, Tracer, as_tracer, lift, traced
+from jitad.ir.tracer import Trace, Tracer, as_tracer, lift, plain_array, traced
 
 Carry = Any
 
@@ -199,7 +197,7 @@ def array_leaf(x: Any) -> Any:
         running = current()
         assert running is not None
         return as_tracer(running, x)
-    return np.asarray(x)
+    return plain_array(x)
 
 
 def _weak(x: Any) -> bool:

@@ -14,7 +14,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import operand
 from jitad.ir.source import source_line
-from jitad.ir.tracer import cast, promote, traced
+from jitad.ir.tracer import cast, plain_array, promote, traced
 from jitad.primitives.barrier import undefined_where
 from jitad.primitives.contraction import matmul
 from jitad.primitives.define import derived
@@ -196,6 +196,7 @@ def average(
         result = mean(x, axes, keepdims=keepdims)
         scale: Any = np.full(result.shape, x.size / max(result.size, 1), result.dtype)
         return (result, scale) if returned else result
+    weights = weights if traced(weights) else plain_array(weights)
     shape = np.shape(weights)
     if shape != x.shape:
         if axis is None or shape != tuple(x.shape[k] for k in _ordered(axis, x.ndim)):

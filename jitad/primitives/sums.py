@@ -13,7 +13,7 @@ import numpy as np
 
 from jitad.ir.dispatch import operand
 from jitad.ir.primitive import Primitive
-from jitad.ir.tracer import Tracer, bind, traced
+from jitad.ir.tracer import Tracer, bind, plain_array, traced
 from jitad.late import late
 from jitad.primitives import nary
 from jitad.primitives.define import bind_composite, composite, elementwise
@@ -231,7 +231,7 @@ _log_softmax = composite(
 def _floating(x: Any) -> Any:
     """x as SciPy takes it: an array, of floats."""
     x = operand(x)
-    x = x if isinstance(x, Tracer) else np.asarray(x)
+    x = x if isinstance(x, Tracer) else plain_array(x)
     return x if x.dtype.kind == "f" else x * 1.0
 
 

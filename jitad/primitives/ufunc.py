@@ -21,6 +21,7 @@ from jitad.ir.tracer import (
     cast,
     innermost,
     joint_dtype,
+    plain_array,
     representative,
     traced,
 )
@@ -198,7 +199,7 @@ def _accumulate(
 
 def _outer(ufunc: np.ufunc, a: Any, b: Any, **kwargs: Any) -> Any:
     """ufunc.outer by broadcasting."""
-    a, b = (v if traced(v) else np.asarray(v)[()] for v in (operand(a), operand(b)))
+    a, b = (v if traced(v) else plain_array(v)[()] for v in (operand(a), operand(b)))
     return ufunc(np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b, **kwargs)
 
 
