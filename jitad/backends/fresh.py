@@ -23,6 +23,7 @@ import numpy as np
 from jitad import locks
 
 from . import allocator, numpy_table
+from .link import FAST
 from .machine import memory_bytes
 from .objects import linked
 
@@ -103,7 +104,7 @@ class _Allocator:
     """The allocator of this process, which stays to its end: arrays refer to it."""
 
     def __init__(self) -> None:
-        library = linked(allocator.TEXT)
+        library = linked(FAST + allocator.TEXT)
         pointer, thing = ctypes.c_void_p, ctypes.py_object
         capsule = ctypes.PYFUNCTYPE(thing, pointer, pointer, pointer)
         new = capsule(("PyCapsule_New", ctypes.pythonapi))

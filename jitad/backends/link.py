@@ -18,6 +18,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from jitad import locks, waiting
+from jitad.lowering.emit import PARTS
 
 # llvmlite lets one thread at a time into LLVM.
 locks.hold_at_forks(llvm.ffi.lib._lock._lock)
@@ -77,14 +78,14 @@ def _code(text: str) -> bytes:
     """The machine code of a module."""
     tools = _tools(text.startswith(FAST))
     with llvm.create_context() as context, llvm.parse_assembly(text, context) as module:
-        return tools.machine.emit_object(tools.prepared(module))
+        return tools.machine.emit_object(tools.prepared(module, text))
 
 
 def assembly(text: str) -> str:
     """The machine code of a module, as text."""
     tools = _tools(text.startswith(FAST))
     with llvm.create_context() as context, llvm.parse_assembly(text, context) as module:
-        return tools.machine.emit_assembly(tools.prepared(module))
+        return tools.machine.emit_assembly(tools.prepared(module, text))
 
 
 def shared(text: str, *names: str, link: Callable[[str], Library] = link) -> None:
@@ -144,8 +145,8 @@ class _Tools:
 
     Numba's own rounds of optimisation take as long again as generating the code, and
     vector code has no use for them, nor for LLVM's combining of instructions.  Common
-    subexpressions appear only where functions are inlined, and are not looked for in a
-    module with functions to be compiled quickly (`optnone`).
+    subexpressions appear only where functions are inlined, and are not looked for in
+    functions that are compiled quickly.
     """
 
     machine: llvm.TargetMachine
@@ -154,13 +155,12 @@ class _Tools:
     few: Any
     builder: Any
 
-    def prepared(self, module: llvm.ModuleRef) -> llvm.ModuleRef:
-        """The module, for this machine, simplified."""
+    def prepared(self, module: llvm.ModuleRef, text: str) -> llvm.ModuleRef:
+        """The module of a text, for this machine, simplified."""
         module.triple, module.data_layout = llvm.get_process_triple(), self.layout
         module.verify()
-        found = b" ".join([a for f in module.functions for a in f.attributes])
-        if b"alwaysinline" in found:
-            passes = self.few if b"optnone" in found else self.passes
+        if "alwaysinline" in text:
+            passes = self.few if PARTS in text else self.passes
             passes.run(module, self.builder)
         return module
 

@@ -27,6 +27,7 @@ import numpy as np
 from jitad import locks
 
 from . import watch
+from .link import FAST
 from .objects import linked
 
 # The shared words: twice the helpers inside, plus 1 while open; function and block; a
@@ -130,7 +131,7 @@ def _functions() -> tuple[Callable[..., None], Callable[..., None]]:
     """
     watch.share()
     text = re.sub(r"PyEval_\w+", lambda found: watch.known(found[0]), _TEXT)
-    library, pointer = linked(text), ctypes.c_void_p
+    library, pointer = linked(FAST + text), ctypes.c_void_p
     helping = ctypes.CFUNCTYPE(None, pointer)
     # It lets go of the interpreter's lock itself, and ctypes raises what it leaves.
     leading = ctypes.PYFUNCTYPE(None, pointer, pointer, pointer, ctypes.c_int64)

@@ -63,7 +63,7 @@ def share() -> None:
 
 def _text() -> str:
     thread, ensure, check, release = map(known, _FUNCTIONS)
-    return f"""
+    return f"""{link.FAST}
 declare i64 {thread}()
 declare i32 {ensure}()
 declare i32 {check}()

@@ -8,7 +8,7 @@ is cut into functions (see `parts`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import partial
 
 import numpy as np
@@ -56,6 +56,8 @@ LONGEST = 3000  # steps in one function; beyond, compilers take more than linear
 # In functions of parts: they store what others need, and of such steps twice as many
 # take three times as long.
 _PART = 500
+# What stands in a module of parts, which are compiled quickly.
+PARTS = 'source_filename = "parts"\n'
 # Vectors with 8 or 16 bits in a lane.
 _NARROW = re.compile(r"x i(8|16)>").search
 
@@ -109,7 +111,8 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
         emit_memory.METADATA,
         emit_series.METADATA,
     ]
-    return "\n".join(texts) + "\n"
+    text = "\n".join(texts) + "\n"
+    return text if whole else PARTS + text
 
 
 def _entries(module: Module) -> list[str]:
@@ -163,7 +166,9 @@ def _stack(module: Module) -> str:
     return f"alignstack({min(LINE, max(16, module.slot_bytes))})"
 
 
-def _lanes(body: Body, reserve: Sequence[str], release: Sequence[str]) -> str:
+def _lanes(
+    body: Body, used: Set[int], reserve: Sequence[str], release: Sequence[str]
+) -> str:
     """Wrap printed lines into the loop over vectors; they begin after the frame."""
     width = body.width
     head = [
@@ -183,7 +188,7 @@ def _lanes(body: Body, reserve: Sequence[str], release: Sequence[str]) -> str:
         "  ret void",
         "}",
     ]
-    return "\n".join([*head, *body.lines, *tail])
+    return "\n".join([*head, *body.frame_of(used), *body.lines, *tail])
 
 
 _LOOP = (
@@ -200,7 +205,7 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
     once = module.kernel.once
     used = accessed((*once, *steps))
     body = Body(module)
-    body.read_frame(used)
+    body.read_frame()
     body.enter(-1, used, copying=True)
     body.steps(once)
     body.lines += _LOOP
@@ -211,20 +216,20 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
     reserve, release = _live(module) if module.kernel.locals else ([], [])
     room = [*emit_tables.room(steps, body.width), *emit_watch.room(steps)]
     before, after = body.finish()
-    return _lanes(body, [*reserve, *room, *before], [*after, *release])
+    return _lanes(body, used, [*reserve, *room, *before], [*after, *release])
 
 
 def _outline(module: Module, steps: Sequence[Step], items: Sequence[Item]) -> str:
     """The loop over vectors, which calls the parts in order."""
     used = accessed(steps)
     body = Body(module)
-    body.read_frame(used)
+    body.read_frame()
     body.enter(-1, used, copying=True)
     body.lines += _LOOP
     body.enter(0, used, copying=True)
     _call_parts(body, items)
     reserve, release = _live(module)
-    return _lanes(body, [*reserve, *emit_watch.room(steps)], release)
+    return _lanes(body, used, [*reserve, *emit_watch.room(steps)], release)
 
 
 def _call_parts(body: Body, items: Sequence[Item]) -> None:
@@ -269,7 +274,7 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
     used = accessed(part.steps)
     indices = ", ".join(f"i64 %x{a}" for a in range(module.kernel.axes))
     body = Body(module)
-    body.read_frame(used)
+    body.read_frame()
     body.enter(-1, used, copying=False)
     for axis in (0, *axes):
         body.index[axis] = f"%x{axis}"
@@ -278,7 +283,8 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
         body.there()
     body.steps(part.steps)
     room = [*emit_tables.room(part.steps, body.width), *emit_watch.room(part.steps)]
-    lines = [*room, *body.lines, "  br label %exit", "exit:", "  ret void", "}"]
+    ending = ("  br label %exit", "exit:", "  ret void", "}")
+    lines = [*room, *body.frame_of(used), *body.lines, *ending]
     # Without optimisation LLVM 22 cannot compile some shuffles of 16-bit integers.
     quick = "" if any(map(_NARROW, lines)) else "optnone "
     head = (

@@ -43,6 +43,8 @@ class Body(Values):
         self.index = {0: "%x0"}
         self.pointers: dict[int, str] = {}
         self.user: dict[int, str] = {}
+        self.rows: dict[int, list[str]] = {}
+        self._asked: set[str] = set()
         self._there: str | None = None
         self.row_sums: list[RowSum] = []
 
@@ -72,8 +74,8 @@ class Body(Values):
         self.add([f"{x}.next = add i64 {x}, 1", f"br label %{head}"])
         self.begin(out)
 
-    def read_frame(self, used: Set[int]) -> None:
-        """Read from the frame what concerns the buffers in use."""
+    def read_frame(self) -> None:
+        """Read from the frame what concerns no buffer of its own."""
         for axis in range(1, self.module.kernel.axes):
             emit_frame.word(self.lines, f"%n{axis}", "%frame", frame.extent(axis))
         if self.module.framed:
@@ -82,18 +84,33 @@ class Body(Values):
             self.add(["%staged = icmp ne i64 %ragged, 0", "%last = sub i64 %valid, 1"])
         if self.module.noting:
             emit_frame.word(self.lines, "%later", "%frame", frame.LATER, "ptr")
-        for i in sorted(used):
-            b = self.module.kernel.buffers[i]
+
+    def frame_of(self, buffers: Set[int]) -> list[str]:
+        """Read from the frame what has been asked for of buffers, by `asked`."""
+        lines: list[str] = []
+        for i in sorted(buffers):
             at = frame.slots(self.module.kernel, i)
-            emit_frame.word(self.lines, f"%address{i}", "%frame", at.address, "ptr")
-            emit_frame.word(self.lines, f"%lane{i}", "%frame", at.lane)
-            emit_frame.word(self.lines, f"%element{i}", "%frame", at.element)
-            emit_frame.word(self.lines, f"%given{i}", "%frame", at.given)
-            emit_frame.word(self.lines, f"%table{i}", "%frame", at.given, "ptr")
-            emit_frame.word(self.lines, f"%scratch{i}", "%frame", at.scratch, "ptr")
-            for axis in b.axes:
-                name = f"%stride{i}.{axis}"
-                emit_frame.word(self.lines, name, "%frame", at.stride + axis)
+            words = [
+                ("address", at.address, "ptr"),
+                ("lane", at.lane, "i64"),
+                ("element", at.element, "i64"),
+                ("given", at.given, "i64"),
+                ("table", at.given, "ptr"),
+                ("scratch", at.scratch, "ptr"),
+            ]
+            axes = self.module.kernel.buffers[i].axes
+            words += [(f"stride{axis}.", at.stride + axis, "i64") for axis in axes]
+            for what, index, kind in words:
+                name = f"%{what}{i}"
+                if name in self._asked:
+                    emit_frame.word(lines, name, "%frame", index, kind)
+        return lines
+
+    def asked(self, what: str, buffer: int) -> str:
+        """The text of what the frame says of a buffer, which is read at the start."""
+        name = f"%{what}{buffer}"
+        self._asked.add(name)
+        return name
 
     def enter(self, axis: int, used: Set[int], *, copying: bool) -> None:
         """Compute the pointers of the buffers whose innermost axis this is.
@@ -103,15 +120,19 @@ class Body(Values):
         for i, b in enumerate(self.module.kernel.buffers):
             if frame.level(b) != axis or i not in used:
                 continue
-            pointer = f"%address{i}"
+            pointer = self.asked("address", i)
             for a in b.axes:
-                far = self.fresh()
-                lines = [f"{far} = mul i64 {self.index[a]}, %stride{i}.{a}"]
+                far, stride = self.fresh(), self.asked(f"stride{a}.", i)
+                lines = [f"{far} = mul i64 {self.index[a]}, {stride}"]
                 pointer = self.module.memory.offset(pointer, far, lines)
                 self.add(lines)
             self.user[i] = self.pointers[i] = pointer
             if axis > 0 and frame.varies(b):
                 self._substitute(i, pointer, copying=copying)
+            if b.layout == "rows" and frame.varies(b):
+                lines, lane = [], self.asked("lane", i)
+                self.rows[i] = self.module.memory.rows(self.pointers[i], lane, lines)
+                self.add(lines)
 
     def _substitute(self, i: int, pointer: str, *, copying: bool) -> None:
         """Let the body find a buffer of an inner loop in scratch where it must."""
@@ -120,7 +141,8 @@ class Body(Values):
         if copying and not buffer.output:
             self._copy_if(copies, i, self._scratch(i), self._user(i), str(self.width))
         name = self.fresh()
-        self.add([f"{name} = select i1 {copies}, ptr %scratch{i}, ptr {pointer}"])
+        scratch = self.asked("scratch", i)
+        self.add([f"{name} = select i1 {copies}, ptr {scratch}, ptr {pointer}"])
         self.pointers[i] = name
 
     def _leave(self, axis: int, used: Set[int]) -> None:
@@ -143,12 +165,15 @@ class Body(Values):
 
     def _scratch(self, i: int) -> _Side:
         plan = self.module.plan.scratch[i]
-        return (f"%scratch{i}", str(plan.lane), str(plan.element), "null")
+        scratch = self.asked("scratch", i)
+        return (scratch, str(plan.lane), str(plan.element), "null")
 
     def _user(self, i: int) -> _Side:
         """Where a buffer really lies: address, lane, element, table."""
-        element = emit_frame.element_stride(self.module.kernel.buffers[i], f"%given{i}")
-        return (self.user[i], f"%stride{i}.0", element, f"%table{i}")
+        buffer = self.module.kernel.buffers[i]
+        element = emit_frame.element_stride(buffer, self.asked("given", i))
+        stride, table = self.asked("stride0.", i), self.asked("table", i)
+        return (self.user[i], stride, element, table)
 
     def steps(self, steps: Sequence[Step]) -> None:
         """Print steps one after the other."""
@@ -178,7 +203,8 @@ class Body(Values):
                 case Clear():
                     emit_tables.clear(self, s)
                 case StoreAll():
-                    pointer, element = self.pointers[s.buffer], f"%element{s.buffer}"
+                    pointer = self.pointers[s.buffer]
+                    element = self.asked("element", s.buffer)
                     emit_tables.store_all(self, s, pointer, element)
                 case Repeat():
                     self._repeat(s)
@@ -225,7 +251,7 @@ class Body(Values):
         if not frame.varies(buffer):
             return self._load_same(s)
         if buffer.layout != "rows" or s.buffer in self.module.plan.copied:
-            name, stride = self.fresh(), f"%element{s.buffer}"
+            name, stride = self.fresh(), self.asked("element", s.buffer)
             pointer = emit_loops.far(self, pointer, s, stride)
             self.add(
                 self.module.memory.load_stream(name, pointer, stride, s.element, dtype)
@@ -233,8 +259,8 @@ class Body(Values):
             return name
         block = block_of(buffer, s.element, self.width)
         if (s.buffer, block) not in self.blocks:
-            lane = f"%lane{s.buffer}"
-            lines, names = self.module.memory.load_rows(pointer, lane, block, dtype)
+            memory, rows = self.module.memory, self.rows[s.buffer]
+            lines, names = memory.load_rows(rows, block, dtype)
             self.add(lines)
             self.blocks[s.buffer, block] = names
         return self.blocks[s.buffer, block][s.element - block.first]
@@ -246,14 +272,14 @@ class Body(Values):
         lines: list[str] = []
         match buffer.layout:
             case "general":
-                table = emit_loops.far(self, f"%table{s.buffer}", s, "8")
+                table = emit_loops.far(self, self.asked("table", s.buffer), s, "8")
                 entry, amount = self.fresh(), self.fresh()
                 lines += [
                     f"{entry} = getelementptr i64, ptr {table}, i64 {s.element}",
                     f"{amount} = load i64, ptr {entry}",
                 ]
             case "streams":
-                stride, amount = f"%element{s.buffer}", self.fresh()
+                stride, amount = self.asked("element", s.buffer), self.fresh()
                 pointer = emit_loops.far(self, pointer, s, stride)
                 lines.append(f"{amount} = mul i64 {stride}, {s.element}")
             case _:
@@ -271,20 +297,21 @@ class Body(Values):
             return emit_tables.in_local(self, s)
         i, buffer = s.buffer, self.module.kernel.buffers[s.buffer]
         pointer, size = self.pointers[i], str(buffer.dtype.itemsize)
-        table = f"%table{i}" if buffer.layout == "general" else None
+        table = self.asked("table", i) if buffer.layout == "general" else None
         if not frame.varies(buffer):
-            element = f"%element{i}" if buffer.layout == "streams" else size
+            streams = buffer.layout == "streams"
+            element = self.asked("element", i) if streams else size
             return emit_tables.Where(pointer, None, element, buffer.dtype, table)
         if buffer.layout == "rows" and i not in self.module.plan.copied:
-            return emit_tables.Where(pointer, f"%lane{i}", size, buffer.dtype)
-        return emit_tables.Where(pointer, size, f"%element{i}", buffer.dtype)
+            return emit_tables.Where(pointer, self.asked("lane", i), size, buffer.dtype)
+        return emit_tables.Where(pointer, size, self.asked("element", i), buffer.dtype)
 
     def _store(self, s: Store) -> None:
         buffer = self.module.kernel.buffers[s.buffer]
         if buffer.layout == "sum":
             self._include(s, buffer.dtype)
             return
-        pointer, stride = self.pointers[s.buffer], f"%element{s.buffer}"
+        pointer, stride = self.pointers[s.buffer], self.asked("element", s.buffer)
         value = self.stored(s.value)
         self.add(
             self.module.memory.store_stream(value, pointer, stride, s.element, buffer)
@@ -331,7 +358,8 @@ class Body(Values):
 
     def _row_dot(self, s: RowDot) -> None:
         table, fixed = self.pointers[s.row], self.pointers[s.weights]
-        made = RowPrinter(self, s.dtype).dot(s, table, f"%lane{s.row}", fixed)
+        lane = self.asked("lane", s.row)
+        made = RowPrinter(self, s.dtype).dot(s, table, lane, fixed)
         self.define(s.target, made)
 
     def _row_sum(self, s: RowSum) -> None:
@@ -341,7 +369,7 @@ class Body(Values):
         self.there()
         printer = RowPrinter(self, dtype)
         table = self.pointers[s.row]
-        printer.add(s, table, f"%lane{s.row}", "%limit", number)
+        printer.add(s, table, self.asked("lane", s.row), "%limit", number)
 
     def finish(self) -> tuple[list[str], list[str]]:
         """What has to be done before all vectors and after them."""
@@ -357,5 +385,5 @@ class Body(Values):
     def _store_row(self, s: StoreRow) -> None:
         dtype = self.module.kernel.buffers[s.buffer].dtype
         values = [self.stored(v) for v in s.values]
-        pointer, lane = self.pointers[s.buffer], f"%lane{s.buffer}"
-        self.add(self.module.memory.store_rows(values, pointer, lane, s.block, dtype))
+        rows = self.rows[s.buffer]
+        self.add(self.module.memory.store_rows(values, rows, s.block, dtype))

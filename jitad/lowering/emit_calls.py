@@ -11,6 +11,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 
+from .emit_frame import QUICK
 from .emit_series import exponential, sine
 from .target import Target, register_type, value_type
 
@@ -79,7 +80,8 @@ class Calls:
         reduce = f"@llvm.vector.reduce.or.v{self.width}i1"
         self.declare(reduce, f"declare i1 {reduce}(<{self.width} x i1>)")
         far = f"{symbol}.far"
-        self.helpers[far] = self._lane_by_lane(far, (word, dtype.name), 1, dtype)
+        text = self._lane_by_lane(far, (word, dtype.name), 1, dtype)
+        self.helpers[far] = text.replace("noinline nounwind", QUICK, 1)
         return sine(symbol, self.width, far, cosine=word == "cos")
 
     def _foreign(

@@ -27,6 +27,8 @@ _TILE_BYTES = 8192
 _RUN = 16
 _LONG_TILE_BYTES = 1 << 17
 _ON_STACK = 1 << 17  # bytes that the stack of a thread may hold
+# Of functions that run once for many lanes: they are better compiled soon than well.
+QUICK = "noinline optnone nounwind"
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def entry(
     summing = sums(kernel)
     argument = "%given" if summing else "%block"
     lines = [
-        f"define {linkage}void @{name}(ptr {argument}, i64 %lo, i64 %hi) nounwind {{",
+        f"define {linkage}void @{name}(ptr {argument}, i64 %lo, i64 %hi) {QUICK} {{",
         *(_of_tile(kernel, width, summing) if summing else ()),
         "  %empty = icmp sge i64 %lo, %hi",
         "  br i1 %empty, label %done, label %work",
@@ -214,7 +216,7 @@ def tiles(name: str) -> str:
     """
     lines = [
         f"define void @{name}.tiles(ptr %args, ptr %dims, ptr %steps, ptr %block) "
-        "nounwind {",
+        f"{QUICK} {{",
     ]
     word(lines, "%tile", "%block", frame.TILE)
     word(lines, "%stop", "%block", frame.STOP)
@@ -258,7 +260,7 @@ class _Staged:
         reserve, release = room("%scratch", self.plan.bytes)
         head = (
             "define internal void @staged(ptr %block, i64 %lo, i64 %hi, i64 %tile) "
-            "noinline nounwind {"
+            f"{QUICK} {{"
         )
         self.lines = [
             head,

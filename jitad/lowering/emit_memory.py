@@ -117,30 +117,29 @@ class Memory:
         return [*lines, f"store {vector} {value}, ptr {address}, {how}"]
 
     def load_rows(
-        self, pointer: str, lane: str, block: Block, dtype: np.dtype
+        self, rows: Sequence[str], block: Block, dtype: np.dtype
     ) -> tuple[list[str], list[str]]:
-        """Load a block of `width` rows; returns the lines and one name per element."""
+        """Load a block of `width` rows: the lines, and one name per element."""
         lines: list[str] = []
-        rows = []
+        loaded = []
         scalar, size = memory_type(dtype), dtype.itemsize
-        for address in self._rows(pointer, lane, block, size, lines):
-            name = self.fresh()
+        for row in rows:
+            name, address = self.fresh(), self.offset(row, block.first * size, lines)
             part = f"<{block.count} x {scalar}>"
             lines.append(f"{name} = load {part}, ptr {address}, align {size}")
             if block.count < self.width:
                 narrow, name = name, self.fresh()
                 picks = [i if i < block.count else -1 for i in range(self.width)]
                 lines.append(shuffle(name, part, narrow, "poison", picks))
-            rows.append(name)
+            loaded.append(name)
         vector = f"<{self.width} x {scalar}>"
-        more, columns = transpose(rows, vector, self.fresh, wide_first=True)
+        more, columns = transpose(loaded, vector, self.fresh, wide_first=True)
         return lines + more, columns[: block.count]
 
     def store_rows(
         self,
         values: Sequence[str],
-        pointer: str,
-        lane: str,
+        rows: Sequence[str],
         block: Block,
         dtype: np.dtype,
     ) -> list[str]:
@@ -148,14 +147,13 @@ class Memory:
         scalar, size = memory_type(dtype), dtype.itemsize
         vector = f"<{self.width} x {scalar}>"
         padded = [*values, *["poison"] * (self.width - len(values))]
-        lines, rows = transpose(padded, vector, self.fresh, wide_first=False)
-        addresses = self._rows(pointer, lane, block, size, lines)
+        lines, columns = transpose(padded, vector, self.fresh, wide_first=False)
         part = f"<{block.count} x {scalar}>"
-        for address, row in zip(addresses, rows, strict=True):
-            name = row
+        for row, name in zip(rows, columns, strict=True):
+            address = self.offset(row, block.first * size, lines)
             if block.count < self.width:
-                name = self.fresh()
-                lines.append(shuffle(name, vector, row, "poison", range(block.count)))
+                whole, name = name, self.fresh()
+                lines.append(shuffle(name, vector, whole, "poison", range(block.count)))
             lines.append(f"store {part} {name}, ptr {address}, align {size}")
         return lines
 
@@ -189,15 +187,11 @@ class Memory:
         lines.append(f"{amount} = mul i64 {stride}, {element}")
         return lines, self.offset(pointer, amount, lines)
 
-    def _rows(
-        self, pointer: str, lane: str, block: Block, size: int, lines: list[str]
-    ) -> list[str]:
-        addresses = []
-        for i in range(self.width):
-            row = pointer
-            if i:
-                amount = self.fresh()
-                lines.append(f"{amount} = mul i64 {lane}, {i}")
-                row = self.offset(pointer, amount, lines)
-            addresses.append(self.offset(row, block.first * size, lines))
-        return addresses
+    def rows(self, pointer: str, lane: str, lines: list[str]) -> list[str]:
+        """Where the rows of a vector of lanes begin."""
+        found = [pointer]
+        for i in range(1, self.width):
+            amount = self.fresh()
+            lines.append(f"{amount} = mul i64 {lane}, {i}")
+            found.append(self.offset(pointer, amount, lines))
+        return found
