@@ -21,8 +21,9 @@ from jitad.kept.stamp import stamp
 
 from . import link
 
-_DECLARED = re.compile(r"^declare [^@\n]*@(?!llvm\.)([\w.$]+)\(", re.MULTILINE)
-_DATA = re.compile(r"^@([\w.$]+) = external ", re.MULTILINE)
+# They begin with what can be searched for quickly, in a text after a line's end.
+_DECLARED = re.compile(r"\ndeclare [^@\n]*@(?!llvm\.)([\w.$]+)\(")
+_DATA = re.compile(r"\n@([\w.$]+) = external ")
 
 
 class Object(NamedTuple):
@@ -60,8 +61,10 @@ def name_of_graph(graph: Graph, *others: Any) -> str | None:
 
 def made(text: str, beside: Any = None) -> Object:
     """The object code of LLVM text."""
-    called = [n for n in _DECLARED.findall(text) if text.count(f"@{n}(") > 1]
-    called += _DATA.findall(text)
+    lines = f"\n{text}"
+    declared = [(n, f"@{n}(") for n in _DECLARED.findall(lines)]
+    called = [n for n, call in declared if text.rfind(call) > text.find(call)]
+    called += _DATA.findall(lines)
     return Object(link.object_code(text), tuple(called), beside)
 
 

@@ -38,7 +38,7 @@ def apply_ufunc(ufunc: np.ufunc, args: Sequence[Any]) -> Any:
             "jitad.primitive"
         )
     try:
-        return handler(*[operand(a) for a in args])
+        return handler(*map(operand, args))
     except JitadError:
         raise
     except Exception as error:

@@ -25,6 +25,7 @@ OF_SCIPY = (
 _SKIP = (PACKAGE, NUMPY, SCIPY, functools.__file__, "<frozen", "<__array")
 
 
+@functools.lru_cache(maxsize=4096)
 def foreign(filename: str) -> bool:
     """Whether a file is jitad's or one of its libraries', and not the user's."""
     return filename.startswith(_SKIP)

@@ -273,6 +273,8 @@ def innermost(values: Sequence[Any]) -> Trace:
     """The trace that an operation on values belongs to."""
     best: Trace | None = None
     for value in values:
+        if type(value) is float:
+            continue
         for tracer in (value,) if isinstance(value, Tracer) else inside(value):
             if tracer._view is not None:
                 # A view follows its owner into the trace that wrote to it last.
@@ -328,11 +330,13 @@ def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
             if not value.builder.open or value.builder.level >= trace.level:
                 raise _leaked(repr(value))
             index = trace.capture(value)
-        if dtype is None or dtype == value.dtype:
+        if dtype is None or dtype == value.type.dtype:
             return index
         return _cast(trace, index, dtype)
     if type(value) is int:
         return trace.const(whole(value, dtype))
+    if type(value) is float and (dtype is None or dtype == np.float64):
+        return trace.const(np.float64(value))
     array = plain_array(value)
     if array.dtype == object:
         inside = assemble(trace, array) if array.ndim else array.item()
@@ -480,11 +484,8 @@ def bind(
     trace = trace or innermost(args)
     operands = tuple([lift(trace, a, d) for a, d in zip(args, dtypes, strict=True)])
     nodes = trace.nodes
-    shapes = {nodes[i].type.shape for i in operands}
-    if shapes == {()}:
-        type = scalar(dtype)
-    else:
-        type = Type(dtype, np.broadcast_shapes(*shapes))
+    shapes = [shape for i in operands if (shape := nodes[i].type.shape)]
+    type = Type(dtype, np.broadcast_shapes(*shapes)) if shapes else scalar(dtype)
     result = Tracer(trace, trace.apply(primitive, operands, type, trace.line()), type)
     if len(type.shape) > 1:
         result._layout = kept_order(args, type.shape)

@@ -102,7 +102,8 @@ class Storage:
     @property
     def index(self) -> int:
         """The node that holds the current value."""
-        view, mirror = self._view, self.owner._mirror
+        view = self._view
+        mirror = self._mirror if view is None else view.owner._mirror
         if mirror is not None:
             mirror.pull()
         if view is not None and view.owner._version != self._seen:

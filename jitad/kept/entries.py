@@ -55,6 +55,11 @@ def only_if(allowed: bool) -> Iterator[None]:
         _allowed.reset(token)
 
 
+def allowed() -> bool:
+    """Whether anything is read or kept here."""
+    return _allowed.get()
+
+
 def folder_of(name: str) -> Path | None:
     """Where entries of a kind are kept; None where there is no place for them."""
     given = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or ""

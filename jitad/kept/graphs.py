@@ -137,7 +137,7 @@ class _Packer:
                     tuple(map(int, operands)),
                     types.setdefault(type, len(types)),
                     0 if self.values else self.outside.line(line),
-                    tuple([(k, self.value(v)) for k, v in params]),
+                    tuple([(k, self.value(v)) for k, v in params]) if params else (),
                 )
             )
         kinds = tuple([(t.dtype.str, tuple(map(int, t.shape))) for t in types])

@@ -229,7 +229,7 @@ class Body(Values):
 
     def _op(self, s: Op) -> None:
         name = f"%v{s.target}"
-        operands = [self.value(a) for a in s.operands]
+        operands = list(map(self.value, s.operands))
         source = self.module.dtypes[s.operands[s.word == "select"]]
         instruction = emit_words.instruction(s.word, source.kind)
         if instruction is not None:

@@ -33,6 +33,8 @@ class Calls:
         self.declarations: dict[str, str] = {}
         self.helpers: dict[str, str] = {}
         self._series: dict[str, str] = {}
+        self._intrinsics: dict[tuple[str, int, np.dtype, int], str] = {}
+        self._symbols: dict[tuple[str, np.dtype], str] = {}
         self._uses = 0
 
     def texts(self, operations: int) -> list[str]:
@@ -50,9 +52,14 @@ class Calls:
         self, function: str, arity: int, dtype: np.dtype, flags: int = 0
     ) -> str:
         """The symbol of an LLVM intrinsic on values of dtype, with i1 flags last."""
+        asked = (function, arity, dtype, flags)
+        found = self._intrinsics.get(asked)
+        if found is not None:
+            return found
         kind = "f" if dtype.kind == "f" else "i"
         lanes = "" if self.width == 1 else f"v{self.width}"
         symbol = f"@llvm.{function}.{lanes}{kind}{8 * dtype.itemsize}"
+        self._intrinsics[asked] = symbol
         kept = value_type(dtype, self.width)
         types = ", ".join([kept] * arity + ["i1"] * flags)
         self.declare(symbol, f"declare {kept} {symbol}({types})")
@@ -60,14 +67,20 @@ class Calls:
 
     def function(self, word: str, arity: int, dtype: np.dtype) -> str:
         """The symbol of `word` on vectors of dtype; declares or defines it if new."""
+        found = self._symbols.get((word, dtype))
+        if found is None:
+            found = self._symbols[word, dtype] = self._function(word, arity, dtype)
+        elif found in self._series:
+            self._uses += 1
+        return found
+
+    def _function(self, word: str, arity: int, dtype: np.dtype) -> str:
+        """The same, of one that nothing has asked for yet."""
         key = (word, dtype.name)
         symbol = f"@{word}.{dtype.name}"
-        if symbol in self.helpers:
-            return symbol
         if self.target.fused and self.width > 1 and key in _SERIES:
             self._uses += 1
-            if symbol not in self._series:
-                self._series[symbol] = self._own(symbol, word, dtype)
+            self._series[symbol] = self._own(symbol, word, dtype)
             return symbol
         return self._foreign(symbol, key, arity, dtype)
 

@@ -110,13 +110,12 @@ class Values:
 
     def value(self, v: int) -> str:
         """The text of a value, which another function may have left in memory."""
-        if v in self.module.constants:
-            return self.module.constants[v]
-        if v not in self.values:
-            name, vector = self.fresh(), self.type(self.module.dtypes[v])
-            self.values[v] = name
-            self.add([*self._slot(v, name), f"{name} = load {vector}, ptr {name}.p"])
-        return self.values[v]
+        found = self.module.constants.get(v) or self.values.get(v)
+        if found is None:
+            found, vector = self.fresh(), self.type(self.module.dtypes[v])
+            self.values[v] = found
+            self.add([*self._slot(v, found), f"{found} = load {vector}, ptr {found}.p"])
+        return found
 
     def number(self, v: int) -> str:
         """A value that is the same in all lanes, as an i64."""

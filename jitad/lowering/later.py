@@ -26,6 +26,8 @@ def put_off(
     """
     if any(b.layout in ("sum", "spread") for b in buffers):
         return body
+    if not any(isinstance(s, If) for s in body):
+        return body
     moved = sum(b.elements for b in buffers if b.axes)
     again = sum(map(cost, body)) + _COPY * moved
     made: list[Statement] = []

@@ -106,7 +106,7 @@ def _depth_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
         placed[i] = 1
     steps: list[Step] = []
     for k, root in enumerate(roots):
-        steps += ((i, -1) for i in _unplaced(graph, root, placed))
+        steps += [(i, -1) for i in _unplaced(graph, root, placed)]
         steps.append((~k, root))
     return steps
 
@@ -124,7 +124,7 @@ def _unplaced(graph: Graph, root: int, placed: bytearray) -> Iterator[int]:
             continue
         stack.append((i, True))
         operands = graph.nodes[i].operands
-        stack.extend((a, False) for a in reversed(operands) if not placed[a])
+        stack += [(a, False) for a in reversed(operands) if not placed[a]]
 
 
 def nearest_first(graph: Graph, roots: Sequence[int]) -> list[Step]:

@@ -35,6 +35,8 @@ def reused(
     A local lives from the first to the last statement of the body that it is used in;
     within one statement, a loop with all that is in it, lives are not told apart.
     """
+    if not locals:
+        return body, ()
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for place, s in enumerate(body):

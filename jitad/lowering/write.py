@@ -98,7 +98,7 @@ class Writer:
                 return [Read(target, self.arrays[array], place, dtype)]
             return [Load(target, self.buffers[array], place, dtype)]
         assert node.primitive.word is not None, node
-        operands = tuple([self.values[a] for a in node.operands])
+        operands = tuple(map(self.values.__getitem__, node.operands))
         return [Op(target, node.primitive.word, operands, dtype)]
 
     def _storage(self, i: int, name: str) -> int:

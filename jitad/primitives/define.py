@@ -85,12 +85,14 @@ def plain_root(primitive: Primitive) -> Primitive:
 
 def _handler(ufunc: np.ufunc, primitive: Primitive) -> Function:
     """The handler of a ufunc that one primitive computes."""
+    weak = ufunc in _WEAK
 
     def handler(*args: Any) -> Tracer:
-        kinds = tuple([representative(a) for a in args])
+        kinds = tuple(map(representative, args))
         loop = loop_dtypes(ufunc, kinds)
         result = bind(primitive, args, loop[:-1], loop[-1])
-        result.weak = ufunc in _WEAK and all(k is float or k is int for k in kinds)
+        if weak:
+            result.weak = all([k is float or k is int for k in kinds])
         return result
 
     return handler

@@ -63,7 +63,7 @@ def _expanded(graph: Graph) -> Graph:
         if i < len(graph.inputs):
             continue
         primitive, args, params, type, line = node
-        operands = tuple([index[a] for a in args])
+        operands = tuple(map(index.__getitem__, args))
         if primitive is LOOP:
             loop = loop_of(node)
             head = loop.head and _expanded(loop.head)

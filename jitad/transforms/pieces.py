@@ -87,7 +87,8 @@ def kinked(graph: Graph) -> bool:
 def marked(graph: Graph) -> bool:
     """Whether there are derivatives in a graph that have a side."""
     return any(
-        node.primitive.name == "either" or any(marked(g) for g in graphs_in(node))
+        node.primitive.name == "either"
+        or (node.params and any(marked(g) for g in graphs_in(node)))
         for node in graph.nodes
     )
 

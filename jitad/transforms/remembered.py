@@ -23,6 +23,8 @@ _WORTH = 0.005
 
 def jacobian(graph: Graph, wrt: Sequence[int], **options: Any) -> Accumulated:
     """As `accumulate.jacobian`, or what it once made of the same."""
+    if not entries.allowed():
+        return accumulate.jacobian(graph, wrt, **options)
     outside = graphs.Outside()
     key, folder = _key(graph, wrt, options, outside), entries.folder_of(entries.KERNELS)
     found = key and entries.read(folder, key)

@@ -115,7 +115,7 @@ def unroll(
         values[i] = at_places(target, node, operands)
         if values[i] is not None:
             continue
-        if node.primitive is not LOOP and any(isinstance(o, Whole) for o in operands):
+        if node.primitive is not LOOP and Whole in map(type, operands):
             values[i] = _moved(node, operands)
             if values[i] is not None:
                 continue
@@ -428,7 +428,9 @@ def _scalarize_node(
 
 
 def _constants(target: Trace, node: Node) -> np.ndarray:
-    value = np.asarray(node.value)
+    value = node.value
+    if isinstance(value, np.generic):
+        return np.asarray(target.add(CONST, (), node.type, node.params))
     ids = [target.const(v) for v in value.ravel()]
     return np.array(ids, np.int64).reshape(value.shape)
 
@@ -438,7 +440,7 @@ def _elementwise(
 ) -> np.ndarray:
     kind = scalar(node.type.dtype)
     if not node.type.shape:
-        ids = tuple([int(o) for o in operands])
+        ids = tuple(map(int, operands))
         return np.asarray(apply(target, node.primitive, ids, kind, node.line))
     spread = [np.broadcast_to(o, node.type.shape).ravel().tolist() for o in operands]
     ids = [

@@ -127,7 +127,7 @@ def _mul(builder: Builder, operands: Any, values: Any, type: Type) -> int | None
             return operands[1 - k]
         if _is(values[k], -1.0):
             return _negated(builder, operands[1 - k], type)
-    nodes = [builder.nodes[a] for a in operands]
+    nodes = builder.nodes[operands[0]], builder.nodes[operands[1]]
     signed = [k for k in (0, 1) if nodes[k].primitive.name == "neg"]
     if not signed:
         return None
