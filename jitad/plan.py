@@ -239,7 +239,7 @@ def long_sum(graph: Graph) -> int | None:
                 continue
             if not loop.carried and not loop.summed:
                 continue
-            counts = any(loop.body.inputs[0] in n.operands for n in loop.body.nodes)
+            counts = any(loop.inputs.index in n.operands for n in loop.body.nodes)
             if loop.adds and not counts:
                 return i
     return None

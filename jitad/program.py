@@ -200,7 +200,7 @@ class _Split:
             body.share(k, graph, a, *sources[a])
         body.read([sources[a][0] for a in arrays])
         body.tables([sources[a][0] for a in tables])
-        kinds = loop.body.output_types[: loop.carried]
+        kinds, _, arrays_summed = loop.leaving(loop.body.output_types)
         dtypes = list(dict.fromkeys(t.dtype for t in kinds))
         sizes = [sum(t.dtype == d for t in kinds) for d in dtypes]
         types = [Type(d, (n,)) for d, n in zip(dtypes, sizes, strict=True)]
@@ -219,7 +219,7 @@ class _Split:
             fast=self.derived.fast,
         )
         rows = tuple(body.inputs)
-        types += loop.body.output_types[loop.carried :]
+        types += arrays_summed
         step = SumStep(points, executable, rows, loop.bound, tuple(types), seconds)
         self.made.append(step)
         self._append([np.zeros(t.shape, t.dtype) for t in types])
@@ -275,17 +275,16 @@ class _Body:
         self.loop, self.arrays, self.wide = loop, arrays, wide
         self.target = builder()
         self.inputs: list[Rows] = []
-        own = loop.body.inputs
         # Neither the number of the iteration nor what is carried is looked at.
         self.values = {
             i: self.target.number(0, loop.body.nodes[i].type.dtype)
-            for i in own[: 1 + loop.carried]
+            for i in (loop.inputs.index, *loop.inputs.carried)
         }
         self._same: dict[int, int] = {}
 
     def share(self, k: int, graph: Graph, a: int, array: int, element: int) -> None:
         """Let shared value k be an element of an array, or a constant."""
-        i = self.loop.body.inputs[1 + self.loop.carried + k]
+        i = self.loop.inputs.shared[k]
         node = graph.nodes[a]
         if node.primitive is CONST:
             self.values[i] = self.target.add(CONST, (), node.type, node.params)
@@ -294,12 +293,11 @@ class _Body:
 
     def read(self, arrays: Sequence[int]) -> None:
         """Let what an iteration reads be elements of points in these arrays."""
-        first = 1 + self.loop.carried + self.loop.shared
         groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        for k, (array, way) in enumerate(zip(arrays, self.loop.slices, strict=True)):
+        columns = arrays, self.loop.slices, self.loop.inputs.slices
+        for array, way, i in zip(*columns, strict=True):
             assert way is not None
             offset, stride = way
-            i = self.loop.body.inputs[first + k]
             groups.setdefault((array, stride), []).append((i, offset))
         for (array, stride), reads in groups.items():
             offsets = sorted({offset for _, offset in reads})
@@ -315,8 +313,7 @@ class _Body:
 
     def tables(self, arrays: Sequence[int]) -> None:
         """Let the tables be these arrays."""
-        own = self.loop.body.inputs[len(self.loop.body.inputs) - len(arrays) :]
-        for i, array in zip(own, arrays, strict=True):
+        for i, array in zip(self.loop.inputs.tables, arrays, strict=True):
             self.values[i] = self._whole(array)
 
     def _whole(self, array: int) -> int:
@@ -340,7 +337,7 @@ class _Body:
         """
         terms = [self.loop.added(k) or [] for k in range(self.loop.carried)]
         body, wide = self.loop.body, self.wide
-        spread = body.outputs[self.loop.carried :]
+        spread = self.loop.outputs.summed
         nodes = (*[v for own in terms for v, _ in own], *spread)
         whole = Graph(body.nodes, body.inputs, nodes)
         found = inline(self.target, whole, [self.values[i] for i in body.inputs])
@@ -455,4 +452,4 @@ def _added_up(graph: Graph, i: int) -> bool:
     if node.primitive is not PART:
         return node.primitive is SPREAD
     loop, number = loop_of(graph.nodes[node.operands[0]]), node.index
-    return number >= loop.carried + loop.written and bool(node.type.shape)
+    return number in loop.numbers.summed and bool(node.type.shape)

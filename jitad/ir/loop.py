@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,42 @@ def control(name: str) -> Primitive:
 
 LOOP = control("loop")
 PART = control("part")
+
+
+T = TypeVar("T")
+
+
+class Operands(NamedTuple, Generic[T]):
+    """What belongs to the operands of a loop; count is None where it has none."""
+
+    count: T | None
+    carried: Sequence[T]
+    shared: Sequence[T]
+    arrays: Sequence[T]
+    tables: Sequence[T]
+
+    @property
+    def counts(self) -> list[T]:
+        """The count in a list, which is empty where there is none."""
+        return [] if self.count is None else [self.count]
+
+
+class Inputs(NamedTuple, Generic[T]):
+    """What belongs to the inputs of a loop's body; a head has the first three kinds."""
+
+    index: T
+    carried: Sequence[T]
+    shared: Sequence[T]
+    slices: Sequence[T]
+    tables: Sequence[T]
+
+
+class Outputs(NamedTuple, Generic[T]):
+    """What belongs to the outputs of a loop's body, or to the parts but the steps."""
+
+    carried: Sequence[T]
+    written: Sequence[T]
+    summed: Sequence[T]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +132,8 @@ class Loop:
         """
         if self.head is not None or self.counted:
             return False
-        if not self._depending.isdisjoint(self.body.outputs[self.carried :]):
+        _, written, summed = self.outputs
+        if not self._depending.isdisjoint((*written, *summed)):
             return False
         return all(self.added(k) is not None for k in range(self.carried))
 
@@ -105,9 +142,9 @@ class Loop:
 
         None where it does anything else, or where they depend on what is carried.
         """
-        nodes, start = self.body.nodes, self.body.inputs[1 + k]
+        nodes, start = self.body.nodes, self.inputs.carried[k]
         terms: list[tuple[int, bool]] = []
-        v = self.body.outputs[k]
+        v = self.outputs.carried[k]
         while v != start:
             name, operands = nodes[v].primitive.name, nodes[v].operands
             before = [a for a in operands if a in self._depending]
@@ -123,7 +160,7 @@ class Loop:
     @cached_property
     def _depending(self) -> frozenset[int]:
         """The nodes of the body that depend on what is carried."""
-        found = set(self.body.inputs[1 : 1 + self.carried])
+        found = set(self.inputs.carried)
         for i, node in enumerate(self.body.nodes):
             if not found.isdisjoint(node.operands):
                 found.add(i)
@@ -138,20 +175,47 @@ class Loop:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Loop) and self.text == other.text
 
-    def split(self, operands: Sequence[Any]) -> tuple[Any, Any, Any, Any, Any]:
-        """(count or None), carried, shared, arrays and tables, from the operands."""
-        rest = list(operands)
-        count = rest.pop(0) if self.counted else None
-        a, b = self.carried, self.carried + self.shared
+    def split(self, operands: Sequence[T]) -> Operands[T]:
+        """What belongs to operands, by their kinds."""
+        count = operands[0] if self.counted else None
+        first = int(self.counted)
+        return Operands(count, *self._behind(operands, first))
+
+    def entering(self, values: Sequence[T]) -> Inputs[T]:
+        """What belongs to the inputs of the body or of the head, by their kinds."""
+        return Inputs(values[0], *self._behind(values, 1))
+
+    def leaving(self, values: Sequence[T]) -> Outputs[T]:
+        """What belongs to the outputs of the body, or to parts, by their kinds."""
+        a, b = self.carried, self.carried + self.written
+        return Outputs(values[:a], values[a:b], values[b : b + self.summed])
+
+    def _behind(self, values: Sequence[T], first: int) -> tuple[Sequence[T], ...]:
+        a = first + self.carried
+        b = a + self.shared
         c = b + len(self.slices)
-        return count, rest[:a], rest[a:b], rest[b:c], rest[c:]
+        return values[first:a], values[a:b], values[b:c], values[c:]
+
+    @cached_property
+    def inputs(self) -> Inputs[int]:
+        """The inputs of the body."""
+        return self.entering(self.body.inputs)
+
+    @cached_property
+    def outputs(self) -> Outputs[int]:
+        """The outputs of the body."""
+        return self.leaving(self.body.outputs)
+
+    @property
+    def numbers(self) -> Outputs[int]:
+        """The numbers of the parts."""
+        return self.leaving(range(len(self.body.outputs)))
 
     def types(self) -> list[Type]:
         """The types of the parts."""
-        made = list(self.body.output_types)
-        for k in range(self.carried, self.carried + self.written):
-            made[k] = Type(made[k].dtype, (self.bound, *made[k].shape))
-        return [*made, scalar(INT)]
+        carried, written, summed = self.leaving(self.body.output_types)
+        arrays = [Type(t.dtype, (self.bound, *t.shape)) for t in written]
+        return [*carried, *arrays, *summed, scalar(INT)]
 
 
 def _one_line(graph: Graph) -> str:
@@ -199,8 +263,8 @@ def run(
         limit = min(limit, int(np.max(count, initial=0)))
     active = np.ones(batch, bool)
     steps = np.zeros(batch, np.int64)
-    blank = _blank(loop, batch)
-    written, summed = blank[: loop.written], blank[loop.written :]
+    _, *types = loop.leaving(loop.types())
+    written, summed = ([_blank(t, batch) for t in own] for own in types)
     for i in range(limit):
         index = np.int64(limit - 1 - i if loop.backwards else i)
         at = np.broadcast_to(index, batch)
@@ -214,26 +278,25 @@ def run(
             _slice(x, s, index, len(batch))
             for x, s in zip(arrays, loop.slices, strict=True)
         ]
-        made = evaluate(loop.body, [at, *carried, *shared, *slices, *tables])
+        outputs = evaluate(loop.body, [at, *carried, *shared, *slices, *tables])
+        made = loop.leaving(outputs)
         carried = [
             _chosen(now, new, old)
-            for new, old in zip(made[: loop.carried], carried, strict=True)
+            for new, old in zip(made.carried, carried, strict=True)
         ]
         steps = steps + now
-        last = loop.carried + loop.written
         summed = [
             _chosen(now, old + value, old)
-            for value, old in zip(made[last:], summed, strict=True)
+            for value, old in zip(made.summed, summed, strict=True)
         ]
-        for array, value in zip(written, made[loop.carried : last], strict=True):
+        for array, value in zip(written, made.written, strict=True):
             place = (slice(None),) * len(batch) + (int(index),)
             array[place] = value
     return [*carried, *written, *summed, steps if batch else steps[()]]
 
 
-def _blank(loop: Loop, batch: tuple[int, ...]) -> list[np.ndarray]:
-    types = loop.types()[loop.carried : -1]
-    return [np.zeros((*batch, *t.shape), t.dtype) for t in types]
+def _blank(type: Type, batch: tuple[int, ...]) -> np.ndarray:
+    return np.zeros((*batch, *type.shape), type.dtype)
 
 
 def _chosen(mask: np.ndarray, new: Any, old: Any) -> Any:

@@ -124,7 +124,7 @@ class Writer:
     def aim(self, i: int, owner: Owner) -> bool:
         """Let array i be added up there, if nobody else wants to see it."""
         node = self.graph.nodes[i]
-        summed = node.primitive is PART and not self._written(node)
+        summed = node.primitive is PART and self._is_sum(node)
         if self._uses[i] > 1 or not (summed or node.primitive is SPREAD):
             return False
         self.aims[i] = owner
@@ -133,9 +133,9 @@ class Writer:
                 self.aim(a, owner)
         return True
 
-    def _written(self, part: Node) -> bool:
-        loop, number = self.graph.nodes[part.operands[0]], part.index
-        return number < loop_of(loop).carried + loop_of(loop).written
+    def _is_sum(self, part: Node) -> bool:
+        loop = loop_of(self.graph.nodes[part.operands[0]])
+        return part.index in loop.numbers.summed
 
     def _spread(self, i: int) -> list[Statement]:
         """What a spread adds up: where it is wanted, or in storage of its own."""
@@ -221,8 +221,8 @@ class Writer:
         node = self.graph.nodes[i]
         loop = loop_of(node)
         count, starts, shared, arrays, tables = loop.split(node.operands)
-        last = loop.carried + loop.written
-        parts = self._parts(i, last + loop.summed + 1)
+        *whole, steps = self._parts(i, len(loop.body.outputs) + 1)
+        parts = loop.leaving(whole)
         index = next(self.fresh)
         inner = [next(self.fresh) for _ in starts]
         same = [self.values[a] for a in shared]
@@ -231,23 +231,22 @@ class Writer:
         written = self._slices(loop, arrays, body, index)
         for k, number in enumerate(given):
             body.values[loop.body.inputs[k]] = number
-        for k, a in enumerate(reversed(tables)):
+        for own, a in zip(loop.inputs.tables, tables, strict=True):
             buffer, local = self._owner(a)
-            own = loop.body.inputs[-1 - k]
             if local is not None:
                 body.arrays[own] = local
             elif buffer is not None:
                 body.buffers[own] = buffer
         if loop.summed and count is not None:
             written += self._counted(index, self.values[count], body)
-        cleared, after = self._summed(loop, parts[last:-1], body)
-        made, outputs = body.all(loop.body.outputs)
+        cleared, after = self._summed(loop, parts.summed, body)
+        made, numbers = body.all(loop.body.outputs)
+        outputs = loop.leaving(numbers)
         records = []
-        for k in range(loop.carried, last):
-            part = parts[k]
+        for part, value in zip(parts.written, outputs.written, strict=True):
             if part is not None:
                 local = self._storage(part, "r")
-                records.append(Write(local, 0, outputs[k], index, 1))
+                records.append(Write(local, 0, value, index, 1))
         head: list[Statement] = []
         alive = None
         if loop.head is not None:
@@ -255,14 +254,12 @@ class Writer:
             for k, number in enumerate(given):
                 test.values[loop.head.inputs[k]] = number
             head, (alive,) = test.all(loop.head.outputs)
-        kinds = loop.body.output_types
+        kinds = loop.leaving(loop.body.output_types).carried
+        columns = inner, starts, outputs.carried, parts.carried, kinds
         carried = [
-            Carried(
-                v, self.values[s], outputs[k], self._number(parts[k]), kinds[k].dtype
-            )
-            for k, (v, s) in enumerate(zip(inner, starts, strict=True))
+            Carried(v, self.values[start], value, self._number(part), kind.dtype)
+            for v, start, value, part, kind in zip(*columns, strict=True)
         ]
-        steps = parts[-1]
         repeat = Repeat(
             index=index,
             bound=loop.bound,
@@ -282,8 +279,7 @@ class Writer:
         """Storage for what a loop sums: what clears it, and what still adds to it."""
         cleared: list[Statement] = []
         left: list[tuple[int, Owner]] = []
-        outputs = loop.body.outputs[loop.carried + loop.written :]
-        for part, output in zip(parts, outputs, strict=True):
+        for part, output in zip(parts, loop.outputs.summed, strict=True):
             if part is None:
                 continue
             if part not in self.aims:
@@ -333,13 +329,13 @@ class Writer:
         self, loop: Loop, arrays: Sequence[int], body: Writer, index: int
     ) -> list[Statement]:
         """What an iteration reads: of inputs of the kernel, or of a lane's own."""
-        first = 1 + loop.carried + loop.shared
         made: list[Statement] = []
-        for k, (a, way) in enumerate(zip(arrays, loop.slices, strict=True)):
+        columns = arrays, loop.slices, loop.inputs.slices
+        for a, way, inner in zip(*columns, strict=True):
             assert way is not None, "a loop over scalars"
             offset, stride = way
             dtype = self.graph.nodes[a].type.dtype
-            target = body.values[loop.body.inputs[first + k]] = next(self.fresh)
+            target = body.values[inner] = next(self.fresh)
             if a in self.arrays:
                 made.append(Read(target, self.arrays[a], offset, dtype, index, stride))
             else:

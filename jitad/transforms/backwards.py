@@ -18,7 +18,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.graph import Graph, prune, reach, scalar
-from jitad.ir.loop import INT, Loop, add_loop, loop_of
+from jitad.ir.loop import INT, Inputs, Loop, add_loop, loop_of
 from jitad.ir.primitive import registry
 from jitad.ir.table import add_spread
 from jitad.ir.tracer import Trace
@@ -29,7 +29,6 @@ from jitad.transforms.loops import (
     bent,
     constant,
     dependence,
-    grouped,
     one_by_one,
     or_zero,
 )
@@ -70,8 +69,7 @@ class Pullback:
         self.target, self.v, self.bars, self.begun = target, v, bars, begun
         self.node = target.nodes[v]
         self.loop = loop_of(self.node)
-        self.split = grouped(self.loop, self.node.operands)
-        self.wants = active[len(self.split[0]) :]
+        self.wants = self.loop.split(active)
         self.sweep, self.opens = sweep, opens
         self.scalars: list[dict[int, int]] = [{} for _ in self.node.operands]
         self.read: list[tuple[int, int, int]] = []
@@ -137,10 +135,9 @@ class Pullback:
     def _finish(self, body: _Body, zeros: set[Key]) -> None:
         """Make the loop, and say what comes of it."""
         loop, target = self.loop, self.target
-        count, _, shared, arrays, tables = self.split
-        n = loop.carried
+        _, _, shared, arrays, tables = loop.split(self.node.operands)
         # Where iterations only add to what is carried, nothing depends on its history.
-        past = [] if loop.adds else body.own[1 : 1 + n]
+        past = [] if loop.adds else body.own.carried
         steps, history = (-1, []) if loop.adds else _record(target, self.v)
         known = loop.head is None and not loop.counted
         keys = [*body.back, *body.sums]
@@ -161,11 +158,12 @@ class Pullback:
             tables=loop.tables + len(body.given),
             summed=len(body.spread),
         )  # fmt: skip
-        types = loop.body.input_types[1:]
+        types = loop.entering(loop.body.input_types)
+        begun = [(self.begun[~k], r, types.shared[~k]) for k, r in body.sums]
         operands = [
             *([] if known else [steps]),
-            *[or_zero(target, self.bars[k], r, types[k]) for k, r in body.back],
-            *[or_zero(target, self.begun[~k], r, types[n + ~k]) for k, r in body.sums],
+            *[or_zero(target, self.bars[k], r, types.carried[k]) for k, r in body.back],
+            *[or_zero(target, *given) for given in begun],
             *[self._open(*key) for key in flagged],
             *shared,
             *history,
@@ -176,24 +174,25 @@ class Pullback:
             *body.given,
         ]
         parts = add_loop(target, reverse, operands, self.node.line)
-        gates = dict(zip(flagged, parts[len(keys) :], strict=False))
-        for (k, r), part in zip(keys, parts, strict=False):
+        carried, written, summed = reverse.leaving(parts)
+        gates = dict(zip(flagged, carried[len(keys) :], strict=True))
+        places = loop.split(range(len(self.scalars)))
+        for (k, r), part in zip(keys, carried, strict=False):
             if (k, r) in gates:
                 part = gated(target, gates[k, r], part)
             elif (k, r) in zeros:
                 part = unless_zero(target, part)
             else:
                 part = self._behind(k, r, part)
-            self.scalars[len(count) + (n + ~k if k < 0 else k)][r] = part
-        first = reverse.carried
-        for number, (k, r) in enumerate(body.reads):
-            self.read.append((k, r, parts[first + number]))
-        for number, key in enumerate(body.openings, first + len(body.reads)):
-            self.opens[parts[first + body.reads.index(key)]] = parts[number]
-        first += reverse.written
-        self.spread = [
-            (k, r, parts[first + number]) for number, (k, r) in enumerate(body.spread)
-        ]
+            place = places.shared[~k] if k < 0 else places.carried[k]
+            self.scalars[place][r] = part
+        read, opens = written[: len(body.reads)], written[len(body.reads) :]
+        self.read = [(*key, v) for key, v in zip(body.reads, read, strict=True)]
+        self.opens |= {
+            read[body.reads.index(key)]: way
+            for key, way in zip(body.openings, opens, strict=True)
+        }
+        self.spread = [(*key, v) for key, v in zip(body.spread, summed, strict=True)]
 
 
 class _Body:
@@ -205,24 +204,21 @@ class _Body:
 
     def __init__(self, loop: Pullback, gates: frozenset[Key]) -> None:
         self.gates, whole = gates, loop.loop
-        n, wants = whole.carried, loop.wants
         self.line, reached, into = _backwards(
             whole, loop.bars, inside(loop.target, loop.v)
         )
-        self.own = list(self.line.inputs)
+        self.own = own = whole.entering(self.line.inputs)
         self.inner = inner = self.line.target
-        self.a = 1 + n
-        self.b = self.a + whole.shared
-        self.d = self.b + len(whole.slices)
-        self.back = [(k, r) for k in range(n) for r in sorted(reached[k])]
+        self.back = [(k, r) for k, seeds in enumerate(reached) for r in sorted(seeds)]
+        shared = zip(loop.wants.shared, into.shared, strict=True)
         self.sums = [
             (~k, r)
-            for k in range(whole.shared)
-            if wants[n + k]
-            for r in sorted(into[n + k])
+            for k, (wanted, reach) in enumerate(shared)
+            if wanted
+            for r in sorted(reach)
         ]
         self.wanted = [
-            (k, r) for k in range(n, n + whole.written) for r in sorted(loop.bars[k])
+            (k, r) for k in whole.numbers.written for r in sorted(loop.bars[k])
         ]
         self.opened = [(k, r) for k, r in self.wanted if loop.bars[k][r] in loop.opens]
         curved = bent(self.line, self.line.inputs)
@@ -238,29 +234,32 @@ class _Body:
             for key in (*self.back, *self.wanted)
         ]
         self._bars[len(self.back) : len(self.back)] = [
-            self._seed(seeds, key, self.own[self._place(key[0])]) for key in self.sums
+            self._seed(seeds, key, self._place(key[0])) for key in self.sums
         ]
         self._summed, self.given = _of_summed(
             loop.target, whole, loop.bars, self.line, seeds
         )
         self._cotangents = found = loop.sweep(self.line, seeds)
+        slices = zip(loop.wants.arrays, into.slices, own.slices, strict=True)
         self.reads = [
             (k, r)
-            for k in range(len(whole.slices))
-            if wants[self.b - 1 + k]
-            for r in sorted(into[self.b - 1 + k])
-            if found.get(self.own[self.b + k], {}).get(r) is not None
+            for k, (wanted, reach, v) in enumerate(slices)
+            if wanted
+            for r in sorted(reach)
+            if found.get(v, {}).get(r) is not None
         ]
         self.openings = [
             (k, r)
             for k, r in self.reads
-            if _opening(inner, self._bar(self.b + k, r)) is not None
+            if _opening(inner, self._bar(own.slices[k], r)) is not None
         ]
         self.spread = [
             (k, r)
-            for k in range(whole.tables)
-            if wants[self.d - 1 + k]
-            for r in sorted(found.get(self.own[self.d + k], {}))
+            for k, (wanted, v) in enumerate(
+                zip(loop.wants.tables, own.tables, strict=True)
+            )
+            if wanted
+            for r in sorted(found.get(v, {}))
         ]
 
     def _seed(self, seeds: Derivatives, key: Key, v: int) -> int:
@@ -274,9 +273,10 @@ class _Body:
         include(self.inner, seeds.setdefault(v, {}), key[1], bar)
         return input
 
-    def _bar(self, input: int, seed: int) -> int:
-        dtype = self.inner.nodes[self.own[input]].type.dtype
-        value = self._cotangents.get(self.own[input], {}).get(seed)
+    def _bar(self, v: int, seed: int) -> int:
+        """The cotangent of an input, in its dtype, zero where there is none."""
+        dtype = self.inner.nodes[v].type.dtype
+        value = self._cotangents.get(v, {}).get(seed)
         if value is None:
             return self.inner.number(0.0, dtype)
         return cast(self.inner, value, dtype)
@@ -287,20 +287,21 @@ class _Body:
         return {(k, r): self._bar(self._place(k), r) for k, r in keys}
 
     def _place(self, k: int) -> int:
-        """Which input a carried value is, or shared value ~k."""
-        return self.a + ~k if k < 0 else 1 + k
+        """The input that a carried value is, or shared value ~k."""
+        return self.own.shared[~k] if k < 0 else self.own.carried[k]
 
     def _made(self) -> list[int]:
         out = self.outputs()
         yes = self.inner.const(np.True_)
-        reads = {(k, r): self._bar(self.b + k, r) for k, r in self.reads}
+        own = self.own
+        reads = {(k, r): self._bar(own.slices[k], r) for k, r in self.reads}
         opens = [_opening(self.inner, out[key]) for key in out if key in self.gates]
         return [
             *out.values(),
             *[yes if o is None else o for o in opens],
             *reads.values(),
             *[_opening(self.inner, reads[key]) or 0 for key in self.openings],
-            *[self._cotangents[self.own[self.d + k]][r] for k, r in self.spread],
+            *[self._cotangents[own.tables[k]][r] for k, r in self.spread],
         ]
 
     def gated(self) -> bool:
@@ -311,12 +312,12 @@ class _Body:
 
     def graph(self, past: Sequence[int]) -> Graph:
         """The body of the loop that runs the other way."""
-        b, d, own, last = self.b, self.d, self.own, len(self.back) + len(self.sums)
+        own, last = self.own, len(self.back) + len(self.sums)
         flagged = [self._opens[k] for k in (*self.back, *self.sums) if k in self.gates]
         opens = [self._opens[key] for key in self.opened]
         inputs = [
-            own[0], *self._bars[:last], *flagged, *own[self.a : b], *past, *own[b:d],
-            *self._bars[last:], *opens, *own[d:], *self._summed,
+            own.index, *self._bars[:last], *flagged, *own.shared, *past, *own.slices,
+            *self._bars[last:], *opens, *own.tables, *self._summed,
         ]  # fmt: skip
         return prune(self.inner.nodes, inputs, tuple(self._made()))
 
@@ -336,10 +337,10 @@ def _of_summed(
 ) -> tuple[list[int], list[int]]:
     """Seed what is summed with its cotangents: new inputs, and what they are given."""
     inner, inputs, given = line.target, [], []
-    first = loop.carried + loop.written
-    for k in range(first, first + loop.summed):
-        v = int(line.outputs[k])
-        for r, array in sorted(bars[k].items()):
+    sums = loop.leaving(bars).summed, loop.leaving(line.outputs).summed
+    for own_bars, output in zip(*sums, strict=True):
+        v = int(output)
+        for r, array in sorted(own_bars.items()):
             type = target.nodes[array].type
             bar = constant(target, array, type, inner)
             if bar is None:
@@ -354,7 +355,7 @@ def _of_summed(
 
 def _backwards(
     loop: Loop, bars: Sequence[dict[int, int]], sources: Sequence[int]
-) -> tuple[Linearized, list[set[int]], list[set[int]]]:
+) -> tuple[Linearized, Sequence[set[int]], Inputs[set[int]]]:
     """The opened body; seeds that reach each carried output, and each input."""
     types = loop.body.input_types[1:]
     smooth = [t.dtype.kind == "f" for t in types]
@@ -374,10 +375,10 @@ def _backwards(
             if not into[k] <= reached[k]:
                 reached[k] |= into[k]
                 changed = True
-    return line, reached[: loop.carried], into
+    return line, loop.leaving(reached).carried, loop.entering([set(), *into])
 
 
-def _record(target: Trace, v: int) -> tuple[int, list[int]]:
+def _record(target: Trace, v: int) -> tuple[int, Sequence[int]]:
     """Steps taken, and what was carried into every iteration, for every value."""
     node = target.nodes[v]
     loop = loop_of(node)
@@ -387,16 +388,15 @@ def _record(target: Trace, v: int) -> tuple[int, list[int]]:
             f"bound, or one of {loop.bound} ({node.line}); give max_steps=n, at most "
             f"{MOST_RECORDED}, or use mode='forward' or jvp"
         )
-    body, n = loop.body, loop.carried
-    carried = tuple([body.inputs[1 + k] for k in range(n)])
+    begun, (carried, written, summed) = loop.inputs.carried, loop.outputs
+    outputs = (*carried, *written, *begun, *summed)
     kept = replace(
         loop,
-        body=Graph(body.nodes, body.inputs, (*body.outputs, *carried)),
-        written=loop.written + n,
+        body=Graph(loop.body.nodes, loop.body.inputs, outputs),
+        written=loop.written + len(begun),
     )
     parts = add_loop(target, kept, node.operands, node.line)
-    first = n + loop.written
-    return parts[-1], parts[first : first + n]
+    return parts[-1], kept.leaving(parts).written[loop.written :]
 
 
 def sum_arrays(target: Trace, a: int, b: int, word: str) -> int:

@@ -28,31 +28,30 @@ def push(
     """Tangents of the parts of loop v, given those of its operands."""
     node = target.nodes[v]
     loop = loop_of(node)
-    _, carried, shared, arrays, tables = loop.split(tangents)
-    given = [*carried, *shared, *arrays, *tables]
+    _, *kinds = loop.split(tangents)
+    given = [own for kind in kinds for own in kind]
+    group_of = [group for group, kind in enumerate(kinds) for _ in kind]
     line, reached = _spread(loop, given, inside(target, v))
-    own = list(line.inputs)
-    a, b = 1 + loop.carried, 1 + loop.carried + loop.shared
-    d = b + len(loop.slices)
+    index, *own = line.inputs
     dots: Derivatives = {}
     groups: list[list[Key]] = [[], [], [], []]
     fresh: list[list[int]] = [[], [], [], []]
     for k, seeds_of in enumerate(reached):
-        group = sum(1 + k >= first for first in (a, b, d))
-        type = line.target.nodes[own[1 + k]].type
+        group = group_of[k]
+        type = line.target.nodes[own[k]].type
         for c in seeds_of:
             # What no iteration changes and is known, the body may simplify with.
             known = None
             if group in (1, 3) and c in given[k]:
                 known = constant(target, given[k][c], type, line.target)
             if known is not None:
-                dots.setdefault(own[1 + k], {})[c] = known
+                dots.setdefault(own[k], {})[c] = known
                 continue
             dot = line.target.input(type)
             sparse = group == 2 and one_by_one(target, given[k][c])
-            sparse = sparse and bent(line, [own[1 + k]])
+            sparse = sparse and bent(line, [own[k]])
             made = unless_zero(line.target, dot) if sparse else dot
-            dots.setdefault(own[1 + k], {})[c] = made
+            dots.setdefault(own[k], {})[c] = made
             groups[group].append((k, c))
             fresh[group].append(dot)
     found = sweep(line, dots)
@@ -60,31 +59,25 @@ def push(
     steps = [_derivative(line, found, k, c) for k, c in groups[0]]
     rows = [
         (k, c)
-        for k in range(loop.carried, loop.carried + loop.written)
+        for k in loop.numbers.written
         for c in sorted(found.get(outputs[k], {}))
         if line.types[k].dtype.kind == "f"
     ]
     records = [_derivative(line, found, k, c) for k, c in rows]
-    last = loop.carried + loop.written
     summed = [
-        (k, c)
-        for k in range(last, last + loop.summed)
-        for c in sorted(found.get(outputs[k], {}))
+        (k, c) for k in loop.numbers.summed for c in sorted(found.get(outputs[k], {}))
     ]
-    inputs = [
-        *own[:a], *fresh[0], *own[a:b], *fresh[1], *own[b:d], *fresh[2],
-        *own[d:], *fresh[3],
-    ]  # fmt: skip
-    made = [
-        *outputs[: loop.carried], *steps, *outputs[loop.carried : last], *records,
-        *outputs[last:], *(found[outputs[k]][c] for k, c in summed),
-    ]  # fmt: skip
+    sums = [found[outputs[k]][c] for k, c in summed]
+    _, *old = loop.entering(line.inputs)
+    inputs = [index, *_alternating(old, fresh)]
+    made = _alternating(loop.leaving(outputs), [steps, records, sums])
     body = prune(line.target.nodes, inputs, tuple(made))
-    ways = [loop.slices[k - loop.carried - loop.shared] for k, _ in groups[2]]
+    first = group_of.index(2) if groups[2] else 0
+    ways = [loop.slices[k - first] for k, _ in groups[2]]
     widened = replace(
         loop,
         body=body,
-        head=_head(loop, body, len(fresh[0]), len(fresh[1])),
+        head=None,
         carried=loop.carried + len(steps),
         shared=loop.shared + len(fresh[1]),
         slices=(*loop.slices, *ways),
@@ -92,25 +85,33 @@ def push(
         tables=loop.tables + len(fresh[3]),
         summed=loop.summed + len(summed),
     )
-    count, *old = grouped(loop, node.operands)
+    if loop.head is not None:
+        widened = replace(widened, head=_head(loop, widened))
+    _, *old = split = loop.split(node.operands)
     new = [
         [or_zero(target, given[k], c, loop.body.input_types[1 + k]) for k, c in group]
         for group in groups
     ]
-    pairs = zip(old, new, strict=True)
-    operands = [*count, *(i for before, after in pairs for i in (*before, *after))]
-    parts = add_loop(target, widened, operands, node.line)
+    operands = [*split.counts, *_alternating(old, new)]
+    parts = widened.leaving(add_loop(target, widened, operands, node.line))
     old_parts = parts_of(target, v, loop.types())
     result: Derivatives = {}
-    for n, (k, c) in enumerate(groups[0]):
-        result.setdefault(old_parts[k], {})[c] = parts[loop.carried + n]
-    first = widened.carried + loop.written
-    for n, (k, c) in enumerate(rows):
-        result.setdefault(old_parts[k], {})[c] = parts[first + n]
-    first = widened.carried + widened.written + loop.summed
-    for n, (k, c) in enumerate(summed):
-        result.setdefault(old_parts[k], {})[c] = parts[first + n]
+    for keys, own, count in (
+        (groups[0], parts.carried, loop.carried),
+        (rows, parts.written, loop.written),
+        (summed, parts.summed, loop.summed),
+    ):
+        for (k, c), part in zip(keys, own[count:], strict=True):
+            result.setdefault(old_parts[k], {})[c] = part
     return result
+
+
+def _alternating(
+    old: Sequence[Sequence[int]], new: Sequence[Sequence[int]]
+) -> list[int]:
+    """All values of each kind, and behind them those that were added to the kind."""
+    pairs = zip(old, new, strict=True)
+    return [i for before, after in pairs for i in (*before, *after)]
 
 
 def one_by_one(target: Trace, array: int) -> bool:
@@ -154,12 +155,6 @@ def constant(target: Trace, i: int, type: Type, inner: Trace) -> int | None:
     if any(value is None for value in known):
         return None
     return inner.add(PACK, tuple([inner.const(value) for value in known]), node.type)
-
-
-def grouped(loop: Loop, operands: Sequence[int]) -> tuple[list[int], ...]:
-    """[count] or [], carried, shared, arrays, tables."""
-    count, *rest = loop.split(operands)
-    return [] if count is None else [count], *rest
 
 
 def _derivative(line: Linearized, found: Derivatives, k: int, seed: int) -> int:
@@ -222,11 +217,11 @@ def dependence(line: Linearized) -> list[list[int]]:
     return [[k for k in range(count) if m >> k & 1] for m in found]
 
 
-def _head(loop: Loop, body: Graph, carried: int, shared: int) -> Graph | None:
-    """The head with the inputs of a body that has more of both."""
-    if loop.head is None:
-        return None
-    a = 1 + loop.carried
-    places = [*range(a), *range(a + carried, a + carried + loop.shared)]
-    types = body.input_types[: a + carried + loop.shared + shared]
-    return rearranged(loop.head, types, places)
+def _head(loop: Loop, widened: Loop) -> Graph:
+    """The head for a loop that carries and shares more, behind what it did."""
+    assert loop.head is not None
+    at = widened.entering(range(len(widened.body.inputs)))
+    places = [at.index, *at.carried[: loop.carried], *at.shared[: loop.shared]]
+    types = widened.entering(widened.body.input_types)
+    given = [types.index, *types.carried, *types.shared]
+    return rearranged(loop.head, given, places)

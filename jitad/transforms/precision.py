@@ -95,14 +95,16 @@ def _added(loop: Loop) -> dict[int, int]:
     Neither its head nor anything else in an iteration reads such a value.
     """
     body, head = loop.body, loop.head
-    carried = body.inputs[1 : 1 + loop.carried]
+    carried = loop.inputs.carried
     read: set[int] = set()
     if head is not None:
         used = {*head.outputs, *(a for node in head.nodes for a in node.operands)}
-        read = {i for i, h in zip(carried, head.inputs[1:], strict=False) if h in used}
+        own = loop.entering(head.inputs).carried
+        read = {i for i, h in zip(carried, own, strict=True) if h in used}
     floats = {i for i in carried if body.nodes[i].type.dtype == _DOUBLE}
     owner = _adding(body, floats - read)
-    kept = {i for i, o in zip(carried, body.outputs, strict=False) if owner.get(o) == i}
+    pairs = zip(carried, loop.outputs.carried, strict=True)
+    kept = {i for i, o in pairs if owner.get(o) == i}
     for k, o in enumerate(body.outputs):
         if k >= len(carried) or owner.get(o) != carried[k]:
             kept.discard(owner.get(o, -1))
@@ -149,10 +151,13 @@ def _through(node: Node, places: AbstractSet[int]) -> dict[int, list[int]]:
     """For operands that a loop or call only adds to, the parts that are the sums."""
     if node.primitive is LOOP:
         loop = loop_of(node)
-        starts = loop.body.inputs[1 : 1 + loop.carried]
-        added, first = _added(loop), int(loop.counted)
-        return {p: [p - first] for p in sorted(places)
-                if p - first < loop.carried and starts[p - first] in added}  # fmt: skip
+        added, own = _added(loop), loop.split(range(len(node.operands))).carried
+        starts = zip(own, loop.inputs.carried, strict=True)
+        return {
+            p: [k]
+            for k, (p, start) in enumerate(starts)
+            if p in places and start in added
+        }
     custom = custom_of(node)
     if _solves(custom):
         return {}
@@ -326,27 +331,26 @@ class _Again:
     def _loop(self, i: int, node: Node) -> list[int]:
         loop = loop_of(node)
         added = _added(loop)
-        count, carried, shared, arrays, tables = loop.split(node.operands)
+        split = loop.split(node.operands)
         starts = [
             self.wide(a) if x in added else self.narrow(a)
-            for a, x in zip(carried, loop.body.inputs[1:], strict=False)
+            for a, x in zip(split.carried, loop.inputs.carried, strict=True)
         ]
-        given = [*starts, *(self.narrow(a) for a in shared)]
-        read = [self.index[a] for a in (*arrays, *tables)]
+        given = [*starts, *(self.narrow(a) for a in split.shared)]
+        read = [self.index[a] for a in (*split.arrays, *split.tables)]
         inputs = [INT, *(self.target.nodes[v].type.dtype for v in (*given, *read))]
-        outputs = _dtypes(loop.body.output_types)
-        last = loop.carried + loop.written
-        outputs[: loop.carried] = inputs[1 : 1 + loop.carried]
-        outputs[loop.carried : last] = [
+        made = loop.leaving(_dtypes(loop.body.output_types))
+        written = [
             _single(d) if (i, k) not in self.results else d
-            for k, d in enumerate(outputs[loop.carried : last], loop.carried)
+            for k, d in zip(loop.numbers.written, made.written, strict=True)
         ]
+        outputs = [*loop.entering(inputs).carried, *written, *made.summed]
         head = loop.head and _narrowed(
             loop.head, inputs[: 1 + len(given)], _dtypes(loop.head.output_types), {}
         )
         body = _narrowed(loop.body, inputs, outputs, added)
         again = replace(loop, body=body, head=head)
-        counts = [self.index[count]] if count is not None else []
+        counts = [self.index[a] for a in split.counts]
         return add_loop(self.target, again, [*counts, *given, *read], node.line)
 
     def _call(self, node: Node) -> list[int]:

@@ -203,7 +203,8 @@ def scalar_loop(
 ) -> list[np.ndarray | Whole]:
     """The parts of a loop over scalars, each an array of their indices, shaped."""
     loop = loop_of(node)
-    count, carried, same, arrays, given = loop.split(operands)
+    split = loop.split(operands)
+    _, carried, same, arrays, given = split
     read = read_at_places(loop)
     shared = [x for k, x in enumerate(same) if k not in read]
     given = [*(same[k] for k in sorted(read)), *given]
@@ -221,13 +222,12 @@ def scalar_loop(
     tables, sources = tables_inside(target, inner, given)
     inside = _with_tables(outer, loop, read, tables)
     made = unroll(inner, loop.body, [index, *inside, *slices, *tables[len(read) :]])
-    last = loop.carried + loop.written
+    pairs = loop.leaving([*zip(made, loop.body.output_types, strict=True)])
     outputs = [
         _cast_all(inner, apart(inner, x), t.dtype)
-        for x, t in zip(made[:last], loop.body.output_types, strict=False)
+        for x, t in (*pairs.carried, *pairs.written)
     ]
-    types = loop.body.output_types[last:]
-    sums = [as_node(inner, x, t) for x, t in zip(made[last:], types, strict=True)]
+    sums = [as_node(inner, x, t) for x, t in pairs.summed]
     whole_body = prune(inner.nodes, inner.inputs, (*_flat(outputs), *sums))
     body, constants = without_constants(whole_body)
     sources += [target.add(CONST, (), c.type, c.params) for c in constants]
@@ -246,14 +246,14 @@ def scalar_loop(
         carried=len(starts),
         shared=len(alike),
         slices=tuple([(r.offset, r.stride) for r in varying]),
-        written=len(_flat(outputs[loop.carried :])),
+        written=len(_flat(loop.leaving(outputs).written)),
         bound=loop.bound,
         counted=loop.counted,
         backwards=loop.backwards,
         tables=len(sources),
         summed=len(sums),
     )
-    counts = [int(count)] if count is not None else []
+    counts = [int(count) for count in split.counts]
     sources = [*(r.array for r in varying), *sources]
     parts = add_loop(target, scalars, [*counts, *starts, *alike, *sources], node.line)
     return _shaped(target, parts, outputs, loop)
@@ -267,10 +267,9 @@ def _with_tables(
 ) -> list[np.ndarray | Whole]:
     """What is carried and what is shared inside a loop, in its own order."""
     plain, found = iter(scalars), iter(tables)
-    return [
-        next(found if k - loop.carried in read else plain)
-        for k in range(loop.carried + loop.shared)
-    ]
+    carried = [next(plain) for _ in range(loop.carried)]
+    shared = [next(found if k in read else plain) for k in range(loop.shared)]
+    return [*carried, *shared]
 
 
 @dataclass(frozen=True, slots=True)

@@ -334,20 +334,18 @@ class _Bars:
             for part in parts_of(self.target, v, loop.types())
         ]
         operands = nodes[v].operands
-        first = int(loop.counted) + loop.carried
-        shared = operands[first : first + loop.shared]
+        split = loop.split(operands)
         # What the loop adds to begins with what is there already.
-        begun = [self.scalars.pop(a, {}) for a in shared]
+        begun = [self.scalars.pop(a, {}) for a in split.shared]
         wanted = [a in active for a in operands]
         back = Pullback(self.target, v, bars, begun, wanted, reverse, self.opens)
         found = back.scalars
-        for own, old in zip(found[first:], begun, strict=False):
+        for own, old in zip(loop.split(found).shared, begun, strict=True):
             own |= {r: bar for r, bar in old.items() if r not in own}
         for a, terms in zip(operands, found, strict=True):
             for seed, bar in terms.items():
                 self.add(a, seed, bar)
-        _, _, _, arrays, tables = loop.split(operands)
         for k, seed, bar in back.read:
-            self.add_slices(arrays[k], loop, k, seed, bar)
+            self.add_slices(split.arrays[k], loop, k, seed, bar)
         for k, seed, bar in back.spread:
-            self.add_spread(tables[k], seed, bar)
+            self.add_spread(split.tables[k], seed, bar)

@@ -205,14 +205,14 @@ def _named(
 
 def read_at_places(loop: Loop) -> frozenset[int]:
     """The numbers of the shared arrays that the body of a loop reads at places."""
-    nodes, first = loop.body.nodes, 1 + loop.carried
-    shared = loop.body.inputs[first : first + loop.shared]
+    nodes, shared = loop.body.nodes, loop.inputs.shared
     found = _read(
         loop.body, {i: k for k, i in enumerate(shared) if nodes[i].type.shape}
     )
     if loop.head is not None:
         asked = set(reach(loop.head.nodes, loop.head.outputs))
-        found -= {k for k in found if loop.head.inputs[first + k] in asked}
+        own = loop.entering(loop.head.inputs).shared
+        found -= {k for k in found if own[k] in asked}
     return frozenset(found)
 
 

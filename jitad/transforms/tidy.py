@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import Builder, Graph, Node, prune, reach, scalar
 from jitad.ir.interpret import inline
-from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
+from jitad.ir.loop import INT, LOOP, PART, Loop, Operands, Outputs, add_loop, loop_of
 from jitad.transforms.templates import builder
 
 # So many steps of a loop are counted at most: it may end before its bound.
@@ -133,38 +133,35 @@ def _rebuilt(graph: Graph, live: Sequence[int], cuts: dict[int, _Cut]) -> Graph:
 
 def _cut(loop: Loop, used: set[int]) -> _Cut:
     """A loop with only the parts in used, and what they need."""
-    n, fixed = loop.carried, loop.body.inputs[1 : 1 + loop.carried]
-    still = {k for k in range(n) if loop.body.outputs[k] == fixed[k] or not loop.bound}
-    alive = {k for k in used if k < n} - still
-    last = n + loop.written
-    records = sorted(k for k in used if n <= k < last)
-    sums = sorted(k for k in used if last <= k < last + loop.summed)
+    ends = zip(loop.inputs.carried, loop.outputs.carried, strict=True)
+    still = {k for k, (i, o) in enumerate(ends) if i == o or not loop.bound}
+    alive = used.intersection(loop.numbers.carried) - still
+    records = [k for k in loop.numbers.written if k in used]
+    sums = [k for k in loop.numbers.summed if k in used]
+    at = loop.entering(range(len(loop.body.inputs)))
     asked = _needed(loop.head) if loop.head is not None else set()
     while True:
         kept = [*sorted(alive), *records, *sums]
         outputs = tuple([loop.body.outputs[k] for k in kept])
         body = tidy(prune(loop.body.nodes, loop.body.inputs, outputs))
         wanted = _needed(body) | asked
-        more = {j - 1 for j in wanted if 1 <= j <= n} - still
+        more = {k for k, j in enumerate(at.carried) if j in wanted} - still
         if more <= alive:
             break
         alive |= more
-    carried = sorted(alive)
+    carried = [at.carried[k] for k in sorted(alive)]
     # A value that stays as it begins is shared.
-    shared = [k for k in sorted(still) if 1 + k in wanted]
-    shared += [k for k in range(n, n + loop.shared) if 1 + k in wanted]
-    first = n + loop.shared
-    read = [k for k in range(len(loop.slices) + loop.tables) if 1 + first + k in wanted]
-    slices = [k for k in read if k < len(loop.slices)]
-    order = [0, *(1 + k for k in (*carried, *shared)), *(1 + first + k for k in read)]
+    fixed = [at.carried[k] for k in sorted(still)]
+    shared = [j for j in (*fixed, *at.shared) if j in wanted]
+    ways = zip(at.slices, loop.slices, strict=True)
+    slices = {j: way for j, way in ways if j in wanted}
+    tables = [j for j in at.tables if j in wanted]
+    order = [at.index, *carried, *shared, *slices, *tables]
     start = int(loop.counted)
-    operands = [*range(start), *(start + k for k in (*carried, *shared))]
-    operands += [start + first + k for k in read]
-    parts: dict[int, tuple[str, int]] = {
-        k: ("part", place) for place, k in enumerate([*carried, *records, *sums])
-    }
+    operands = [*range(start), *(start + j - 1 for j in order[1:])]
+    left = [*sorted(alive), *records, *sums, len(loop.body.outputs)]
+    parts: dict[int, tuple[str, int]] = {k: ("part", n) for n, k in enumerate(left)}
     parts |= {k: ("operand", start + k) for k in still}
-    parts[last + loop.summed] = ("part", len(carried) + len(records) + len(sums))
     head = loop.head and _with_inputs(loop.head, order[: 1 + len(carried + shared)])
     made = replace(
         loop,
@@ -172,9 +169,9 @@ def _cut(loop: Loop, used: set[int]) -> _Cut:
         head=head,
         carried=len(carried),
         shared=len(shared),
-        slices=tuple([loop.slices[k] for k in slices]),
+        slices=tuple(slices.values()),
         written=len(records),
-        tables=len(read) - len(slices),
+        tables=len(tables),
         summed=len(sums),
     )
     return _Cut(made, tuple(operands), parts)
@@ -263,14 +260,13 @@ def _merged(graph: Graph, nodes: Sequence[int]) -> _Merged | None:
     whole = [(a, None) for *_, tables in split for a in tables]
     reads = list(dict.fromkeys([*slices, *whole]))
     # Carried values are taken for equal until their next values differ.
-    kinds = [x.body.input_types[1 + k] for x in loops for k in range(x.carried)]
+    kinds = [t for x in loops for t in x.entering(x.body.input_types).carried]
     classes = _numbered(list(zip(starts, kinds, strict=True)))
     while True:
         target, outputs, alive = _together(
             graph, loops, split, classes, starts, shared, reads
         )
-        nexts = [o for x, made in zip(loops, outputs, strict=True)
-                 for o in made[: x.carried]]  # fmt: skip
+        nexts = [o for made in outputs for o in made.carried]
         finer = _numbered(list(zip(classes, nexts, strict=True)))
         if finer == classes:
             break
@@ -290,12 +286,12 @@ def _numbered(keys: Sequence[object]) -> list[int]:
 def _together(
     graph: Graph,
     loops: Sequence[Loop],
-    split: Sequence[tuple],
+    split: Sequence[Operands[int]],
     classes: Sequence[int],
     starts: Sequence[int],
     shared: Sequence[int],
     reads: Sequence[tuple],
-) -> tuple[Builder, list[list[int]], list[int]]:
+) -> tuple[Builder, list[Outputs[int]], list[int]]:
     """All bodies and heads in one builder, equal carried values being one input."""
     target = builder()
     index = target.input(scalar(INT))
@@ -317,7 +313,8 @@ def _together(
         slices = [read[key] for key in zip(arrays, loop.slices, strict=True)]
         slices += [read[a, None] for a in tables]
         given = [index, *carried, *constants]
-        outputs.append(inline(target, loop.body, [*given, *slices]))
+        made = inline(target, loop.body, [*given, *slices])
+        outputs.append(loop.leaving(made))
         if loop.head is not None:
             alive += inline(target, loop.head, given)
     return target, outputs, alive
@@ -329,27 +326,23 @@ def _assembled(
     loops: Sequence[Loop],
     operands: tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[tuple]],
     target: Builder,
-    outputs: Sequence[list[int]],
+    outputs: Sequence[Outputs[int]],
     alive: Sequence[int],
 ) -> _Merged:
     classes, starts, shared, reads = operands
     count = len(set(classes))
     nexts, begins = [-1] * count, [-1] * count
-    flat = [o for x, made in zip(loops, outputs, strict=True)
-            for o in made[: x.carried]]  # fmt: skip
+    flat = [o for made in outputs for o in made.carried]
     for c, o, s in zip(classes, flat, starts, strict=True):
         nexts[c], begins[c] = o, s
-    records, sums = (
-        list(dict.fromkeys(o for x, made in zip(loops, outputs, strict=True)
-                           for o in made[x.carried :][part(x)]))
-        for part in (_records, _sums)
-    )  # fmt: skip
+    records = list(dict.fromkeys(o for made in outputs for o in made.written))
+    sums = list(dict.fromkeys(o for made in outputs for o in made.summed))
     kept = [*records, *sums]
     parts, place = [], 0
-    for x, made in zip(loops, outputs, strict=True):
-        own = list(classes[place : place + x.carried])
-        place += x.carried
-        own += [count + kept.index(o) for o in made[x.carried :]]
+    for made in outputs:
+        own = list(classes[place : place + len(made.carried)])
+        place += len(made.carried)
+        own += [count + kept.index(o) for o in (*made.written, *made.summed)]
         parts.append([*own, count + len(kept)])
     inputs = tuple(target.inputs)
     head_inputs = inputs[: 1 + count + len(shared)]
@@ -367,16 +360,6 @@ def _assembled(
     counts = graph.nodes[nodes[0]].operands[: int(loops[0].counted)]
     given = (*counts, *begins, *shared, *(a for a, _ in reads))
     return _Merged(loop, given, parts)
-
-
-def _records(loop: Loop) -> slice:
-    """Where a loop has what it writes, behind what it carries."""
-    return slice(0, loop.written)
-
-
-def _sums(loop: Loop) -> slice:
-    """Where it has what it sums."""
-    return slice(loop.written, None)
 
 
 def _fused(graph: Graph, a: int, b: int) -> Graph:
