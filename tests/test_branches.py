@@ -563,6 +563,9 @@ def unlike(a, b):
     return lambda x: a(x) if x > 0 else b(x)
 
 
+BOTH_OR = np.logical_or
+
+
 def pair(x):
     return np.array([x, x])
 
@@ -593,6 +596,9 @@ ERRORS = [
     ("switch of none", lambda x: jitad.switch(x, [], x), ["no branches"]),
     ("switch of text", lambda x: jitad.switch("a", [np.sin], x), ["'a'"]),
     ("maximum of objects", lambda x: np.maximum(pair(x), 0.0), ["np.stack"]),
+    ("logical_and of objects", lambda x: np.logical_and(pair(x), 2.0), ["np.stack"]),
+    ("logical_or of objects", lambda x: BOTH_OR(2.0 * pair(x), [0, 1]), ["np.stack"]),
+    ("all of objects", lambda x: np.logical_and.reduce(pair(x)), ["np.stack"]),
     ("partition of objects", lambda x: np.partition(pair(x), 0), ["np.stack"]),
     ("place of objects", lambda x: np.argpartition(pair(x), 0), ["np.stack"]),
 ]  # fmt: skip
@@ -606,6 +612,15 @@ def test_errors(f: Any, words: list[str]) -> None:
         jitad.jit(f)(np.float64(2.0))
     for word in [*words, f"{__file__}:"]:
         assert word in str(caught.value)
+
+
+def test_what_python_asks_beside_logical_and_is_answered() -> None:
+    def f(x: Any) -> Any:
+        asked = x and np.logical_and(x, x) and all([x, np.logical_or(x, x)])
+        return np.where(np.logical_and.reduce([x > 0, asked]), x, 0.0)
+
+    assert jitad.jit(f)(2.0) == 2.0
+    assert jitad.jit(f)(0.0) == 0.0
 
 
 def test_ambiguous_is_a_value_error_as_numpys():

@@ -22,7 +22,7 @@ from jitad.errors import JitadError, ShapeError, TracingError, UnsupportedError
 from jitad.ir.graph import CONST, DTYPES, INPUT, Type, prune, reach
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import registry
-from jitad.ir.source import NUMPY, raising_line, source_line
+from jitad.ir.source import NUMPY, called, raising_line, source_line
 from jitad.ir.tracer import Trace, Tracer, innermost, lift
 
 PATHS = 64
@@ -221,13 +221,16 @@ registry.functions["truth"] = truth
 
 
 def _numpy_asks(trace: Trace, value: Tracer) -> bool:
-    """Whether NumPy compares elements of an object array.
+    """Whether NumPy computes with elements of an object array.
 
     Its maximum and minimum of objects know neither NaN nor ties.  They compare by >=
-    or <= and ask for the truth in one and the same call.
+    or <= and ask for the truth in one and the same call.  Its logical_and and
+    logical_or are Python's `and` and `or`: of numbers they give one of both.
     """
     frame = sys._getframe(3)
     if frame.f_code.co_filename.startswith(NUMPY):
+        return True
+    if value.dtype != bool and {"logical_and", "logical_or"} & called(frame):
         return True
     if trace.compared != (value.index, id(frame), frame.f_lasti):
         return False
