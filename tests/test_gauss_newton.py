@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,10 @@ import pytest
 
 import jitad
 from benchmarks import bundle_adjustment
+from benchmarks.memory import status
 from jitad.backends.threads import most_threads
+
+PEAK = Path("/proc/self/clear_refs")  # to which 5 is written to forget it
 
 
 def residual(p: Any, x: Any, y: Any) -> Any:
@@ -135,6 +139,17 @@ def test_no_jacobian_is_stored() -> None:
     tracemalloc.stop()
     # J has six entries for every point.
     assert peak < 6 * x.nbytes / 20
+
+
+@pytest.mark.skipif(not PEAK.exists(), reason="the system does not state the peak")
+def test_tracing_touches_no_memory_for_all_points() -> None:
+    p, x, y = np.ones(15), *data(1 << 18)[1:]
+    normal = jitad.gauss_newton(lambda p, x, y: np.sin(p * x) - y)
+    PEAK.write_text("5")
+    before = status("VmRSS")
+    jitad.graph(normal, p, x, y)
+    # JᵀJ has 120 different entries for every point.
+    assert status("VmHWM") - before < 120 * x.nbytes / 4
 
 
 def test_a_batch_of_fits() -> None:

@@ -129,16 +129,29 @@ class Storage:
             return np.zeros(shape, dtype) if shape else dtype.type(0)
         return self._layout.over(np.zeros(self.owner.type.size, dtype), shape)
 
-    def ones(self) -> Any:
-        """Ones of the same dtype, shape and memory order; one for a scalar."""
+    def unfilled(self, dtype: Any = None, order: Any = "K") -> np.ndarray:
+        """An array laid out as a copy of the stand-in, of memory that none has touched.
+
+        A trace asks for the strides of arrays that nobody will hold as a whole.
+        """
+        return np.empty_like(self.stand_in(), dtype, order)
+
+    def ones(self, rows: int | None = None) -> Any:
+        """Ones of the same dtype, shape and memory order; one for a scalar.
+
+        rows  of the first axis, if not all
+        """
         shape = self.type.shape
         strides = self._layout.strides if self._layout else ()
         if 0 not in strides:
-            return np.ones_like(self.stand_in())[()]
+            made = self.unfilled()
+            made = made[:rows] if shape else made
+            made[...] = 1
+            return made[()]
         # Of axes of one element only NumPy itself knows where they belong.
         whole = tuple([n if s else 1 for n, s in zip(shape, strides, strict=True)])
         one = np.ones_like(self.stand_in()[tuple(map(slice, whole))])
-        return np.broadcast_to(one, shape)
+        return np.broadcast_to(one, shape)[:rows]
 
     def places(self) -> np.ndarray:
         """For every element its place in the owner's memory, all steps being zero."""

@@ -176,7 +176,7 @@ registry.redirects[np.require] = _converter(np.require)
 
 def _copy(a: Tracer, order: Any = "K") -> Tracer:
     result = Tracer(a.builder, a.index, a.type)
-    result.adopt(np.array(a.stand_in(), order=order))
+    result.adopt(a.unfilled(order=order))
     return result
 
 
@@ -201,7 +201,8 @@ def _astype(
     if not np.can_cast(x.dtype, dtype, casting):
         raise TypeError(f"cannot cast {x!r} to {np.dtype(dtype)} by rule {casting!r}")
     if x.dtype != np.dtype(dtype):
-        return renewed(cast(x, dtype), x.stand_in().astype(dtype, order))
+        made = x.unfilled(dtype, order)
+        return renewed(cast(x, dtype), made[()] if x.scalar else made)
     return _copy(x, order) if copy and not x.scalar else x
 
 

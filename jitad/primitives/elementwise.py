@@ -359,7 +359,7 @@ def piecewise(
     for condition, branch in zip(conditions, branches, strict=True):
         result = np.where(condition, branch, result)
     whole = as_tracer(innermost([x]), result)
-    return renewed(cast(whole, x.dtype), np.zeros_like(x.stand_in()))
+    return renewed(cast(whole, x.dtype), x.unfilled())
 
 
 def _conditions(condlist: Any, x: Tracer) -> list[Any]:

@@ -123,7 +123,7 @@ def nan_to_num(
     result = np.where(x == np.inf, high, result)
     result = np.where(x == -np.inf, low, result)
     if copy or x.scalar:
-        return renewed(result, np.copy(x.stand_in())[()])
+        return renewed(result, x.unfilled()[()])
     write(x, result)
     return x if x.shape else x[()]
 

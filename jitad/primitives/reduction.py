@@ -156,7 +156,7 @@ def reduction(
     def reduce(x: Any, axis: Axis, keepdims: Any = False) -> Any:
         axes = reduced_axes(axis, x.ndim)
         # However long an axis is that goes, the result has the same type.
-        like = [x.ones()[:1]] if 0 in axes and isinstance(x, Tracer) else None
+        like = [x.ones(1)] if 0 in axes and isinstance(x, Tracer) else None
         made = bind_composite(primitive, [x], {"axis": axes}, like)
         return keeping(made, axes, keepdims)
 
@@ -241,7 +241,7 @@ def _not_nan(a: Any, filler: float) -> Any:
     if x.dtype.kind != "f":
         return x
     known = np.where(np.isnan(x), x.dtype.type(filler), x)
-    return renewed(known, np.copy(x.stand_in()))
+    return renewed(known, x.unfilled())
 
 
 @derived(np.nansum)

@@ -166,7 +166,7 @@ def _slope(x: Tracer, step: Any, axis: int, order: int) -> Any:
         tail = -_one_sided(ends, second, near[1])
     joined: Any = np.concatenate([head, inner, tail], axis)
     slopes = cast(joined, x.dtype)
-    return renewed(slopes, np.copy(x.stand_in()))
+    return renewed(slopes, x.unfilled())
 
 
 def _one_sided(values: Sequence[Any], near: Any, far: Any) -> Any:
