@@ -298,7 +298,7 @@ def test_streams_written_past_the_cache(source, dtype, width):
 @pytest.mark.skipif(not cpu.host().streaming, reason="no such stores here")
 def test_tiles_are_written_past_the_cache_by_any_vectors():
     """Where a line is several vectors, too: they are written one after the other."""
-    assert "movnt" in assembly(emit_copies.runs())
+    assert "movnt" in assembly(emit_copies.usual())
 
 
 def test_what_all_lanes_share_is_computed_before_them():

@@ -309,11 +309,11 @@ def _share(called: Collection[str]) -> None:
     if "jitad.look" in called:
         watch.share()
     shared = partial(link.shared, link=objects.linked)
-    if "jitad.runs" in called:
-        shared(emit_copies.runs(), "jitad.runs")
+    if not set(emit_copies.USUAL).isdisjoint(called):
+        shared(emit_copies.usual(), *emit_copies.USUAL)
     for size in emit_copies.SIZES:
-        if f"jitad.copy{size}" in called:
-            shared(emit_copies.copy(size), f"jitad.copy{size}")
+        if (name := f"jitad.copy{size}") in called and name not in emit_copies.USUAL:
+            shared(emit_copies.copies(size), name)
     for symbol in called:
         mathlib.tell(symbol)
 

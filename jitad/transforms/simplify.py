@@ -25,7 +25,7 @@ def simplify(
     if type.shape:
         return None
     known = builder.values
-    values = [known[a] for a in operands]
+    values = list(map(known.__getitem__, operands))
     for value in values:
         if value is None:
             break
