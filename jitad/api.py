@@ -26,7 +26,7 @@ from jitad.transforms import accumulate, remembered
 from jitad.transforms.differentiate import pullback, pushforward
 from jitad.transforms.pieces import one_sided, smooth
 from jitad.travel import Product, travels
-from jitad.where import HERE, Backend, Effort, Precision, where
+from jitad.where import Backend, Effort, Precision, where
 
 Mode = Literal["auto", "forward", "reverse", "cross"]
 
@@ -61,13 +61,15 @@ def jit(
     compile    "fast": code for the host in about half the time, in four fifths where it
                is long; slower by a fifth, or more where it calls exp, sin and cos most
                of the time
+    All this holds for what any transform makes of the result, too, unless it is told
+    otherwise: jacobian(jit(f, cache=False)) keeps nothing.  In a function that calls
+    the result it is a part of that function, of which that one's own options hold.
     Raises InputError for other options, DeviceError where a card cannot be had.
     """
     transformed = f if isinstance(f, Function) else None
     name = transformed.name if transformed else f"jit({_name(f)})"
-    base = transformed.where if transformed else HERE
     place = where(
-        name, base, backend=backend, device=device, devices=devices,
+        name, f, backend=backend, device=device, devices=devices,
         precision=precision, cache=cache, compile=compile,
     )  # fmt: skip
     if transformed:
@@ -115,7 +117,7 @@ def jacobian(
 
         return deriving.sided(of, graph)
 
-    place, x = where(name, backend=backend, device=device), chosen_names(f, argnums)
+    place, x = where(name, f, backend=backend, device=device), chosen_names(f, argnums)
     returns = f"∂{_name(f)}/∂{x}, of {_name(f)}'s shape, then {x}'s"
     slopes = as_sequence(argnums)
     return Function(f, derive, name=name, where=place, returns=returns, slopes=slopes)
@@ -149,7 +151,7 @@ def value_and_grad(
 
         return deriving.sided(of, graph, range(len(graph.outputs)))
 
-    place, x = where(name, backend=backend, device=device), chosen_names(f, argnums)
+    place, x = where(name, f, backend=backend, device=device), chosen_names(f, argnums)
     returns = f"what {_name(f)} returns, and ∂{_name(f)}/∂{x} in {x}'s structure"
     return Function(f, derive, name=name, where=place, returns=returns)
 
@@ -191,7 +193,7 @@ def grad(
             range(len(wrt), len(order)),
         )
 
-    place, x = where(name, backend=backend, device=device), chosen_names(f, argnums)
+    place, x = where(name, f, backend=backend, device=device), chosen_names(f, argnums)
     returns = f"∂{_name(f)}/∂{x}, in {x}'s structure{', and aux' if has_aux else ''}"
     slopes = () if has_aux else as_sequence(argnums)
     return Function(f, derive, name=name, where=place, returns=returns, slopes=slopes)
@@ -231,7 +233,7 @@ def hessian(
 
         return deriving.sided(of, graph)
 
-    place, x = where(name, backend=backend, device=device), chosen_names(f, argnums)
+    place, x = where(name, f, backend=backend, device=device), chosen_names(f, argnums)
     returns = f"∂²{_name(f)}/∂{x}², of {_name(f)}'s shape, then {x}'s twice"
     return Function(f, derive, name=name, where=place, returns=returns)
 
@@ -273,7 +275,7 @@ def hvp(
     def value(*args: Any) -> Any:
         return f(*args[:-1])
 
-    place = where(name, backend=backend, device=device)
+    place = where(name, f, backend=backend, device=device)
     function = Function(f, derive, name=name, where=place, value=value)
 
     def product(*args: Any) -> Any:
@@ -288,7 +290,7 @@ def hvp(
 
     x = chosen_names(f, argnums)
     returns = f"{name}: ∂²{_name(f)}/∂{x}² · v; v comes last, in {x}'s structure"
-    made = Product(product)
+    made = Product(product, place)
     documentation.with_seed(made, f, name, returns)
     return made
 
@@ -375,7 +377,7 @@ def vmap(
     _need_axes(name, "in_axes", in_axes)
     _need_axes(name, "out_axes", out_axes)
     place = where(
-        name, base.where, backend=backend, device=device, devices=devices,
+        name, f, backend=backend, device=device, devices=devices,
         precision=precision, cache=cache, compile=compile,
     )  # fmt: skip
     levels = (level, *base.levels)
@@ -442,7 +444,7 @@ def _pushforward(f: Callable[..., Any], tangents_only: bool = False) -> Function
     def value(primals: Any, _: Any) -> Any:
         return f(*primals)
 
-    return Function(f, derive, name=name, value=value)
+    return Function(f, derive, name=name, where=where(name, f), value=value)
 
 
 def _pullback(f: Callable[..., Any]) -> Function:
@@ -469,4 +471,4 @@ def _pullback(f: Callable[..., Any]) -> Function:
     def value(primals: Any, _: Any) -> Any:
         return f(*primals)
 
-    return Function(f, derive, name=name, value=value)
+    return Function(f, derive, name=name, where=where(name, f), value=value)

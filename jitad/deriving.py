@@ -94,7 +94,7 @@ def twins_of_slopes(
     f: Any, graph: Graph, wrt: Sequence[int], argnums: Argnums, key: Any
 ) -> list[tuple[int, int]] | None:
     """The same for the slopes that f gives, if they are those of a function in wrt."""
-    known = f.known(*key) if isinstance(f, Function) else None
+    known = f.full().known(*key) if isinstance(f, Function) else None
     if known is None or known.ruled or f.slopes != as_sequence(argnums):
         return None
     inputs, found = [graph.input_types[k] for k in wrt], graph.output_types
@@ -113,6 +113,7 @@ def scalar_trace(
 ) -> tuple[Traced, Graph, dict[str, float]]:
     """f's trace, its scalar graph, and the seconds that each took; plain as there."""
     start = time.perf_counter()
+    f = f.full() if isinstance(f, Function) else f
     traced = trace(f, spec, inputs, plain=plain)
     middle = time.perf_counter()
     with stage("made scalar", lambda: len(traced.graph.nodes)):

@@ -109,6 +109,7 @@ class Function:
         self._derived: dict[Any, Derived] = {}
         self._calls: dict[Any, Call] = {}
         self._fast: Callable[..., Any] | None = None
+        self._full: Function | None = None
         self.recipe: Recipe | None = None
 
     def __reduce__(self) -> Any:
@@ -133,6 +134,17 @@ class Function:
             self.function, self.derive, name=self.name, levels=self.levels, where=where,
             value=self.value, returns=self.returns, slopes=self.slopes,
         )  # fmt: skip
+
+    def full(self) -> Function:
+        """The same function in full precision: that is what derivatives are taken of.
+
+        What is derived is then computed in mixed precision, not what it is derived of.
+        """
+        if self.where.precision == "full":
+            return self
+        if self._full is None:
+            self._full = self.at(replace(self.where, precision="full"))
+        return self._full
 
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """The results; traced where an argument is traced, else by the back end."""
@@ -341,7 +353,10 @@ class Function:
     ) -> Any:
         """The outermost level as a loop, one point after the other."""
         level, *rest = self.levels
-        point = Function(self.function, self.derive, name=self.name, levels=tuple(rest))
+        point = Function(
+            self.function, self.derive, name=self.name, levels=tuple(rest),
+            where=self.where,
+        )  # fmt: skip
         axes = [own[0] for own in self.in_axes(spec, leaves)]
         arrays_ = [
             x if a is None else arrays.batch_first(x, (a,)) if a else x

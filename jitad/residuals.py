@@ -45,8 +45,10 @@ def gauss_newton(
     """
     name = f"gauss_newton({getattr(f, '__name__', type(f).__name__)})"
 
+    full = f.full() if isinstance(f, Function) else f
+
     def residual(*args: Any) -> Any:
-        return _flat(f(*args))
+        return _flat(full(*args))
 
     slopes = jacobian(residual, argnums)
 
@@ -65,7 +67,7 @@ def gauss_newton(
         return total, slope, upper[_positions(slope.shape[0])]
 
     made = jit(sums)
-    place = where(name, backend=backend, device=device)
+    place = where(name, f, backend=backend, device=device)
     return Function(sums, made.derive, name=name, where=place)
 
 

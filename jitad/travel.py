@@ -59,9 +59,11 @@ def known_by_name(made: Any, function: Callable[..., Any]) -> tuple[str, str] | 
 class Product:
     """(x …, v) -> a product with v, by a Function; it travels as that does."""
 
-    def __init__(self, call: Callable[..., Any]) -> None:
+    def __init__(self, call: Callable[..., Any], where: Any) -> None:
+        """The call, and the Where of its Function."""
         self.__name__ = "product"
         self._call = call
+        self.where = where
         self.recipe: Recipe | None = None
 
     def __repr__(self) -> str:

@@ -1,6 +1,7 @@
 """Where a function runs: the host's threads, the interpreter, or cards.
 
-`where` makes a Where of what the user says, and `chosen_cards` adds what arguments say.
+`where` makes a Where of what the user says of a function and of what is derived of it,
+and `chosen_cards` adds what arguments say.
 """
 
 from __future__ import annotations
@@ -42,9 +43,18 @@ class Where:
 HERE = Where()
 
 
+def where_of(f: Any) -> Where:
+    """What a transform was told of a function, which holds for what is derived of it.
+
+    Of a plain function nothing is known.
+    """
+    found = getattr(f, "where", None)
+    return found if isinstance(found, Where) else HERE
+
+
 def where(
     name: str,
-    base: Where = HERE,
+    f: Any = None,
     *,
     backend: Backend | None = None,
     device: str | None = None,
@@ -53,7 +63,7 @@ def where(
     cache: bool | None = None,
     compile: Effort | None = None,
 ) -> Where:
-    """A base, changed by what is not None; name is the function's, for errors.
+    """That of f, changed by what is not None; name is that of what it becomes.
 
     Raises InputError for what there is not.
     """
@@ -69,6 +79,7 @@ def where(
         raise InputError(f"{name}: cache is {cache!r}; expected True or False")
     if device is not None and devices is not None:
         raise InputError(f"{name}: expected device or devices, got both")
+    base = where_of(f)
     found = replace(
         base,
         backend=backend or base.backend,

@@ -25,10 +25,12 @@ from jitad.testing.differences import derivative
 from jitad.testing.kinks import corners
 from jitad.testing.report import DIFFERENCES, CheckError, Comparison, Report
 from jitad.testing.rounding import spread
-from jitad.where import Backend
+from jitad.where import where
 
 _MODES = ("forward", "reverse", "cross")
-_BACKENDS: tuple[Backend, ...] = ("numpy", "cpu")
+# What else f was told, as a card, holds where it is compiled.
+_INTERPRETED: dict[str, Any] = {"backend": "numpy", "device": "cpu"}
+_COMPILED: dict[str, Any] = {"backend": "cpu"}
 _LANES = 11
 # Errors may be so many times what was estimated from samples.
 _ALLOWANCE = 8
@@ -125,6 +127,7 @@ class Case:
         argnums: int | Sequence[int] | None,
     ) -> None:
         self.f = self.by_numpy = f
+        self.full = f.full() if isinstance(f, Function) else f
         self.args = tuple(args)
         self.argnums = _argnums(args, argnums)
         self.leaves, self.spec = tree.flatten(tuple([args[i] for i in self.argnums]))
@@ -141,9 +144,9 @@ class Case:
         if self.by_numpy is not f:
             self.results = tree.flatten(self.at(self.leaves))[0]
         self.y = flat(self.results)
-        interpreted = jit(f, backend="numpy")
+        interpreted = jit(f, **_INTERPRETED)
         self.y_spread = flat(spread(interpreted, *args))
-        made = [jacobian(f, self.argnums, mode=m, backend="numpy") for m in _MODES]
+        made = [jacobian(f, self.argnums, mode=m, **_INTERPRETED) for m in _MODES]
         self.jacobian = self.matrix(made[0](*args))
         spreads = [self.matrix(spread(j, *args)) for j in made]
         self.jacobian_spread = np.max(spreads, axis=0)
@@ -164,7 +167,7 @@ class Case:
             args[i] = arg
         args = tree.transform(_copied, args)
         with np.errstate(all="ignore"):
-            return (self.f if traced(args) else self.by_numpy)(*args)
+            return (self.full if traced(args) else self.by_numpy)(*args)
 
     def moved(self, x: np.ndarray) -> np.ndarray:
         """Flat results of f at a flat x; NaN where NumPy's linear algebra refuses."""
@@ -219,9 +222,10 @@ def _values(case: Case) -> Iterator[Comparison]:
         got = flat(tree.flatten(value)[0], lead)
         return _compare("value", how, got, case.y, allowed, case.result_name)
 
-    yield compared("interpreted", jit(case.f, backend="numpy")(*case.args))
-    yield compared("compiled", jit(case.f)(*case.args))
-    yield compared("compiled, batch", vmap(case.f)(*case.batch()))
+    yield compared("interpreted", jit(case.f, **_INTERPRETED)(*case.args))
+    yield compared("compiled", jit(case.f, **_COMPILED)(*case.args))
+    batched = vmap(case.f, **_COMPILED)
+    yield compared("compiled, batch", batched(*case.batch()))
 
 
 def _jacobians(case: Case) -> Iterator[Comparison]:
@@ -237,20 +241,21 @@ def _jacobians(case: Case) -> Iterator[Comparison]:
         return _compare("Jacobian", how, got, case.jacobian, allowed, name, lost=lost)
 
     for mode in _MODES:
-        for backend, how in zip(_BACKENDS, ("interpreted", "compiled"), strict=True):
-            if (mode, backend) == ("forward", "numpy"):
-                continue
-            function = jacobian(case.f, case.argnums, mode=mode, backend=backend)
-            yield compared(f"{mode}, {how}", function(*case.args))
-        batched = vmap(jacobian(case.f, case.argnums, mode=mode))
-        yield compared(f"{mode}, compiled, batch", batched(*case.batch()))
+        compiled = jacobian(case.f, case.argnums, mode=mode, **_COMPILED)
+        if mode != "forward":
+            interpreted = jit(compiled, **_INTERPRETED)
+            yield compared(f"{mode}, interpreted", interpreted(*case.args))
+        yield compared(f"{mode}, compiled", compiled(*case.args))
+        yield compared(f"{mode}, compiled, batch", vmap(compiled)(*case.batch()))
 
 
 def _products(case: Case) -> Iterator[Comparison]:
     """K tangents and K cotangents at once, where infinities do not spoil them all."""
 
-    def f(*leaves: Any) -> Any:
+    def results(*leaves: Any) -> Any:
         return tree.flatten(case.at(leaves))[0]
+
+    f = jit(results).at(where("check", case.f, **_COMPILED))
 
     def result(k: int) -> str:
         return f"{case.result_name(k % case.y.size)} along tangent {k // case.y.size}"
