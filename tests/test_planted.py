@@ -301,9 +301,9 @@ TRANSFORMS: dict[str, Row] = {
     "forward: no last column": (
         method(
             "forward",
-            lambda line, rows, columns: {
+            lambda line, rows, columns, *by: {
                 k: v
-                for k, v in entries._forward(line, rows, columns).items()
+                for k, v in entries._forward(line, rows, columns, *by).items()
                 if k[1] < 2
             },
         ),
@@ -313,7 +313,9 @@ TRANSFORMS: dict[str, Row] = {
     "forward: inputs in reverse": (
         method(
             "forward",
-            lambda line, rows, columns: entries._forward(line, rows, columns[::-1]),
+            lambda line, rows, columns, *by: entries._forward(
+                line, rows, columns[::-1], *by
+            ),
         ),
         mixed,
         (X,),
@@ -321,7 +323,9 @@ TRANSFORMS: dict[str, Row] = {
     "reverse: outputs in reverse": (
         method(
             "reverse",
-            lambda line, rows, columns: entries._reverse(line, rows[::-1], columns),
+            lambda line, rows, columns, *by: entries._reverse(
+                line, rows[::-1], columns, *by
+            ),
         ),
         mixed,
         (X,),

@@ -291,6 +291,12 @@ class Builder:
             self.log.append(found)
         return found
 
+    def known(
+        self, primitive: Primitive, operands: tuple[int, ...], type: Type
+    ) -> int | None:
+        """The node that applies an elementwise primitive, if there is one."""
+        return self._table.get((primitive, operands, (), type))
+
     def apply(
         self,
         primitive: Primitive,

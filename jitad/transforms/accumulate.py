@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
 
 from jitad.errors import UnsupportedError
 from jitad.ir.graph import PACK, Graph, Type
@@ -18,29 +17,20 @@ from jitad.ir.table import LOOKUP, SPREAD, add_spread, pick
 from jitad.ir.tracer import Trace
 from jitad.transforms import differentiate as ad
 from jitad.transforms.backwards import MOST_RECORDED
-from jitad.transforms.eliminate import cross, multiplications
-from jitad.transforms.entries import METHODS, Entries, cost
+from jitad.transforms.eliminate import cross
+from jitad.transforms.entries import METHODS, Entries, Mode, cost
 from jitad.transforms.joined import joined
 from jitad.transforms.linearized import Linearized
+from jitad.transforms.modes import HOPELESS, SELDOM, choose
 from jitad.transforms.pieces import opened
 from jitad.transforms.products import cast
 from jitad.transforms.tidy import tidy, weight
 from jitad.transforms.whole import MOST
 
-Mode = Literal["forward", "reverse", "cross"]
 MODES: tuple[Mode, ...] = ("forward", "reverse", "cross")
 
-# Estimated multiplications above which an order is not tried, relative to the best.
-_HOPELESS = 2.1
-# Multiplications from which only the order is tried that takes least.
-_SURE = 1_000
-# What cross-country must save, by an estimate, of the operations of another mode.
-_WORTH = 0.04
-_CROSS_LIMIT = 30_000
 # Operations in the body of a loop up to which its Jacobian is sought.
 _LONG_BODY = 2_000
-_SELDOM = "seldom gains with one {}"
-_HARDLY = "elimination takes hardly less than {:,} multiplications"
 _PASSES = "it takes a pass for each element of a large array"
 
 
@@ -75,7 +65,6 @@ def jacobian(
     """
     line = opened(graph, wrt)
     of = range(len(line.outputs)) if of is None else of
-    costs: dict[str, float] = {}
     untried: dict[str, str] = {}
     large = [k for k in wrt if line.whole(k)]
     _check_sizes(line, large, of)
@@ -88,7 +77,11 @@ def jacobian(
     roots = [int(v) for o in line.values for v in o.ravel()] if value else []
     if large:
         twins = None
-    best: tuple[float, Mode, Entries, Graph | None] | None = None
+
+    def wanted(entries: Entries) -> Entries:
+        if not twins:
+            return entries
+        return {(r, c): v for (r, c), v in entries.items() if c >= twins[r][1]}
 
     def finished(entries: Entries) -> Graph:
         if twins:
@@ -97,38 +90,35 @@ def jacobian(
             entries = entries | {(row[m, c], r): v for m, r, c, v in mirrored}
         return tidy(_assemble(line, wrt, of, entries, value))
 
-    bounds = {} if mode or line.loops else _bounds(line, rows, columns)
-    for candidate in (
-        (mode,) if mode else _candidates(line, rows, columns, bounds, untried)
-    ):
-        if candidate == "cross" and bounds:
-            least = min(bounds.values())
-            most = least - _WORTH * min(costs.values())
-            if multiplications(line, rows, columns, most) is None:
-                untried["cross"] = _HARDLY.format(least)
-                continue
-        if candidate == "cross":
-            steps = joined(line, columns) if line.loops else line
-            entries = cross(steps, rows, columns, roots, costs, forced=bool(mode))
-            if entries is None:
-                untried["cross"] = "elimination in Markowitz order takes more"
-                continue
-        else:
-            entries = METHODS[candidate](line, rows, [*columns, *arrays])
-        if twins:
-            entries = {(r, c): v for (r, c), v in entries.items() if c >= twins[r][1]}
-        made = None
-        if line.loops:
-            # The loops of a mode are fused before they run: count what is left.
-            made = finished(entries)
-            costs[candidate] = weight(made)
-        else:
-            costs[candidate] = cost(line, [*roots, *entries.values()])
-        if best is None or costs[candidate] < best[0]:
-            best = costs[candidate], candidate, entries, made
-    assert best is not None
-    _, chosen, entries, made = best
-    return Accumulated(made or finished(entries), chosen, costs, untried)
+    def built(mode: Mode, *, search: bool) -> Entries:
+        if mode != "cross":
+            return wanted(METHODS[mode](line, rows, [*columns, *arrays]))
+        steps = joined(line, columns) if line.loops else line
+        return wanted(cross(steps, rows, columns, roots, search=search))
+
+    if line.loops:
+        # The loops of a mode are fused before they run: count what is left.
+        modes: list[Mode] = (
+            [mode] if mode else _candidates(line, len(rows), len(columns), untried)
+        )
+        made = {m: finished(built(m, search=bool(mode))) for m in modes}
+        costs: dict[str, float] = {m: weight(graph) for m, graph in made.items()}
+        best = min(modes, key=costs.__getitem__)
+        return Accumulated(made[best], best, costs, untried)
+    counted: dict[str, float] = {}
+    if mode:
+        best, entries = mode, built(mode, search=True)
+    else:
+        choice = choose(line, rows, columns, roots, wanted)
+        best, counted, untried = choice.mode, choice.costs, choice.untried
+        entries = wanted(choice.entries(line, rows, columns))
+    costs = {best: cost(line, [*roots, *entries.values()])}
+    costs |= {
+        m: costs[best] + count - counted[best]
+        for m, count in counted.items()
+        if m != best
+    }
+    return Accumulated(finished(entries), best, costs, untried)
 
 
 def twins_of(outputs: Sequence[Type], inputs: Sequence[Type]) -> list[tuple[int, int]]:
@@ -145,49 +135,11 @@ def twins_of(outputs: Sequence[Type], inputs: Sequence[Type]) -> list[tuple[int,
 
 
 def _candidates(
-    line: Linearized,
-    rows: Sequence[int],
-    columns: Sequence[int],
-    bounds: dict[Mode, int],
-    untried: dict[str, str],
-) -> list[Mode]:
-    """The modes worth building, by bounds on their multiplications.
-
-    Puts the reasons against the others into untried.
-    """
-    if line.loops:
-        return _candidates_of_loops(line, len(rows), len(columns), untried)
-    least = min(bounds.values())
-    modes: list[Mode] = []
-    for mode, bound in bounds.items():
-        if bound <= _HOPELESS * least and not (modes and least > _SURE):
-            modes.append(mode)
-        else:
-            untried[mode] = f"up to {bound:,} multiplications against {least:,}"
-    if len(rows) <= 1 or len(columns) <= 1:
-        untried["cross"] = _SELDOM.format("output" if len(rows) <= 1 else "input")
-    elif least > _CROSS_LIMIT:
-        untried["cross"] = f"{least:,} multiplications are too many to search"
-    else:
-        modes.append("cross")
-    return modes
-
-
-def _bounds(
-    line: Linearized, rows: Sequence[int], columns: Sequence[int]
-) -> dict[Mode, int]:
-    """What sweeps multiply at most, by mode, the better first."""
-    sources, sinks = _counts(line, columns), _sink_counts(line, rows)
-    forward = sum(sources.get(a, 0) for e in line.edges.values() for a, _ in e)
-    reverse = sum(sinks.get(v, 0) * len(e) for v, e in line.edges.items())
-    bounds: dict[Mode, int] = {"reverse": reverse, "forward": forward}
-    return dict(sorted(bounds.items(), key=lambda item: item[1]))
-
-
-def _candidates_of_loops(
     line: Linearized, rows: int, columns: int, untried: dict[str, str]
 ) -> list[Mode]:
-    """The same where loops are on the way: a seed costs about one more run of them.
+    """The modes worth building where loops are on the way.
+
+    A seed costs about one more run of them.
 
     Reverse mode runs them twice, and keeps a record.  Cross-country has no estimate:
     it multiplies the Jacobians of bodies.
@@ -205,14 +157,14 @@ def _candidates_of_loops(
         del estimates["reverse"]
     least = min(estimates.values())
     for mode, estimate in list(estimates.items()):
-        if estimate > _HOPELESS * least:
+        if estimate > HOPELESS * least:
             untried[mode] = f"about {estimate / least:.0f} times as many operations"
             del estimates[mode]
     modes = list(estimates)
     longest = max([len(loop_of(nodes[v]).body.nodes) for v in loops], default=0)
     wide = max([loop_of(nodes[v]).carried for v in loops], default=0)
     if rows <= 1 or columns <= 1:
-        untried["cross"] = _SELDOM.format("output" if rows <= 1 else "input")
+        untried["cross"] = SELDOM.format("output" if rows <= 1 else "input")
     elif _at_places(line):
         untried["cross"] = "arrays are read, or added to, at computed places"
     elif wide > columns:
@@ -231,29 +183,6 @@ def _at_places(line: Linearized) -> bool:
     return any(node.primitive in (LOOKUP, SPREAD) for node in nodes) or any(
         loop.tables or loop.summed for loop in loops
     )
-
-
-def _counts(line: Linearized, columns: Sequence[int]) -> dict[int, int]:
-    """For every node the number of inputs it depends on."""
-    masks = {c: 1 << k for k, c in enumerate(columns)}
-    for v, edges in line.edges.items():
-        mask = masks.get(v, 0)
-        for a, _ in edges:
-            mask |= masks.get(a, 0)
-        masks[v] = mask
-    return {v: m.bit_count() for v, m in masks.items()}
-
-
-def _sink_counts(line: Linearized, rows: Sequence[int]) -> dict[int, int]:
-    """For every node the number of outputs that depend on it."""
-    masks: dict[int, int] = {}
-    for k, v in enumerate(rows):
-        masks[v] = masks.get(v, 0) | 1 << k
-    for v in reversed(line.edges):
-        mask = masks.get(v, 0)
-        for a, _ in line.edges[v]:
-            masks[a] = masks.get(a, 0) | mask
-    return {v: m.bit_count() for v, m in masks.items()}
 
 
 def _assemble(

@@ -2,24 +2,21 @@
 
 Every order of eliminating the vertices between inputs and outputs gives the Jacobian
 (Griewank and Walther, Evaluating Derivatives, 2nd ed., chapters 9 and 10): forward and
-reverse mode are two of them.  Entries are scalars of the graph being built.
+reverse mode are two of them.  Start at `eliminate`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
-from jitad.transforms import products
-from jitad.transforms.entries import Entries, cost, one
+from jitad.transforms.entries import Entries
 from jitad.transforms.linearized import Linearized
+from jitad.transforms.numbering import Algebra, Numbers, Scalars
 
 # Elimination multiplications that the local search may spend.
 _SEARCH = 2_000
 _MOVES = 16
-# Multiplications for each edge of the graph beyond which Markowitz gives up.
-_FILL = 4
 
 
 def cross(
@@ -27,71 +24,31 @@ def cross(
     rows: Sequence[int],
     columns: Sequence[int],
     roots: Sequence[int],
-    known: dict[str, float],
     *,
-    forced: bool,
-) -> Entries | None:
-    """Markowitz elimination, then a search from the best of the three orders.
+    search: bool,
+) -> Entries:
+    """The entries by elimination in Markowitz order.
 
-    known holds the costs of the modes that have been built: where one of them beats
-    Markowitz, the search starts from the elimination order that it stands for, if
-    cross-country is forced; else none is made, for it seldom finds a hundredth.
-    None too where Markowitz fills in hopelessly.
+    roots   what is computed besides, and may have operations in common
+    search  whether to search for a better order near it
     """
-    line = replace(line, edges=line.across)
-    inner = _inner(line, rows, columns)
-    edges = sum(map(len, line.edges.values()))
-    limit = None if forced else _FILL * edges
-    entries, order, spent = _eliminate(line, rows, columns, None, inner, limit)
-    if limit is not None and spent > limit:
-        return None
-    least = cost(line, [*roots, *entries.values()])
-    better = min(known, key=lambda m: known[m], default="")
-    if better and known[better] < least:
-        if not forced:
-            return None
-        sequence = inner if better == "forward" else inner[::-1]
-        entries, order, spent = _eliminate(line, rows, columns, sequence, inner)
-        least = cost(line, [*roots, *entries.values()])
-    return _search(line, rows, columns, roots, (least, entries, order, spent))
-
-
-def multiplications(
-    line: Linearized, rows: Sequence[int], columns: Sequence[int], most: float
-) -> int | None:
-    """How many elimination in Markowitz order takes; None beyond so many."""
-    line = replace(line, edges=line.across)
-    inner = _inner(line, rows, columns)
-    before = {v: {a for a, _ in edges} for v, edges in line.edges.items()}
-    after: dict[int, set[int]] = {}
-    for v, operands in before.items():
-        for a in operands:
-            after.setdefault(a, set()).add(v)
-    queue, spent = _Queue(inner, before, after), 0
-    for _ in inner:
-        v = queue.pop()
-        preds, succs = before.pop(v), after.pop(v, set())
-        for s in succs:
-            before[s].remove(v)
-            before[s] |= preds
-        for a in preds:
-            after[a].remove(v)
-            after[a] |= succs
-        spent += len(preds) * len(succs)
-        if spent > most:
-            return None
-        queue.update((*preds, *succs))
-    return spent
+    if not search:
+        return eliminate(line, rows, columns, Scalars(line.target))[0]
+    numbers = Numbers(line.target)
+    found, order, spent = eliminate(line, rows, columns, numbers)
+    start = numbers.cost(found.values(), roots), order, spent
+    order = _search(line, rows, columns, roots, start, numbers)
+    return eliminate(line, rows, columns, Scalars(line.target), order)[0]
 
 
 def _inner(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> list[int]:
     """Vertices on a path from an input to an output, neither of them."""
-    ends = {*rows, *columns}
+    ends, edges = {*rows, *columns}, line.across
     useful = set(rows)
-    for v in reversed(line.edges):
+    for v in reversed(edges):
         if v in useful:
-            useful.update(a for a, _ in line.edges[v])
-    return [v for v in line.edges if v in useful and v not in ends]
+            useful.update(a for a, _ in edges[v])
+    return [v for v in edges if v in useful and v not in ends]
 
 
 def _search(
@@ -99,17 +56,17 @@ def _search(
     rows: Sequence[int],
     columns: Sequence[int],
     roots: Sequence[int],
-    start: tuple[float, Entries, list[int], int],
-) -> Entries:
+    start: tuple[float, list[int], int],
+    numbers: Numbers,
+) -> list[int]:
     """Move single vertices in the elimination order while that makes it cheaper.
 
     The moves come from a fixed linear congruence, so the result is reproducible, and
     their number is bounded by the multiplications they take.
     """
-    least, entries, order, spent = start
-    inner = sorted(order)
+    least, order, spent = start
     if len(order) < 2:
-        return entries
+        return order
     state = 12345
     for _ in range(min(_MOVES, _SEARCH // max(spent, 1))):
         state = (1103515245 * state + 12345) % 2**31
@@ -118,57 +75,56 @@ def _search(
         j = (state >> 8) % len(order)
         moved = order[:i] + order[i + 1 :]
         moved.insert(j, order[i])
-        found, _, _ = _eliminate(line, rows, columns, moved, inner)
-        now = cost(line, [*roots, *found.values()])
+        found, _, _ = eliminate(line, rows, columns, numbers, moved)
+        now = numbers.cost(found.values(), roots)
         if now < least:
-            least, entries, order = now, found, moved
-    return entries
+            least, order = now, moved
+    return order
 
 
-def _eliminate(
+def eliminate(
     line: Linearized,
     rows: Sequence[int],
     columns: Sequence[int],
-    order: Sequence[int] | None,
-    inner: Sequence[int],
-    limit: int | None = None,
+    by: Algebra,
+    order: Sequence[int] | None = None,
+    enough: Callable[[int], bool] | None = None,
 ) -> tuple[Entries, list[int], int]:
     """Eliminate inner vertices in the given order, or in Markowitz order.
 
     Returns the entries, the order taken and the number of multiplications; it gives
-    up, with no entries, when these exceed the limit.
+    up, with no entries, when these are enough.
     """
-    target = line.target
+    multiply, add = by.multiply, by.add
     # Columns are sources: an output that is also an input keeps its own row below.
-    before: dict[int, dict[int, int]] = {
-        v: dict(edges) for v, edges in line.edges.items()
-    }
-    after: dict[int, dict[int, int]] = {}
-    for v, edges in before.items():
-        for a, p in edges.items():
-            after.setdefault(a, {})[v] = p
-    taken, spent = [], 0
+    before = {v: dict(own) for v, own in by.edges(line.across).items()}
+    after: dict[int, dict[int, None]] = {}
+    for v, own in before.items():
+        for a in own:
+            after.setdefault(a, {})[v] = None
+    inner, taken, spent = _inner(line, rows, columns), [], 0
     queue = None if order is not None else _Queue(inner, before, after)
     given = iter(order or ())
     for _ in inner:
         v = next(given) if queue is None else queue.pop()
         taken.append(v)
         preds, succs = before.pop(v), after.pop(v, {})
-        for s, p in succs.items():
+        for s in succs:
             row = before[s]
-            del row[v]
+            p = row.pop(v)
             for a, q in preds.items():
-                term = products.multiply(target, p, q)
-                spent += 1
-                row[a] = products.add(target, row[a], term) if a in row else term
-                after[a][s] = row[a]
+                term, old = multiply(p, q), row.get(a)
+                row[a] = term if old is None else add(old, term)
         for a in preds:
-            del after[a][v]
+            users = after[a]
+            del users[v]
+            users |= succs
+        spent += len(preds) * len(succs)
         if queue is not None:
             queue.update((*preds, *succs))
-        if limit is not None and spent > limit:
+        if enough is not None and enough(spent):
             return {}, taken, spent
-    return _entries(line, rows, columns, before), taken, spent
+    return _entries(line, rows, columns, before, by), taken, spent
 
 
 class _Queue:
@@ -210,17 +166,18 @@ def _entries(
     rows: Sequence[int],
     columns: Sequence[int],
     before: dict[int, dict[int, int]],
+    by: Algebra,
 ) -> Entries:
     """Entries from what is left: edges between inputs and outputs, outputs chained."""
-    target, place = line.target, {x: c for c, x in enumerate(columns)}
-    done: dict[int, dict[int, int]] = {x: {c: one(line, x)} for x, c in place.items()}
-    for v in line.edges:
-        if v not in before or v not in set(rows):
+    done: dict[int, dict[int, int]] = {x: {c: by.one(x)} for c, x in enumerate(columns)}
+    ends = set(rows)
+    for v in line.across:
+        if v not in before or v not in ends:
             continue
         total: dict[int, int] = dict(done.get(v, {}))
         for a, p in before[v].items():
             for c, t in done.get(a, {}).items():
-                term = products.multiply(target, p, t)
-                total[c] = products.add(target, total[c], term) if c in total else term
+                term = by.multiply(p, t)
+                total[c] = by.add(total[c], term) if c in total else term
         done[v] = total
     return {(r, c): t for r, v in enumerate(rows) for c, t in done.get(v, {}).items()}

@@ -20,9 +20,10 @@ from jitad.primitives.elementwise import GATES
 from jitad.transforms import products
 from jitad.transforms import scalarize as sc
 from jitad.transforms.eliminate import cross
-from jitad.transforms.entries import METHODS, Entries, cost, one
+from jitad.transforms.entries import Entries, one
 from jitad.transforms.linearized import Derivatives, Edges, Linearized
 from jitad.transforms.loops import push
+from jitad.transforms.modes import choose
 from jitad.transforms.rules import push_call
 from jitad.transforms.sweep import forward, reverse
 
@@ -135,11 +136,5 @@ def through_body(line: Linearized, seeds: Derivatives) -> Derivatives:
 def _local(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> Entries:
     """The cheapest Jacobian of a body."""
     if line.loops:
-        return cross(joined(line, columns), rows, columns, rows, {}, forced=True) or {}
-    found = {mode: make(line, rows, columns) for mode, make in METHODS.items()}
-    costs = {m: cost(line, [*rows, *e.values()]) for m, e in found.items()}
-    best = min(costs, key=costs.__getitem__)
-    entries = cross(line, rows, columns, rows, costs, forced=False)
-    if entries is None or cost(line, [*rows, *entries.values()]) >= costs[best]:
-        return found[best]
-    return entries
+        return cross(joined(line, columns), rows, columns, rows, search=False)
+    return choose(line, rows, columns, rows).entries(line, rows, columns)
