@@ -257,6 +257,10 @@ SCALARS += [
 SCALARS += [
     case("sqrt(v + v w + w)", lambda v, w: np.sqrt(v + v * w + w), (0.0, 0.0), 0.0,
          inf, inf),
+    case("sqrt of twelve", lambda *v: np.sqrt(sum(x + x * x for x in v)), (0.0,) * 12,
+         0.0, *[inf] * 12),
+    case("log of twelve", lambda *v: np.log(sum(x + x * x for x in v)), (0.0,) * 12,
+         -inf, *[inf] * 12),
     case("speed of sound at vacuum",
          lambda e, m, r: np.sqrt(1.4 * (e - m * m / (2 * r)) / r), (0.5, 1.0, 1.0), 0.0,
          inf, -inf, inf),

@@ -68,3 +68,15 @@ def test_in_the_middle_of_a_batch(case: Case) -> None:
     for many, one in zip(batch, single, strict=True):
         for k in range(1, 10, 2):
             np.testing.assert_array_equal(many[k], one)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_many_results_are_made_of(mode: Any) -> None:
+    """An infinite slope in each of twelve results, by two paths."""
+    scales = np.arange(1.0, 13.0)
+
+    def f(v: Any) -> Any:
+        return np.sqrt(v) + scales * np.sqrt(v) ** 2
+
+    got = jitad.jacobian(f, mode=mode, backend="numpy")(0.0)
+    np.testing.assert_array_equal(got, np.full(12, np.inf))

@@ -36,9 +36,10 @@ Own = tuple[tuple[int, int], ...]  # the edges of one node: operands and partial
 Edges = dict[int, Own]
 Ways = dict[int, dict[int, int]]  # the same, either way: to operands, or to users
 
-# Slopes in more than so many nodes, or of longer ways, stay as they are: one gradient
-# would become the Jacobian of many intermediate results.  Where the value is infinite,
-# too, as that of a logarithm, less is done for its slope.
+# Slopes in more than so many nodes, or of longer ways, stay as they are where others
+# go the same ways: one gradient would become the Jacobian of many intermediate results.
+# Where the value is infinite, too, as that of a logarithm, less is done for its slope.
+# Ways are followed for longer where few slopes have to share the graph's edges.
 _WIDEST, _FEW, _LONGEST = 8, 2, 48
 # Inputs beyond this number share bits, and count as depending on each other.
 _BITS = 512
@@ -139,11 +140,12 @@ def _sign(target: Trace, i: int) -> int:
 def below(target: Trace, edges: Edges) -> Edges:
     """The edges, with those of infinite slopes to nodes that one path each leads to."""
     found: Ways = {}
+    within, users, longest = _read(target, edges)
     for v, own in edges.items():
-        z, kept = _within(target, v), dict(own)
+        z, kept = within[v], dict(own)
         slopes = None
         if z in found and z in kept:
-            slopes = _slopes(target, z, found, _most(target, v))
+            slopes = _slopes(target, z, found, users, _most(target, v), longest)
         if slopes is not None:
             partial = kept.pop(z)
             for a, slope in slopes.items():
@@ -159,14 +161,12 @@ def above(target: Trace, edges: Edges, ends: Set[int]) -> Edges:
     ends  nodes whose derivatives are wanted, which must not lose any
     """
     found: Ways = {v: dict(own) for v, own in edges.items()}
-    users: Ways = {}
-    for v, own in found.items():
-        for a, p in own.items():
-            users.setdefault(a, {})[v] = p
+    within, users, longest = _read(target, edges)
     for v in reversed(edges):
-        if _within(target, v) not in found[v] or v not in users:
+        if within[v] not in found[v] or v not in users:
             continue
-        slopes = _slopes(target, v, users, _most(target, v), ends)
+        most = _most(target, v)
+        slopes = _slopes(target, v, users, found, most, longest, ends)
         if slopes is not None:
             for u in users.pop(v):
                 del found[u][v]
@@ -174,6 +174,17 @@ def above(target: Trace, edges: Edges, ends: Set[int]) -> Edges:
                 found[u][v] = slope
             users[v] = slopes
     return _frozen(found)
+
+
+def _read(target: Trace, edges: Edges) -> tuple[dict[int, int], Ways, int]:
+    """Where slopes may be infinite, the users of every node, and how far to go."""
+    within = {v: _within(target, v) for v in edges}
+    users: Ways = {}
+    for v, own in edges.items():
+        for a, p in own:
+            users.setdefault(a, {})[v] = p
+    count = sum(z >= 0 for z in within.values())
+    return within, users, max(_LONGEST, sum(map(len, edges.values())) // max(count, 1))
 
 
 def _frozen(ways: Ways) -> Edges:
@@ -209,16 +220,30 @@ def _most(target: Trace, v: int) -> int:
 
 
 def _slopes(
-    target: Trace, z: int, ways: Ways, most: int, ends: Set[int] = frozenset()
+    target: Trace,
+    z: int,
+    ways: Ways,
+    back: Ways,
+    most: int,
+    longest: int,
+    ends: Set[int] = frozenset(),
 ) -> dict[int, int] | None:
     """The products along ways from z, added up at the nodes beyond which none meet.
 
-    None  where none meet at all, there are more than so many, or an end among them
+    back  the ways to a node
+    None  where none meet at all, or there is an end among them; and where there are
+          more than so many in nodes, and others go some of these ways
     """
-    cone = _cone(z, ways)
+    cone = _cone(z, ways, longest)
     if cone is None or z in (apart := _apart(z, cone, ways)):
         return None
-    if any(v in ends and v not in apart for v in cone if v != z):
+    inner = set(cone) - apart
+    if any(v in ends for v in inner if v != z):
+        return None
+    own = all(u in inner for v in inner if v != z for u in back.get(v, ()))
+    if own and len(back.get(z, ())) <= _FEW:
+        most = len(cone)
+    elif sum(len(ways.get(v, ())) for v in cone) > _LONGEST:
         return None
     slopes: dict[int, int] = {z: target.number(1.0, target.nodes[z].type.dtype)}
     for v in cone:
@@ -229,13 +254,13 @@ def _slopes(
     return slopes if len(slopes) <= most else None
 
 
-def _cone(z: int, ways: Ways) -> list[int] | None:
+def _cone(z: int, ways: Ways, longest: int) -> list[int] | None:
     """The nodes that ways from z lead to, it first, in order; None: there are many."""
     seen, stack, count = {z}, [z], 0
     while stack:
         for a in ways.get(stack.pop(), ()):
             count += 1
-            if count > _LONGEST:
+            if count > longest:
                 return None
             if a not in seen:
                 seen.add(a)
