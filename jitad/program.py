@@ -356,8 +356,7 @@ class _Body:
 
     def _wide(self, v: int) -> int:
         """A term in the dtype that sums of it have."""
-        type = scalar(_widened(self.target.nodes[v].type.dtype))
-        return self.target.apply(registry.primitives["cast"], (v,), type)
+        return self.target.cast(v, _widened(self.target.nodes[v].type.dtype))
 
     def _spread(self, a: int) -> int:
         """What a point adds to an array, as a spread."""

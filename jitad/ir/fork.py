@@ -420,8 +420,7 @@ def _converted(trace: Trace, leaf: Leaf, dtype: np.dtype) -> int:
     if node.primitive is CONST:
         # As NumPy does, with its OverflowError.
         return trace.number(node.value.item(), dtype)
-    type = Type(dtype, leaf.type.shape)
-    return trace.apply(registry.primitives["cast"], (leaf.index,), type)
+    return trace.cast(leaf.index, dtype)
 
 
 def _unequal(yes: Branch, no: Branch, name: str, line: str) -> TracingError:

@@ -311,6 +311,12 @@ class Builder:
                 return found
         return self.add(primitive, operands, type, (), line)
 
+    def cast(self, index: int, dtype: np.dtype) -> int:
+        """Convert a node to a dtype."""
+        shape = self.nodes[index].type.shape
+        type = Type(dtype, shape) if shape else scalar(dtype)
+        return self.apply(registry.primitives["cast"], (index,), type)
+
     def copy(self, node: Node, operands: tuple[int, ...]) -> int:
         """The same node of another graph, on operands that are here."""
         if node.primitive.kind == "elementwise":

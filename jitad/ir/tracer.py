@@ -332,7 +332,7 @@ def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
             index = trace.capture(value)
         if dtype is None or dtype == value.type.dtype:
             return index
-        return _cast(trace, index, dtype)
+        return trace.cast(index, dtype)
     if type(value) is int:
         return trace.const(whole(value, dtype))
     if type(value) is float and (dtype is None or dtype == np.float64):
@@ -435,11 +435,6 @@ def renewed(value: Any, piece: Any) -> Tracer:
     return made
 
 
-def _cast(trace: Trace, index: int, dtype: np.dtype) -> int:
-    type = Type(dtype, trace.nodes[index].type.shape)
-    return trace.apply(registry.primitives["cast"], (index,), type)
-
-
 def cast(value: Tracer, dtype: Any) -> Tracer:
     """The value converted as NumPy's astype does."""
     dtype = np.dtype(dtype)
@@ -447,7 +442,7 @@ def cast(value: Tracer, dtype: Any) -> Tracer:
         dtype = _nearest(dtype)
     if value.dtype == dtype:
         return value
-    index = _cast(value.builder, value.index, dtype)
+    index = value.builder.cast(value.index, dtype)
     result = Tracer(value.builder, index, value.builder.nodes[index].type)
     result._layout = kept_order([value], value.shape)
     return result

@@ -23,7 +23,6 @@ from jitad.transforms.joined import joined
 from jitad.transforms.linearized import Linearized
 from jitad.transforms.modes import HOPELESS, SELDOM, choose
 from jitad.transforms.pieces import opened
-from jitad.transforms.products import cast
 from jitad.transforms.tidy import tidy, weight
 from jitad.transforms.whole import MOST
 
@@ -213,7 +212,7 @@ def _assemble(
                 continue
             zero = target.number(0.0, x.dtype)
             flat = [
-                cast(target, entries.get((row + i, column + j), zero), x.dtype)
+                target.cast(entries.get((row + i, column + j), zero), x.dtype)
                 for i in range(ids.size)
                 for j in range(x.size)
             ]

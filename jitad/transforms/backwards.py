@@ -32,7 +32,7 @@ from jitad.transforms.loops import (
     one_by_one,
     or_zero,
 )
-from jitad.transforms.products import cast, gated, include, unless_zero
+from jitad.transforms.products import gated, include, unless_zero
 from jitad.transforms.steep import inside
 from jitad.transforms.templates import builder
 
@@ -279,7 +279,7 @@ class _Body:
         value = self._cotangents.get(v, {}).get(seed)
         if value is None:
             return self.inner.number(0.0, dtype)
-        return cast(self.inner, value, dtype)
+        return self.inner.cast(value, dtype)
 
     def outputs(self) -> dict[Key, int]:
         """The carried and summed cotangents behind the body."""

@@ -16,7 +16,7 @@ from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
 from jitad.transforms.linearized import Derivatives, Linearized
 from jitad.transforms.pieces import opened
-from jitad.transforms.products import cast, include
+from jitad.transforms.products import include
 from jitad.transforms.sweep import forward, reverse
 from jitad.transforms.tidy import tidy
 
@@ -94,7 +94,7 @@ def gather(target: Trace, found: Derivatives, ids: np.ndarray, type: Type) -> in
         return add_spread(target, type, [] if own is None else [own], [])
     zero = target.number(0.0, type.dtype)
     flat = [
-        cast(target, found.get(v, {}).get(0, zero), type.dtype)
+        target.cast(found.get(v, {}).get(0, zero), type.dtype)
         for v in ids.ravel().tolist()
     ]
     return target.add(sc.PACK, tuple(flat), type)

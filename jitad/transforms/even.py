@@ -18,7 +18,6 @@ from jitad.ir.primitive import registry
 from jitad.ir.tracer import Trace
 from jitad.primitives.define import plain_root
 from jitad.transforms.linearized import between
-from jitad.transforms.products import cast
 from jitad.transforms.sweep import forward
 from jitad.transforms.templates import builder, formula, instantiate
 
@@ -186,7 +185,7 @@ def _term(
     mul, select, gate = (registry.primitives[n] for n in ("mul", "select", "gate"))
     smooth = zero
     if curve is not None:
-        scale = target.apply(mul, (half, cast(target, curve, type.dtype)), type)
+        scale = target.apply(mul, (half, target.cast(curve, type.dtype)), type)
         smooth = target.apply(mul, (scale, root.square), type)
     nought = target.number(0.0, target.nodes[slope].type.dtype)
     flat = target.apply(registry.primitives["eq"], (slope, nought), _BOOL)
@@ -200,4 +199,4 @@ def _term(
 def _plus(target: Trace, a: int, b: int) -> int:
     type = target.nodes[a].type
     add = registry.primitives["add"]
-    return target.apply(add, (a, cast(target, b, type.dtype)), type)
+    return target.apply(add, (a, target.cast(b, type.dtype)), type)

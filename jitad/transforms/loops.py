@@ -16,7 +16,7 @@ from jitad.ir.interpret import rearranged
 from jitad.ir.loop import Loop, add_loop, loop_of, parts_of
 from jitad.ir.tracer import Trace
 from jitad.transforms.linearized import Derivatives, Linearized, Sweep, open_body
-from jitad.transforms.products import cast, unless_zero
+from jitad.transforms.products import unless_zero
 from jitad.transforms.steep import inside
 
 Key = tuple[int, int]  # the number of a value, and a seed
@@ -163,7 +163,7 @@ def _derivative(line: Linearized, found: Derivatives, k: int, seed: int) -> int:
     value = found.get(int(line.outputs[k]), {}).get(seed)
     if value is None:
         return line.target.number(0.0, dtype)
-    return cast(line.target, value, dtype)
+    return line.target.cast(value, dtype)
 
 
 def or_zero(target: Trace, found: dict[int, int], seed: int, type: Type) -> int:
@@ -173,7 +173,7 @@ def or_zero(target: Trace, found: dict[int, int], seed: int, type: Type) -> int:
         return target.number(0.0, type.dtype)
     if target.nodes[value].type.shape:
         return value
-    return cast(target, value, type.dtype)
+    return target.cast(value, type.dtype)
 
 
 def _spread(

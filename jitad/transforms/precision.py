@@ -32,7 +32,6 @@ from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
 from jitad.ir.primitive import registry
 from jitad.ir.table import LOOKUP, SPREAD, parts_of_spread, pick
 from jitad.ir.tracer import Trace
-from jitad.transforms.products import cast
 from jitad.transforms.templates import builder
 
 _DOUBLE, _SINGLE = np.dtype(np.float64), np.dtype(np.float32)
@@ -235,7 +234,7 @@ class _Again:
     def narrow(self, a: int) -> int:
         """An old scalar, in float32 if it was float64."""
         found = self.index[a]
-        return cast(self.target, found, _SINGLE) if self.dtype(a) == _DOUBLE else found
+        return self.target.cast(found, _SINGLE) if self.dtype(a) == _DOUBLE else found
 
     def wide(self, a: int) -> int:
         """An old node as it was: in float64, rounded or not."""
@@ -245,9 +244,9 @@ class _Again:
         if node.primitive is CONST:
             return self.target.add(CONST, (), node.type, node.params)
         if not node.type.shape:
-            return cast(self.target, found, _DOUBLE)
+            return self.target.cast(found, _DOUBLE)
         scalars = [pick(self.target, found, k) for k in range(node.type.size)]
-        widened = [cast(self.target, x, _DOUBLE) for x in scalars]
+        widened = [self.target.cast(x, _DOUBLE) for x in scalars]
         return self.target.add(PACK, tuple(widened), node.type)
 
     def copied(self, i: int, node: Node) -> int:
@@ -299,7 +298,7 @@ class _Again:
                 down = self.target.number(_DOWN, _DOUBLE)
                 multiply = registry.primitives["mul"]
                 less = self.target.apply(multiply, (self.exact[i], down), type)
-                return cast(self.target, less, _SINGLE)
+                return self.target.cast(less, _SINGLE)
             type = scalar(_SINGLE)
         elif primitive.name == "cast" and type.dtype.kind in "iu":
             # An integer is that of the number as it lies.

@@ -114,12 +114,7 @@ def _common(target: Trace, a: int, b: int) -> tuple[int, int, Type]:
     if left is right or left == right:
         return a, b, left
     type = scalar(np.promote_types(left.dtype, right.dtype))
-    return cast(target, a, type.dtype), cast(target, b, type.dtype), type
-
-
-def cast(target: Trace, index: int, dtype: np.dtype) -> int:
-    """A scalar converted to dtype."""
-    return target.apply(registry.primitives["cast"], (index,), scalar(dtype))
+    return target.cast(a, type.dtype), target.cast(b, type.dtype), type
 
 
 def include(target: Trace, sums: dict[int, int], key: int, term: int) -> None:

@@ -16,7 +16,7 @@ from jitad.ir.loop import LOOP, loop_of, parts_of
 from jitad.ir.tracer import Trace
 from jitad.primitives.elementwise import GATES
 from jitad.transforms.linearized import Derivatives, Sweep, open_body
-from jitad.transforms.products import cast, gated, include
+from jitad.transforms.products import gated, include
 from jitad.transforms.steep import inside
 from jitad.transforms.templates import builder
 
@@ -119,7 +119,7 @@ def _derivative(target: Trace, found: Derivatives, v: int) -> int:
     """The derivative of a node in its dtype, zero where there is none."""
     dtype = target.nodes[v].type.dtype
     term = found.get(v, {}).get(0)
-    return target.number(0.0, dtype) if term is None else cast(target, term, dtype)
+    return target.number(0.0, dtype) if term is None else target.cast(term, dtype)
 
 
 def _apart(graph: Graph, number: int) -> Graph:
@@ -173,7 +173,7 @@ def _applied(
     made = {}
     for seed in sorted({s for found in given for s in found}):
         own = {
-            k: cast(target, given[k][seed], custom.value.nodes[seeded[k]].type.dtype)
+            k: target.cast(given[k][seed], custom.value.nodes[seeded[k]].type.dtype)
             for k in smooth
             if seed in given[k]
         }

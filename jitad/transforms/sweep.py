@@ -32,7 +32,7 @@ from jitad.transforms import products
 from jitad.transforms.backwards import Pullback, sum_arrays
 from jitad.transforms.linearized import Derivatives, Linearized, tables
 from jitad.transforms.loops import push
-from jitad.transforms.products import cast, gated, include
+from jitad.transforms.products import gated, include
 from jitad.transforms.rules import pull_call, push_call
 
 
@@ -86,7 +86,7 @@ def _spread(line: Linearized, tangents: Derivatives, v: int) -> dict[int, int]:
             type,
             [dots[a][c] for a in arrays if c in dots[a]],
             [
-                (way, index, cast(target, dots[value][c], type.dtype))
+                (way, index, target.cast(dots[value][c], type.dtype))
                 for way, index, value in terms
                 if c in dots[value]
             ],
@@ -120,7 +120,7 @@ def _packed(
     return {
         c: target.add(
             PACK,
-            tuple([cast(target, found.get(i, {}).get(c, zero), type.dtype)
+            tuple([target.cast(found.get(i, {}).get(c, zero), type.dtype)
                    for i in ids]),
             type,
         )
@@ -210,7 +210,7 @@ class _Bars:
     def add_term(self, array: int, seed: int, term: Term) -> None:
         """Add to the element of an array's cotangent that an index names."""
         way, index, bar = term
-        bar = cast(self.target, bar, self.target.nodes[array].type.dtype)
+        bar = self.target.cast(bar, self.target.nodes[array].type.dtype)
         own = self.terms.setdefault(array, {}).setdefault(seed, [])
         own.append((way, index, bar))
 
@@ -237,7 +237,7 @@ class _Bars:
         for seed, pieces in self.pieces.pop(v, {}).items():
             zero = self.target.number(0.0, type.dtype)
             flat = [
-                cast(self.target, pieces.get(k, zero), type.dtype)
+                self.target.cast(pieces.get(k, zero), type.dtype)
                 for k in range(type.size)
             ]
             packed = self.target.add(PACK, tuple(flat), type)
@@ -265,7 +265,7 @@ class _Bars:
             own = list(terms.get(seed, ()))
             first = self.target.number(0, INT)
             for k, bar in self.pieces.get(v, {}).pop(seed, {}).items():
-                own.append((Way(k, 1, 1), first, cast(self.target, bar, type.dtype)))
+                own.append((Way(k, 1, 1), first, self.target.cast(bar, type.dtype)))
             before = self.arrays.get(v, {}).get(seed)
             given = [*([] if before is None else [before]), *spreads.get(seed, ())]
             made = add_spread(self.target, type, given, own)
