@@ -197,6 +197,9 @@ def arguments(node: Node) -> dict[str, Any]:
     return {k: _static(v) for k, v in node.params}
 
 
+Change = Callable[[int, tuple[int, ...]], "int | None"]
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """A function: nodes in evaluation order, its inputs and outputs among them."""
@@ -229,6 +232,23 @@ class Graph:
     def output_types(self) -> tuple[Type, ...]:
         """The types of the outputs."""
         return tuple(self.nodes[i].type for i in self.outputs)
+
+    def rewritten(self, builder: Builder, change: Change) -> Graph:
+        """Copy the graph node by node into an empty builder, with changes.
+
+        change  (number of a node, its operands in builder) -> the node that stands for
+                it there, or None, and then a copy does, with the same source line
+        Inputs stay as they are and are not asked for; change may add others, which come
+        behind them.  Outputs are what stands for them, and what none needs is left out.
+        """
+        index = {i: builder.input(self.nodes[i].type) for i in self.inputs}
+        for i, node in enumerate(self.nodes):
+            if i in index:
+                continue
+            operands = tuple(map(index.__getitem__, node.operands))
+            found = change(i, operands)
+            index[i] = builder.copy(node, operands) if found is None else found
+        return builder.finish([index[i] for i in self.outputs])
 
 
 def validate(graph: Graph) -> None:

@@ -50,16 +50,15 @@ def loosened(graph: Graph) -> Graph:
     """The same graph with a factor, a new input, for every operation on floats."""
     builder = Builder()
     multiply = registry.primitives["mul"]
-    index = {i: builder.input(graph.nodes[i].type) for i in graph.inputs}
-    for i, node in enumerate(graph.nodes):
-        if i in index:
-            continue
-        operands = tuple([index[a] for a in node.operands])
-        index[i] = builder.add(node.primitive, operands, node.type, node.params)
-        if _rounds(graph, node) and node.type.dtype in FLOATS:
-            factor = builder.input(node.type)
-            index[i] = builder.add(multiply, (index[i], factor), node.type)
-    return builder.finish([index[i] for i in graph.outputs])
+
+    def change(i: int, operands: tuple[int, ...]) -> int | None:
+        node = graph.nodes[i]
+        if not _rounds(graph, node) or node.type.dtype not in FLOATS:
+            return None
+        factors = builder.copy(node, operands), builder.input(node.type)
+        return builder.add(multiply, factors, node.type)
+
+    return graph.rewritten(builder, change)
 
 
 def _rounds(graph: Graph, node: Node) -> bool:

@@ -6,13 +6,13 @@ hold such primitives again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from jitad.ir.call import CALL, custom_of
-from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Type
+from jitad.ir.graph import CONST, ELEMENT, PACK, Graph, Node, Type
 from jitad.ir.interpret import inline
-from jitad.ir.loop import LOOP, PART, add_loop, loop_of
+from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.primitive import Primitive
 from jitad.ir.table import LOOKUP, SPREAD
 from jitad.ir.tracer import Trace
@@ -20,6 +20,8 @@ from jitad.transforms.templates import builder, expansion
 from jitad.transforms.tidy import tidy
 
 _KEPT = (CONST, ELEMENT, PACK, LOOP, PART, LOOKUP, SPREAD)
+
+_NONE = -1  # stands for a call, of which nothing but parts is asked for
 
 
 def expand(graph: Graph) -> Graph:
@@ -32,26 +34,27 @@ def called(graph: Graph) -> Graph:
     if not any(node.primitive.kind == "control" for node in graph.nodes):
         return graph
     target = builder()
-    index = [0] * len(graph.nodes)
     parts: dict[int, list[int]] = {}
-    for i in graph.inputs:
-        index[i] = target.input(graph.nodes[i].type)
-    for i, node in enumerate(graph.nodes):
-        if node.primitive is INPUT:
-            continue
-        operands = [index[a] for a in node.operands]
+
+    def change(i: int, operands: tuple[int, ...]) -> int | None:
+        node = graph.nodes[i]
         if node.primitive is CALL:
             parts[i] = inline(target, called(custom_of(node).value), operands)
-        elif node.primitive is LOOP:
-            loop = loop_of(node)
-            head = loop.head and called(loop.head)
-            inner = replace(loop, body=called(loop.body), head=head)
-            parts[i] = add_loop(target, inner, operands, node.line)
-        elif node.primitive is PART and node.operands[0] in parts:
-            index[i] = parts[node.operands[0]][node.index]
-        else:
-            index[i] = target.copy(node, tuple(operands))
-    return target.finish([index[i] for i in graph.outputs])
+            return _NONE
+        if node.primitive is LOOP:
+            return target.copy(_with_graphs(node, called), operands)
+        if node.primitive is PART and node.operands[0] in parts:
+            return parts[node.operands[0]][node.index]
+        return None
+
+    return graph.rewritten(target, change)
+
+
+def _with_graphs(node: Node, change: Callable[[Graph], Graph]) -> Node:
+    """A loop with other graphs for its body and its head."""
+    loop = loop_of(node)
+    head = loop.head and change(loop.head)
+    return node.holding(replace(loop, body=change(loop.body), head=head))
 
 
 def _expanded(graph: Graph) -> Graph:
@@ -65,10 +68,7 @@ def _expanded(graph: Graph) -> Graph:
         primitive, args, params, type, line = node
         operands = tuple(map(index.__getitem__, args))
         if primitive is LOOP:
-            loop = loop_of(node)
-            head = loop.head and _expanded(loop.head)
-            inner = replace(loop, body=_expanded(loop.body), head=head)
-            params = node.holding(inner).params
+            params = _with_graphs(node, _expanded).params
         if primitive in _KEPT:
             index[i] = target.add(primitive, operands, type, params, line)
         else:

@@ -104,15 +104,11 @@ def taken(graph: Graph, which: int) -> Graph:
     if not marked(graph):
         return graph
     graph = _inside(graph, lambda body: taken(body, which))
-    target = builder()
-    index = [target.input(t) for t in graph.input_types]
-    index = dict(zip(graph.inputs, index, strict=True))
-    for i, node in enumerate(graph.nodes):
-        if node.primitive.name == "either":
-            index[i] = index[node.operands[which]]
-        elif i not in index:
-            index[i] = target.copy(node, tuple([index[a] for a in node.operands]))
-    return target.finish([index[i] for i in graph.outputs])
+
+    def change(i: int, operands: tuple[int, ...]) -> int | None:
+        return operands[which] if graph.nodes[i].primitive.name == "either" else None
+
+    return graph.rewritten(builder(), change)
 
 
 def exchanged(graph: Graph, other: Graph, outputs: Sequence[int]) -> Graph:
@@ -178,20 +174,16 @@ def _pieces(graph: Graph) -> Graph:
     """Every primitive with a kink by its piece."""
     through = _differentiable(graph)
     target = builder()
-    index = dict(
-        zip(graph.inputs, [target.input(t) for t in graph.input_types], strict=True)
-    )
-    for i, node in enumerate(graph.nodes):
-        if i in index:
-            continue
-        operands = tuple([index[a] for a in node.operands])
-        if i in through and node.primitive.piece is not None:
-            dtypes = tuple([target.nodes[a].type.dtype for a in operands])
-            made = formula(node.primitive.piece, dtypes, node.type.dtype)
-            (index[i],) = instantiate(target, made, operands)
-        else:
-            index[i] = target.copy(node, operands)
-    return target.finish([index[i] for i in graph.outputs])
+
+    def change(i: int, operands: tuple[int, ...]) -> int | None:
+        piece, type = graph.nodes[i].primitive.piece, graph.nodes[i].type
+        if i not in through or piece is None:
+            return None
+        dtypes = tuple([target.nodes[a].type.dtype for a in operands])
+        (made,) = instantiate(target, formula(piece, dtypes, type.dtype), operands)
+        return made
+
+    return graph.rewritten(target, change)
 
 
 def compared(graph: Graph) -> Graph:

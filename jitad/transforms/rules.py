@@ -125,15 +125,16 @@ def _derivative(target: Trace, found: Derivatives, v: int) -> int:
 def _apart(graph: Graph, number: int) -> Graph:
     """The graph with loops that are run together with no others but their own."""
     target = builder()
-    index: dict[int, int] = {i: target.input(graph.nodes[i].type) for i in graph.inputs}
-    for i, node in enumerate(graph.nodes):
-        if i in index:
-            continue
-        if node.primitive is LOOP:
-            loop = loop_of(node)
-            node = node.holding(replace(loop, apart=_MANY * loop.apart + number))
-        index[i] = target.copy(node, tuple([index[a] for a in node.operands]))
-    return target.finish([index[i] for i in graph.outputs])
+
+    def change(i: int, operands: tuple[int, ...]) -> int | None:
+        node = graph.nodes[i]
+        if node.primitive is not LOOP:
+            return None
+        loop = loop_of(node)
+        apart = node.holding(replace(loop, apart=_MANY * loop.apart + number))
+        return target.copy(apart, operands)
+
+    return graph.rewritten(target, change)
 
 
 def _smooth(graph: Graph, nodes: Sequence[int]) -> list[int]:
