@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -375,7 +376,7 @@ def reach(nodes: Sequence[Node], outputs: Iterable[int]) -> list[int]:
         if not live[i]:
             live[i] = 1
             stack.extend(nodes[i].operands)
-    return [i for i, used in enumerate(live) if used]
+    return list(compress(range(len(nodes)), live))
 
 
 def prune(
@@ -387,7 +388,7 @@ def prune(
     order = [*inputs, *[i for i in wanted if i not in rank]]
     if order == list(range(len(nodes))):
         return Graph(tuple(nodes), tuple(inputs), outputs)
-    index = {old: new for new, old in enumerate(order)}
+    index = dict(zip(order, range(len(order)), strict=True))
     renumbered = index.__getitem__
     kept = []
     for i in order:

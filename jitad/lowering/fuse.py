@@ -17,7 +17,9 @@ from .kernel import For, If, Kernel, Op, Repeat, Statement, numbers, statements,
 def fuse(kernel: Kernel) -> Kernel:
     """The kernel with a product that is used once, in a sum, as a part of this."""
     every = [*statements((*kernel.once, *kernel.body))]
-    uses = Counter(v for s in every for v in used(s))
+    uses = Counter(
+        v for s in every for v in (s.operands if isinstance(s, Op) else used(s))
+    )
     products = {
         s.target: s
         for s in every

@@ -94,10 +94,11 @@ def spills(graph: Graph, steps: Sequence[Step], registers: int = REGISTERS) -> i
 
 def _in_memory(graph: Graph, i: int) -> bool:
     """Whether a node is a constant, or an input as a whole or a scalar of it."""
-    primitive, operands, *_ = graph.nodes[i]
+    node = graph.nodes[i]
+    primitive = node.primitive
     if primitive is ELEMENT:
-        return graph.nodes[operands[0]].primitive is INPUT
-    return primitive in (CONST, INPUT)
+        return graph.nodes[node.operands[0]].primitive is INPUT
+    return primitive is CONST or primitive is INPUT
 
 
 def _depth_first(graph: Graph, roots: Sequence[int]) -> list[Step]:

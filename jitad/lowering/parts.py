@@ -209,6 +209,8 @@ def accessed(steps: Sequence[Step]) -> frozenset[int]:
     found: set[int | None] = set()
     for s in flat(steps):
         match s:
+            case Op():
+                pass
             case Load() | Store() | StoreRow() | Gather() | Spread() | StoreAll():
                 found.add(s.buffer)
             case RowDot():

@@ -114,6 +114,8 @@ def _levels(graph: Graph, varying: Sequence[tuple[int, ...]]) -> list[int]:
     levels = [0] * len(graph.nodes)
     for k, i in enumerate(graph.inputs):
         levels[i] = max(varying[k], default=0)
+    if not any(levels):
+        return levels
     for i, node in enumerate(graph.nodes):
         for a in node.operands:
             levels[i] = max(levels[i], levels[a])

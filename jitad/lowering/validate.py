@@ -77,6 +77,9 @@ class _Scope:
         """Check statements that see known values, and add theirs."""
         for s in body:
             match s:
+                case Op():
+                    assert known.keys() >= {*s.operands}, s
+                    self._assign(s.target, s.dtype, known)
                 case For():
                     assert 0 < s.axis < self.kernel.axes, s
                     assert s.axis not in self.loops and not self.masked, s
@@ -89,9 +92,6 @@ class _Scope:
                     sizes = self.kernel.buffers[s.buffer], self.kernel.locals[s.local]
                     assert sizes[0].elements <= sizes[1].elements, s
                     assert sizes[0].dtype == sizes[1].dtype, s
-                case Op():
-                    assert all(a in known for a in s.operands), s
-                    self._assign(s.target, s.dtype, known)
                 case Load() | Read() | Write():
                     self._access(s, known)
                 case Gather():
