@@ -311,7 +311,7 @@ def jvp(
     return jit(f)(*primals), push(primals, tangents)
 
 
-def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]]:
+def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Product]:
     """(x -> y)  ->  y and the pullback (ȳ -> x̄ = ȳ · ∂y/∂x) at primals.
 
     The pullback takes a cotangent of y's structure and shapes, or with one more
@@ -325,7 +325,13 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]
         cotangent, count = seeds_like("vjp", y, cotangent)
         return (single if count is None else several)(primals, cotangent)
 
-    return y, pull
+    made = Product(pull, single.where)
+    made.__name__, made.recipe = single.name, (_pull, (f, *primals), {})
+    return y, made
+
+
+def _pull(f: Callable[..., Any], *primals: Any) -> Product:
+    return vjp(f, *primals)[1]
 
 
 def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, LinearMap]:

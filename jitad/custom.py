@@ -11,9 +11,11 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
+from jitad import locks
 from jitad.backends import scalars
 from jitad.errors import InputError
 from jitad.ir.graph import FLOATS
@@ -22,6 +24,7 @@ from jitad.ir.source import source_line
 from jitad.ir.tracer import promote, traced
 from jitad.primitives.define import bind_promoted
 from jitad.testing.differences import derivative
+from jitad.travel import known_by_name, named
 
 Value = Callable[..., Any]
 
@@ -31,12 +34,29 @@ _UNDECIDED = 1e-2
 
 
 class Custom:
-    """A scalar function with a derivative: of numbers, arrays, and traced values."""
+    """A scalar function with a derivative: of numbers, arrays, and traced values.
 
-    def __init__(self, primitive: Primitive, signature: inspect.Signature) -> None:
+    It travels by the name that the module of its value, or partials, has for it, else
+    as those and all else that was given, and is then known by its number there.
+    """
+
+    def __init__(
+        self, primitive: Primitive, signature: inspect.Signature, given: dict[str, Any]
+    ) -> None:
+        """given: what `primitive` was given."""
         self.primitive = primitive
         self.signature = signature
+        self.given = given
+        self.number = uuid4().hex
         self.__name__ = primitive.name
+
+    def __reduce__(self) -> Any:
+        """Travel by name, or by what was given."""
+        for function in (self.given["value"], self.given["partials"]):
+            for name in ("", self.__name__):
+                if (found := known_by_name(self, function, name)) is not None:
+                    return named, found
+        return _arrived, (self.number, self.given)
 
     def __repr__(self) -> str:
         return f"<jitad primitive {self.__name__}{self.signature}>"
@@ -65,6 +85,9 @@ class Custom:
 
 # The names that are taken: a kernel knows a function by its name.
 _taken: set[str] = set()
+# What was made here, or has come here, by its number.
+_known: dict[str, Custom] = {}
+_arriving = locks.lock()
 
 
 def primitive(
@@ -113,6 +136,10 @@ def _from_value(
     points: Sequence[Any],
     cost: float,
 ) -> Custom:
+    given = {
+        "value": value, "name": name, "partials": partials, "points": points,
+        "cost": cost,
+    }  # fmt: skip
     name = str(name or getattr(value, "__name__", ""))
     _check_name(name)
     if not callable(value) or not callable(partials):
@@ -144,7 +171,20 @@ def _from_value(
     for point in made.points:
         _check_partials(made, point)
     _taken.add(name)
-    return Custom(made, signature)
+    custom = Custom(made, signature, given)
+    _known[custom.number] = custom
+    return custom
+
+
+def _arrived(number: str, given: dict[str, Any]) -> Custom:
+    """What has come from another process, made here unless it is known already."""
+    with _arriving:
+        found = _known.get(number)
+        if found is None:
+            found = _from_value(**given)
+            found.number = number
+            _known[number] = found
+    return found
 
 
 def _check_name(name: str) -> None:

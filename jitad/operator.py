@@ -32,6 +32,9 @@ class LinearMap:
         self.shape = (_size(self._y), _size(self._x))
         self.dtype = np.result_type(*self._x, *self._y)
 
+    def __repr__(self) -> str:
+        return f"<jitad linear map of shape {self.shape}>"
+
     def __call__(self, *tangents: Any) -> Any:
         """ẏ for tangents of the primals' structure, or K of them on a leading axis."""
         return self._push(*tangents)

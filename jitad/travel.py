@@ -43,21 +43,24 @@ def named(home: str, name: str) -> Any:
     return found
 
 
-def known_by_name(made: Any, function: Callable[..., Any]) -> tuple[str, str] | None:
+def known_by_name(
+    made: Any, function: Callable[..., Any], name: str = ""
+) -> tuple[str, str] | None:
     """The module that calls what was made of a function by its name, and that name.
 
+    name  another than the function's
     None where none does, and in a program that was started as a file: its names mean
     nothing to other processes.
     """
     home = getattr(function, "__module__", "")
-    name = getattr(function, "__qualname__", "")
+    name = name or getattr(function, "__qualname__", "")
     if home == "__main__" or home not in sys.modules:
         return None
     return (home, name) if named(home, name) is made else None
 
 
 class Product:
-    """(x …, v) -> a product with v, by a Function; it travels as that does."""
+    """(x …, v), or v at an x -> a product with v, by a Function; it travels as that."""
 
     def __init__(self, call: Callable[..., Any], where: Any) -> None:
         """The call, and the Where of its Function."""

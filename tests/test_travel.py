@@ -15,14 +15,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from travelling import J, bits, f, residual, ruled, slopes, sum_of_squares
+from travelling import (
+    J,
+    arc,
+    bits,
+    cube,
+    cube_slopes,
+    f,
+    residual,
+    ruled,
+    slopes,
+    sum_of_squares,
+    wave,
+)
 
 import jitad
-from jitad import api
+from jitad import api, custom
 from jitad.backends import link
 
 X = np.random.default_rng(0).uniform(0.1, 0.9, (1000, 3))
 POINT = X[0]
+
+named_here = jitad.primitive("named_here", cube, cube_slopes, points=[0.7], cost=4.0)
 
 FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "jit": (jitad.jit(f), (POINT,)),
@@ -41,6 +55,14 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         jitad.gauss_newton(residual, in_axes=(None, 0, 0)),
         (POINT[:2], X[:, 0], X[:, 1]),
     ),
+    "pullback": (jitad.vjp(f, POINT)[1], (X[0, :2],)),
+    "pullback of several": (jitad.vjp(jitad.grad(sum_of_squares), X[1])[1], (X[:9],)),
+    "linear map": (jitad.linearize(f, POINT)[1], (X[1],)),
+    "its transpose": (jitad.linearize(f, POINT)[1].T, (X[1, :2],)),
+    "decorated primitive": (wave, (POINT,)),
+    "primitive of a ufunc": (jitad.jit(arc), (0.3,)),
+    "primitive made elsewhere": (jitad.grad(named_here), (0.3,)),
+    "and itself": (named_here, (X,)),
 }
 CASES = pytest.mark.parametrize("name", FUNCTIONS)
 
@@ -64,6 +86,30 @@ def test_copies_of_decorated_functions_are_those_functions() -> None:
     assert pickle.loads(pickle.dumps(slopes)) is slopes
     assert pickle.loads(pickle.dumps(ruled)) is ruled
     assert copy.deepcopy(ruled) is ruled
+
+
+def test_a_primitive_is_one_wherever_it_comes_from() -> None:
+    for own in (wave, arc, named_here):
+        assert pickle.loads(pickle.dumps(own)) is own
+        assert copy.deepcopy(own) is own is copy.copy(own)
+
+
+def test_closures_of_a_primitive_travel_by_cloudpickle() -> None:
+    """It is one function in another process, too, however often it comes."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    scale = 2.5
+    own = jitad.primitive("scaled", lambda x: scale * x, lambda y, x: [scale])
+    data = [cloudpickle.dumps(x) for x in (own, jitad.grad(own), own)]
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(_all_one, data).result()
+    other = {**own.given, "value": cube}
+    with pytest.raises(jitad.InputError, match="there is a primitive 'scaled' already"):
+        custom._arrived("another", other)
+
+
+def _all_one(data: list[bytes]) -> bool:
+    first, slope, again = map(pickle.loads, data)
+    return first is again and slope(2.0) == 2.5 and first(2.0) == 5.0
 
 
 def test_what_cannot_travel_says_so() -> None:

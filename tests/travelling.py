@@ -34,6 +34,24 @@ def _(primals: Any, tangents: Any) -> Any:
     return 3.0 * primals[0], 5.0 * tangents[0]
 
 
+def cube(x: Any) -> Any:
+    return x * x * x
+
+
+def cube_slopes(y: Any, x: Any) -> Any:
+    return [3.0 * x * x]
+
+
+@jitad.primitive(partials=lambda y, x: [np.cos(x)], points=[0.3])
+def wave(x: Any) -> Any:
+    """Decorated: a module knows it by the name of its value."""
+    return np.sin(x)
+
+
+# Known by its own name, in the module of its partials.
+arc = jitad.primitive("arc", np.arctan, lambda y, x: [1.0 / (1.0 + x * x)])
+
+
 def residual(p: Any, x: Any, y: Any) -> Any:
     return y - p[0] * np.exp(-p[1] * x)
 
