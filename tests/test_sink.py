@@ -89,6 +89,18 @@ def found(f: Any) -> list[Statement]:
     return list(statements(plan.kernel.body))
 
 
+def wide(x: Any) -> Any:
+    y = x[0] + np.arange(60.0) * x[1]
+    return y * y * y + y
+
+
+def test_values_that_nearly_all_come_out_of_a_branch_are_selected_instead() -> None:
+    few = found(lambda x: np.where(x[0] > 0.5, np.sum(wide(x)), x[1]))
+    assert any(isinstance(s, If) for s in few)
+    many = found(lambda x: np.where(x[0] > 0.5, wide(x), x[1]))
+    assert not any(isinstance(s, If) for s in many)
+
+
 @pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
 def test_branches_are_taken_for_the_lanes_that_need_them(f):
     assert any(isinstance(s, If) for s in found(f))

@@ -22,6 +22,9 @@ Literal = tuple[int, bool]  # a condition, and whether it holds
 
 # Weighted operations from which a test of a vector's lanes pays.
 WORTH = 120.0
+# What each value costs that comes out of a branch: it lives across the branch's end, is
+# given a value on the other way, and is selected lane by lane.
+_MERGED = 4.0
 # Branches inside branches, at most: a choice among many values is a chain of choices.
 DEEPEST = 16
 
@@ -127,18 +130,22 @@ def _worth(graph: Graph) -> tuple[Literal, list[int]] | None:
     """The guard under which most can be saved, and what it guards."""
     if not any(node.primitive.name == "select" for node in graph.nodes):
         return None
-    best: tuple[float, Literal, list[int]] | None = None
+    best: tuple[Literal, list[int]] | None = None
+    most = WORTH
     for literal, nodes in _guarded(graph).items():
-        cost = sum(_cost(graph, i) for i in nodes)
-        better = cost >= WORTH and (best is None or cost > best[0])
-        if better and _closed(graph, literal, nodes):
-            best = cost, literal, nodes
-    return None if best is None else (best[1], best[2])
+        saved = sum(_cost(graph, i) for i in nodes)
+        if saved < most:
+            continue
+        groups = _groups(graph, _seen(graph, literal, set(nodes)), nodes)
+        saved -= _MERGED * sum(len(group.outputs) for group in groups)
+        better = saved > most if best else saved >= most
+        if better and _closed(graph, groups, nodes):
+            best, most = (literal, nodes), saved
+    return best
 
 
-def _closed(graph: Graph, literal: Literal, nodes: Sequence[int]) -> bool:
+def _closed(graph: Graph, groups: Sequence[_Group], nodes: Sequence[int]) -> bool:
     """Whether no array, and no part of a loop, would go from one branch to another."""
-    groups = _groups(graph, _seen(graph, literal, set(nodes)), nodes)
     home = {i: k for k, group in enumerate(groups) for i in group.nodes}
     for i in nodes:
         for a in graph.nodes[i].operands:
