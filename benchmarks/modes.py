@@ -7,10 +7,11 @@ cost, which must not take longer than to derive in the mode itself.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +22,8 @@ from benchmarks.work import Setting
 
 MODES = ("auto", "forward", "reverse", "cross")
 _CLOSE = 1.15
+# What equal runs may differ by.
+_NOISE = 0.05
 
 Function = Callable[[Any], Any]
 
@@ -260,7 +263,10 @@ KINDS: dict[str, tuple[Function, int]] = {
 
 
 def first_call(name: str, mode: str) -> float:
-    """Seconds to the first Jacobian of a kind, in a process that has made others."""
+    """Seconds of all threads to the first Jacobian of a kind, where others were made.
+
+    Whatever else the machine does adds less to them than to the time that passes.
+    """
     jitad = importlib.import_module("jitad")
     planning = importlib.import_module("jitad.plan")
     function, size = KINDS[name]
@@ -271,33 +277,44 @@ def first_call(name: str, mode: str) -> float:
 
     jacobian = jitad.jit(jitad.jacobian(f, mode=mode), cache=False)
     planning._compiled.cache_clear()  # modes may come to the same graph
+    gc.collect()  # what others have left is not collected in the time of this one
     begin = time.process_time()
     jacobian(x)
     return time.process_time() - begin
 
 
-def ratios(names: Iterable[str], repeats: int) -> dict[str, float]:
-    """For every kind the time under mode "auto" over that in the best mode."""
-    first_call("camera", "auto")
-    found = {}
-    for name in names:
-        times = dict.fromkeys(MODES, math.inf)
-        for _ in range(repeats):
-            for mode in MODES:
-                times[mode] = min(times[mode], first_call(name, mode))
-        found[name] = times["auto"] / min(times[m] for m in MODES[1:])
-    return found
+def ratio(name: str, fewest: int, most: int) -> tuple[float, bool]:
+    """The time of a kind under mode "auto" over that in the best mode; if it is steady.
+
+    Modes are measured in turns, "auto" twice, until its two least times are the same
+    but for a twentieth, in so many rounds.
+    """
+    again = "auto again"
+    times = dict.fromkeys((*MODES, again), math.inf)
+    steady = False
+    for count in range(1, most + 1):
+        for mode in times:
+            times[mode] = min(times[mode], first_call(name, mode.split()[0]))
+        low, high = sorted((times["auto"], times[again]))
+        steady = high <= (1.0 + _NOISE) * low
+        if steady and count >= fewest:
+            break
+    return times["auto"] / min(times[mode] for mode in MODES[1:]), steady
 
 
 def measure(setting: Setting) -> tuple[str, float]:
     """The ratio that nine kinds in ten do not exceed, and the largest, in words."""
     names = tuple(KINDS)[::8] if setting.quick else tuple(KINDS)
-    found = ratios(names, 1 if setting.quick else 3)
-    ordered = sorted(found, key=lambda name: found[name])
+    first_call("camera", "auto")
+    rounds = (1, 1) if setting.quick else (5, 15)
+    found = {name: ratio(name, *rounds) for name in names}
+    ordered = sorted(names, key=lambda name: found[name][0])
     most = ordered[-1]
-    within = sum(ratio <= _CLOSE for ratio in found.values())
-    text = f"{within} of {len(found)} within {_CLOSE}; {most} {found[most]:.2f}"
-    return text, found[ordered[int(0.9 * (len(found) - 1))]]
+    within = sum(value <= _CLOSE for value, _ in found.values())
+    noisy = sum(not steady for _, steady in found.values())
+    text = f"{within} of {len(found)} within {_CLOSE}; {most} {found[most][0]:.2f}"
+    text += f"; {noisy} too noisy to tell" if noisy else ""
+    return text, found[ordered[int(0.9 * (len(found) - 1))]][0]
 
 
 START = (
