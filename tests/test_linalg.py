@@ -9,7 +9,10 @@ from laws import close, homogeneous, one_jacobian, same_value
 
 import jitad
 from jitad.errors import UnsupportedError
+from jitad.ir.primitive import registry
 from jitad.primitives.linalg import RAISING
+from jitad.transforms import accumulate
+from jitad.transforms.scalarize import scalarize
 
 RNG = np.random.default_rng(11)
 NAN, INF = np.nan, np.inf
@@ -283,3 +286,12 @@ def test_mistakes_are_named():
     ]:
         with pytest.raises(UnsupportedError, match=remedy):
             traced(f, np.eye(2))
+
+
+def test_entries_of_a_large_inverse_are_shared():
+    # A gradient asks for the 144 entries once more: they are the same primitives.
+    graph = scalarize(traced(lambda a: np.sum(np.linalg.inv(a)), np.eye(12)).graph)
+    found = accumulate.jacobian(graph, (0,), mode="reverse", value=True).graph
+    entries = [n.primitive for n in found.nodes if n.primitive.name.startswith("inv12")]
+    assert len(entries) == len(set(entries)) == 144
+    assert all(registry.named(p.name) is p for p in entries)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -107,7 +107,7 @@ def det(a: Any) -> Any:
     return bind_composite(_det, [square(a, "det", 3.0)], {})
 
 
-@lru_cache
+@cache
 def _log_entry(n: int) -> Primitive:
     """Log |det A| from its value and A: d log |det A| = tr(A⁻¹ dA)."""
 

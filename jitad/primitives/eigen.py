@@ -7,7 +7,7 @@ number of sweeps, then a sort.  Derivatives are the implicit ones, dλ = vᵀ dA
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,7 @@ def _triangle(n: int) -> list[tuple[int, int]]:
 _VALUE = "eigenvalue"
 
 
-@lru_cache
+@cache
 def _value_entry(n: int, i: int) -> Primitive:
     """λ[i] from λ, V and the lower triangle of A: dλ = vᵀ dA v."""
 
@@ -144,7 +144,7 @@ def is_eigenvalue(node: Node) -> bool:
     return node.primitive.name.startswith(_VALUE)
 
 
-@lru_cache
+@cache
 def _vector_entry(n: int, k: int, i: int) -> Primitive:
     """V[k, i]: dvᵢ = Σ vⱼ (vⱼᵀ dA vᵢ) / (λᵢ - λⱼ), undefined at equal eigenvalues."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -196,7 +196,7 @@ def _flat(table: Iterable[Iterable[Any]]) -> list[Any]:
 # -- implicit derivatives ------------------------------------------------------
 
 
-@lru_cache
+@cache
 def _inverse_entry(n: int, i: int, j: int) -> Primitive:
     """V[i, j] of V = A⁻¹, from the entries of V and A: dV = -V dA V."""
 
@@ -222,7 +222,7 @@ def inverse(a: Any) -> Matrix:
             for i in range(n)]  # fmt: skip
 
 
-@lru_cache
+@cache
 def _solution_entry(n: int, i: int) -> Primitive:
     """x[i] of A x = b, from x, A and b: dx = A⁻¹ (db - dA x)."""
 
