@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from interop import central, curve
 
-from jitad import InputError, interop
+from jitad import InputError, UnsupportedError, interop
 
 X = np.linspace(0.0, 4.0, 41)
 TRUE = np.array([2.0, 1.3, 0.5])
@@ -148,6 +148,23 @@ def test_lmfit_follows_what_changes_between_calls() -> None:
             lmfit_differences(model._residual, params, Y, None, x=X),
             rtol=1e-7, atol=1e-8,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("VoigtModel", "voigt cannot be differentiated: .*complex128"),
+        ("StudentsTModel", "students_t cannot be differentiated: gamma cannot be"),
+        ("LognormalModel", "lognormal cannot be differentiated: np.where with one"),
+    ],
+)
+def test_lmfit_models_that_cannot_be_traced_are_named(name: str, why: str) -> None:
+    lmfit = pytest.importorskip("lmfit")
+    model = lmfit.models.ConstantModel() + getattr(lmfit.models, name)()
+    params = model.make_params(c=0.1, center=2.0, sigma=1.5, amplitude=1.0)
+    remedy = "lmfit_dfun: " + why + ".*; if it is lmfit's own, leave out Dfun="
+    with pytest.raises(UnsupportedError, match=remedy):
+        interop.lmfit_dfun(model)(params, Y, None, x=X)
 
 
 def test_lmfit_refusals() -> None:

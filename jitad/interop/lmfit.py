@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.errors import InputError
+from jitad.errors import InputError, TracingError, UnsupportedError
 from jitad.ir.source import source_line
 from jitad.late import late
 
@@ -40,7 +40,9 @@ def lmfit_dfun(model: Any) -> Callable[..., np.ndarray]:
     as a batch of points, others as a whole, which takes long to compile: a minute for a
     convolution of 60 points.
     Raises InputError where an expr cannot be differentiated, or where a Model does not
-    return a number for every point of its data.
+    return a number for every point of its data; UnsupportedError for models of complex
+    numbers, of the gamma function, and of places that they look for, as lmfit's own
+    voigt, pearson4, thermal_distribution, students_t, pearson7, lognormal and dho.
     (M. Newville and others, LMFIT: Non-Linear Least-Square Minimization, Minimizer.)
 
     >>> def residual(params, x, y):
@@ -84,7 +86,14 @@ def _model(model: Any, params: Any, *args: Any, **kwargs: Any) -> Any:
     if hasattr(model, "op"):
         left, right = [_model(m, params, **kwargs) for m in (model.left, model.right)]
         return model.op(left, right)
-    return _traceable(model.func)(**model.make_funcargs(params, kwargs))
+    try:
+        return _traceable(model.func)(**model.make_funcargs(params, kwargs))
+    except (TracingError, UnsupportedError) as error:
+        raise UnsupportedError(
+            f"lmfit_dfun: {name_of(model.func)} cannot be differentiated: {error}; if "
+            "it is lmfit's own, leave out Dfun= for lmfit's differences, or fit a "
+            "function of yours that does without"
+        ) from error
 
 
 def _traceable(function: Any) -> Any:
