@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from laws import linear_in_each, one_jacobian, same_value
 
 from jitad.errors import UnsupportedError
+from jitad.transforms import scalarize
 
 RNG = np.random.default_rng(5)
 
@@ -209,3 +210,12 @@ def test_any_einsum(data):
     args = [array(*(extents[c] for c in t)) for t in inputs]
     same_value(lambda *a: np.einsum(text, *a), *args, ulp=16)
     linear_in_each(lambda *a: np.einsum(text, *a), *args)
+
+
+def test_large_products_are_refused_before_they_are_written_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scalarize, "unroll", None)
+    ones = np.ones((500, 500))
+    with pytest.raises(UnsupportedError, match="125,000,000 scalar products"):
+        value(lambda x: (ones * x) @ (ones * x), 2.0)

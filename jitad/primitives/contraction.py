@@ -23,12 +23,19 @@ from jitad.primitives.reduction import as_traced, refuse_out
 # -- matmul --------------------------------------------------------------------
 
 
+def check_matmul(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    """Raise where a matrix product of these shapes is too large for one point."""
+    lead = np.broadcast_shapes(a[:-2], b[:-2])
+    rows, columns = math.prod(a[-2:-1]), b[-1] if len(b) > 1 else 1
+    check(math.prod(lead) * rows * a[-1] * columns, "matmul")
+
+
 def _matmul_expand(a: np.ndarray, b: np.ndarray) -> Any:
+    check_matmul(a.shape, b.shape)
     left = a[None, :] if a.ndim == 1 else a
     right = b[:, None] if b.ndim == 1 else b
     lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     (n, k), m = left.shape[-2:], right.shape[-1]
-    check(math.prod(lead) * n * k * m, "matmul")
     if k == 0:
         result = np.full((*lead, n, m), 0, object)
     else:

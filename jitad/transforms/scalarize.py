@@ -33,6 +33,7 @@ from jitad.ir.graph import (
 from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
 from jitad.ir.table import SPREAD
 from jitad.ir.tracer import Trace, Tracer, lift
+from jitad.primitives.contraction import check_matmul
 from jitad.transforms.counted import beyond, positions
 from jitad.transforms.tables import (
     at_places,
@@ -66,6 +67,10 @@ def scalarize(graph: Graph) -> Graph:
     long = beyond(graph, MOST_OPERATIONS)
     if long is not None:
         raise _too_long(long)
+    for node in graph.nodes:
+        if node.primitive.name == "matmul":
+            a, b = (graph.nodes[i].type.shape for i in node.operands)
+            check_matmul(a, b)
     target = builder()
     given = [_given(target, target.input(t)) for t in graph.input_types]
     made = unroll(target, graph, given, lasting=True)
