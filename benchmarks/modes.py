@@ -268,7 +268,7 @@ def first_call(name: str, mode: str) -> float:
     Whatever else the machine does adds less to them than to the time that passes.
     """
     jitad = importlib.import_module("jitad")
-    planning = importlib.import_module("jitad.plan")
+    pipeline = importlib.import_module("jitad.plan.pipeline")
     function, size = KINDS[name]
     x = np.random.default_rng(1).uniform(0.5, 1.5, size)
 
@@ -276,7 +276,7 @@ def first_call(name: str, mode: str) -> float:
         return function(x)
 
     jacobian = jitad.jit(jitad.jacobian(f, mode=mode), cache=False)
-    planning._compiled.cache_clear()  # modes may come to the same graph
+    pipeline._compiled.cache_clear()  # modes may come to the same graph
     gc.collect()  # what others have left is not collected in the time of this one
     begin = time.process_time()
     jacobian(x)

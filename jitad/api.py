@@ -19,7 +19,7 @@ from jitad.function import Function, Level
 from jitad.ir.graph import Graph
 from jitad.ir.trace import Input
 from jitad.operator import LinearMap
-from jitad.plan import Derived
+from jitad.plan.derived import Derived
 from jitad.primitives.elementwise import stop_gradient as hold
 from jitad.seeds import seeds_like
 from jitad.transforms import accumulate, remembered

@@ -6,58 +6,44 @@ A Function makes one for each signature it meets and runs it again and again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from jitad import arrays, plan, tree
+from jitad import arrays, tree
 from jitad.backends import cpu, fresh
 from jitad.backends.fastcall import fast_call
-from jitad.backends.memory import address
-from jitad.ir.graph import Type
+from jitad.backends.memory import address, alike
 from jitad.ir.interpret import interpret
-from jitad.plan import Derived, Placement, Plan
-from jitad.program import Program
+from jitad.plan.choose import Fitted, Plan, fitted
+from jitad.plan.derived import lifted
+from jitad.plan.program import Program
+from jitad.signature import Signature
 
 # A signature called so often, with little to do, gets a call without Python between.
 _FAST_AFTER = 3
 
 
 class Call:
-    """What is to be computed, and where the batch axes of arguments and results are.
+    """A call with a signature."""
 
-    in_axes, out_axes  for every leaf its axes, outermost level first
-    """
-
-    # Of a kernel: how it was made, and where arrays lie; of several a program.
-    plan: Plan | None = None
-    inputs: Sequence[Placement] = ()
-    outputs: Sequence[Placement] = ()
-    lanes: tuple[int, ...] = ()
+    # Of a kernel: what it is and where arrays lie; of several a program.
+    fitted: Fitted | None = None
     program: Program | None = None
     # The cards on which it runs, and how many points they get at a time.
     cards: Sequence[Any] = ()
     part = 0
     on_host = True  # whether results are
 
-    def __init__(
-        self,
-        name: str,
-        derived: Derived,
-        spec: tree.PyTreeSpec,
-        in_axes: Sequence[Sequence[int | None]],
-        out_axes: Sequence[Sequence[int]],
-        extents: tuple[int, ...],
-    ) -> None:
-        self.name, self.derived, self.spec = name, derived, spec
-        self.in_axes, self.out_axes, self.extents = in_axes, out_axes, extents
-        types = derived.graph.output_types
-        self.results: list[tuple[tuple[int, ...], Type]] = [
-            (arrays.result_shape(t.shape, extents, a), t)
-            for t, a in zip(types, out_axes, strict=True)
-        ]
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self.derived = signature.derived
         self._count = 0
+
+    @property
+    def plan(self) -> Plan | None:
+        """How the kernel was made, where there is one."""
+        return self.fitted and self.fitted.plan
 
     def repeated(self) -> bool:
         """True once: when the call has been made so often that a fast one pays."""
@@ -77,35 +63,33 @@ class Call:
         """The results for arguments of the same types, shapes and strides."""
         raise AssertionError("every back end has its own")
 
-    def _targets(self, out: Any) -> list[np.ndarray]:
-        return arrays.targets(out, self.derived.result, self.results, self.name)
-
 
 class Empty(Call):
     """Results that have no elements: nothing is compiled, and nothing runs."""
 
-    def __init__(self, views: Sequence[np.ndarray], *what: Any) -> None:
+    def __init__(self, signature: Signature, views: Sequence[np.ndarray]) -> None:
         """As `Compiled`."""
-        super().__init__(*what)
-        self._given = views, *what
+        super().__init__(signature)
+        self._views = views
 
     @property
     def whole(self) -> bool:
         """Whether that is so of all results, and there are some."""
-        return bool(self.results) and all(0 in shape for shape, _ in self.results)
+        results = self.signature.results
+        return bool(results) and all(0 in shape for shape, _ in results)
 
     def planned(self) -> Call:
         """The kernel that there would be."""
-        return Compiled(*self._given)
+        return Compiled(self.signature, self._views)
 
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
         """Make the results, or leave those of out."""
         del leaves
         if out is not None:
-            self._targets(out)
+            self.signature.targets(out)
             return out
-        made = [np.empty(shape, type.dtype) for shape, type in self.results]
-        return tree.unflatten(self.derived.result, made)
+        made = [np.empty(shape, type.dtype) for shape, type in self.signature.results]
+        return self.signature.tree(made)
 
 
 class Interpreted(Call):
@@ -113,19 +97,18 @@ class Interpreted(Call):
 
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
         """Evaluate the derived graph with NumPy."""
-        pairs = zip(leaves, self.in_axes, strict=True)
-        views = [arrays.batch_first(arrays.usable(x), a) for x, a in pairs]
-        values = interpret(self.derived.graph, views, len(self.extents))
+        what = self.signature
+        views = what.seen([arrays.usable(x) for x in leaves])
+        values = interpret(self.derived.graph, views, len(what.extents))
         made = []
         for value, axes, (_, type) in zip(
-            values, self.out_axes, self.results, strict=True
+            values, what.out_axes, what.results, strict=True
         ):
-            whole = np.broadcast_to(value, (*self.extents, *type.shape))
+            whole = np.broadcast_to(value, (*what.extents, *type.shape))
             made.append(arrays.batch_back(whole, axes))
         if out is None:
-            found = [np.array(x) if x.shape else x[()] for x in made]
-            return tree.unflatten(self.derived.result, found)
-        for target, value in zip(self._targets(out), made, strict=True):
+            return what.tree([np.array(x) if x.shape else x[()] for x in made])
+        for target, value in zip(what.targets(out), made, strict=True):
             target[...] = value
         return out
 
@@ -133,58 +116,52 @@ class Interpreted(Call):
 class Compiled(Call):
     """A kernel, and everything about a launch that does not change between calls."""
 
-    def __init__(self, views: Sequence[np.ndarray], *what: Any) -> None:
+    def __init__(self, signature: Signature, views: Sequence[np.ndarray]) -> None:
         """views: the first call's arguments, batch levels in front."""
-        super().__init__(*what)
-        self.graph, self.constants = plan.lifted(self.derived.graph)
-        views = [*views, *(arrays.batch_first(c, [None] * len(self.extents))
-                           for c in self.constants)]  # fmt: skip
-        self.order = plan.lane_order(self.extents)
-        self.lanes = tuple([self.extents[k] for k in self.order]) or (1,)
-        self.inputs = [plan.place(v, self.extents, self.order) for v in views]
-        self._plans: dict[Any, tuple[Plan, list[Placement]]] = {}
-        self.plan, self.outputs = self._planned(self._new())
+        super().__init__(signature)
+        self._lifted, self.constants = lifted(self.derived)
+        constants = map(signature.shared, self.constants)
+        self._views = [*map(alike, views), *constants]
+        self._fitted: dict[Any, Fitted] = {}
+        self.fitted = self._fit(self._new())
 
     def _new(self) -> list[np.ndarray]:
-        return [fresh.empty(shape, type.dtype) for shape, type in self.results]
+        return [
+            fresh.empty(shape, type.dtype) for shape, type in self.signature.results
+        ]
 
-    def _planned(self, outputs: Sequence[np.ndarray]) -> tuple[Plan, list[Placement]]:
-        """The plan for outputs of these strides, and where they lie."""
-        phases = [address(o) % cpu.LINE for o in outputs]
-        key = (*phases, *[o.strides for o in outputs])
-        found = self._plans.get(key)
+    def _fit(self, outputs: Sequence[np.ndarray]) -> Fitted:
+        """The kernel for outputs of these strides."""
+        key = (*[address(o) % cpu.LINE for o in outputs], *[o.strides for o in outputs])
+        found = self._fitted.get(key)
         if found is None:
-            pairs = zip(outputs, self.out_axes, strict=True)
-            placed = [
-                plan.place_output(arrays.batch_first(o, a), self.extents, self.order)
-                for o, a in pairs
-            ]
-            placed = plan.past_cache(self.graph, placed, outputs, phases)
-            derived = replace(self.derived, graph=self.graph)
-            made = plan.make(derived, self.order, self.inputs, placed)
-            found = self._plans[key] = made, placed
+            what = self.signature
+            found = self._fitted[key] = fitted(
+                self._lifted, what.extents, self._views, what.seen_results(outputs)
+            )
         return found
 
     def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
         """A built-in function for this signature: little work, plain arguments."""
-        plain = tree.flatten(((0,) * len(args), {}))[1] == self.spec
-        assert self.plan is not None
-        whole = len(self.plan.buffers) == len(self.inputs) + len(self.outputs)
-        if kwargs or not plain or not whole or not self.results or 0 in self.extents:
+        what, made = self.signature, self.fitted
+        plain = tree.flatten(((0,) * len(args), {}))[1] == what.spec
+        assert made is not None
+        placed = (*made.inputs, *made.outputs)
+        whole = len(made.plan.buffers) == len(placed)
+        if kwargs or not plain or not whole or not what.results or 0 in what.extents:
             return None
         if self.constants:
             return None
-        lines = any(p.layout == "lines" for p in self.outputs)
+        lines = any(p.layout == "lines" for p in made.outputs)
         if self.derived.may_raise or lines:
             return None
-        result = self.derived.result
-        structure = tree.unflatten(result, list(range(len(self.results))))
+        structure = what.tree(list(range(len(what.results))))
         if not _only_tuples(structure):
             return None
-        blank = [p.argument(0) for p in (*self.inputs, *self.outputs)]
-        shapes = [(type.dtype, shape) for shape, type in self.results]
+        blank = made.arguments([0] * len(placed))
+        shapes = [(type.dtype, shape) for shape, type in what.results]
         return fast_call(
-            self.plan.executable, self.lanes, args, shapes, blank, structure
+            made.plan.executable, made.extents, args, shapes, blank, structure
         )
 
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
@@ -193,9 +170,8 @@ class Compiled(Call):
         if out is None:
             outputs = self._new()
             self._launch(inputs, outputs)
-            results = [o if o.shape else o[()] for o in outputs]
-            return tree.unflatten(self.derived.result, results)
-        outputs = self._targets(out)
+            return self.signature.tree([o if o.shape else o[()] for o in outputs])
+        outputs = self.signature.targets(out)
         if not arrays.overlap(inputs, outputs):
             self._launch(inputs, outputs)
             return out
@@ -208,21 +184,20 @@ class Compiled(Call):
     def _launch(
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
     ) -> None:
-        if 0 in self.extents or not any(o.size for o in outputs):
+        if 0 in self.signature.extents or not any(o.size for o in outputs):
             return
-        chosen, placed = self._planned(outputs)
-        placed = (*self.inputs, *placed)
+        made = self._fit(outputs)
         given = (*inputs, *self.constants, *outputs)
-        arguments = [placed[k].argument(address(given[k])) for k in chosen.buffers]
-        chosen.executable.launch(self.lanes, arguments)
+        arguments = made.arguments([address(x) for x in given])
+        made.plan.executable.launch(made.extents, arguments)
 
 
 class Summed(Call):
     """Sums over many points in a call of one point: a program of several kernels."""
 
-    def __init__(self, steps: Program, *what: Any) -> None:
+    def __init__(self, signature: Signature, steps: Program) -> None:
         """steps: made for arguments of these types, shapes and strides."""
-        super().__init__(*what)
+        super().__init__(signature)
         self.program = steps
 
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
@@ -231,8 +206,8 @@ class Summed(Call):
         made = self.program.run([arrays.usable(x) for x in leaves])
         if out is None:
             results = [fresh.owned(o) if o.shape else o[()] for o in made]
-            return tree.unflatten(self.derived.result, results)
-        for target, value in zip(self._targets(out), made, strict=True):
+            return self.signature.tree(results)
+        for target, value in zip(self.signature.targets(out), made, strict=True):
             target[...] = value
         return out
 

@@ -20,7 +20,7 @@ from jitad.function import Function
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import FLOATS, Graph, Type, prune
 from jitad.ir.trace import Input, Traced, trace
-from jitad.plan import Derived, Side
+from jitad.plan.derived import Derived, Side
 from jitad.primitives.linalg import RAISING
 from jitad.transforms import accumulate, remembered
 from jitad.transforms.pieces import (

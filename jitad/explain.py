@@ -29,10 +29,13 @@ from jitad.ir.tracer import traced
 from jitad.late import late
 from jitad.lowering.kernel import Gather, If, Kernel, Load, Op, Repeat, statements
 from jitad.names import argument_names, original, result_names
-from jitad.plan import Derived, Placement, Plan, lowered
+from jitad.plan.choose import Plan
+from jitad.plan.derived import Derived
+from jitad.plan.pipeline import lowered
+from jitad.plan.placement import Placement
+from jitad.plan.program import Program
+from jitad.plan.steps import PointStep, SumStep
 from jitad.primitives.stated import is_slope
-from jitad.program import Program
-from jitad.steps import PointStep, SumStep
 from jitad.transforms.expand import called
 from jitad.transforms.tidy import times, weight
 
@@ -262,15 +265,15 @@ def _arrays(
     layouts, moved = [""] * len(types), [0.0] * len(types)
     count = len(graph.inputs)
     if compiled is not None:
-        assert compiled.plan is not None
+        made = compiled.fitted
+        assert made is not None
         # Behind the arguments stand constants that are too large to be compiled in.
-        placed = [*compiled.inputs[:count], *compiled.outputs]
+        placed = [*made.inputs[:count], *made.outputs]
         layouts = [p.layout for p in placed]
-        loaded = _loaded(compiled.plan)
+        loaded = _loaded(made.plan)
         read = {k: n for k, n in loaded.items() if k < count}
         moved = [
-            _bytes(types[k], p, compiled.lanes, read.get(k))
-            for k, p in enumerate(placed)
+            _bytes(types[k], p, made.extents, read.get(k)) for k, p in enumerate(placed)
         ]
     made = [
         facts.Array(*x) for x in zip(names, types, axes, layouts, moved, strict=True)

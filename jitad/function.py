@@ -26,11 +26,12 @@ from jitad.ir.trace import trace as record
 from jitad.ir.tracer import Trace, Tracer, as_tracer, bind, innermost, lift, traced
 from jitad.kept import entries
 from jitad.late import late
-from jitad.plan import Derived, Side
+from jitad.plan.derived import Derived, Side
+from jitad.plan.program import program
 from jitad.primitives.body import points_loop
 from jitad.primitives.elementwise import either
 from jitad.primitives.memory import write
-from jitad.program import program
+from jitad.signature import Signature
 from jitad.transforms.linearized import tables
 from jitad.transforms.pieces import marked, taken
 from jitad.transforms.precision import mixed
@@ -439,16 +440,16 @@ class Function:
         if derived.bound:
             return None
         axes = self.in_axes(spec, leaves), self.out_axes(derived)
-        what = self.name, derived, spec, *axes, extents
+        what = Signature(self.name, derived, spec, *axes, extents)
         numbers = chosen_cards(self.where, leaves, spec, self.name)
         if numbers:
-            return cards.call(numbers, leaves, views, what)
+            return cards.call(what, numbers, leaves, views)
         if self.where.backend == "numpy":
-            return Interpreted(*what)
-        if (empty := Empty(views, *what)).whole:
+            return Interpreted(what)
+        if (empty := Empty(what, views)).whole:
             return empty
         steps = None if extents else program(derived, views)
-        return Compiled(views, *what) if steps is None else Summed(steps, *what)
+        return Compiled(what, views) if steps is None else Summed(what, steps)
 
 
 def _both_sides(derived: Derived, evaluate: Callable[[Graph], list[Any]]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -13,9 +13,10 @@ import jitad
 from benchmarks import bundle_adjustment, gaussians, hessian, trajectories
 from benchmarks.participants.with_jitad import transformed
 from benchmarks.work import Setting
-from jitad.backends.best_order import candidates
 from jitad.ir.graph import Graph
 from jitad.lowering.kernel import Kernel, Layout
+from jitad.lowering.schedule import VARIANTS, Request
+from jitad.plan.pipeline import lower
 from jitad.transforms.expand import expand
 
 SOURCES = {
@@ -64,7 +65,18 @@ class Case:
         buffers = self.kernel.buffers
         varying = [b.axes for b in buffers if not b.output]
         layouts = [layout if layout and b.axes else b.layout for b in buffers]
-        return list(candidates(self.graph, self.kernel.axes, varying, layouts))
+        return candidates(self.graph, self.kernel.axes, varying, layouts)
+
+
+def candidates(
+    graph: Graph,
+    axes: int,
+    varying: Sequence[Sequence[int]],
+    layouts: Sequence[Layout],
+) -> list[Kernel]:
+    """The kernels of a graph among which a card chooses."""
+    request = Request(axes, tuple(map(tuple, varying)), tuple(layouts))
+    return list(lower(graph, request, VARIANTS))
 
 
 @cache
@@ -78,7 +90,7 @@ def case(name: str) -> Case:
         work = SOURCES[name](Setting(quick=True))
         function, inputs = transformed(replace(work, out_axis=0)), work.inputs
     call = function.prepare(*inputs)
-    found = Case(function, inputs, call.plan.kernel, expand(call.graph))
+    found = Case(function, inputs, call.plan.kernel, expand(call.derived.graph))
     assert found.candidates()[0] == found.kernel, "the CPU's is the first"
     return found
 

@@ -7,10 +7,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from jitad.backends import cpu
+from jitad.ir.graph import Graph
 from jitad.lowering.execute import execute
-from jitad.lowering.kernel import Argument, Buffer, Kernel
+from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout
+from jitad.lowering.order import Ordering, order
+from jitad.lowering.schedule import Request, schedule
 from jitad.lowering.validate import validate
 from jitad.lowering.words import meaning
+
+
+def scheduled(
+    graph: Graph,
+    axes: int,
+    varying: Sequence[Sequence[int]],
+    layouts: Sequence[Layout],
+    ordering: Ordering = order,
+) -> Kernel:
+    """The kernel of a graph in machine words, validated."""
+    request = Request(axes, tuple(map(tuple, varying)), tuple(layouts))
+    kernel = schedule(graph, request, ordering)
+    validate(kernel)
+    return kernel
 
 
 def layout(

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jitad import plan, primitives
+from jitad import primitives
 from jitad.ir.primitive import registry
+from jitad.plan import pipeline, placement
 from jitad.transforms import templates
 
 assert primitives
@@ -23,9 +24,9 @@ def forget() -> None:
     """Clear what is remembered of primitives, derivatives and kernels."""
     templates.formula.cache_clear()
     templates.partials.cache_clear()
-    plan._compiled.cache_clear()
-    plan.element_offsets.cache_clear()
-    plan.classify.cache_clear()
+    pipeline._compiled.cache_clear()
+    placement.element_offsets.cache_clear()
+    placement.classify.cache_clear()
 
 
 class Planter:

@@ -230,9 +230,8 @@ def test_what_the_plan_places_runs_on_the_card(name, adapter):
     work = cuda.Work(executable.card, executable.card.stream)
     outputs = [np.zeros(x.shape) for x in wanted]
     memory = [work.send(np.ascontiguousarray(x)) for x in (*inputs, *outputs)]
-    placed = (*call.inputs, *call.outputs)
-    arguments = [placed[k].argument(address(memory[k])) for k in call.plan.buffers]
-    executable.launch(call.lanes, arguments, work.stream)
+    arguments = call.fitted.arguments([address(x) for x in memory])
+    executable.launch(call.fitted.extents, arguments, work.stream)
     for out, own, want in zip(outputs, memory[len(inputs) :], wanted, strict=True):
         work.card.to_host(out, address(own), work.stream)
         np.testing.assert_allclose(out, want, rtol=1e-9, atol=1e-9 * np.abs(want).max())

@@ -9,7 +9,7 @@ import loops
 import numpy as np
 import pytest
 from cuda_machines import MACHINES, builder, shapes
-from kernels import reference, run
+from kernels import reference, run, scheduled
 from loops import Lines, varying
 from random_cases import programs
 from running_error import running_error
@@ -43,7 +43,6 @@ from jitad.lowering.kernel import (
     Write,
 )
 from jitad.lowering.order import ORDERS, Ordering
-from jitad.lowering.schedule import schedule
 from jitad.transforms.accumulate import jacobian
 from jitad.transforms.branches import sink
 from jitad.transforms.expand import expand
@@ -242,7 +241,7 @@ def in_rows(graph: Graph, ordering: Ordering) -> Kernel:
     outs = tuple(o for o in graph.outputs if graph.nodes[o].type.size)
     graph = prune(graph.nodes, ins, outs)
     layouts = ["rows"] * (len(ins) + len(outs))
-    return schedule(sink(expand(graph)), 1, [(0,)] * len(ins), layouts, ordering)
+    return scheduled(sink(expand(graph)), 1, [(0,)] * len(ins), layouts, ordering)
 
 
 def test_random_programs_and_their_jacobians(build):

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cuda_host import build, in_columns, needs_compiler, shapes
-from cuda_works import NAMES, case, sums
+from cuda_works import NAMES, candidates, case, sums
 from kernels import run
 from loops import inputs
 from test_emit import nested
@@ -21,7 +21,7 @@ from test_sum_kernels import kernel
 
 import jitad
 from jitad.backends import cpu, nvrtc
-from jitad.backends.best_order import LIMITS, Chosen, candidates, chosen
+from jitad.backends.best_order import LIMITS, Chosen, chosen
 from jitad.backends.nvrtc import Cubin, Usage
 from jitad.lowering.emit_cuda import emit
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Load, Op, Store
@@ -82,7 +82,7 @@ def test_arrays_that_loops_read_are_there_in_every_order():
     given = np.array([[0.3, 2.0], [-1.5, 0.7]])
     graph = expand(jitad.jit(f).prepare(given[0], table).derived.graph)
     layouts = ["rows"] * (2 + 2)
-    for launch in build([*candidates(graph, 1, [(0,), ()], layouts)]):
+    for launch in build(candidates(graph, 1, [(0,), ()], layouts)):
         found = run(launch.kernel, (2,), [given, table[None]], launch)
         wanted = f(given.T, table)
         for y, want in zip(found, wanted, strict=True):

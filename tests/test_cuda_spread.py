@@ -35,7 +35,7 @@ from jitad.lowering.kernel import (
     Spread,
     Store,
 )
-from jitad.steps import PointStep
+from jitad.plan.steps import PointStep
 
 
 @pytest.fixture(params=MACHINES)
@@ -336,10 +336,7 @@ def test_steps_of_one_point(build):
         (launch,) = build([kernel])
         made = [np.zeros(t.shape, t.dtype) for t in step.types]
         arrays = [*(environment[k] for k in step.inputs), *made]
-        places = [a.ctypes.data for a in arrays]
-        launch.launch(
-            (1,), [step.placed[k].argument(places[k]) for k in step.plan.buffers]
-        )
+        launch.launch((1,), step.fitted.arguments([a.ctypes.data for a in arrays]))
         for y, want in zip(made, environment[given:], strict=True):
             np.testing.assert_allclose(y, want, rtol=1e-12, atol=1e-15)
     assert seen

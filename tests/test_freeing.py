@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad import plan
 from jitad.backends import link, threads
+from jitad.plan import pipeline
 
 MAPS = Path("/proc/self/maps")
 KEPT = 4
@@ -31,11 +31,11 @@ ANSWER = ctypes.CFUNCTYPE(ctypes.c_int64)
 @pytest.fixture
 def libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
     """How many libraries are there that were linked since; few kernels are cached."""
-    few = lru_cache(maxsize=KEPT)(plan._compiled.__wrapped__)
-    monkeypatch.setattr(plan, "_compiled", few)
+    few = lru_cache(maxsize=KEPT)(pipeline._compiled.__wrapped__)
+    monkeypatch.setattr(pipeline, "_compiled", few)
     jitad.jit(np.sin)(0.5)
     threads._functions()  # with what all kernels share, this stays
-    plan._compiled.cache_clear()
+    pipeline._compiled.cache_clear()
     made: weakref.WeakSet[link.Library] = weakref.WeakSet()
     begin = link.Library.__init__
 
@@ -95,7 +95,7 @@ def test_functions_over_new_data_are_freed(
     for _ in range(3 * KEPT):
         make(rng.normal(size=3))(X)
     assert libraries() <= KEPT
-    plan._compiled.cache_clear()
+    pipeline._compiled.cache_clear()
     assert libraries() == 0
 
 
@@ -122,11 +122,11 @@ def test_a_fast_call_keeps_its_kernel(libraries: Callable[[], int]) -> None:
     function = fast(np.ones(3))
     call = function._fast
     del function
-    plan._compiled.cache_clear()
+    pipeline._compiled.cache_clear()
     for k in range(2 * KEPT):
         value(np.full(3, float(k)))(X)
     np.testing.assert_allclose(call(X), np.cos(X), rtol=1e-15)
-    plan._compiled.cache_clear()
+    pipeline._compiled.cache_clear()
     assert libraries() == 2
     del call
     assert libraries() == 0
@@ -146,12 +146,12 @@ def test_a_running_kernel_is_not_freed(libraries: Callable[[], int]) -> None:
     thread = threading.Thread(target=run)
     thread.start()
     started.wait()
-    plan._compiled.cache_clear()
+    pipeline._compiled.cache_clear()
     for k in range(2 * KEPT):
         value(np.full(3, float(k)))(X)
     thread.join()
     assert found == [4.0]
-    plan._compiled.cache_clear()
+    pipeline._compiled.cache_clear()
     assert libraries() == 0
 
 
@@ -165,7 +165,7 @@ def test_what_numba_compiled_keeps_its_kernel(libraries: Callable[[], int]) -> N
     np.testing.assert_allclose(double(X), 2 * np.cos(X), rtol=1e-15)
     kept = libraries()
     slope = None
-    plan._compiled.cache_clear()
+    pipeline._compiled.cache_clear()
     gc.collect()
     assert libraries() == kept > 0
     np.testing.assert_allclose(double(X), 2 * np.cos(X), rtol=1e-15)

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad import cli, plan
+from jitad import cli
 from jitad.backends import cpu, link, objects
 from jitad.ir.graph import Graph, Static
 from jitad.ir.trace import Input, trace
 from jitad.kept import entries, graphs, stamp
+from jitad.plan import pipeline
 from jitad.transforms import accumulate, remembered
 from jitad.transforms.scalarize import scalarize
 
@@ -70,7 +71,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Made:
 
 def again(g: Callable[[Any], Any] = f, x: np.ndarray = X, **options: Any) -> bytes:
     """The bits of a Jacobian, with nothing of it in memory before."""
-    plan._compiled.cache_clear()
+    pipeline._compiled.cache_clear()
     return jitad.vmap(jitad.jacobian(g), **options)(x).tobytes()
 
 
@@ -97,7 +98,7 @@ def test_a_kernel_is_made_again_only_to_be_looked_at(made: Made) -> None:
     jacobian = jitad.vmap(jitad.jacobian(f))
     texts = []
     for _ in range(2):
-        plan._compiled.cache_clear()
+        pipeline._compiled.cache_clear()
         call = jitad.vmap(jitad.jacobian(f)).prepare(X)
         assert call.plan is not None
         found = call.plan.executable

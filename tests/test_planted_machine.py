@@ -13,12 +13,12 @@ import pytest
 from planting import Change, Function, planted, replaced, rule
 
 import jitad
-from jitad import plan
 from jitad.backends import cpu
 from jitad.ir import interpret as interpreting
 from jitad.ir.primitive import registry
 from jitad.lowering import schedule as scheduling
 from jitad.lowering.kernel import Load, Op, Store
+from jitad.plan import choose, pipeline, placement
 from jitad.transforms import accumulate, products
 
 X = np.array([0.5, 2.0, -1.25])
@@ -171,19 +171,19 @@ MACHINE: dict[str, tuple[Change, Function, Function, Any]] = {
         (np.array([0.5, 2.5]),),
     ),
     "stores in other rows": (
-        replaced(cpu, "kernel_of", statements(_store_row)),
+        replaced(pipeline, "schedule", statements(_store_row)),
         batched,
         mixed,
         (X,),
     ),
     "a load of the next element": (
-        replaced(cpu, "kernel_of", statements(_load_next)),
+        replaced(pipeline, "schedule", statements(_load_next)),
         batched,
         mixed,
         (X,),
     ),
     "operands of sub": (
-        replaced(cpu, "kernel_of", statements(_operands)),
+        replaced(pipeline, "schedule", statements(_operands)),
         batched,
         mixed,
         (X,),
@@ -203,14 +203,14 @@ MACHINE: dict[str, tuple[Change, Function, Function, Any]] = {
         (X,),
     ),
     "a lane's stride": (
-        replaced(plan, "place", lambda f: lambda *a: _halved(f(*a))),
+        replaced(choose, "place", lambda f: lambda *a: _halved(f(*a))),
         batched,
         mixed,
         (X,),
     ),
     "elements in another order": (
         replaced(
-            plan,
+            placement,
             "element_offsets",
             lambda f: lambda shape, strides: f(shape[::-1], strides[::-1]),
         ),
@@ -220,7 +220,7 @@ MACHINE: dict[str, tuple[Change, Function, Function, Any]] = {
     ),
     "streams are rows": (
         replaced(
-            plan,
+            placement,
             "classify",
             lambda f: lambda *a: ("rows", 0) if f(*a)[0] == "streams" else f(*a),
         ),

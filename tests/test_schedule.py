@@ -10,7 +10,7 @@ from typing import Any
 import engine
 import numpy as np
 import pytest
-from kernels import reference, run, ulps
+from kernels import reference, run, scheduled, ulps
 
 import jitad
 from jitad.backends import cpu
@@ -26,7 +26,6 @@ from jitad.lowering.kernel import (
     Store,
 )
 from jitad.lowering.order import ORDERS, order, spills
-from jitad.lowering.schedule import schedule
 from jitad.lowering.validate import validate
 from jitad.transforms.accumulate import jacobian
 from jitad.transforms.expand import expand
@@ -48,7 +47,7 @@ def product(x: Any, t: Any) -> Any:
 
 def test_the_text_of_a_kernel() -> None:
     graph = words(product, X[:2], np.float64(1))
-    kernel = schedule(graph, 1, [(0,), ()], ["rows", "fixed", "rows"])
+    kernel = scheduled(graph, 1, [(0,), ()], ["rows", "fixed", "rows"])
     assert str(kernel) == "\n".join(
         [
             "kernel",
@@ -69,7 +68,7 @@ def test_the_text_of_a_kernel() -> None:
 
 def test_what_does_not_vary_along_a_loop_stands_outside_it() -> None:
     graph = words(product, X[:2], np.float64(1))
-    kernel = schedule(graph, 2, [(0,), (1,)], ["rows", "fixed", "general"])
+    kernel = scheduled(graph, 2, [(0,), (1,)], ["rows", "fixed", "general"])
     lines = str(kernel).splitlines()
     loop = lines.index("  for axis 1:")
     before, inside = "\n".join(lines[:loop]), "\n".join(lines[loop:])
@@ -111,7 +110,7 @@ VARYING = [
 @pytest.mark.parametrize("varying", VARYING, ids=str)
 def test_values_are_computed_in_the_outermost_loop_that_can(varying: Any) -> None:
     graph = words(three, *INPUTS)
-    kernel = schedule(graph, 3, varying, ["general"] * 8)
+    kernel = scheduled(graph, 3, varying, ["general"] * 8)
     needs: dict[int, set[int]] = {}
     depths: dict[int, int] = {}
     # What all lanes share is computed before them; its loads may be repeated.
@@ -138,7 +137,7 @@ def test_what_no_lane_changes_is_computed_once() -> None:
     def f(a: Any, x: Any) -> Any:
         return x / np.sqrt(a) + np.sqrt(a) * np.exp(a + 1)
 
-    kernel = schedule(words(f, 2.0, 3.0), 1, [(), (0,)], ["fixed", "rows", "rows"])
+    kernel = scheduled(words(f, 2.0, 3.0), 1, [(), (0,)], ["fixed", "rows", "rows"])
     once = [s.word for s in kernel.once if isinstance(s, Op)]
     assert sorted(once) == ["add", "exp", "mul", "sqrt"]
     body = [s.word for s in kernel.body if isinstance(s, Op)]
@@ -146,7 +145,7 @@ def test_what_no_lane_changes_is_computed_once() -> None:
 
 
 def test_nothing_is_taken_out_where_all_lanes_are_the_same() -> None:
-    kernel = schedule(words(product, X[:2], 1.0), 1, [(), ()], ["fixed"] * 3)
+    kernel = scheduled(words(product, X[:2], 1.0), 1, [(), ()], ["fixed"] * 3)
     assert not kernel.once
 
 
@@ -177,7 +176,7 @@ def test_few_values_live_at_a_time() -> None:
 
 def test_every_needed_value_is_computed_once_and_no_other() -> None:
     graph = words(three, *INPUTS)
-    kernel = schedule(graph, 1, [(0,)] * 4, ["general"] * 8)
+    kernel = scheduled(graph, 1, [(0,)] * 4, ["general"] * 8)
     made = [s.target for _, s in statements(kernel.body) if not isinstance(s, Store)]
     assert len(made) == len(set(made))
     used = {
@@ -197,7 +196,7 @@ def test_every_order_reads_tables_where_they_lie() -> None:
     over = jitad.vmap(jitad.jit(f), in_axes=(None, 0))
     graph = over.prepare(table, k).graph
     for ordering in ORDERS:
-        made = schedule(graph, 1, [(), (0,)], ["fixed", "streams", "rows"], ordering)
+        made = scheduled(graph, 1, [(), (0,)], ["fixed", "streams", "rows"], ordering)
         (y,) = reference(made, (2,), [table.reshape(1, -1), k[:, None]])
         wanted = np.stack([np.sin(table[k, 0]), table[k, 1] * table[k + 1, 0]], axis=1)
         assert np.array_equal(y, wanted)
@@ -207,7 +206,7 @@ def test_values_are_computed_when_they_are_first_needed() -> None:
     def f(x: Any) -> Any:
         return np.stack([np.sin(x[0]), np.exp(x[1]), np.cos(x[2])])
 
-    kernel = schedule(words(f, X), 1, [(0,)], ["rows", "rows"])
+    kernel = scheduled(words(f, X), 1, [(0,)], ["rows", "rows"])
     kinds = [type(s).__name__ for s in kernel.body]
     assert kinds == ["Load", "Op", "Store"] * 3
 
@@ -279,7 +278,7 @@ def test_interpreter_kernel_and_machine_agree(
 ) -> None:
     graph = GRAPHS[name]()
     layouts: list[Any] = ["general"] * (len(graph.inputs) + len(graph.outputs))
-    kernel = schedule(graph, len(extents), varying, layouts)
+    kernel = scheduled(graph, len(extents), varying, layouts)
     inputs = inputs_of(kernel, extents, len(name))
     want = interpreted(graph, extents, inputs)
     slow = reference(kernel, extents, inputs)
@@ -307,7 +306,7 @@ def test_interpreter_kernel_and_machine_agree(
 @pytest.mark.parametrize("extents", [(0, 2), (2, 0), (0, 0)])
 def test_nothing_runs_over_an_empty_batch(extents: tuple[int, int]) -> None:
     graph = words(product, X[:2], np.float64(1))
-    kernel = schedule(graph, 2, [(0,), (1,)], ["general"] * 3)
+    kernel = scheduled(graph, 2, [(0,), (1,)], ["general"] * 3)
     inputs = inputs_of(kernel, extents, 0)
     (got,) = reference(kernel, extents, inputs)
     assert got.shape == (*extents, 2)
@@ -319,7 +318,7 @@ def test_nothing_runs_over_an_empty_batch(extents: tuple[int, int]) -> None:
 
 def broken() -> dict[str, Kernel]:
     graph = words(product, X[:2], np.float64(1))
-    good = schedule(graph, 2, [(0,), (1,)], ["general"] * 3)
+    good = scheduled(graph, 2, [(0,), (1,)], ["general"] * 3)
     head, loop = good.body[:-1], good.body[-1]
     assert isinstance(loop, For)
     store = next(s for s in loop.body if isinstance(s, Store))

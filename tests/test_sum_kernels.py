@@ -10,6 +10,7 @@ from typing import Any
 import kernels
 import numpy as np
 import pytest
+from kernels import scheduled
 
 import jitad
 from jitad import tree
@@ -18,7 +19,6 @@ from jitad.call import Summed
 from jitad.ir.graph import Type
 from jitad.ir.trace import Input, trace
 from jitad.lowering.kernel import Argument, Kernel
-from jitad.lowering.schedule import schedule
 from jitad.transforms.expand import expand
 from jitad.transforms.scalarize import scalarize
 
@@ -31,7 +31,7 @@ def kernel(dtype: np.dtype) -> Kernel:
     inputs = [Input(Type(dtype, (3,))), Input(Type(dtype))]
     graph = trace(point, tree.flatten(((0, 0), {}))[1], inputs).graph
     small = expand(scalarize(graph))
-    return schedule(small, 1, [(0,), ()], ["rows", "fixed", "sum", "sum"])
+    return scheduled(small, 1, [(0,), ()], ["rows", "fixed", "sum", "sum"])
 
 
 @pytest.mark.parametrize("count", (1, 7, 8, 65, 2048, 2050))
@@ -91,7 +91,7 @@ def tabled(
     graph = trace(f, tree.flatten(((0, 0, 0), {}))[1], [Input(t) for t in types]).graph
     small = expand(scalarize(graph))
     layouts = [layout, "streams", "fixed", "sum", "sum"]
-    made = schedule(small, 1, [(0,), (0,), ()], layouts)
+    made = scheduled(small, 1, [(0,), (0,), ()], layouts)
     return made, [dtype] * 3
 
 

@@ -2,25 +2,23 @@
 
 In which order values are computed, whether in branches, and how much of it at once,
 decides how many live at a time, and a compiler only mends that in part: so it is asked.
-`candidates` makes the kernels, `chosen` chooses among them.
+`chosen` chooses among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Self
 
-from jitad.ir.graph import Graph
 from jitad.locks import cached_property
 from jitad.lowering.columns import split
 from jitad.lowering.emit_cuda import NAME, emit_columns
 from jitad.lowering.fuse import fuse
-from jitad.lowering.kernel import Kernel, Layout
-from jitad.lowering.order import ORDERS
-from jitad.lowering.schedule import schedule
-from jitad.transforms.branches import sink
+from jitad.lowering.kernel import Kernel
+from jitad.lowering.schedule import VARIANTS
 
 from .estimate import estimate, is_free
 from .nvrtc import Capability, Cubin, Usage
@@ -37,21 +35,22 @@ _MOST_TEXT = 300_000
 Compiler = Callable[[str, int | None], Cubin]
 
 
-def candidates(
-    graph: Graph,
-    axes: int,
-    varying: Sequence[tuple[int, ...]],
-    layouts: Sequence[Layout],
-) -> Iterator[Kernel]:
-    """The kernels of an expanded graph, in every order: with branches, then without.
+class AsCards:
+    """What all machines that are cards have in common."""
 
-    Arguments as those of `schedule`.  What a branch makes lives from its end on, all of
-    it; where it is all selected at once, more is computed.
-    """
-    sunk = sink(graph)
-    for form in (sunk,) if sunk is graph else (sunk, graph):
-        for ordering in ORDERS:
-            yield schedule(form, axes, varying, layouts, ordering)
+    __slots__ = ()
+    variants = VARIANTS
+    shown = False
+
+    @property
+    def quick(self) -> Self:
+        """The same: nothing is gained by less work of the compiler."""
+        return self
+
+    def exceeds_cache(self, written: int) -> bool:
+        """False: a card writes whole lines anyway."""
+        del written
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,13 @@ from functools import cache, partial
 import llvmlite.binding as llvm
 import numpy as np
 
-from jitad.ir.graph import Graph
 from jitad.locks import cached_property
 from jitad.lowering import emit_copies, frame
 from jitad.lowering.emit import LONGEST, NAME, emit
-from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout
+from jitad.lowering.kernel import Argument, Buffer, Kernel, Kernels
 from jitad.lowering.outline import Outline, of_plain, outline
-from jitad.lowering.schedule import schedule as kernel_of
+from jitad.lowering.schedule import FIRST
 from jitad.lowering.target import Target, lanes
-from jitad.transforms.branches import sink
-from jitad.transforms.expand import expand
 
 from . import fresh, link, mathlib, objects, schedule, watch
 from .fresh import LINE
@@ -319,7 +316,7 @@ def _share(called: Collection[str]) -> None:
 
 
 class Host:
-    """The host: NumPy's memory and the CPU's threads; a `cuda.Work` is its like.
+    """The host, which compiles kernels and runs them: a Machine and a Place.
 
     fast  whether code is made quickly rather than as fast as it can be
     """
@@ -327,22 +324,24 @@ class Host:
     def __init__(self, *, fast: bool = False) -> None:
         self.fast = fast
 
-    def build(
-        self,
-        graph: Graph,
-        axes: int,
-        varying: Sequence[tuple[int, ...]],
-        layouts: Sequence[Layout],
-    ) -> Executable:
-        """The kernel of a scalar graph, compiled, or its code that was kept on disk."""
+    variants = (FIRST,)
+    shown = True
 
-        def kernel() -> Kernel:
-            return kernel_of(sink(expand(graph)), axes, varying, layouts)
+    @property
+    def quick(self) -> Host:
+        """The host, where code is made quickly."""
+        return FAST
 
-        form = Form(kernel, target := host(), fast=self.fast)
+    def exceeds_cache(self, written: int) -> bool:
+        """See `past_cache`."""
+        return past_cache(written)
+
+    def compile(self, kernels: Kernels, name: bytes | None) -> Executable:
+        """The one kernel, compiled, or its code that was kept on disk under a name."""
+        form = Form(lambda: next(kernels()), target := host(), fast=self.fast)
         facts = target.vector_bytes, target.fused, target.streaming, form.longest
         facts = *facts, form.fast
-        key = objects.name_of_graph(graph, axes, varying, layouts, facts)
+        key = objects.name(name, repr(facts).encode()) if name else None
         return _kept(form, key) or _compiled(form, key)
 
     def empty(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:

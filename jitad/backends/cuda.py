@@ -1,6 +1,7 @@
 """The CUDA back end: load a Kernel's machine code onto a card and launch it.
 
-Start at `Builder`, which makes an `Executable` of a graph, or `compile`, of a kernel.
+Start at `Builder`, which makes an `Executable` of the best of some kernels, or at
+`compile`, which makes one of a kernel.
 A thread computes one lane; sums are added up in the same order whatever the card is.
 `Work` is what one call has of a card, as `cpu.HOST` is of the host.
 """
@@ -16,17 +17,15 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
-from jitad.ir.graph import Graph
 from jitad.lowering.cuda_functions import accumulator
 from jitad.lowering.cuda_parameters import flatten, parameters
 from jitad.lowering.cuda_rows import THREADS
 from jitad.lowering.cuda_spread import clear_name, finish_name, phases, space
 from jitad.lowering.emit_cuda import NAME, emit, entries, totals_name
-from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout
-from jitad.transforms.expand import expand
+from jitad.lowering.kernel import Argument, Buffer, Kernel, Kernels
 
 from . import device_words
-from .best_order import Tried, candidates, chosen
+from .best_order import AsCards, Tried, chosen
 from .card import Card
 from .memory import address, dense, shown
 from .nvrtc import Capability, Cubin, Usage
@@ -213,31 +212,24 @@ def load(
 
 
 @dataclass(frozen=True)
-class Builder:
-    """A card as what kernels are made for."""
+class Builder(AsCards):
+    """A card as what kernels are made for: a Machine."""
 
     card: Card
 
-    def build(
-        self,
-        graph: Graph,
-        axes: int,
-        varying: Sequence[tuple[int, ...]],
-        layouts: Sequence[Layout],
-    ) -> Executable:
-        """The kernel of a scalar graph that suits the card best, on it.
+    def compile(self, kernels: Kernels, name: bytes | None) -> Executable:
+        """The kernel that suits the card best, on it.
 
         Raises UnsupportedError for what no GPU kernel can have, CompilerError where
         NVRTC is missing.
         """
+        del name  # NVRTC's code is kept by its text
         start, capability = time.perf_counter(), self.card.capability
 
         def make(text: str, limit: int | None) -> Cubin:
             return device_words.compiled(text, capability, registers=limit)
 
-        found = chosen(
-            candidates(expand(graph), axes, varying, layouts), make, capability
-        )
+        found = chosen(kernels(), make, capability)
         seconds = time.perf_counter() - start
         columns = found.columns
         made = load(found.kernel, found.cubin, self.card, seconds, columns=columns)
@@ -246,7 +238,7 @@ class Builder:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What a call has of a card: a stream, and memory that is freed along it.
+    """What a call has of a card, a Place: a stream, and memory that is freed along it.
 
     Its arrays are ndarrays at addresses of the card, which are never read.
     """

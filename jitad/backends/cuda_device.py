@@ -22,13 +22,11 @@ from numba.core import cgutils, types
 from numba.core.errors import TypingError
 from numba.core.typing.templates import signature
 
-from jitad.ir.graph import Graph
 from jitad.lowering.emit_device import strided
-from jitad.lowering.kernel import Kernel, Layout
-from jitad.transforms.expand import expand
+from jitad.lowering.kernel import Kernel, Kernels
 
 from . import device_words, nvrtc
-from .best_order import candidates, chosen
+from .best_order import AsCards, chosen
 from .card import DeviceError
 from .cuda import Maker
 from .njit import Place
@@ -47,23 +45,20 @@ class Ordered:
 
 
 @dataclass(frozen=True, slots=True)
-class AnyCard:
+class AnyCard(AsCards):
     """Cards of any kind, as what kernels are ordered for; make: CUDA C -> code."""
 
     make: Maker = device_words.compiled
 
-    def build(
-        self,
-        graph: Graph,
-        axes: int,
-        varying: Sequence[tuple[int, ...]],
-        layouts: Sequence[Layout],
-    ) -> Ordered:
-        """The kernel of a scalar graph that suits a card best."""
+    def compile(self, kernels: Kernels, name: bytes | None) -> Ordered:
+        """The kernel that suits a card best."""
+        del name  # it is the caller that compiles
         start = time.perf_counter()
-        kernels = candidates(expand(graph), axes, varying, layouts)
         best = chosen(
-            kernels, lambda text, _: self.make(text, _TYPICAL), _TYPICAL, limits=(None,)
+            kernels(),
+            lambda text, _: self.make(text, _TYPICAL),
+            _TYPICAL,
+            limits=(None,),
         )
         return Ordered(best.kernel, time.perf_counter() - start)
 

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import llvmlite
 import llvmlite.binding as llvm
 
-from jitad.ir.graph import Graph
 from jitad.kept import entries, graphs
 from jitad.kept.stamp import stamp
 
@@ -49,14 +48,6 @@ def name(*parts: bytes) -> str | None:
     """The name of code that depends on this; None where none can be kept."""
     found = _machine()
     return None if found is None else entries.digest(found, *parts)
-
-
-def name_of_graph(graph: Graph, *others: Any) -> str | None:
-    """The same of the code of a graph, and of what else has a text."""
-    try:
-        return name(graphs.digest(graph), repr(others).encode())
-    except graphs.UnknownError:
-        return None
 
 
 def made(text: str, beside: Any = None) -> Object:

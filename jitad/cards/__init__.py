@@ -18,20 +18,23 @@ from jitad.backends.foreign import Foreign
 from jitad.call import Call
 from jitad.cards.in_parts import InParts
 from jitad.cards.on_card import OnCard
+from jitad.signature import Signature
 
 
 def call(
-    numbers: Sequence[int], leaves: Sequence[Any], views: Sequence[Any], what: Any
+    signature: Signature,
+    numbers: Sequence[int],
+    leaves: Sequence[Any],
+    views: Sequence[Any],
 ) -> Call:
     """The call of these arguments on cards of these numbers.
 
-    views  of leaves, batch levels in front; what: the arguments of a Call
+    views  of leaves, batch levels in front
     """
     cards = [card(n) for n in numbers]
-    extents = what[-1]
-    if extents and not any(isinstance(x, Foreign) for x in leaves):
-        return InParts(cards, views, *what)
-    return OnCard(cards[0], leaves, *what)
+    if signature.extents and not any(isinstance(x, Foreign) for x in leaves):
+        return InParts(signature, views, cards)
+    return OnCard(signature, leaves, cards[0])
 
 
 def put(array: np.ndarray, number: int) -> DeviceArray:

@@ -8,73 +8,69 @@ from typing import Any
 
 import numpy as np
 
-from jitad import arrays, plan, tree
+from jitad import arrays, tree
 from jitad.backends import fresh
 from jitad.backends.card import Card
 from jitad.backends.cuda import Builder, Work
 from jitad.backends.device_array import DeviceArray
 from jitad.backends.foreign import Foreign
 from jitad.backends.libraries import foreign, library
-from jitad.backends.memory import address, dense, shown
+from jitad.backends.memory import PLACE, address, dense, shown
 from jitad.call import Call
 from jitad.cards.fast import fast_call
-from jitad.cards.kernel import PLACE, CardKernel
+from jitad.cards.kernel import CardKernel
 from jitad.errors import InputError
-from jitad.program import program
+from jitad.plan.derived import lifted
+from jitad.plan.program import program
+from jitad.signature import Signature
 
 
 class OnCard(Call):
     """Arguments on a card, and numbers; or a single point of the host."""
 
-    def __init__(self, card: Card, leaves: Sequence[Any], *what: Any) -> None:
-        super().__init__(*what)
+    def __init__(self, signature: Signature, leaves: Sequence[Any], card: Card) -> None:
+        super().__init__(signature)
         self.card, self.cards = card, [card]
         there = [x for x in leaves if isinstance(x, Foreign)]
         self.library = library(there[0].library) if there else None
         self.on_host = not there
-        examples = [_example(x) for x in leaves]
-        levels = [None] * len(self.extents)
-        pairs = zip(examples, self.in_axes, strict=True)
-        self.views = [arrays.batch_first(x, a) for x, a in pairs]
-        machine = Builder(card)
-        made = None if self.extents else program(self.derived, self.views, machine)
-        if made is None:
-            self.graph, constants = plan.lifted(self.derived.graph)
-        else:
-            constants = made.constants
+        self.views = signature.seen([_example(x) for x in leaves])
+        made, machine = None, Builder(card)
+        if not signature.extents:
+            made = program(self.derived, self.views, machine)
+        self._lifted, constants = (
+            lifted(self.derived) if made is None else (self.derived, made.constants)
+        )
         with card.current():
             work = Work(card, card.stream)
             self.constants = [work.send(np.ascontiguousarray(c)) for c in constants]
             card.sync(card.stream)
-        self.views += [arrays.batch_first(c, levels) for c in self.constants]
+        self.views += map(signature.shared, self.constants)
         self.program = made and replace(made, constants=tuple(self.constants))
         self._kernels: dict[Any, CardKernel] = {}
         if made is None:
-            kernel = self._kernel(self._blank())
-            self.plan, self.inputs, self.outputs, self.lanes = kernel.facts
+            self.fitted = self._kernel(self._blank()).fitted
 
     def _blank(self) -> list[np.ndarray]:
         """Arrays as results are if nobody gives any."""
-        return [shown(PLACE, shape, type.dtype) for shape, type in self.results]
+        return [shown(PLACE, shape, t.dtype) for shape, t in self.signature.results]
 
     def _kernel(self, outputs: Sequence[np.ndarray]) -> CardKernel:
         key = tuple([o.strides for o in outputs])
         if key not in self._kernels:
-            pairs = zip(outputs, self.out_axes, strict=True)
-            views = [arrays.batch_first(o, a) for o, a in pairs]
-            derived = replace(self.derived, graph=self.graph)
-            order = plan.lane_order(self.extents)
+            what = self.signature
             self._kernels[key] = CardKernel(
-                derived, self.extents, order, self.views, views, [self.card]
-            )
+                self._lifted, what.extents, self.views, what.seen_results(outputs),
+                [self.card],
+            )  # fmt: skip
         return self._kernels[key]
 
     def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
         """The call with less of Python between, if arguments are arrays and alike."""
-        source = self.library
-        if kwargs or self.program is not None or source is None or 0 in self.extents:
+        source, what = self.library, self.signature
+        if kwargs or self.program is not None or source is None or 0 in what.extents:
             return None
-        if tree.flatten(((0,) * len(args), {}))[1] != self.spec or not self.results:
+        if tree.flatten(((0,) * len(args), {}))[1] != what.spec or not what.results:
             return None
         found = [foreign(x) for x in args]
         leaves = [x for x in found if x and library(x.library) is source]
@@ -90,7 +86,7 @@ class OnCard(Call):
             kernel.launch(every, stream)
 
         return fast_call(
-            self.card, source, leaves, self.results, self.derived.result, launch
+            self.card, source, leaves, what.results, self.derived.result, launch
         )
 
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
@@ -114,7 +110,7 @@ class OnCard(Call):
             for other in others:
                 card.wait(other, stream)
         if out is None:
-            return tree.unflatten(self.derived.result, results)
+            return self.signature.tree(results)
         if self.on_host:
             for target, value in zip(targets or (), results, strict=True):
                 target[...] = value
@@ -127,7 +123,7 @@ class OnCard(Call):
         if self.program is not None:
             made = self.program.run(inputs, work)
         elif self.library is None or (targets and arrays.overlap(inputs, targets)):
-            made = [work.empty(shape, t.dtype) for shape, t in self.results]
+            made = [work.empty(shape, t.dtype) for shape, t in self.signature.results]
             self._launch(work, inputs, made)
         else:
             made = None
@@ -147,14 +143,15 @@ class OnCard(Call):
         for k, x in enumerate(targets):
             if not x.flags.c_contiguous:
                 raise InputError(
-                    f"{self.name}: out number {k} is not contiguous; expected an array "
-                    "that is, where it takes sums or shares memory with an argument"
+                    f"{self.signature.name}: out number {k} is not contiguous; "
+                    "expected an array that is, where it takes sums or shares memory "
+                    "with an argument"
                 )
 
     def _launch(
         self, work: Work, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
     ) -> None:
-        if 0 in self.extents or not any(o.size for o in outputs):
+        if 0 in self.signature.extents or not any(o.size for o in outputs):
             return
         kernel = self._kernel(outputs)
         every = [*inputs, *self.constants, *outputs]
@@ -168,11 +165,11 @@ class OnCard(Call):
         assert source is not None
         made = [
             source.new(shape, t.dtype, self.card, work.stream)
-            for shape, t in self.results
+            for shape, t in self.signature.results
         ]
         places = [
             shown(source.address(x), shape, t.dtype)
-            for x, (shape, t) in zip(made, self.results, strict=True)
+            for x, (shape, t) in zip(made, self.signature.results, strict=True)
         ]
         return made, places
 
@@ -190,8 +187,9 @@ class OnCard(Call):
                 where = "on the host" if x is None else f"on cuda:{x.card}"
                 what = where if x is None or x.writable else f"{where}, read-only"
                 raise InputError(
-                    f"{self.name}: out number {k} is {what}; expected one that can be "
-                    f"written on cuda:{self.card.number}, where the arguments are"
+                    f"{self.signature.name}: out number {k} is {what}; expected one "
+                    f"that can be written on cuda:{self.card.number}, where the "
+                    "arguments are"
                 )
             made.append(x)
         return made
@@ -199,9 +197,9 @@ class OnCard(Call):
     def _checked(self, out: Any, given: Sequence[Foreign]) -> list[np.ndarray]:
         """The arrays of out=, in the form of ndarrays, of the expected shapes."""
         if self.on_host:
-            return self._targets(out)
+            return self.signature.targets(out)
         spec = tree.flatten(out)[1]
-        return self._targets(tree.unflatten(spec, [x.array for x in given]))
+        return self.signature.targets(tree.unflatten(spec, [x.array for x in given]))
 
 
 def _example(leaf: Any) -> np.ndarray:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
-from jitad import plan
 from jitad.backends import cuda_device as backend
 from jitad.backends.njit import Place
 from jitad.errors import InputError
@@ -13,12 +11,15 @@ from jitad.ir.source import source_line
 from jitad.lowering import emit_device
 from jitad.lowering.emit_device import Given
 from jitad.names import result_names
+from jitad.plan.choose import make
+from jitad.plan.derived import lifted
+from jitad.plan.placement import Placement
 
 from .examples import Example
 
 # One point's numbers are the same for all lanes, of which there is one.
-_READ = plan.Placement("fixed", (), (0,), 0)
-_WRITTEN = plan.Placement("rows", (0,), (0,), 0)
+_READ = Placement("fixed", (), (0,), 0)
+_WRITTEN = Placement("rows", (0,), (0,), 0)
 
 
 def routine(
@@ -34,7 +35,8 @@ def routine(
         )
     _, _, inputs = function.point(example.spec, leaves)
     derived = example.derived(inputs)
-    graph, constants = plan.lifted(derived.graph)
+    derived, constants = lifted(derived)
+    graph = derived.graph
     types = graph.output_types
     kinds = [example.kind(n, x) for n, x in zip(example.names, leaves, strict=True)]
     results = [(t.dtype, t.shape or None) for t in types]
@@ -44,7 +46,7 @@ def routine(
         *(Given(shape) for _, shape in results),
     ]
     inside, outside = [_READ] * len(graph.inputs), [_WRITTEN] * len(types)
-    made = plan.make(replace(derived, graph=graph), (), inside, outside, machine)
+    made = make(derived, (), inside, outside, machine)
     given = [every[k] for k in made.buffers]
     symbol = f"jitad_{_digest(emit_device.emit(made.kernel, given, ''))}"
     count, first = len(leaves), len(graph.inputs)

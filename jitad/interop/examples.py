@@ -20,7 +20,7 @@ from jitad.ir.source import source_line
 from jitad.ir.trace import Input
 from jitad.ir.tracer import traced
 from jitad.names import argument_names, original
-from jitad.plan import Derived
+from jitad.plan.derived import Derived
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from jitad import arrays, plan, tree
+from jitad import arrays, tree
 from jitad.backends.memory import address
 from jitad.errors import InputError
 from jitad.function import Function
@@ -16,6 +15,8 @@ from jitad.ir.source import source_line
 from jitad.late import late
 from jitad.lowering import frame
 from jitad.names import result_names
+from jitad.plan.choose import fitted
+from jitad.plan.derived import Derived, lifted
 
 from . import examples
 from .examples import Example
@@ -70,39 +71,34 @@ def _routine(example: Example) -> Any:
 
 
 def _launch(
-    derived: plan.Derived,
+    derived: Derived,
     extents: tuple[int, ...],
     inputs: Sequence[np.ndarray],
     outputs: Sequence[np.ndarray],
 ) -> Any:
     """The kernel and its block, for arrays that lie as these do."""
-    order = plan.lane_order(extents)
-    lanes = tuple([extents[k] for k in order]) or (1,)
-    if 0 in lanes or not any(y.size for y in outputs):
+    if 0 in extents or not any(y.size for y in outputs):
         return backend.Launch(None, np.zeros(0, np.int64), 0, {})
-    graph, constants = plan.lifted(derived.graph)
+    derived, constants = lifted(derived)
     same = [arrays.batch_first(c, [None] * len(extents)) for c in constants]
-    inside = [plan.place(v, extents, order) for v in (*inputs, *same)]
-    outside = [plan.place_output(v, extents, order) for v in outputs]
-    derived = replace(derived, graph=graph)
-    made, placed = plan.make(derived, order, inside, outside), [*inside, *outside]
-    first, last = len(inputs), len(inside)
+    # A call from machine code runs all lanes at once.
+    made = fitted(derived, extents, [*inputs, *same], outputs, around=False)
+    buffers, executable = made.plan.buffers, made.plan.executable
+    first, last = len(inputs), len(inputs) + len(constants)
     known = {first + k: address(c) for k, c in enumerate(constants)}
-    given = [placed[k].argument(known.get(k, 0)) for k in made.buffers]
+    given = made.arguments([known.get(k, 0) for k in range(last + len(outputs))])
     words = {
-        k if k < first else k - last + first: frame.slots(
-            made.executable.outline, n
-        ).address
-        for n, k in enumerate(made.buffers)
+        k if k < first else k - last + first: frame.slots(executable.outline, n).address
+        for n, k in enumerate(buffers)
         if k not in known
     }
-    block = made.executable.block(lanes, given)
+    block = executable.block(made.extents, given)
     kept = given, constants
-    return backend.Launch(made.executable, block, lanes[0], words, kept=kept)
+    return backend.Launch(executable, block, made.extents[0], words, kept=kept)
 
 
 def _results(
-    function: Function, derived: plan.Derived, extents: tuple[int, ...]
+    function: Function, derived: Derived, extents: tuple[int, ...]
 ) -> tuple[list[Any], list[np.ndarray]]:
     """Arrays and numbers like the results; arrays with the batch levels in front."""
     types, axes = derived.graph.output_types, function.out_axes(derived)

@@ -10,7 +10,7 @@ Its body is statements on scalar values, one value per lane; loops with carried 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -433,6 +433,10 @@ class Kernel:
             yield f"{pad}v{c.outer}: {c.dtype} = last v{c.inner}"
         if s.steps is not None:
             yield f"{pad}v{s.steps}: int64 = steps of v{s.index}"
+
+
+# Makes kernels that compute the same, one after the other.
+Kernels = Callable[[], Iterator[Kernel]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ once.  `order` says in which order, and each output is stored when it is ready.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph
 from jitad.lowering.kernel import (
@@ -23,29 +24,49 @@ from jitad.lowering.kernel import (
     StoreAll,
 )
 from jitad.lowering.later import put_off
-from jitad.lowering.order import Ordering, order
+from jitad.lowering.order import ORDERS, Ordering, order
 from jitad.lowering.share import reused
-from jitad.lowering.validate import validate
 from jitad.lowering.write import Writer
 
 _APART = ("control", "access")  # never shared by all lanes
 
 
-def schedule(
-    graph: Graph,
-    axes: int,
-    varying: Sequence[tuple[int, ...]],
-    layouts: Sequence[Layout],
-    ordering: Ordering = order,
-) -> Kernel:
-    """The kernel of a scalar graph over `axes` batch axes, axis 0 being the lanes.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a kernel is to be like: batch axes, of which axis 0 is that of the lanes.
 
     varying[k]  the batch axes along which input k varies, ascending
     layouts     the layouts of inputs, then of outputs; outputs vary along all axes,
                 sums, and what is spread, along none
-    ordering    in which order values are computed
     """
-    buffers = _buffers(graph, axes, varying, layouts)
+
+    axes: int
+    varying: tuple[tuple[int, ...], ...]
+    layouts: tuple[Layout, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of several kernels that compute the same.
+
+    branches  whether what only some points need is computed under branches
+    ordering  in which order values are computed
+    """
+
+    branches: bool = True
+    ordering: Ordering = order
+
+
+FIRST = Variant()
+# What a branch makes lives from its end on, all of it; where it is all selected at
+# once, more is computed.
+VARIANTS = tuple([Variant(b, ordering) for b in (True, False) for ordering in ORDERS])
+
+
+def schedule(graph: Graph, request: Request, ordering: Ordering = order) -> Kernel:
+    """The kernel of a scalar graph in machine words that has what is asked for."""
+    axes, varying, layouts = request.axes, request.varying, request.layouts
+    buffers = _buffers(graph, request)
     levels = _levels(graph, varying)
     bodies: list[list[Statement]] = [[] for _ in range(axes)]
     shared = _shared(graph, varying)
@@ -77,21 +98,15 @@ def schedule(
     body, locals = reused(body, writer.locals)
     if axes == 1:
         body = put_off(body, buffers)
-    kernel = Kernel(buffers, axes, body, tuple(once), locals)
-    validate(kernel)
-    return kernel
+    return Kernel(buffers, axes, body, tuple(once), locals)
 
 
-def _buffers(
-    graph: Graph,
-    axes: int,
-    varying: Sequence[tuple[int, ...]],
-    layouts: Sequence[Layout],
-) -> tuple[Buffer, ...]:
-    everywhere = tuple(range(axes))
+def _buffers(graph: Graph, request: Request) -> tuple[Buffer, ...]:
+    varying, layouts = request.varying, request.layouts
+    everywhere = tuple(range(request.axes))
     count = len(graph.inputs)
     inputs = [
-        Buffer(f"x{k}", t.dtype, t.size, tuple(varying[k]), layouts[k], False)
+        Buffer(f"x{k}", t.dtype, t.size, varying[k], layouts[k], False)
         for k, t in enumerate(graph.input_types)
     ]
     placed = zip(graph.output_types, layouts[count:], strict=True)

@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
-from jitad import plan as planning
 from jitad.backends import cpu
 from jitad.ir.graph import (
     CONST,
@@ -30,16 +28,25 @@ from jitad.ir.graph import (
     scalar,
 )
 from jitad.ir.interpret import inline
-from jitad.ir.loop import INT, PART, Loop, loop_of
+from jitad.ir.loop import INT, LOOP, PART, Loop, loop_of
 from jitad.ir.primitive import registry
 from jitad.ir.table import SPREAD, parts_of_spread
 from jitad.lowering.kernel import Layout
-from jitad.plan import Derived, Machine
-from jitad.rows import Rows, along
-from jitad.steps import PointStep, Step, SumStep, moving, spreading
+from jitad.lowering.schedule import Request
 from jitad.transforms.expand import expand
 from jitad.transforms.templates import builder
 from jitad.transforms.whole import EAGER
+
+from .choose import fitted
+from .derived import Derived, lifted_graph
+from .machine import Machine, Place
+from .pipeline import compiled
+from .placement import place
+from .rows import Rows, along
+from .steps import PointStep, Step, SumStep, moving, spreading
+
+# From so many points a sum over them is a kernel of its own.
+_ENOUGH_POINTS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +63,7 @@ class Program:
         return tuple(s for s in self.steps if isinstance(s, SumStep))
 
     def run(
-        self, inputs: Sequence[np.ndarray], place: Any = cpu.HOST
+        self, inputs: Sequence[np.ndarray], place: Place = cpu.HOST
     ) -> list[np.ndarray]:
         """The results of one call.
 
@@ -86,12 +93,31 @@ def program(
     controls = any(node.primitive.kind == "control" for node in derived.graph.nodes)
     if not controls and _packs(derived.graph):
         return None
-    graph, constants = planning.lifted(expand(derived.graph))
-    if planning.long_sum(graph) is None and _packs(graph):
+    graph, constants = lifted_graph(expand(derived.graph))
+    if long_sum(graph) is None and _packs(graph):
         return None
     split = _Split(derived, [*arrays, *constants], machine)
     outputs = split.steps(graph)
     return Program(tuple(split.made), tuple(constants), tuple(outputs))
+
+
+def long_sum(graph: Graph) -> int | None:
+    """The first loop whose iterations should run along lanes: all it does is add.
+
+    With fewer iterations, or in a batch, they run one after the other in a lane.
+    """
+    for i, node in enumerate(graph.nodes):
+        if node.primitive is LOOP:
+            loop = loop_of(node)
+            enough = _ENOUGH_POINTS if not loop.summed else 1
+            if loop.bound < enough or loop.written:
+                continue
+            if not loop.carried and not loop.summed:
+                continue
+            counts = any(loop.inputs.index in n.operands for n in loop.body.nodes)
+            if loop.adds and not counts:
+                return i
+    return None
 
 
 def _packs(graph: Graph) -> bool:
@@ -111,12 +137,12 @@ class _Split:
     @property
     def host(self) -> bool:
         """Whether NumPy can see the arrays."""
-        return self.machine is cpu.HOST
+        return self.machine.shown
 
     def steps(self, graph: Graph) -> list[int]:
         """Make the steps: where the environment has the results."""
         given = list(range(len(graph.inputs)))
-        while (i := planning.long_sum(graph)) is not None:
+        while (i := long_sum(graph)) is not None:
             sums = self._sum(graph, i, given)
             graph = _without(graph, i, sums)
             given += range(len(self.arrays) - len(sums), len(self.arrays))
@@ -172,18 +198,16 @@ class _Split:
             return self._append(step.blanks)
         types = part.output_types
         made = [np.empty(t.shape, t.dtype) for t in types]
-        placed = [planning.place(self.arrays[k], (), ()) for k in inputs]
         uses = Counter(a for node in part.nodes for a in node.operands)
         uses.update(part.outputs)
-        after = [
-            planning.place_output(x, (), ())
-            if uses[o] > 1 or not _added_up(part, o)
-            else planning.place_spread()
-            for o, x in zip(part.outputs, made, strict=True)
-        ]
+        added = {
+            k for k, o in enumerate(part.outputs) if uses[o] == 1 and _added_up(part, o)
+        }
         derived = replace(self.derived, graph=part, seconds={})
-        chosen = planning.make(derived, (), placed, after, self.machine)
-        self.made.append(PointStep(chosen, inputs, (*placed, *after), types))
+        given_ = [self.arrays[k] for k in inputs]
+        chosen = fitted(derived, (), given_, made, self.machine, added=added,
+                        around=False)  # fmt: skip
+        self.made.append(PointStep(chosen, inputs, types))
         return self._append(made)
 
     def _append(self, made: Sequence[np.ndarray]) -> list[int]:
@@ -209,11 +233,9 @@ class _Split:
         sums: list[Layout] = ["sum"] * len(dtypes)
         spread: list[Layout] = ["spread"] * loop.summed
         layouts: tuple[Layout, ...] = (*[r.layout for r in body.inputs], *sums, *spread)
-        executable, seconds = planning.compiled(
+        executable, seconds = compiled(
             points,
-            1,
-            varying,
-            layouts,
+            Request(1, varying, layouts),
             self.machine,
             keep=self.derived.keep,
             fast=self.derived.fast,
@@ -321,7 +343,7 @@ class _Body:
         if array not in self._same:
             example = self.arrays[array]
             self._same[array] = self.target.input(Type(example.dtype, example.shape))
-            placed = planning.place(example, (), ())
+            placed = place(example, (), ())
             rows = Rows(array, 0, None, placed.elements, placed.layout)
             self.inputs.append(rows)
         return self._same[array]

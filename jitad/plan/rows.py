@@ -9,12 +9,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from jitad.backends.memory import address
 from jitad.lowering.kernel import Argument, Layout
+
+from .machine import Place
 
 Environment = list[np.ndarray]
 
@@ -37,15 +38,12 @@ class Rows:
     contiguous: bool = False
 
     def argument(
-        self, environment: Environment, where: Any
+        self, environment: Environment, holder: Place
     ) -> tuple[Argument, np.ndarray]:
-        """The launch argument, and the array that must live as long.
-
-        where  it is, as for `Program.run`
-        """
+        """The launch argument, and the array that must live as long as it."""
         array = environment[self.array]
         if self.contiguous:
-            array = where.contiguous(array)
+            array = holder.contiguous(array)
         place = address(array) + self.start
         return Argument(place, (self.lane or 0,), self.elements), array
 

@@ -26,18 +26,24 @@ from jitad.ir.graph import (
 from jitad.ir.loop import INT
 from jitad.ir.table import Way, add_spread
 from jitad.lowering.kernel import Kernel, Layout
-from jitad.plan import Placement, Plan
-from jitad.rows import Environment, Rows
+
+from .choose import Fitted, Plan
+from .machine import Place
+from .rows import Environment, Rows
 
 
 @dataclass(frozen=True, eq=False)
 class PointStep:
     """A kernel of one point: from some arrays of the environment to new ones."""
 
-    plan: Plan
+    fitted: Fitted
     inputs: tuple[int, ...]
-    placed: tuple[Placement, ...]
     types: tuple[Type, ...]
+
+    @property
+    def plan(self) -> Plan:
+        """How it was made."""
+        return self.fitted.plan
 
     @property
     def graph(self) -> Graph:
@@ -51,20 +57,18 @@ class PointStep:
 
     def layout_of(self, array: int) -> Layout | None:
         """The layout of an array of the environment; None: it is not read."""
-        pairs = zip(self.inputs, self.placed, strict=False)
+        pairs = zip(self.inputs, self.fitted.inputs, strict=True)
         return next((p.layout for k, p in pairs if k == array), None)
 
-    def run(self, environment: Environment, place: Any) -> None:
+    def run(self, environment: Environment, place: Place) -> None:
         """Compute, and append the results."""
         made = [
             place.zeros(t.shape, t.dtype) if p.layout == "spread"
             else place.empty(t.shape, t.dtype)
-            for t, p in zip(self.types, self.placed[len(self.inputs) :], strict=True)
+            for t, p in zip(self.types, self.fitted.outputs, strict=True)
         ]  # fmt: skip
         given = [*(environment[k] for k in self.inputs), *made]
-        arguments = [
-            self.placed[k].argument(address(given[k])) for k in self.plan.buffers
-        ]
+        arguments = self.fitted.arguments([address(x) for x in given])
         if arguments:
             place.launch(self.plan.executable, (1,), arguments)
         environment += made
@@ -87,7 +91,7 @@ class MoveStep:
         read = any(k == array for own in self.pieces for k, _, _ in own)
         return "fixed" if read else None
 
-    def run(self, environment: Environment, place: Any) -> None:
+    def run(self, environment: Environment, place: Place) -> None:
         """Copy, and append the results."""
         made = [place.copy(x) for x in self.blanks]
         for x, own in zip(made, self.pieces, strict=True):
@@ -146,7 +150,7 @@ class SumStep:
         """The layout of an array of the environment; None: it is not read."""
         return next((r.layout for r in self.inputs if r.array == array), None)
 
-    def run(self, environment: Environment, place: Any) -> None:
+    def run(self, environment: Environment, place: Place) -> None:
         """Compute, and append the sums."""
         found = [rows.argument(environment, place) for rows in self.inputs]
         outputs = len(self.executable.buffers) - len(self.inputs)
@@ -180,7 +184,7 @@ class SpreadStep:
         """The layout of an array of the environment; None: it is not read."""
         return "fixed" if array in self.arrays else None
 
-    def run(self, environment: Environment, place: Any) -> None:
+    def run(self, environment: Environment, place: Place) -> None:
         """Add up, and append the sum."""
         total = place.zeros(self.type.shape, self.type.dtype)
         for k in self.arrays:

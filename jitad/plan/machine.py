@@ -1,0 +1,81 @@
+"""What a back end must be: a Machine compiles, a Place holds arrays and launches.
+
+`cpu.HOST` is both.  Of a card `cuda.Builder` is the Machine, and `cuda.Work` the Place
+that one call has there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from jitad.lowering.kernel import Argument, Kernels
+from jitad.lowering.schedule import Variant
+
+
+class Machine(Protocol):
+    """What kernels are compiled for."""
+
+    @property
+    def variants(self) -> Sequence[Variant]:
+        """The kernels among which it chooses, in the order in which it wants them."""
+        ...
+
+    @property
+    def quick(self) -> Machine:
+        """The same machine, compiling quickly at the cost of the code's speed."""
+        ...
+
+    @property
+    def shown(self) -> bool:
+        """Whether NumPy can read and write its arrays."""
+        ...
+
+    def exceeds_cache(self, written: int) -> bool:
+        """Whether so many bytes of results had better be written around its cache."""
+        ...
+
+    def compile(self, kernels: Kernels, name: bytes | None) -> Any:
+        """An executable of one of the kernels of a graph, one for each variant.
+
+        kernels  makes them; they are not made where the code is kept on disk
+        name     what only equal kernels have; None: nothing may be kept of them
+        """
+        ...
+
+
+class Place(Protocol):
+    """What holds arrays and runs kernels on them, for one call."""
+
+    def empty(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+        """An uninitialised array."""
+        ...
+
+    def zeros(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+        """An array of zeros."""
+        ...
+
+    def copy(self, array: np.ndarray) -> np.ndarray:
+        """A new array of the same elements."""
+        ...
+
+    def contiguous(self, array: np.ndarray) -> np.ndarray:
+        """The array, or a copy of it that is contiguous."""
+        ...
+
+    def launch(
+        self, executable: Any, extents: Sequence[int], arguments: Sequence[Argument]
+    ) -> None:
+        """Run a kernel on all points."""
+        ...
+
+    def total(
+        self, executable: Any, count: int, arguments: Sequence[Argument | None]
+    ) -> list[np.ndarray]:
+        """Run a kernel that sums over count points: an array for each of its sums.
+
+        arguments  None for the buffers that take sums
+        """
+        ...
