@@ -13,7 +13,7 @@ from jitad.errors import UnsupportedError
 from jitad.ir.graph import INTEGERS
 from jitad.lowering.emit import emit
 from jitad.lowering.kernel import Buffer, Kernel, Load, Op, Store
-from jitad.lowering.words import MEANINGS, meaning
+from jitad.lowering.words import WORDS, meaning
 
 F8, F4, I8, I4 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4"))
 BOOL = np.dtype(bool)
@@ -293,7 +293,7 @@ def test_a_point_alone_is_the_point_in_a_batch(target):
 def test_every_word_is_tested():
     tested = {*UNARY, *BINARY, *COMPARE, *EXTREME, *TESTS, *FUNCTIONS, *FUNCTIONS_2}
     tested |= {*LOGIC, *INTEGER, "not", "select", "cast", "fma", "lgamma"}
-    assert tested == set(MEANINGS)
+    assert tested == set(WORDS)
 
 
 def test_unknown_word_is_refused():

@@ -26,22 +26,12 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from jitad.late import late
+from jitad.lowering.words import WORDS
 
 _ufuncs = late("scipy.special._ufuncs")
 
-_UNARY = (
-    *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt"),
-    *("sin", "cos", "tan", "asin", "acos", "atan"),
-    *("sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
-    *("erf", "erfc", "lgamma"),
-)
-_BINARY = ("pow", "atan2", "hypot", "fmod", "nextafter")
-_ARITY: Mapping[str, int] = MappingProxyType(
-    dict.fromkeys(_UNARY, 1) | dict.fromkeys(_BINARY, 2)
-)
-_UFUNCS: Mapping[str, str] = MappingProxyType(
-    {"erfinv": "erfinv", "digamma": "psi", "zeta": "_zeta"}
-)
+_LIBRARY = {name: word for name, word in WORDS.items() if word.library}
+_UFUNCS = {name: word.ufunc for name, word in WORDS.items() if word.ufunc}
 _ENDINGS: Mapping[str, str] = MappingProxyType({"float64": "", "float32": "f"})
 # Of libmvec's functions, by the bytes of the registers that they take.
 _REGISTERS: Mapping[int, str] = MappingProxyType({16: "b", 32: "d", 64: "e"})
@@ -116,12 +106,12 @@ class _Table(Mapping[Key, Found]):
 @cache
 def scalar_functions() -> Mapping[tuple[str, str], str]:
     """(word, dtype name) -> symbol of a C function, made known to LLVM."""
-    return _Table(itertools.product(_ARITY, _ENDINGS), _scalar_function)
+    return _Table(itertools.product(_LIBRARY, _ENDINGS), _scalar_function)
 
 
 @cache
 def _scalar_function(word: str, dtype: str) -> str | None:
-    name = word + _ENDINGS[dtype]
+    name = _LIBRARY[word].library + _ENDINGS[dtype]
     return _known(_SCALAR + name, _address(_c_library(), name))
 
 
@@ -131,7 +121,7 @@ def vector_functions(vector_bytes: int) -> Mapping[tuple[str, str, int], str]:
     sizes = [size for size in _REGISTERS if size <= vector_bytes]
     keys = [
         (word, dtype, size // np.dtype(dtype).itemsize)
-        for word, dtype, size in itertools.product(_ARITY, _ENDINGS, sizes)
+        for word, dtype, size in itertools.product(_LIBRARY, _ENDINGS, sizes)
         if (word, dtype) not in _INACCURATE
     ]
     return _Table(keys if has_vector_library() else (), _vector_function)
@@ -140,8 +130,9 @@ def vector_functions(vector_bytes: int) -> Mapping[tuple[str, str, int], str]:
 @cache
 def _vector_function(word: str, dtype: str, count: int) -> str | None:
     register = _REGISTERS[count * np.dtype(dtype).itemsize]
-    operands, ending = "v" * _ARITY[word], _ENDINGS[dtype]
-    symbol = f"{_VECTOR}{register}N{count}{operands}_{word}{ending}"
+    row, ending = _LIBRARY[word], _ENDINGS[dtype]
+    operands = "v" * row.operands
+    symbol = f"{_VECTOR}{register}N{count}{operands}_{row.library}{ending}"
     library = _vector_library()
     assert library is not None
     return _known(symbol, _address(library, symbol))
@@ -198,5 +189,5 @@ def tell(symbol: str) -> None:
             loop = name, dtype.removesuffix(".data")
             if loop in inner_loops():
                 inner_loops()[loop]
-        elif {name, name.removesuffix("f")} & {*_ARITY}:
+        elif {name, name.removesuffix("f")} & {w.library for w in _LIBRARY.values()}:
             _known(symbol, _address(_c_library(), name))

@@ -1,7 +1,7 @@
 """Each scalar word as CUDA C: the GPU's dictionary.
 
-Start at `expression`.  A word is an expression of its operands, or a call of a function
-that CUDA has, or one of `cuda_functions`.  Everything is exact where the hardware is:
+Start at `expression`.  What a word is on floats stands in its row in `words`, what it
+is on integers and bools in tables here.  Everything is exact where the hardware is:
 no fast mathematics, and integers wrap as NumPy's do.
 """
 
@@ -15,53 +15,17 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 
+from .words import WORDS
+
 _TYPES = {
     "float64": "double", "float32": "float", "int64": "long long", "int32": "int",
     "int16": "short", "int8": "signed char", "uint64": "unsigned long long",
     "uint32": "unsigned", "uint16": "unsigned short", "uint8": "unsigned char",
 }  # fmt: skip
-_COMPARE = {
-    "lt": "{a} < {b}",
-    "le": "{a} <= {b}",
-    "gt": "{a} > {b}",
-    "ge": "{a} >= {b}",
-    "eq": "{a} == {b}",
-    "ne": "{a} != {b}",
-}
-_ANY = {**_COMPARE, "select": "{a} ? {b} : {c}"}
-# Functions of one or two floats that CUDA has by the word's own name.
-_NAMED = (
-    *("sqrt", "floor", "ceil", "trunc", "rint", "exp", "exp2", "expm1"),
-    *("log", "log2", "log10", "log1p", "cbrt", "sin", "cos", "tan", "asin", "acos"),
-    *("atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc"),
-    *("erfinv", "lgamma"),
-)
-_NAMED_2 = ("copysign", "nextafter", "fmod", "pow", "atan2", "hypot")
 _FLOAT: Mapping[str, str] = MappingProxyType(
-    {
-        **_ANY,
-        **{word: f"{word}{{f}}({{a}})" for word in _NAMED},
-        **{word: f"{word}{{f}}({{a}}, {{b}})" for word in _NAMED_2},
-        "add": "{a} + {b}",
-        "sub": "{a} - {b}",
-        "mul": "{a} * {b}",
-        "div": "{a} / {b}",
-        "neg": "-{a}",
-        "abs": "fabs{f}({a})",
-        "fma": "fma{f}({a}, {b}, {c})",
-        "isnan": "{a} != {a}",
-        "isinf": "fabs{f}({a}) == {inf}",
-        "isfinite": "fabs{f}({a}) < {inf}",
-        "signbit": "{as_integer}({a}) < 0",
-        # The operand that counts if it is NaN: the first, or (fmax, fmin) the second.
-        "maximum": "{a} >= {b} || {a} != {a} ? {a} : {b}",
-        "minimum": "{a} <= {b} || {a} != {a} ? {a} : {b}",
-        "fmax": "{a} >= {b} || {b} != {b} ? {a} : {b}",
-        "fmin": "{a} <= {b} || {b} != {b} ? {a} : {b}",
-        "digamma": "({t})digamma({a})",
-        "zeta": "({t})zeta({a}, {b})",
-    }
+    {name: word.cuda for name, word in WORDS.items() if word.cuda}
 )
+_ANY = {name: _FLOAT[name] for name in ("lt", "le", "gt", "ge", "eq", "ne", "select")}
 _GREATER, _LESSER = "{a} >= {b} ? {a} : {b}", "{a} <= {b} ? {a} : {b}"
 _INTEGER: Mapping[str, str] = MappingProxyType(
     {
