@@ -27,6 +27,7 @@ from jitad.lowering.kernel import (
 )
 from jitad.lowering.order import ORDERS, order, spills
 from jitad.lowering.validate import validate
+from jitad.plan.derived import lifted
 from jitad.transforms.accumulate import jacobian
 from jitad.transforms.expand import expand
 from jitad.transforms.scalarize import scalarize
@@ -194,7 +195,7 @@ def test_every_order_reads_tables_where_they_lie() -> None:
 
     table, k = np.random.default_rng(0).normal(size=(30, 2)), np.array([3, 7])
     over = jitad.vmap(jitad.jit(f), in_axes=(None, 0))
-    graph = over.prepare(table, k).graph
+    graph = lifted(over.prepare(table, k).derived)[0].graph
     for ordering in ORDERS:
         made = scheduled(graph, 1, [(), (0,)], ["fixed", "streams", "rows"], ordering)
         (y,) = reference(made, (2,), [table.reshape(1, -1), k[:, None]])
