@@ -14,6 +14,7 @@ import scipy.sparse.linalg
 
 import jitad
 from jitad.backends import cpu, schedule
+from jitad.transforms import accumulate
 
 BACKENDS = ("cpu", "numpy")
 X = np.array([0.3, 0.7, -0.4])
@@ -89,6 +90,32 @@ class TestOnePoint:
         )(X)
         close(value, f(X))
         close(gradient, jitad.grad(f)(X))
+
+
+@pytest.mark.parametrize("kink", [np.sin, np.abs])
+def test_auxiliary_results_need_no_derivative_of_their_own(
+    kink: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    jacobian = accumulate.jacobian
+
+    def counted(*args: Any, **options: Any) -> Any:
+        made.append(options)
+        return jacobian(*args, **options)
+
+    monkeypatch.setenv("JITAD_CACHE", "0")
+    monkeypatch.setattr(accumulate, "jacobian", counted)
+    alone = jitad.grad(lambda x: np.sum(kink(x) * x), backend="numpy")
+    paired = jitad.grad(
+        lambda x: (np.sum(kink(x) * x), kink(x)), has_aux=True, backend="numpy"
+    )
+    counts = []
+    for slope in (lambda x: -alone(x), lambda x: -paired(x)[0]):
+        jitad.jit(slope, backend="numpy")(X)
+        jitad.jacobian(slope, backend="numpy")(X)
+        counts.append(len(made))
+        made.clear()
+    assert counts[0] == counts[1] > 1
 
 
 def test_pushforward_and_pullback_are_adjoint() -> None:
