@@ -7,7 +7,7 @@ is compiled when it is called, once for each signature; `jit` around it adds not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -29,11 +29,13 @@ from jitad.travel import Product, travels
 from jitad.where import Backend, Effort, Precision, where
 
 Mode = Literal["auto", "forward", "reverse", "cross"]
+Given = ParamSpec("Given")  # what the user's function takes
+Made = TypeVar("Made")  # what it returns
 
 
 @travels
 def jit(
-    f: Callable[..., Any],
+    f: Callable[Given, Made],
     *,
     backend: Backend | None = None,
     device: str | None = None,
@@ -41,7 +43,7 @@ def jit(
     precision: Precision | None = None,
     cache: bool | None = None,
     compile: Effort | None = None,
-) -> Function:
+) -> Function[Given, Made]:
     """(x -> y)  ->  (x -> y), compiled; of what is transformed already, elsewhere.
 
     Arrays on a CUDA card (CuPy's, PyTorch's, JAX's, Numba's, or anything else with
@@ -84,13 +86,13 @@ def jit(
 
 @travels
 def jacobian(
-    f: Callable[..., Any],
+    f: Callable[Given, Any],
     argnums: Argnums = 0,
     *,
     mode: Mode = "auto",
     backend: Backend | None = None,
     device: str | None = None,
-) -> Function:
+) -> Function[Given, Any]:
     """(x -> y)  ->  (x -> ∂y/∂x), of shape y.shape + x.shape.
 
     For nested y and x the result is a tree of y's structure, with trees of x's at its
@@ -125,13 +127,13 @@ def jacobian(
 
 @travels
 def value_and_grad(
-    f: Callable[..., Any],
+    f: Callable[Given, Made],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     backend: Backend | None = None,
     device: str | None = None,
-) -> Function:
+) -> Function[Given, tuple[Made, Any]]:
     """(x -> y)  ->  (x -> (y, ∂y/∂x)) for a scalar y.
 
     With has_aux, f returns (y, aux) and the result is ((y, aux), ∂y/∂x).
@@ -158,13 +160,13 @@ def value_and_grad(
 
 @travels
 def grad(
-    f: Callable[..., Any],
+    f: Callable[Given, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     backend: Backend | None = None,
     device: str | None = None,
-) -> Function:
+) -> Function[Given, Any]:
     """(x -> y)  ->  (x -> ∂y/∂x) for a scalar y, in x's structure.
 
     With has_aux, f returns (y, aux) and the result is (∂y/∂x, aux).
@@ -201,13 +203,13 @@ def grad(
 
 @travels
 def hessian(
-    f: Callable[..., Any],
+    f: Callable[Given, Any],
     argnums: Argnums = 0,
     *,
     mode: Mode = "auto",
     backend: Backend | None = None,
     device: str | None = None,
-) -> Function:
+) -> Function[Given, Any]:
     """(x -> y)  ->  (x -> ∂²y/∂x²), of shape y.shape + x.shape + x.shape.
 
     Of every ∂²y/∂x² only one triangle is computed.
@@ -357,7 +359,7 @@ def _linear_map(f: Callable[..., Any], primals: Sequence[Any]) -> LinearMap:
 
 @travels
 def vmap(
-    f: Callable[..., Any],
+    f: Callable[Given, Made],
     in_axes: Any = 0,
     out_axes: Any = 0,
     *,
@@ -367,7 +369,7 @@ def vmap(
     precision: Precision | None = None,
     cache: bool | None = None,
     compile: Effort | None = None,
-) -> Function:
+) -> Function[Given, Made]:
     """f over a batch of points: one kernel, parallel over points.
 
     in_axes   the batch axis of every argument, or None where all points share it: an

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -42,6 +42,8 @@ from jitad.where import HERE, Where, chosen_cards
 cards = late("jitad.cards")
 
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
+Given = ParamSpec("Given")  # what the user's function takes
+Made = TypeVar("Made")  # what is made of it
 
 _REMEMBERED = 512
 # Inside a trace, a batch of more points, or of more operations, is a loop over points.
@@ -69,7 +71,7 @@ def _need_usable(function: Any, name: str) -> None:
         )
 
 
-class Function:
+class Function(Generic[Given, Made]):
     """(args -> results), traced, transformed and compiled when it is called.
 
     out=  arrays of the results' shapes and dtypes, in the results' structure, to be
@@ -146,6 +148,12 @@ class Function:
         if self._full is None:
             self._full = self.at(replace(self.where, precision="full"))
         return self._full
+
+    @overload
+    def __call__(self, *args: Given.args, **kwargs: Given.kwargs) -> Made: ...
+
+    @overload
+    def __call__(self, *args: Any, out: Any, **kwargs: Any) -> Made: ...
 
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """The results; traced where an argument is traced, else by the back end."""
