@@ -86,3 +86,15 @@ def test_they_are_told_apart():
 def test_what_there_is_not_is_refused():
     with pytest.raises(jitad.InputError, match=r"compile is 'quick'; expected"):
         jitad.jit(np.sin, compile="quick")  # type: ignore[arg-type]
+
+
+def test_what_is_compiled_quickly_is_not_simplified():
+    """LLVM would say on stderr of each such function that it skips it."""
+    call = jitad.vmap(jitad.grad(lambda x: np.sin(x[0]) * x[1])).prepare(
+        np.ones((9, 2))
+    )
+    heads = [x for x in call.plan.executable.ir.split("\n") if x.startswith("define")]
+    quick = [x for x in heads if "optnone" in x]
+    simplified = link._FAST_CODE.findall(call.plan.executable.ir)
+    assert quick and "lanes" in simplified
+    assert not [x for x in quick for name in simplified if f"@{name}(" in x]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import mmap
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,6 +25,10 @@ from jitad.lowering.emit import PARTS
 locks.hold_at_forks(llvm.ffi.lib._lock._lock)
 # The first line of a module whose code is to be made quickly.
 FAST = 'source_filename = "fast"\n'
+# Functions that are made for speed.
+_FAST_CODE = re.compile(
+    r"^define (?![^\n]*\b(?:optnone|alwaysinline)\b)[^@\n]*@([\w.$]+)\(", re.MULTILINE
+)
 # Of memory that a system still has to grant before code is put there: LLVM, when it is
 # not granted what it asks for, ends the process.
 _MAPS = 8
@@ -146,22 +151,25 @@ class _Tools:
     Numba's own rounds of optimisation take as long again as generating the code, and
     vector code has no use for them, nor for LLVM's combining of instructions.  Common
     subexpressions appear only where functions are inlined, and are not looked for in
-    functions that are compiled quickly.
+    functions that are compiled quickly: LLVM would say of each that it skips it.
     """
 
     machine: llvm.TargetMachine
     layout: str
-    passes: Any
-    few: Any
+    inline: Any
+    simplify: Any
     builder: Any
+    thorough: bool
 
     def prepared(self, module: llvm.ModuleRef, text: str) -> llvm.ModuleRef:
         """The module of a text, for this machine, simplified."""
         module.triple, module.data_layout = llvm.get_process_triple(), self.layout
         module.verify()
         if "alwaysinline" in text:
-            passes = self.few if PARTS in text else self.passes
-            passes.run(module, self.builder)
+            self.inline.run(module, self.builder)
+            if self.thorough and PARTS not in text:
+                for name in _FAST_CODE.findall(text):
+                    self.simplify.run(module.get_function(name), self.builder)
         return module
 
 
@@ -171,14 +179,14 @@ def _tools(fast: bool) -> _Tools:
     features = llvm.get_host_cpu_features().flatten()
     machine = _target_machine(llvm.get_host_cpu_name(), features, 0 if fast else 3)
     # Made once: llvmlite never frees a pass manager.
-    passes, few = (llvm.create_new_module_pass_manager() for _ in range(2))
-    passes.add_always_inliner_pass()
-    passes.add_new_gvn_pass()
-    few.add_always_inliner_pass()
+    inline = llvm.create_new_module_pass_manager()
+    inline.add_always_inliner_pass()
+    simplify = llvm.create_new_function_pass_manager()
+    simplify.add_new_gvn_pass()
     tuning = llvm.create_pipeline_tuning_options(speed_level=1)
     builder = llvm.create_pass_builder(machine, tuning)
-    rounds = few if fast else passes
-    return _Tools(machine, str(machine.target_data), rounds, few, builder)
+    layout = str(machine.target_data)
+    return _Tools(machine, layout, inline, simplify, builder, thorough=not fast)
 
 
 def _target_machine(cpu: str, features: str, opt: int = 3) -> llvm.TargetMachine:
