@@ -12,7 +12,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 
-from . import cuda_rows, cuda_values, frame
+from . import cuda_rows, cuda_values
 from .cuda_functions import accumulator
 from .cuda_parameters import stride
 from .cuda_rows import WARP, Place, Run
@@ -207,7 +207,7 @@ class Body:
     def _pointers(self, axis: int) -> None:
         """Where the buffers begin whose innermost axis this is."""
         for k, b in enumerate(self.kernel.buffers):
-            if frame.level(b) != axis or b.layout == "sum":
+            if b.level != axis or b.layout == "sum":
                 continue
             const = "" if b.output else "const "
             far = "".join(f" + i{a} * {stride(k, b, a)}" for a in b.axes)

@@ -118,7 +118,7 @@ class Body(Values):
         `copying` fills the scratch memory of inputs that cannot be read in place.
         """
         for i, b in enumerate(self.module.kernel.buffers):
-            if frame.level(b) != axis or i not in used:
+            if b.level != axis or i not in used:
                 continue
             pointer = self.asked("address", i)
             for a in b.axes:
@@ -127,9 +127,9 @@ class Body(Values):
                 pointer = self.module.memory.offset(pointer, far, lines)
                 self.add(lines)
             self.user[i] = self.pointers[i] = pointer
-            if axis > 0 and frame.varies(b):
+            if axis > 0 and b.varies:
                 self._substitute(i, pointer, copying=copying)
-            if b.layout == "rows" and frame.varies(b):
+            if b.layout == "rows" and b.varies:
                 lines, lane = [], self.asked("lane", i)
                 self.rows[i] = self.module.memory.rows(self.pointers[i], lane, lines)
                 self.add(lines)
@@ -148,7 +148,7 @@ class Body(Values):
     def _leave(self, axis: int, used: Set[int]) -> None:
         """Copy out what the body left in scratch for the outputs of this loop."""
         for i, b in enumerate(self.module.kernel.buffers):
-            if b.output and frame.level(b) == axis and i in used:
+            if b.output and b.level == axis and i in used:
                 copies = "true" if i in self.module.plan.copied else "%staged"
                 self._copy_if(copies, i, self._user(i), self._scratch(i), "%valid")
 
@@ -248,7 +248,7 @@ class Body(Values):
     def _load_raw(self, s: Load) -> str:
         buffer = self.module.kernel.buffers[s.buffer]
         pointer, dtype = self.pointers[s.buffer], buffer.dtype
-        if not frame.varies(buffer):
+        if not buffer.varies:
             return self._load_same(s)
         if buffer.layout != "rows" or s.buffer in self.module.plan.copied:
             name, stride = self.fresh(), self.asked("element", s.buffer)
@@ -298,7 +298,7 @@ class Body(Values):
         i, buffer = s.buffer, self.module.kernel.buffers[s.buffer]
         pointer, size = self.pointers[i], str(buffer.dtype.itemsize)
         table = self.asked("table", i) if buffer.layout == "general" else None
-        if not frame.varies(buffer):
+        if not buffer.varies:
             streams = buffer.layout == "streams"
             element = self.asked("element", i) if streams else size
             return emit_tables.Where(pointer, None, element, buffer.dtype, table)

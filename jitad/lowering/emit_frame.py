@@ -72,7 +72,7 @@ def framed(kernel: Kernel) -> bool:
 
 def _copied(kernel: Kernel, indexed: Set[int]) -> frozenset[int]:
     """The buffers that the body cannot address itself."""
-    varying = [(i, b) for i, b in enumerate(kernel.buffers) if frame.varies(b)]
+    varying = [(i, b) for i, b in enumerate(kernel.buffers) if b.varies]
     return frozenset(
         i
         for i, b in varying
@@ -92,7 +92,7 @@ def staging(kernel: Kernel, width: int, indexed: Set[int]) -> Staging:
              run time
     """
     copied = _copied(kernel, indexed)
-    moved = [i for i, b in enumerate(kernel.buffers) if frame.varies(b)]
+    moved = [i for i, b in enumerate(kernel.buffers) if b.varies]
     outputs = [i for i in moved if kernel.buffers[i].output]
     point = sum(kernel.buffers[i].elements * kernel.buffers[i].dtype.itemsize
                 for i in outputs)  # fmt: skip
@@ -288,7 +288,7 @@ class _Staged:
             self.lines.append("  %marks = getelementptr i8, ptr %origin, i64 %t")
             self._set(frame.LATER, "%marks", "ptr")
         for i, buffer in enumerate(self.kernel.buffers):
-            if frame.varies(buffer):
+            if buffer.varies:
                 self._address(i, buffer)
                 self._prepare(i, buffer)
         self.lines.append("  call void @lanes(ptr %frame, i64 0, i64 %up)")
@@ -333,7 +333,7 @@ class _Staged:
         """Point the frame to the user's memory or to scratch, filled if an input."""
         at, plan = frame.slots(self.kernel, i), self.plan.scratch[i]
         word(self.lines, f"%r{i}", "%block", at.lane)
-        whole_tile = buffer.output and frame.level(buffer) == 0
+        whole_tile = buffer.output and buffer.level == 0
         copies = "true" if i in self.plan.copied or whole_tile else "%ragged"
         element = f"%e{i}" if buffer.layout != "rows" else "0"
         lane = f"%r{i}"
@@ -343,7 +343,7 @@ class _Staged:
         ]
         self._set(at.lane, f"%rs{i}")
         self._set(at.element, f"%es{i}")
-        if frame.level(buffer) > 0:
+        if buffer.level > 0:
             self._set(at.address, f"%u{i}", "ptr")
             self._set(at.scratch, f"%s{i}", "ptr")
             return

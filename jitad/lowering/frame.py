@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .kernel import Buffer, Kernel
+from .kernel import Kernel
 from .outline import Outline
 
 COUNTER = 0  # the next lane that no thread has taken
@@ -62,13 +62,3 @@ def slots(kernel: Kernel | Outline, buffer: int) -> Slots:
 def size(kernel: Kernel | Outline) -> int:
     """Words in the whole block."""
     return HEADER + kernel.axes - 1 + len(kernel.buffers) * (5 + kernel.axes)
-
-
-def varies(buffer: Buffer) -> bool:
-    """Whether the buffer has a value of its own in every lane."""
-    return 0 in buffer.axes
-
-
-def level(buffer: Buffer) -> int:
-    """The innermost loop a buffer's address depends on; 0 is the lane loop, -1 none."""
-    return max(buffer.axes, default=-1)

@@ -45,6 +45,16 @@ class Buffer:
     layout: Layout
     output: bool
 
+    @property
+    def varies(self) -> bool:
+        """Whether every lane has a value of its own."""
+        return 0 in self.axes
+
+    @property
+    def level(self) -> int:
+        """The innermost loop its address depends on; 0 is the lane loop, -1 none."""
+        return max(self.axes, default=-1)
+
 
 @dataclass(frozen=True, slots=True)
 class Local:
