@@ -33,7 +33,7 @@ from jitad.ir.graph import CONST, Graph, Node, Type, scalar, validate
 from jitad.ir.interpret import interpret
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.primitive import registry
-from jitad.ir.table import Way, add_lookup, add_spread
+from jitad.ir.table import Way, add_lookup, add_scatter
 from jitad.primitives.elementwise import GATES
 from jitad.transforms import accumulate
 from jitad.transforms.accumulate import MODES
@@ -602,7 +602,7 @@ def test_an_array_of_float32_is_widened_where_it_is_added() -> None:
     found = add_lookup(target, table, index, Way(0, 1, 3))
     type = target.nodes[table].type
     sine = target.apply(registry.primitives["sin"], (found,), scalar(F8))
-    both = add_spread(target, type, [table], [(Way(0, 1, 3), index, sine)])
+    both = add_scatter(target, type, [table], [(Way(0, 1, 3), index, sine)])
     graph = target.finish([both])
     (got,) = interpret(held(graph), [np.asarray(1)])
     want = np.array([0.1, 0.1 + np.sin(0.1), 0.1])

@@ -62,7 +62,7 @@ class Leaf(NamedTuple):
     weak: bool
 
 
-class Branch(NamedTuple):
+class Outcome(NamedTuple):
     """What a function returned on some of its paths."""
 
     spec: tree.PyTreeSpec
@@ -290,13 +290,13 @@ def mark(traces: Sequence[Trace]) -> Mark:
 
 
 def explore(
-    trace: Trace, outer: Sequence[Trace], run: Callable[[Trace], Branch], name: str
-) -> Branch:
+    trace: Trace, outer: Sequence[Trace], run: Callable[[Trace], Outcome], name: str
+) -> Outcome:
     """What run, given the trace once for each path, returns on all paths together.
 
     Depth first, and of every condition its true side first.
     """
-    ends: list[Branch] = []
+    ends: list[Outcome] = []
     given: list[Decision] = []
     log: list[int] = []
     fixed: dict[int, bool | None] = {}
@@ -325,7 +325,7 @@ def explore(
         finished += 1
 
 
-def _end(run: Callable[[Trace], Branch], running: Trace) -> Branch | None:
+def _end(run: Callable[[Trace], Outcome], running: Trace) -> Outcome | None:
     """What one run returns; None where an error of a failing call got out of it."""
     path = running.path
     try:
@@ -350,10 +350,10 @@ def _end(run: Callable[[Trace], Branch], running: Trace) -> Branch | None:
 # -- what the paths give -------------------------------------------------------
 
 
-def branch(trace: Trace, result: Any, name: str) -> Branch:
+def branch(trace: Trace, result: Any, name: str) -> Outcome:
     """A function's result as nodes of its trace."""
     leaves, spec = tree.flatten(result)
-    return Branch(spec, tuple([_leaf(trace, leaf, name) for leaf in leaves]))
+    return Outcome(spec, tuple([_leaf(trace, leaf, name) for leaf in leaves]))
 
 
 def _leaf(trace: Trace, value: Any, name: str) -> Leaf:
@@ -370,8 +370,8 @@ def _leaf(trace: Trace, value: Any, name: str) -> Leaf:
 
 
 def merge(
-    trace: Trace, condition: int, sides: tuple[Branch, Branch], told: tuple[str, str]
-) -> Branch:
+    trace: Trace, condition: int, sides: tuple[Outcome, Outcome], told: tuple[str, str]
+) -> Outcome:
     """The one of two sides that the condition says: the first where it holds.
 
     told  who returned them, and where the condition is, for errors
@@ -386,7 +386,7 @@ def merge(
             leaves.append(leaf)
     if len(leaves) < len(yes.leaves) or yes.spec != no.spec:
         raise _unequal(yes, no, *told)
-    return Branch(yes.spec, tuple(leaves))
+    return Outcome(yes.spec, tuple(leaves))
 
 
 def _select(trace: Trace, condition: int, a: Leaf, b: Leaf, line: str) -> Leaf | None:
@@ -423,7 +423,7 @@ def _converted(trace: Trace, leaf: Leaf, dtype: np.dtype) -> int:
     return trace.cast(leaf.index, dtype)
 
 
-def _unequal(yes: Branch, no: Branch, name: str, line: str) -> TracingError:
+def _unequal(yes: Outcome, no: Outcome, name: str, line: str) -> TracingError:
     return TracingError(
         f"{name} returns {yes} where the condition at {line} is true, and {no} where "
         "it is false; expected the same structure, shapes and dtypes: return arrays "

@@ -27,7 +27,7 @@ from jitad.ir.graph import (
     arguments,
 )
 from jitad.ir.loop import LOOP, PART, add_loop, loop_of, run
-from jitad.ir.table import LOOKUP, SPREAD, add_up, look_up, parts_of_spread, way_of
+from jitad.ir.table import LOOKUP, SCATTER, add_up, look_up, terms_of, way_of
 from jitad.ir.tracer import Tracer, bind, innermost, lift
 
 
@@ -68,9 +68,9 @@ def _evaluate(node: Node, operands: list[Any], batch: int) -> Any:
     if primitive is LOOKUP:
         x, index = operands
         return look_up(x, index, way_of(node), batch)
-    if primitive is SPREAD:
+    if primitive is SCATTER:
         own = dict(zip(node.operands, operands, strict=True))
-        arrays, terms = parts_of_spread(node)
+        arrays, terms = terms_of(node)
         given = [(way, own[i], own[v]) for way, i, v in terms]
         return add_up(node.type, [own[a] for a in arrays], given, batch)
     if primitive.name == "cast":

@@ -1,8 +1,8 @@
 """Arrays that are read, and added to, at places that are computed.
 
-    lookup  (array, index) -> scalar: the element that the index names
-    spread  (array …, index, value, …) -> array: the sum of arrays of equal size, and of
-            values, each added to the element that its index names
+    lookup           (array, index) -> scalar: the element that the index names
+    scatter_scalars  (array …, index, value, …) -> array: the sum of arrays of equal
+                     size, and of values, each added to the element its index names
 
 A `Way` says which element an index names.  The two are each other's transposes, so
 that a derivative of either is made of both.  Arrays are the nodes of a scalar graph.
@@ -64,7 +64,7 @@ def _access(name: str, cost: float) -> Primitive:
 
 
 LOOKUP = _access("lookup", 2.0)
-SPREAD = _access("spread", 3.0)
+SCATTER = _access("scatter_scalars", 3.0)
 
 # -- in graphs -----------------------------------------------------------------
 
@@ -127,7 +127,7 @@ def way_of(node: Node) -> Way:
     return node.params[0][1]
 
 
-def add_spread(
+def add_scatter(
     builder: Builder, type: Type, arrays: Sequence[int], terms: Sequence[Term]
 ) -> int:
     """An array of a type: the sum of arrays, and of values at places that are named."""
@@ -135,11 +135,11 @@ def add_spread(
         return arrays[0]
     operands = (*arrays, *(i for _, index, value in terms for i in (index, value)))
     params: Params = (("ways", Static(tuple([way for way, _, _ in terms]))),)
-    return builder.add(SPREAD, operands, type, params)
+    return builder.add(SCATTER, operands, type, params)
 
 
-def parts_of_spread(node: Node) -> tuple[list[int], list[Term]]:
-    """The arrays and the terms that a spread adds up."""
+def terms_of(node: Node) -> tuple[list[int], list[Term]]:
+    """The arrays and the terms that a scatter adds up."""
     ways = node.value
     count = len(node.operands) - 2 * len(ways)
     pairs = node.operands[count:]

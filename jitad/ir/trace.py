@@ -15,7 +15,7 @@ from typing import Any
 
 from jitad import tree
 from jitad.errors import JitadError, TracingError
-from jitad.ir.fork import Branch, branch, explore
+from jitad.ir.fork import Outcome, branch, explore
 from jitad.ir.graph import Graph, Type
 from jitad.ir.primitive import registry
 from jitad.ir.redirect import redirected
@@ -116,7 +116,7 @@ def _once(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> T
     places = [first.input(i.type) for i in inputs]
     name = getattr(function, "__name__", "the function")
 
-    def run(trace: Trace) -> Branch:
+    def run(trace: Trace) -> Outcome:
         pairs = zip(places, inputs, strict=True)
         tracers = [Tracer(trace, p, i.type, i.weak) for p, i in pairs]
         token = _level.set((*outer, trace))

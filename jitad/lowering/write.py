@@ -15,7 +15,7 @@ import numpy as np
 from jitad.ir.branch import BRANCH, branch_of
 from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Node
 from jitad.ir.loop import LOOP, PART, Loop, loop_of
-from jitad.ir.table import LOOKUP, SPREAD, parts_of_spread, way_of
+from jitad.ir.table import LOOKUP, SCATTER, terms_of, way_of
 from jitad.lowering.kernel import (
     Carried,
     Clear,
@@ -82,7 +82,7 @@ class Writer:
             return []
         if node.primitive is PACK:
             return self._pack(i)
-        if node.primitive is SPREAD:
+        if node.primitive is SCATTER:
             return self._spread(i)
         target = self._number(i)
         if node.primitive is LOOKUP:
@@ -125,11 +125,11 @@ class Writer:
         """Let array i be added up there, if nobody else wants to see it."""
         node = self.graph.nodes[i]
         summed = node.primitive is PART and self._is_sum(node)
-        if self._uses[i] > 1 or not (summed or node.primitive is SPREAD):
+        if self._uses[i] > 1 or not (summed or node.primitive is SCATTER):
             return False
         self.aims[i] = owner
-        if node.primitive is SPREAD:
-            for a in parts_of_spread(node)[0]:
+        if node.primitive is SCATTER:
+            for a in terms_of(node)[0]:
                 self.aim(a, owner)
         return True
 
@@ -139,7 +139,7 @@ class Writer:
 
     def _spread(self, i: int) -> list[Statement]:
         """What a spread adds up: where it is wanted, or in storage of its own."""
-        arrays, terms = parts_of_spread(self.graph.nodes[i])
+        arrays, terms = terms_of(self.graph.nodes[i])
         made: list[Statement] = []
         if i not in self.aims:
             local = self._storage(i, "s")

@@ -16,7 +16,7 @@ from jitad.backends import cpu
 from jitad.ir.graph import PACK, Graph, prune
 from jitad.ir.interpret import inline
 from jitad.ir.loop import PART
-from jitad.ir.table import SPREAD
+from jitad.ir.table import SCATTER
 from jitad.lowering.kernel import Argument, Kernel, Layout
 from jitad.lowering.schedule import Request
 from jitad.transforms.scalarize import elements, pack
@@ -137,7 +137,7 @@ def make(
 
 def packed(graph: Graph) -> Graph:
     """The same graph; results that are arrays are made in it, if not of scalars."""
-    made = (PACK, PART, SPREAD)
+    made = (PACK, PART, SCATTER)
     if all(graph.nodes[o].primitive in made for o in graph.outputs):
         return graph
     target = builder()

@@ -30,7 +30,7 @@ from jitad.ir.graph import (
 from jitad.ir.interpret import inline
 from jitad.ir.loop import INT, LOOP, PART, Loop, loop_of
 from jitad.ir.primitive import registry
-from jitad.ir.table import SPREAD, parts_of_spread
+from jitad.ir.table import SCATTER, terms_of
 from jitad.lowering.kernel import Layout
 from jitad.lowering.schedule import Request
 from jitad.transforms.expand import expand
@@ -158,10 +158,10 @@ class _Split:
         slot = dict(zip(graph.inputs, given, strict=True))
         target, index = _copied(graph)
         spreads = [o for o in outputs if self.host and
-                   graph.nodes[o].primitive is SPREAD]  # fmt: skip
+                   graph.nodes[o].primitive is SCATTER]  # fmt: skip
         asked = [index[o] for o in outputs if o not in spreads and o not in slot]
         for o in spreads:
-            arrays, terms = parts_of_spread(graph.nodes[o])
+            arrays, terms = terms_of(graph.nodes[o])
             asked += [index[a] for a in arrays if a not in slot]
             indices = [index[i] for _, i, _ in terms]
             values = [index[v] for _, _, v in terms]
@@ -174,7 +174,7 @@ class _Split:
         found = {o: slot[o] if o in slot else next(made) for o in outputs
                  if o not in spreads}  # fmt: skip
         for o in spreads:
-            arrays, terms = parts_of_spread(graph.nodes[o])
+            arrays, terms = terms_of(graph.nodes[o])
             places = tuple([slot[a] if a in slot else next(made) for a in arrays])
             indices, values = (next(made), next(made)) if terms else (None, None)
             ways = tuple([way for way, _, _ in terms])
@@ -385,12 +385,12 @@ class _Body:
         node = self.target.nodes[a]
         dtype = _widened(node.type.dtype) if self.wide else node.type.dtype
         type = Type(dtype, node.type.shape)
-        arrays, terms = parts_of_spread(node) if node.primitive is SPREAD else ([a], [])
+        arrays, terms = terms_of(node) if node.primitive is SCATTER else ([a], [])
         if self.wide:
             terms = [(way, index, self._wide(v)) for way, index, v in terms]
         params = (("ways", Static(tuple([way for way, _, _ in terms]))),)
         operands = (*arrays, *(i for _, *pair in terms for i in pair))
-        return self.target.add(SPREAD, operands, type, params)
+        return self.target.add(SCATTER, operands, type, params)
 
     def _summed(self, terms: Sequence[tuple[int, bool]], type: Type) -> int:
         total = None
@@ -471,6 +471,6 @@ def _added_up(graph: Graph, i: int) -> bool:
     """Whether a node is an array that a kernel of one point can add up in place."""
     node = graph.nodes[i]
     if node.primitive is not PART:
-        return node.primitive is SPREAD
+        return node.primitive is SCATTER
     loop, number = loop_of(graph.nodes[node.operands[0]]), node.index
     return number in loop.numbers.summed and bool(node.type.shape)

@@ -24,7 +24,7 @@ from jitad.ir.graph import (
     scalar,
 )
 from jitad.ir.loop import INT
-from jitad.ir.table import Way, add_spread
+from jitad.ir.table import Way, add_scatter
 from jitad.lowering.kernel import Kernel, Layout
 
 from .choose import Fitted, Plan
@@ -211,7 +211,7 @@ def spreading(
     target, kind = Builder(), scalar(type.dtype)
     given = [target.input(type) for _ in arrays]
     terms = [(way, target.input(scalar(INT)), target.input(kind)) for way in ways]
-    graph = target.finish([add_spread(target, type, given, terms)])
+    graph = target.finish([add_scatter(target, type, given, terms)])
     return SpreadStep(graph, type, arrays, ways, indices, values, {})
 
 

@@ -23,7 +23,7 @@ Carry = Any
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class Iteration:
     """A traced body: its graph, what is carried into it, and the carry's structure."""
 
     name: str
@@ -43,7 +43,7 @@ def trace_body(
     step: Callable[..., tuple[Carry, Any]],
     init: Carry,
     xs: tuple[tree.PyTreeSpec, list[Input]] | None = None,
-) -> Body:
+) -> Iteration:
     """Trace step(index, carry, xs); numbers of Python take the dtype they become."""
     starts, spec = tree.flatten(init)
     starts = [array_leaf(x) for x in starts]
@@ -54,7 +54,7 @@ def trace_body(
         types = _grown(_trace(name, step, spec, soft, xs), types, weak)
     made = _trace(name, step, spec, types, xs)
     _check_carry(name, spec, types, made)
-    return Body(name, made, spec, starts, types)
+    return Iteration(name, made, spec, starts, types)
 
 
 def _trace(
@@ -111,7 +111,7 @@ def _check_carry(
 
 def repeat(
     running: Trace,
-    body: Body,
+    body: Iteration,
     bound: int,
     arrays: Sequence[Any],
     *,

@@ -24,7 +24,7 @@ from jitad.ir.source import source_line
 from jitad.ir.trace import Input, Traced, current, trace
 from jitad.ir.tracer import Tracer, as_tracer, cast, lift, traced
 from jitad.primitives.barrier import undefined_where
-from jitad.primitives.body import Body, Carry, array_leaf, repeat, trace_body
+from jitad.primitives.body import Carry, Iteration, array_leaf, repeat, trace_body
 
 _KEPT = 1000  # steps whose carries "auto" keeps
 
@@ -272,7 +272,7 @@ def _bound(running: Any, bound: Any) -> Tracer:
     return cast(found, INT)
 
 
-def _head(cond_fun: Callable[[Carry], Any], body: Body) -> Traced:
+def _head(cond_fun: Callable[[Carry], Any], body: Iteration) -> Traced:
     """Trace the condition of a while_loop."""
     carry = tree.unflatten(body.carry, list(range(body.count)))
     spec = tree.flatten(((0, carry), {}))[1]

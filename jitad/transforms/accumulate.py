@@ -13,7 +13,7 @@ from itertools import product
 from jitad.errors import UnsupportedError
 from jitad.ir.graph import PACK, Graph, Type
 from jitad.ir.loop import LOOP, loop_of
-from jitad.ir.table import LOOKUP, SPREAD, add_spread, pick
+from jitad.ir.table import LOOKUP, SCATTER, add_scatter, pick
 from jitad.ir.tracer import Trace
 from jitad.transforms import differentiate as ad
 from jitad.transforms.backwards import MOST_RECORDED
@@ -179,7 +179,7 @@ def _at_places(line: Linearized) -> bool:
     """Whether elements of arrays are named by values, in loops or outside."""
     nodes = [line.target.nodes[v] for v in line.order]
     loops = [loop_of(node) for node in nodes if node.primitive is LOOP]
-    return any(node.primitive in (LOOKUP, SPREAD) for node in nodes) or any(
+    return any(node.primitive in (LOOKUP, SCATTER) for node in nodes) or any(
         loop.tables or loop.summed for loop in loops
     )
 
@@ -257,7 +257,7 @@ def _stacked(target: Trace, arrays: Sequence[int | None], type: Type, x: Type) -
     """The array nodes of several rows, one after the other, as one."""
     if len(arrays) == 1:
         (found,) = arrays
-        return add_spread(target, type, [] if found is None else [found], [])
+        return add_scatter(target, type, [] if found is None else [found], [])
     zero = target.number(0.0, x.dtype)
     flat = [
         zero if found is None else pick(target, found, j)

@@ -20,7 +20,7 @@ from jitad.errors import UnsupportedError
 from jitad.ir.graph import Graph, prune, reach, scalar
 from jitad.ir.loop import INT, Inputs, Loop, add_loop, loop_of
 from jitad.ir.primitive import registry
-from jitad.ir.table import add_spread
+from jitad.ir.table import add_scatter
 from jitad.ir.tracer import Trace
 from jitad.primitives.elementwise import GATES
 from jitad.transforms.linearized import Derivatives, Linearized, Sweep, open_body
@@ -51,7 +51,7 @@ class Pullback:
     active  for every operand whether its cotangents are asked for
     opens   array of cotangents -> array of whether the gates of its elements are open;
             those that this loop gives are put there
-    scalars, read, spread: the cotangents of scalars; (number of an array, seed, what
+    scalars, read, scattered: the cotangents of scalars; (number of an array, seed, what
     every iteration adds to what it read); (number of a table, seed, what all of them
     add to it).
     """
@@ -73,24 +73,24 @@ class Pullback:
         self.sweep, self.opens = sweep, opens
         self.scalars: list[dict[int, int]] = [{} for _ in self.node.operands]
         self.read: list[tuple[int, int, int]] = []
-        self.spread: list[tuple[int, int, int]] = []
+        self.scattered: list[tuple[int, int, int]] = []
         if any(bars):
             self._finish(*self._swept())
 
-    def _swept(self) -> tuple[_Body, set[Key]]:
+    def _swept(self) -> tuple[_Sweep, set[Key]]:
         """The body with the gates that there are, and sums whose zeros are gates.
 
         Where iterations only add, they must go on to, and a sum of zero from gated
         terms is taken for a closed gate.
         """
-        body = _Body(self, frozenset())
+        body = _Sweep(self, frozenset())
         if not body.gated():
             return body, set()
         missing = bool(body.sparse)
         found = {key for key in body.back if self._closed(*key, missing=missing)}
         sums = {key for key in body.sums if self._closed(*key, missing=True)}
         while True:
-            body = _Body(self, frozenset(found | sums))
+            body = _Sweep(self, frozenset(found | sums))
             out = body.outputs()
             behind = {k for k, o in out.items() if _opening(body.inner, o) is not None}
             more, kept = behind.intersection(body.back), behind & sums
@@ -98,7 +98,7 @@ class Pullback:
                 break
             found, sums = found | more, kept
         if self.loop.adds and sums:
-            return _Body(self, frozenset(found)), sums
+            return _Sweep(self, frozenset(found)), sums
         return body, set()
 
     def _closed(self, k: int, seed: int, *, missing: bool) -> bool:
@@ -132,7 +132,7 @@ class Pullback:
             way = self.target.apply(either, (way, other), scalar(_BOOL))
         return gated(self.target, way, part)
 
-    def _finish(self, body: _Body, zeros: set[Key]) -> None:
+    def _finish(self, body: _Sweep, zeros: set[Key]) -> None:
         """Make the loop, and say what comes of it."""
         loop, target = self.loop, self.target
         _, _, shared, arrays, tables = loop.split(self.node.operands)
@@ -156,7 +156,7 @@ class Pullback:
             counted=not known,
             backwards=loop.backwards != (not loop.adds),
             tables=loop.tables + len(body.given),
-            summed=len(body.spread),
+            summed=len(body.scattered),
         )  # fmt: skip
         types = loop.entering(loop.body.input_types)
         begun = [(self.begun[~k], r, types.shared[~k]) for k, r in body.sums]
@@ -192,10 +192,12 @@ class Pullback:
             read[body.reads.index(key)]: way
             for key, way in zip(body.openings, opens, strict=True)
         }
-        self.spread = [(*key, v) for key, v in zip(body.spread, summed, strict=True)]
+        self.scattered = [
+            (*key, v) for key, v in zip(body.scattered, summed, strict=True)
+        ]
 
 
-class _Body:
+class _Sweep:
     """The body of a loop, swept in reverse from cotangents that are its inputs.
 
     gates  the carried and summed ones that come with a bool, whether they are there
@@ -253,7 +255,7 @@ class _Body:
             for k, r in self.reads
             if _opening(inner, self._bar(own.slices[k], r)) is not None
         ]
-        self.spread = [
+        self.scattered = [
             (k, r)
             for k, (wanted, v) in enumerate(
                 zip(loop.wants.tables, own.tables, strict=True)
@@ -301,7 +303,7 @@ class _Body:
             *[yes if o is None else o for o in opens],
             *reads.values(),
             *[_opening(self.inner, reads[key]) or 0 for key in self.openings],
-            *[self._cotangents[own.tables[k]][r] for k, r in self.spread],
+            *[self._cotangents[own.tables[k]][r] for k, r in self.scattered],
         ]
 
     def gated(self) -> bool:
@@ -349,7 +351,7 @@ def _of_summed(
                 given.append(array)
             own = seeds.setdefault(v, {})
             both = [own[r], bar] if r in own else [bar]
-            own[r] = add_spread(inner, inner.nodes[v].type, both, [])
+            own[r] = add_scatter(inner, inner.nodes[v].type, both, [])
     return inputs, given
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jitad.ir.graph import Graph, Type
-from jitad.ir.table import add_spread
+from jitad.ir.table import add_scatter
 from jitad.ir.tracer import Trace
 from jitad.transforms import scalarize as sc
 from jitad.transforms.linearized import Derivatives, Linearized
@@ -91,7 +91,7 @@ def gather(target: Trace, found: Derivatives, ids: np.ndarray, type: Type) -> in
     """
     if ids.shape != type.shape:
         own = found.get(int(ids), {}).get(0)
-        return add_spread(target, type, [] if own is None else [own], [])
+        return add_scatter(target, type, [] if own is None else [own], [])
     zero = target.number(0.0, type.dtype)
     flat = [
         target.cast(found.get(v, {}).get(0, zero), type.dtype)

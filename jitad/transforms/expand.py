@@ -14,12 +14,12 @@ from jitad.ir.graph import CONST, ELEMENT, PACK, Graph, Node, Type
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.primitive import Primitive
-from jitad.ir.table import LOOKUP, SPREAD
+from jitad.ir.table import LOOKUP, SCATTER
 from jitad.ir.tracer import Trace
 from jitad.transforms.templates import builder, expansion
 from jitad.transforms.tidy import tidy
 
-_KEPT = (CONST, ELEMENT, PACK, LOOP, PART, LOOKUP, SPREAD)
+_KEPT = (CONST, ELEMENT, PACK, LOOP, PART, LOOKUP, SCATTER)
 
 _NONE = -1  # stands for a call, of which nothing but parts is asked for
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from jitad.ir.call import CALL
 from jitad.ir.graph import PACK, Graph
 from jitad.ir.loop import LOOP, loop_of
-from jitad.ir.table import LOOKUP, SPREAD, named_by, way_of
+from jitad.ir.table import LOOKUP, SCATTER, named_by, way_of
 from jitad.ir.tracer import Trace
 from jitad.primitives.elementwise import GATES
 from jitad.transforms import products
@@ -114,7 +114,7 @@ def _ones(
 def through_body(line: Linearized, seeds: Derivatives) -> Derivatives:
     """Tangents of a body's outputs: its Jacobian, accumulated first, times seeds."""
     target = line.target
-    if any(target.nodes[v].primitive in (LOOKUP, SPREAD) for v in line.order):
+    if any(target.nodes[v].primitive in (LOOKUP, SCATTER) for v in line.order):
         return forward(line, seeds)
     rows = list(dict.fromkeys(int(o) for o in line.outputs))
     columns = list(seeds)

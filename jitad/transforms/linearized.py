@@ -16,7 +16,7 @@ from jitad.ir.call import CALL
 from jitad.ir.graph import ELEMENT, INPUT, PACK, Graph, Node, Type, reach
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, PART, loop_of
-from jitad.ir.table import LOOKUP, SPREAD
+from jitad.ir.table import LOOKUP, SCATTER
 from jitad.ir.tracer import Trace
 from jitad.locks import cached_property
 from jitad.transforms import products, templates
@@ -209,7 +209,7 @@ def _active(
         elif node.type.dtype.kind != "f" or node.primitive is INPUT:
             continue
         else:
-            assert node.primitive in (PART, ELEMENT, PACK, LOOKUP, SPREAD)
+            assert node.primitive in (PART, ELEMENT, PACK, LOOKUP, SCATTER)
         active.add(v)
         order.append(v)
     return edges, tuple(order)

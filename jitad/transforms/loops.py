@@ -31,7 +31,7 @@ def push(
     _, *kinds = loop.split(tangents)
     given = [own for kind in kinds for own in kind]
     group_of = [group for group, kind in enumerate(kinds) for _ in kind]
-    line, reached = _spread(loop, given, inside(target, v))
+    line, reached = _opened(loop, given, inside(target, v))
     index, *own = line.inputs
     dots: Derivatives = {}
     groups: list[list[Key]] = [[], [], [], []]
@@ -176,7 +176,7 @@ def or_zero(target: Trace, found: dict[int, int], seed: int, type: Type) -> int:
     return target.cast(value, type.dtype)
 
 
-def _spread(
+def _opened(
     loop: Loop, seeds: Sequence[Iterable[int]], sources: Sequence[int]
 ) -> tuple[Linearized, list[list[int]]]:
     """The opened body, and for every input but the index the seeds that reach it."""

@@ -30,7 +30,7 @@ from jitad.ir.call import CALL, Custom, add_call, custom_of
 from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Node, Type, scalar
 from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
 from jitad.ir.primitive import registry
-from jitad.ir.table import LOOKUP, SPREAD, parts_of_spread, pick
+from jitad.ir.table import LOOKUP, SCATTER, pick, terms_of
 from jitad.ir.tracer import Trace
 from jitad.transforms.templates import builder
 
@@ -202,8 +202,8 @@ def _as_arrays(graph: Graph, outputs: Sequence[np.dtype]) -> set[int]:
     pairs = zip(graph.outputs, outputs, strict=True)
     found = {o for o, dtype in pairs if dtype == _DOUBLE}
     for node in graph.nodes:
-        if node.primitive is SPREAD:
-            found.update(parts_of_spread(node)[0])
+        if node.primitive is SCATTER:
+            found.update(terms_of(node)[0])
     return found
 
 

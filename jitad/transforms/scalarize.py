@@ -31,7 +31,7 @@ from jitad.ir.graph import (
     scalar,
 )
 from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
-from jitad.ir.table import SPREAD
+from jitad.ir.table import SCATTER
 from jitad.ir.tracer import Trace, Tracer, lift
 from jitad.primitives.contraction import check_matmul
 from jitad.transforms.counted import beyond, positions
@@ -82,7 +82,7 @@ def scalarize(graph: Graph) -> Graph:
 def _result(target: Trace, value: np.ndarray | Whole, type: Type) -> int:
     """A result as one node: scalars packed, or an array that was added up."""
     summed = isinstance(value, Whole) and target.nodes[value.index].primitive in (
-        SPREAD, PART
+        SCATTER, PART
     )  # fmt: skip
     if summed and type.size > EAGER:
         return as_node(target, value, type)

@@ -15,15 +15,15 @@ from jitad.ir.graph import ELEMENT, INPUT, PACK, Type
 from jitad.ir.loop import INT, LOOP, Loop, loop_of, parts_of
 from jitad.ir.table import (
     LOOKUP,
-    SPREAD,
+    SCATTER,
     Term,
     Way,
     add_lookup,
-    add_spread,
+    add_scatter,
     array_of,
     named_by,
-    parts_of_spread,
     pick,
+    terms_of,
     way_of,
 )
 from jitad.ir.tracer import Trace
@@ -68,20 +68,20 @@ def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
             tangents[v] = {
                 c: add_lookup(target, t, index, way) for c, t in dots.items()
             }
-        elif node.primitive is SPREAD:
-            tangents[v] = _spread(line, tangents, v)
+        elif node.primitive is SCATTER:
+            tangents[v] = _scatter(line, tangents, v)
     return tangents
 
 
-def _spread(line: Linearized, tangents: Derivatives, v: int) -> dict[int, int]:
-    """The tangents of a spread: those of what it adds up, spread alike."""
+def _scatter(line: Linearized, tangents: Derivatives, v: int) -> dict[int, int]:
+    """Give the tangents of a scatter: those of what it adds up, scattered alike."""
     target, type = line.target, line.target.nodes[v].type
-    arrays, terms = parts_of_spread(target.nodes[v])
+    arrays, terms = terms_of(target.nodes[v])
     dots = {a: tangents.get(a, {}) for a in arrays}
     dots |= {value: tangents.get(value, {}) for _, _, value in terms}
     seeds = sorted({c for found in dots.values() for c in found})
     return {
-        c: add_spread(
+        c: add_scatter(
             target,
             type,
             [dots[a][c] for a in arrays if c in dots[a]],
@@ -166,8 +166,8 @@ def reverse(line: Linearized, seeds: Derivatives) -> Derivatives:
             array, index = node.operands
             for r, bar in bars.scalars.get(v, {}).items():
                 bars.add_term(array, r, (way_of(node), index, bar))
-        elif node.primitive is SPREAD:
-            bars.pull_spread(v, line.active)
+        elif node.primitive is SCATTER:
+            bars.pull_scatter(v, line.active)
     for i, ids in zip(line.inputs, line.elements, strict=True):
         own = ids.ravel().tolist()
         if own != [i]:
@@ -191,10 +191,10 @@ class _Bars:
         self.opens: dict[int, int] = {}
         self.pieces: dict[int, dict[int, dict[int, int]]] = {}
         self.terms: dict[int, dict[int, list[Term]]] = {}
-        self.spreads: dict[int, dict[int, list[int]]] = {}
+        self.scattered: dict[int, dict[int, list[int]]] = {}
         for v, own in seeds.items():
             if target.nodes[v].type.shape:
-                self.spreads[v] = {seed: [bar] for seed, bar in own.items()}
+                self.scattered[v] = {seed: [bar] for seed, bar in own.items()}
             else:
                 self.scalars[v] = dict(own)
 
@@ -214,9 +214,9 @@ class _Bars:
         own = self.terms.setdefault(array, {}).setdefault(seed, [])
         own.append((way, index, bar))
 
-    def add_spread(self, array: int, seed: int, bar: int) -> None:
+    def add_scatter(self, array: int, seed: int, bar: int) -> None:
         """Add an array in which terms are added up to the cotangent of an array."""
-        self.spreads.setdefault(array, {}).setdefault(seed, []).append(bar)
+        self.scattered.setdefault(array, {}).setdefault(seed, []).append(bar)
 
     def add_array(self, array: int, seed: int, bar: int) -> None:
         """Add an array to the cotangent of an array."""
@@ -233,7 +233,7 @@ class _Bars:
     def array(self, v: int) -> dict[int, int]:
         """The whole cotangent of an array."""
         type = self.target.nodes[v].type
-        self._spread(v)
+        self._scatter(v)
         for seed, pieces in self.pieces.pop(v, {}).items():
             zero = self.target.number(0.0, type.dtype)
             flat = [
@@ -257,30 +257,30 @@ class _Bars:
             type = Type(np.dtype(bool), (len(found),))
             self.opens[packed] = self.target.add(PACK, tuple(found), type)
 
-    def _spread(self, v: int) -> None:
+    def _scatter(self, v: int) -> None:
         """Add up what is known of an array's cotangent at computed places."""
         type = self.target.nodes[v].type
-        terms, spreads = self.terms.pop(v, {}), self.spreads.pop(v, {})
-        for seed in sorted({*terms, *spreads}):
+        terms, scattered = self.terms.pop(v, {}), self.scattered.pop(v, {})
+        for seed in sorted({*terms, *scattered}):
             own = list(terms.get(seed, ()))
             first = self.target.number(0, INT)
             for k, bar in self.pieces.get(v, {}).pop(seed, {}).items():
                 own.append((Way(k, 1, 1), first, self.target.cast(bar, type.dtype)))
             before = self.arrays.get(v, {}).get(seed)
-            given = [*([] if before is None else [before]), *spreads.get(seed, ())]
-            made = add_spread(self.target, type, given, own)
+            given = [*([] if before is None else [before]), *scattered.get(seed, ())]
+            made = add_scatter(self.target, type, given, own)
             self.arrays.setdefault(v, {})[seed] = made
 
     def pick(self, array: int, k: int, type: Type) -> int:
         """Element k of an array of cotangents."""
         node = self.target.nodes[array]
-        if node.primitive is not SPREAD:
+        if node.primitive is not SCATTER:
             found = pick(self.target, array, k)
             if array in self.opens and node.primitive is not PACK:
                 there = pick(self.target, self.opens[array], k)
                 return gated(self.target, there, found)
             return found
-        arrays, terms = parts_of_spread(node)
+        arrays, terms = terms_of(node)
         sums: dict[int, int] = {}
         for a in arrays:
             include(self.target, sums, k, self.pick(a, k, type))
@@ -291,13 +291,13 @@ class _Bars:
                 include(self.target, sums, k, value)
         return sums.get(k, self.target.number(0.0, type.dtype))
 
-    def pull_spread(self, v: int, active: frozenset[int]) -> None:
-        """Through a spread, to what it adds up."""
-        arrays, terms = parts_of_spread(self.target.nodes[v])
+    def pull_scatter(self, v: int, active: frozenset[int]) -> None:
+        """Pull cotangents through a scatter, to what it adds up."""
+        arrays, terms = terms_of(self.target.nodes[v])
         for seed, bar in self.array(v).items():
             for a in arrays:
                 if a in active:
-                    self.add_spread(a, seed, bar)
+                    self.add_scatter(a, seed, bar)
             for way, index, value in terms:
                 if value in active:
                     found = add_lookup(self.target, bar, index, way)
@@ -347,5 +347,5 @@ class _Bars:
                 self.add(a, seed, bar)
         for k, seed, bar in back.read:
             self.add_slices(split.arrays[k], loop, k, seed, bar)
-        for k, seed, bar in back.spread:
-            self.add_spread(split.tables[k], seed, bar)
+        for k, seed, bar in back.scattered:
+            self.add_scatter(split.tables[k], seed, bar)

@@ -27,7 +27,7 @@ from jitad.ir.graph import (
     reach,
 )
 from jitad.ir.loop import INT, LOOP, Loop, loop_of
-from jitad.ir.table import LOOKUP, SPREAD, Way, add_lookup, add_spread, pick, way_of
+from jitad.ir.table import LOOKUP, SCATTER, Way, add_lookup, add_scatter, pick, way_of
 from jitad.ir.tracer import Trace, Tracer, cast, lift
 from jitad.primitives.gather import missing
 from jitad.transforms.whole import (
@@ -47,8 +47,8 @@ Value = np.ndarray | Whole
 
 def at_places(target: Trace, node: Node, operands: Sequence[Value]) -> Value | None:
     """What a node reads of, or adds up to, a whole array; None if it does neither."""
-    if node.primitive is SPREAD:
-        return _spread(target, node, operands)
+    if node.primitive is SCATTER:
+        return _scatter(target, node, operands)
     if node.primitive is LOOKUP:
         return _looked_up(target, node, *operands)
     if node.primitive.name == "gather":
@@ -80,7 +80,7 @@ def _check_call(node: Node, operands: Sequence[Value]) -> None:
         )
 
 
-def _spread(target: Trace, node: Node, operands: Sequence[Value]) -> Whole:
+def _scatter(target: Trace, node: Node, operands: Sequence[Value]) -> Whole:
     ways = node.value
     count = len(operands) - 2 * len(ways)
     arrays = [
@@ -88,7 +88,7 @@ def _spread(target: Trace, node: Node, operands: Sequence[Value]) -> Whole:
     ]
     pairs = [int(apart(target, x)) for x in operands[count:]]
     terms = list(zip(ways, pairs[::2], pairs[1::2], strict=True))
-    return whole(target, add_spread(target, node.type, arrays, terms))
+    return whole(target, add_scatter(target, node.type, arrays, terms))
 
 
 def _shape(value: Value) -> tuple[int, ...]:
@@ -237,7 +237,7 @@ def _read(graph: Graph, source: dict[int, int]) -> set[int]:
             read = [*tables, *(same[k] for k in read_at_places(inner))]
         elif node.primitive is LOOKUP or _many(node):
             read = [node.operands[0]]
-        elif node.primitive is SPREAD:
+        elif node.primitive is SCATTER:
             read = list(node.operands)
         elif node.primitive.kind == "structure" and node.operands[0] in source:
             # A view of it, or what cannot be one, and is taken apart then.
