@@ -552,7 +552,7 @@ def test_explain_tells_of_lookups() -> None:
     (total,) = found.sums
     assert (total.points, total.count) == (5000, 9000)
     assert total.operations.counts["lookup"] == 9
-    assert total.operations.counts["spread"] == 1
+    assert total.operations.counts["scatter_scalars"] == 1
     assert "9,000 sums over 5,000 points" in found.text
     assert "9 lookup" in found.text
     batch = jitad.explain(jitad.vmap(f, (None, 0, 0)), table, p, i)
