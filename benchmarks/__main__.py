@@ -13,8 +13,8 @@ from benchmarks.environment import describe, isolated
 from benchmarks.harness import TOOLS, failure
 from benchmarks.speed import Row
 from benchmarks.work import Setting
-from jitad import cards
-from jitad.backends.card import DeviceError
+from jitad.backends.cuda.card import DeviceError
+from jitad.calls import cards
 
 WORKLOADS = {
     "cpu": (

@@ -28,7 +28,7 @@ CONTEXT = "the card alone, before"
 
 def by_cuda() -> None:
     """Ask for the card as jitad does."""
-    from jitad import cards
+    from jitad.calls import cards
 
     cards.card(0)
 

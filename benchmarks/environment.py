@@ -81,7 +81,7 @@ def describe(setting: Setting) -> str:
 
 def describe_card() -> str:
     """The card's name, capability and memory, and its driver."""
-    from jitad import cards
+    from jitad.calls import cards
 
     chosen = cards.card(0)
     major, minor = chosen.capability

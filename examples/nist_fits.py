@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 import jitad
-from jitad import nist
+from jitad.demo import nist
 
 
 def fit(problem, start):

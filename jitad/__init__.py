@@ -17,7 +17,7 @@ from jitad.api import (
     vjp,
     vmap,
 )
-from jitad.backends.threads import get_threads, set_threads, threads
+from jitad.backends.cpu.threads import get_threads, set_threads, threads
 from jitad.errors import (
     InputError,
     JitadError,
@@ -25,24 +25,24 @@ from jitad.errors import (
     TracingError,
     UnsupportedError,
 )
-from jitad.explain import explain
-from jitad.info import Info, cache_clear, info
-from jitad.primitives.branch import cond, switch
-from jitad.primitives.control import checkpoint, fori_loop, scan, while_loop
-from jitad.primitives.creation import array, empty, full, ones, zeros
-from jitad.primitives.rules import custom_jvp, custom_vjp
-from jitad.primitives.sums import log_softmax, logsumexp, softmax
+from jitad.primitives.arrays.creation import array, empty, full, ones, zeros
+from jitad.primitives.control.branch import cond, switch
+from jitad.primitives.control.loops import checkpoint, fori_loop, scan, while_loop
+from jitad.primitives.control.rules import custom_jvp, custom_vjp
+from jitad.primitives.scalar.sums import log_softmax, logsumexp, softmax
+from jitad.show.explain import explain
+from jitad.show.info import Info, cache_clear, info
 
 if TYPE_CHECKING:
     from jitad import interop as interop
     from jitad import testing as testing
+    from jitad.calls.device import device_put
     from jitad.custom import primitive
-    from jitad.device import device_put
     from jitad.implicit import fixed_point, linear_solve, root
     from jitad.interop.cuda_device import cuda_device
     from jitad.interop.njit import njit
-    from jitad.picture import graph
     from jitad.residuals import gauss_newton
+    from jitad.show.picture import graph
     from jitad.testing import CheckError, check
 
 # What most programs do without, by the module that it is imported from when needed.
@@ -50,10 +50,10 @@ _LATE = {
     "CheckError": "jitad.testing",
     "check": "jitad.testing",
     "cuda_device": "jitad.interop.cuda_device",
-    "device_put": "jitad.device",
+    "device_put": "jitad.calls.device",
     "fixed_point": "jitad.implicit",
     "gauss_newton": "jitad.residuals",
-    "graph": "jitad.picture",
+    "graph": "jitad.show.picture",
     "linear_solve": "jitad.implicit",
     "njit": "jitad.interop.njit",
     "primitive": "jitad.custom",

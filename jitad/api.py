@@ -11,22 +11,23 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
-from jitad import deriving, documentation, tree
-from jitad.deriving import Argnums, as_sequence
-from jitad.documentation import chosen_names
-from jitad.errors import InputError
-from jitad.function import Function, Level
+from jitad.calls.function import Function, Level
+from jitad.calls.linear_map import LinearMap
+from jitad.calls.seeds import seeds_like
+from jitad.calls.where import Backend, Effort, Precision, where
 from jitad.ir.graph import Graph
 from jitad.ir.trace import Input
-from jitad.operator import LinearMap
 from jitad.plan.derived import Derived
-from jitad.primitives.elementwise import stop_gradient as hold
-from jitad.seeds import seeds_like
-from jitad.transforms import accumulate, remembered
-from jitad.transforms.differentiate import pullback, pushforward
-from jitad.transforms.pieces import one_sided, smooth
-from jitad.travel import Product, travels
-from jitad.where import Backend, Effort, Precision, where
+from jitad.primitives.scalar.elementwise import stop_gradient as hold
+from jitad.process.travel import Product, travels
+from jitad.transforms.derivatives import accumulate, remembered
+from jitad.transforms.derivatives.differentiate import pullback, pushforward
+from jitad.transforms.derivatives.pieces import one_sided, smooth
+
+from . import deriving, documentation, tree
+from .deriving import Argnums, as_sequence
+from .documentation import chosen_names
+from .errors import InputError
 
 Mode = Literal["auto", "forward", "reverse", "cross"]
 Given = ParamSpec("Given")  # what the user's function takes

@@ -15,16 +15,17 @@ from uuid import uuid4
 
 import numpy as np
 
-from jitad import locks
-from jitad.backends import scalars
-from jitad.errors import InputError
+from jitad.backends.cpu import scalars
 from jitad.ir.graph import FLOATS
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.source import source_line
 from jitad.ir.tracer import promote, traced
 from jitad.primitives.define import bind_promoted
+from jitad.process.travel import known_by_name, named
 from jitad.testing.differences import derivative
-from jitad.travel import known_by_name, named
+
+from .errors import InputError
+from .process import locks
 
 Value = Callable[..., Any]
 

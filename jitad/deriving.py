@@ -14,16 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from jitad import tree
-from jitad.errors import InputError, ShapeError
-from jitad.function import Function
+from jitad.calls.function import Function
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import FLOATS, Graph, Type, prune
 from jitad.ir.trace import Input, Traced, trace
 from jitad.plan.derived import Derived, Side
-from jitad.primitives.linalg import RAISING
-from jitad.transforms import accumulate, remembered
-from jitad.transforms.pieces import (
+from jitad.primitives.matrices.linalg import RAISING
+from jitad.process.waiting import stage
+from jitad.transforms.derivatives import accumulate, remembered
+from jitad.transforms.derivatives.pieces import (
     exchanged,
     graphs_in,
     kinked,
@@ -31,8 +30,10 @@ from jitad.transforms.pieces import (
     smooth,
     taken,
 )
-from jitad.transforms.scalarize import scalarize
-from jitad.waiting import stage
+from jitad.transforms.scalars.scalarize import scalarize
+
+from . import tree
+from .errors import InputError, ShapeError
 
 Argnums = int | Sequence[int]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from jitad.deriving import Argnums, as_sequence, is_single
+from .deriving import Argnums, as_sequence, is_single
 
 
 def title(f: Callable[..., Any]) -> str:

@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from jitad.errors import InputError
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer
+
+from .errors import InputError
 
 __all__ = ["bits", "fold_in", "key", "normal", "philox", "split", "uniform"]
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from jitad import tree
-from jitad.api import Argnums, jacobian, jit, vmap
-from jitad.errors import ShapeError
-from jitad.function import Function
+from jitad.calls.function import Function
+from jitad.calls.where import Backend, where
 from jitad.ir.source import source_line
-from jitad.travel import travels
-from jitad.where import Backend, where
+from jitad.process.travel import travels
+
+from . import tree
+from .api import Argnums, jacobian, jit, vmap
+from .errors import ShapeError
 
 
 @travels

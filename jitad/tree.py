@@ -13,7 +13,7 @@ from typing import Any
 import optree
 from optree import PyTreeSpec
 
-from jitad.errors import InputError
+from .errors import InputError
 
 Tree = Any
 NAMESPACE = "jitad"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from cuda_core import Core
 
-from jitad.backends import dlpack
+from jitad.backends.exchange import dlpack
 from jitad.backends.memory import contiguous
 
 

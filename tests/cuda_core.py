@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from cuda_host import compiled, launch, launchers
 
-from jitad.backends.nvrtc import Cubin, Usage
+from jitad.backends.cuda.nvrtc import Cubin, Usage
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from numba.extending import get_cython_function_address
 
-from jitad.backends import device_words
+from jitad.backends.cuda import device_words
 from jitad.lowering.columns import split
-from jitad.lowering.cuda_functions import accumulator
-from jitad.lowering.cuda_parameters import flatten
-from jitad.lowering.cuda_rows import WARP
-from jitad.lowering.cuda_spread import clear_name, finish_name, phases, space
-from jitad.lowering.emit_cuda import NAME, emit, emit_columns, totals_name
+from jitad.lowering.cuda.emit import NAME, emit, emit_columns, totals_name
+from jitad.lowering.cuda.functions import accumulator
+from jitad.lowering.cuda.parameters import flatten
+from jitad.lowering.cuda.rows import WARP
+from jitad.lowering.cuda.scatter import clear_name, finish_name, phases, space
 from jitad.lowering.fuse import fuse
 from jitad.lowering.kernel import Argument, Buffer, Kernel
 

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from cuda_core import Core, machine_code
 
-from jitad import cards
-from jitad.backends import cubins, cuda, nvrtc
-from jitad.backends.card import Card, DeviceError
+from jitad.backends.cuda import cubins, nvrtc
+from jitad.backends.cuda import executable as cuda
+from jitad.backends.cuda.card import Card, DeviceError
+from jitad.calls import cards
 from jitad.lowering.kernel import Argument, Buffer, Kernel
 
 MACHINES = (

@@ -17,7 +17,7 @@ from jitad.ir.graph import Graph
 from jitad.lowering.kernel import Kernel, Layout
 from jitad.lowering.schedule import VARIANTS, Request
 from jitad.plan.pipeline import lower
-from jitad.transforms.expand import expand
+from jitad.transforms.rewrite.expand import expand
 
 SOURCES = {
     "bundle adjustment": bundle_adjustment.rows_work,

@@ -11,8 +11,8 @@ from jitad import primitives, tree
 from jitad.ir.graph import Type, validate
 from jitad.ir.interpret import interpret
 from jitad.ir.trace import Input, trace
-from jitad.transforms import accumulate
-from jitad.transforms.scalarize import scalarize
+from jitad.transforms.derivatives import accumulate
+from jitad.transforms.scalars.scalarize import scalarize
 
 assert primitives
 

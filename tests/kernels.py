@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jitad.backends import cpu
+from jitad.backends.cpu import executable as cpu
 from jitad.ir.graph import Graph
 from jitad.lowering.execute import execute
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout

@@ -10,7 +10,7 @@ import engine
 import numpy as np
 
 from jitad import tree
-from jitad.transforms.accumulate import MODES
+from jitad.transforms.derivatives.accumulate import MODES
 
 Shapes = Sequence[tuple[int, ...]]
 

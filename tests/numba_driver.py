@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cuda_core import Buffer, Code, Core, Device, Stream
 
-from jitad.backends.numba_card import Numba
+from jitad.backends.cuda.numba_card import Numba
 
 
 class NumbaCuda:

@@ -13,7 +13,7 @@ from typing import Any
 from jitad import primitives
 from jitad.ir.primitive import registry
 from jitad.plan import pipeline, placement
-from jitad.transforms import templates
+from jitad.transforms.scalars import templates
 
 assert primitives
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from jitad import primitives
 from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Node
-from jitad.transforms.expand import expand
+from jitad.transforms.rewrite.expand import expand
 
 assert primitives
 

@@ -15,16 +15,16 @@ from benchmarks.modes import KINDS
 from jitad.ir.graph import Graph, reach, validate
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import registry
-from jitad.primitives.elementwise import gate
-from jitad.transforms import accumulate, modes
-from jitad.transforms.accumulate import MODES, jacobian, twins_of
-from jitad.transforms.differentiate import pullback, pushforward
-from jitad.transforms.eliminate import eliminate
-from jitad.transforms.entries import METHODS
-from jitad.transforms.entries import cost as cost_of
-from jitad.transforms.linearized import linearize
-from jitad.transforms.numbering import Numbers, Scalars
-from jitad.transforms.scalarize import scalarize
+from jitad.primitives.scalar.elementwise import gate
+from jitad.transforms.derivatives import accumulate, modes
+from jitad.transforms.derivatives.accumulate import MODES, jacobian, twins_of
+from jitad.transforms.derivatives.differentiate import pullback, pushforward
+from jitad.transforms.derivatives.eliminate import eliminate
+from jitad.transforms.derivatives.entries import METHODS
+from jitad.transforms.derivatives.entries import cost as cost_of
+from jitad.transforms.derivatives.linearized import linearize
+from jitad.transforms.derivatives.numbering import Numbers, Scalars
+from jitad.transforms.scalars.scalarize import scalarize
 
 Function = Callable[..., Any]
 X = np.array([0.5, 2.0, -1.0, 0.25])

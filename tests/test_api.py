@@ -13,8 +13,9 @@ import scipy.optimize
 import scipy.sparse.linalg
 
 import jitad
-from jitad.backends import cpu, schedule
-from jitad.transforms import accumulate
+from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu import rounds as schedule
+from jitad.transforms.derivatives import accumulate
 
 BACKENDS = ("cpu", "numpy")
 X = np.array([0.3, 0.7, -0.4])

@@ -25,7 +25,7 @@ from random_programs import Program, structured
 
 import jitad
 from jitad import tree
-from jitad.function import _UNROLLED as UNROLLED
+from jitad.calls.function import _UNROLLED as UNROLLED
 
 MODES = ("forward", "reverse", "cross")
 X = np.array([0.5, 0.7, 1.1])

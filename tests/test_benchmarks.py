@@ -39,9 +39,9 @@ from benchmarks.speed import Row, speed_table
 from benchmarks.sums import logistic_work, normal_reference, normal_work, products
 from benchmarks.trajectories import adaptive_work, fixed_work, slope
 from benchmarks.work import Setting, complex_step, step_along
-from jitad import cards
-from jitad.backends import nvrtc
-from jitad.backends.card import DeviceError
+from jitad.backends.cuda import nvrtc
+from jitad.backends.cuda.card import DeviceError
+from jitad.calls import cards
 
 QUICK = Setting(quick=True, tools=("numpy",))
 ROOT = Path(__file__).parent.parent

@@ -18,9 +18,9 @@ from cuda_host import needs_compiler
 from numba_driver import ADAPTERS
 
 import jitad
-from jitad import cards
-from jitad.backends import card, cubins, staging
-from jitad.backends.card import Card, DeviceError, DeviceMemoryError
+from jitad.backends.cuda import card, cubins, staging
+from jitad.backends.cuda.card import Card, DeviceError, DeviceMemoryError
+from jitad.calls import cards
 
 pytestmark = needs_compiler
 

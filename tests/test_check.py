@@ -12,12 +12,14 @@ import scipy.special
 from engine import traced
 
 import jitad
-from jitad import function, tree
+from jitad import tree
+from jitad.calls import function
 from jitad.errors import InputError
 from jitad.testing import CheckError, check
 from jitad.testing.differences import derivative
 from jitad.testing.rounding import spread
-from jitad.transforms import accumulate, templates
+from jitad.transforms.derivatives import accumulate
+from jitad.transforms.scalars import templates
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 
 import jitad
 from jitad.lowering.kernel import Kernel
-from jitad.primitives.control import segments
+from jitad.primitives.control.loops import segments
 
 X = np.random.default_rng(0).uniform(0.3, 1.0, (19, 3))
 SCHEDULES: tuple[Any, ...] = ("sqrt", 3, 5, 8)

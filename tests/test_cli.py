@@ -13,9 +13,9 @@ from cuda_core import Core, machine_code
 from cuda_host import needs_compiler
 
 import jitad
-from jitad import cards
-from jitad.backends import cubins
-from jitad.backends.card import Card
+from jitad.backends.cuda import cubins
+from jitad.backends.cuda.card import Card
+from jitad.calls import cards
 from jitad.cli import demo, main
 from jitad.cli import jacobian as on_disk
 
@@ -352,7 +352,7 @@ def test_demo_fits_draws_and_measures(capsys, there, quick):
 
 def test_demo_without_matplotlib(capsys, there, quick, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr("jitad.nist.problems", lambda: ())
+    monkeypatch.setattr("jitad.demo.nist.problems", lambda: ())
     status, out, _ = ran(capsys, "demo")
     assert status == 0
     assert "pip install 'jitad[plot]'" in out

@@ -21,23 +21,15 @@ from test_random_loops import Sketch
 from test_sum_kernels import kernel, read
 
 import jitad
-from jitad.call import Summed
+from jitad.calls.call import Summed
 from jitad.lowering.columns import split
+from jitad.lowering.cost import work
 from jitad.lowering.execute import execute
-from jitad.lowering.kernel import (
-    Buffer,
-    Kernel,
-    Local,
-    Op,
-    Spread,
-    Store,
-    statements,
-)
+from jitad.lowering.kernel import Buffer, Kernel, Local, Op, Spread, Store, statements
 from jitad.lowering.order import ORDERS
 from jitad.lowering.validate import validate
 from jitad.lowering.words import meaning
-from jitad.lowering.work import work
-from jitad.transforms.accumulate import jacobian
+from jitad.transforms.derivatives.accumulate import jacobian
 
 F8 = np.dtype(float)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from laws import linear_in_each, one_jacobian, same_value
 
 from jitad.errors import UnsupportedError
-from jitad.transforms import scalarize
+from jitad.transforms.scalars import scalarize
 
 RNG = np.random.default_rng(5)
 

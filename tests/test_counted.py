@@ -10,9 +10,9 @@ from engine import traced
 
 import jitad
 from jitad.errors import UnsupportedError
-from jitad.transforms import scalarize as scalarizing
-from jitad.transforms.counted import beyond
-from jitad.transforms.scalarize import scalarize
+from jitad.transforms.scalars import scalarize as scalarizing
+from jitad.transforms.scalars.counted import beyond
+from jitad.transforms.scalars.scalarize import scalarize
 
 SQUARE, ROW = np.ones((30, 40)), np.linspace(1.0, 2.0, 40)
 FEW = np.ones((30, 40), bool)

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from kernels import run
 
-from jitad.backends import cpu, fresh, machine, schedule, threads
+from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu import fresh, machine, threads
+from jitad.backends.cpu import rounds as schedule
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Load, Op, Store
 
 F8 = np.dtype("f8")

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jitad.backends import cubins
-from jitad.backends.nvrtc import Cubin, Usage
+from jitad.backends.cuda import cubins
+from jitad.backends.cuda.nvrtc import Cubin, Usage
 from jitad.kept import entries
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="about POSIX modes")

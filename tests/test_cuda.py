@@ -21,12 +21,13 @@ from test_emit import F8, moving, nested
 from test_sum_kernels import kernel
 
 import jitad
-from jitad.backends import card, cuda, numba_card
-from jitad.backends.card import Card, DeviceError
+from jitad.backends.cuda import card, numba_card
+from jitad.backends.cuda import executable as cuda
+from jitad.backends.cuda.card import Card, DeviceError
+from jitad.backends.cuda.nvrtc import Cubin, Usage
 from jitad.backends.memory import address
-from jitad.backends.nvrtc import Cubin, Usage
 from jitad.lowering.columns import split
-from jitad.lowering.emit_cuda import emit, emit_columns
+from jitad.lowering.cuda.emit import emit, emit_columns
 from jitad.lowering.fuse import fuse
 from jitad.lowering.kernel import Argument, Kernel
 

@@ -26,10 +26,10 @@ from test_njit import REFUSED
 
 import jitad
 from jitad import tree
-from jitad.backends import cuda_device as backend
-from jitad.backends import nvjitlink, nvrtc
-from jitad.backends.card import DeviceError
-from jitad.backends.nvrtc import CompilerError, Cubin, Usage
+from jitad.backends.cuda import for_numba as backend
+from jitad.backends.cuda import nvjitlink, nvrtc
+from jitad.backends.cuda.card import DeviceError
+from jitad.backends.cuda.nvrtc import CompilerError, Cubin, Usage
 from jitad.errors import InputError
 from jitad.interop import examples
 from jitad.interop.device_routine import routine

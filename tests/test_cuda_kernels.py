@@ -20,8 +20,8 @@ from test_random_loops import Sketch
 from test_sum_kernels import CASES, kernel, tabled
 
 from jitad.ir.graph import Graph, prune
-from jitad.lowering.cuda_rows import plan
-from jitad.lowering.emit_cuda import emit
+from jitad.lowering.cuda.emit import emit
+from jitad.lowering.cuda.rows import plan
 from jitad.lowering.kernel import (
     Argument,
     Buffer,
@@ -43,9 +43,9 @@ from jitad.lowering.kernel import (
     Write,
 )
 from jitad.lowering.order import ORDERS, Ordering
-from jitad.transforms.accumulate import jacobian
-from jitad.transforms.branches import sink
-from jitad.transforms.expand import expand
+from jitad.transforms.derivatives.accumulate import jacobian
+from jitad.transforms.rewrite.branches import sink
+from jitad.transforms.rewrite.expand import expand
 
 
 @pytest.fixture(params=MACHINES)

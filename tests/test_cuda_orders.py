@@ -20,12 +20,13 @@ from test_random_loops import Sketch
 from test_sum_kernels import kernel
 
 import jitad
-from jitad.backends import cpu, nvrtc
-from jitad.backends.best_order import LIMITS, Chosen, chosen
-from jitad.backends.nvrtc import Cubin, Usage
-from jitad.lowering.emit_cuda import emit
+from jitad.backends.cpu import executable as cpu
+from jitad.backends.cuda import nvrtc
+from jitad.backends.cuda.best_order import LIMITS, Chosen, chosen
+from jitad.backends.cuda.nvrtc import Cubin, Usage
+from jitad.lowering.cuda.emit import emit
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Load, Op, Store
-from jitad.transforms.expand import expand
+from jitad.transforms.rewrite.expand import expand
 
 CAPABILITIES = ((7, 5), (8, 0), (9, 0), (10, 0))
 # The most registers of a thread on any of these cards in any layout, without a limit

@@ -18,11 +18,12 @@ from test_nvrtc import needs_compiler as needs_nvrtc
 from test_tables import by_hand, data, loss
 
 import jitad
-from jitad.backends import cpu, nvrtc
-from jitad.call import Summed
+from jitad.backends.cpu import executable as cpu
+from jitad.backends.cuda import nvrtc
+from jitad.calls.call import Summed
 from jitad.errors import UnsupportedError
-from jitad.lowering.cuda_spread import finish_name
-from jitad.lowering.emit_cuda import emit, entries
+from jitad.lowering.cuda.emit import emit, entries
+from jitad.lowering.cuda.scatter import finish_name
 from jitad.lowering.kernel import (
     Argument,
     Buffer,

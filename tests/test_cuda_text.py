@@ -29,10 +29,10 @@ from test_words import (
 )
 
 from jitad.errors import UnsupportedError
-from jitad.lowering.emit_cuda import emit
-from jitad.lowering.emit_memory import Block
+from jitad.lowering.cuda.emit import emit
 from jitad.lowering.kernel import Buffer, Const, Kernel, Store
-from jitad.lowering.parts import StoreRow
+from jitad.lowering.llvm.memory import Block
+from jitad.lowering.llvm.pieces import StoreRow
 from jitad.lowering.words import meaning
 
 F8, F4, I8, I4 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4"))

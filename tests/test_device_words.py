@@ -19,12 +19,12 @@ from cuda_core import Core, machine_code
 from cuda_host import needs_compiler
 
 import jitad
-from jitad import cards
-from jitad.backends import device_words, nvjitlink, nvrtc
-from jitad.backends.card import Card
-from jitad.backends.nvrtc import CompilerError
+from jitad.backends.cuda import device_words, nvjitlink, nvrtc
+from jitad.backends.cuda.card import Card
+from jitad.backends.cuda.nvrtc import CompilerError
+from jitad.calls import cards
 from jitad.errors import UnsupportedError
-from jitad.lowering.emit_cuda import NAME, emit
+from jitad.lowering.cuda.emit import NAME, emit
 
 CARDS = ((7, 5), (8, 0), (9, 0), (10, 0), (9, 7))  # the last is like 9.0
 TABLE = np.array([0.5, -1.0, 4.0, 0.25])

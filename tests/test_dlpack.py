@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jitad.backends import dlpack
+from jitad.backends.exchange import dlpack
 from jitad.errors import InputError
 
 

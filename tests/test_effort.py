@@ -10,7 +10,7 @@ import pytest
 
 import jitad
 from jitad import tree
-from jitad.backends import link
+from jitad.backends.cpu import link
 
 X = np.linspace(0.3, 2.0, 21).reshape(7, 3)
 

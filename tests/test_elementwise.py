@@ -18,8 +18,8 @@ from jitad.errors import UnsupportedError
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import registry
 from jitad.ir.tracer import bind
-from jitad.transforms.expand import expand
-from jitad.transforms.scalarize import scalarize
+from jitad.transforms.rewrite.expand import expand
+from jitad.transforms.scalars.scalarize import scalarize
 
 nan, inf = float("nan"), float("inf")
 

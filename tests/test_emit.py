@@ -12,20 +12,11 @@ import numpy as np
 import pytest
 from kernels import reference, run
 
-from jitad.backends import cpu
-from jitad.backends.link import assembly
-from jitad.lowering import emit_copies
-from jitad.lowering.emit import emit
-from jitad.lowering.kernel import (
-    Argument,
-    Buffer,
-    Const,
-    For,
-    Kernel,
-    Load,
-    Op,
-    Store,
-)
+from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu.link import assembly
+from jitad.lowering.kernel import Argument, Buffer, Const, For, Kernel, Load, Op, Store
+from jitad.lowering.llvm import copies as emit_copies
+from jitad.lowering.llvm.emit import emit
 
 F8, F4, I8, I4, I2, U1 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4", "i2", "u1"))
 BOOL = np.dtype(bool)

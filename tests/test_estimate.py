@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jitad.backends.estimate import estimate
-from jitad.backends.nvrtc import Usage
+from jitad.backends.cuda.estimate import estimate
+from jitad.backends.cuda.nvrtc import Usage
 from jitad.lowering.columns import split
 from jitad.lowering.kernel import Buffer, Carried, Kernel, Load, Op, Repeat, Store
 

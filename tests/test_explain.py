@@ -14,14 +14,14 @@ import pytest
 
 import jitad
 from jitad import tree
-from jitad.backends import machine
-from jitad.explain import explain, operations
-from jitad.explanation import Explanation
-from jitad.facts import Choice, Operations
-from jitad.function import Function
+from jitad.backends.cpu import machine
+from jitad.calls.function import Function
 from jitad.lowering.kernel import Buffer, For, Kernel, Load, Op, Store
-from jitad.transforms import accumulate
-from jitad.transforms.scalarize import scalarize
+from jitad.show.explain import explain, operations
+from jitad.show.explanation import Explanation
+from jitad.show.facts import Choice, Operations
+from jitad.transforms.derivatives import accumulate
+from jitad.transforms.scalars.scalarize import scalarize
 
 
 def projection(camera: Any, point: Any) -> Any:

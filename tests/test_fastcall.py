@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad.backends import fastcall
+from jitad.backends.cpu import fastcall
 
 
 def f(x: Any, a: Any) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad.backends import link, threads
+from jitad.backends.cpu import link, threads
 from jitad.plan import pipeline
 
 MAPS = Path("/proc/self/maps")

@@ -23,7 +23,7 @@ import pytest
 import scipy.optimize
 
 import jitad
-from jitad.backends import allocator, fresh, machine
+from jitad.backends.cpu import allocator, fresh, machine
 
 N = 1 << 13
 LARGE = 1 << 20

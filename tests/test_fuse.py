@@ -10,7 +10,7 @@ import pytest
 from kernels import reference
 
 import jitad
-from jitad.backends import cpu
+from jitad.backends.cpu import executable as cpu
 from jitad.lowering.fuse import fuse
 from jitad.lowering.kernel import Kernel, Op, statements
 from jitad.lowering.validate import validate

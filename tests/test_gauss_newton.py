@@ -13,7 +13,7 @@ import pytest
 import jitad
 from benchmarks import bundle_adjustment
 from benchmarks.memory import status
-from jitad.backends.threads import most_threads
+from jitad.backends.cpu.threads import most_threads
 
 PEAK = Path("/proc/self/clear_refs")  # to which 5 is written to forget it
 

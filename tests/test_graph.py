@@ -25,7 +25,7 @@ from jitad.ir.graph import (
 )
 from jitad.ir.interpret import inline, interpret
 from jitad.ir.primitive import Primitive, Registry, registry
-from jitad.transforms.scalarize import scalarize, unpack
+from jitad.transforms.scalars.scalarize import scalarize, unpack
 
 F8, F4, I8, BOOL = (np.dtype(t) for t in ("f8", "f4", "i8", "?"))
 ADD, MUL, NEG = (registry.primitives[n] for n in ("add", "mul", "neg"))

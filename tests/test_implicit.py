@@ -11,7 +11,7 @@ import pytest
 import jitad
 from jitad import tree
 from jitad.ir.loop import LOOP
-from jitad.transforms.expand import expand
+from jitad.transforms.rewrite.expand import expand
 
 MODES = ("forward", "reverse", "cross")
 BACKENDS = ("cpu", "numpy")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from moves import check_moves, check_value, inputs, leaves, plain
 
-from jitad.transforms.accumulate import MODES
+from jitad.transforms.derivatives.accumulate import MODES
 
 ODD = np.array([False, True, False, True])
 GRID = np.array([[True, False, True], [False, True, False]])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from moves import check_moves, check_value, inputs
 
 from jitad.ir.trace import current
-from jitad.primitives import creation
+from jitad.primitives.arrays import creation
 
 MASK = np.array([True, False, True, False])
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from kernels import run
 
-from jitad.backends import cpu, threads, watch
-from jitad.lowering import frame
+from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu import threads, watch
 from jitad.lowering.kernel import (
     Buffer,
     Carried,
@@ -28,6 +28,7 @@ from jitad.lowering.kernel import (
     Repeat,
     Store,
 )
+from jitad.lowering.llvm import arguments as frame
 
 F8 = np.dtype("f8")
 pytestmark = pytest.mark.skipif(

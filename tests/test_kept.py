@@ -17,13 +17,14 @@ import pytest
 
 import jitad
 from jitad import cli
-from jitad.backends import cpu, link, objects
+from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu import link, objects
 from jitad.ir.graph import Graph, Static
 from jitad.ir.trace import Input, trace
 from jitad.kept import entries, graphs, stamp
 from jitad.plan import pipeline
-from jitad.transforms import accumulate, remembered
-from jitad.transforms.scalarize import scalarize
+from jitad.transforms.derivatives import accumulate, remembered
+from jitad.transforms.scalars.scalarize import scalarize
 
 X = np.linspace(0.1, 0.9, 12).reshape(4, 3)
 

@@ -13,7 +13,7 @@ import pytest
 from kernels import reference, run
 
 import jitad
-from jitad.backends import cpu
+from jitad.backends.cpu import executable as cpu
 from jitad.lowering.kernel import (
     Buffer,
     Carried,

@@ -10,9 +10,9 @@ from laws import close, homogeneous, one_jacobian, same_value
 import jitad
 from jitad.errors import UnsupportedError
 from jitad.ir.primitive import registry
-from jitad.primitives.linalg import RAISING
-from jitad.transforms import accumulate
-from jitad.transforms.scalarize import scalarize
+from jitad.primitives.matrices.linalg import RAISING
+from jitad.transforms.derivatives import accumulate
+from jitad.transforms.scalars.scalarize import scalarize
 
 RNG = np.random.default_rng(11)
 NAN, INF = np.nan, np.inf

@@ -12,7 +12,8 @@ import pytest
 from kernels import reference, run
 from loops import BOOL, I8, Lines, varying
 
-from jitad.backends import cpu
+from jitad.backends.cpu import executable as cpu
+from jitad.lowering.cost import work
 from jitad.lowering.kernel import (
     Buffer,
     Carried,
@@ -32,7 +33,6 @@ from jitad.lowering.kernel import (
     statements,
 )
 from jitad.lowering.validate import validate
-from jitad.lowering.work import work
 
 F8, F4 = np.dtype("f8"), np.dtype("f4")
 WIDTHS = (64, 32, 16)

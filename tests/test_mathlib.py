@@ -11,7 +11,8 @@ import pytest
 from kernels import run
 from test_words import TARGETS, compiled, table
 
-from jitad.backends import cpu, mathlib
+from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu import mathlib
 
 DTYPES = tuple(np.dtype(t) for t in ("f8", "f4"))
 CONTEXT = mpmath.mp.clone()

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad.explain import explain
-from jitad.explanation import Explanation
 from jitad.ir import interpret
 from jitad.ir.graph import Graph
 from jitad.lowering.kernel import If, Kernel, Repeat, Write, statements
-from jitad.nests import Nest
+from jitad.show.explain import explain
+from jitad.show.explanation import Explanation
+from jitad.show.nests import Nest
 
 X = np.array([0.4, 0.7])
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad import nist
+from jitad.demo import nist
 
 FILES = Path(__file__).resolve().parents[2] / "shared" / "nist"
 NAMES = sorted(path.stem for path in FILES.glob("*.dat"))

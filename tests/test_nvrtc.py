@@ -10,9 +10,9 @@ import sys
 import pytest
 from test_words import BINARY, EXTREME, F4, F8, FUNCTIONS, I4, I8, INTEGER, UNARY, table
 
-from jitad.backends import nvrtc
-from jitad.backends.nvrtc import CompilerError, Usage
-from jitad.lowering.emit_cuda import emit
+from jitad.backends.cuda import nvrtc
+from jitad.backends.cuda.nvrtc import CompilerError, Usage
+from jitad.lowering.cuda.emit import emit
 
 LOG = """\
 ptxas info    : 272 bytes gmem
@@ -114,7 +114,7 @@ def test_threads_compile_at_once_though_none_has_before():
     """In a process of its own, in which nothing is loaded yet."""
     program = """
 from concurrent.futures import ThreadPoolExecutor
-from jitad.backends.nvrtc import compile_cubin
+from jitad.backends.cuda.nvrtc import compile_cubin
 texts = ['extern "C" __global__ void k%d(double *x) { *x = sin(*x); }' % k
          for k in range(8)]
 with ThreadPoolExecutor(4) as pool:

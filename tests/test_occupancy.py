@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cuda_host import COMPILER
 
-from jitad.backends.occupancy import like, resident
+from jitad.backends.cuda.occupancy import like, resident
 from jitad.errors import UnsupportedError
 
 # warps, kilobytes of shared memory: of a multiprocessor, and of a block at most

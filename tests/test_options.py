@@ -11,9 +11,9 @@ import pytest
 
 import jitad
 from jitad import api
-from jitad.function import Function
+from jitad.calls.function import Function
+from jitad.calls.where import HERE, Where, where_of
 from jitad.testing import check
-from jitad.where import HERE, Where, where_of
 
 X = np.array([0.4, 0.7, 1.1])
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad import dot
 from jitad.ir.graph import INPUT, Graph, Node, Type, prune
 from jitad.ir.interpret import interpret
-from jitad.picture import Picture, cotangents
-from jitad.transforms import accumulate
-from jitad.transforms.scalarize import scalarize
+from jitad.show import dot
+from jitad.show.picture import Picture, cotangents
+from jitad.transforms.derivatives import accumulate
+from jitad.transforms.scalars.scalarize import scalarize
 
 SOURCE = """\
 def f(x1, x2):

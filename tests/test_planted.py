@@ -25,18 +25,17 @@ from planting import (
 )
 
 from jitad.ir.primitive import registry
-from jitad.primitives import linalg
-from jitad.primitives.elementwise import gate
+from jitad.primitives.matrices import linalg
+from jitad.primitives.scalar.elementwise import gate
 from jitad.testing import CheckError, check
-from jitad.transforms import (
+from jitad.transforms.derivatives import (
     accumulate,
     eliminate,
     entries,
     linearized,
     products,
-    scalarize,
-    simplify,
 )
+from jitad.transforms.scalars import scalarize, simplify
 
 X = np.array([0.5, 2.0, -1.25])
 Y = np.array([1.5, -0.75, 0.25])

@@ -13,13 +13,13 @@ import pytest
 from planting import Change, Function, planted, replaced, rule
 
 import jitad
-from jitad.backends import cpu
+from jitad.backends.cpu import executable as cpu
 from jitad.ir import interpret as interpreting
 from jitad.ir.primitive import registry
 from jitad.lowering import schedule as scheduling
 from jitad.lowering.kernel import Load, Op, Store
 from jitad.plan import choose, pipeline, placement
-from jitad.transforms import accumulate, products
+from jitad.transforms.derivatives import accumulate, products
 
 X = np.array([0.5, 2.0, -1.25])
 

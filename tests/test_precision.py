@@ -25,8 +25,9 @@ from test_random_programs import leaves
 
 import jitad
 from jitad.api import jit, vmap
-from jitad.call import Summed
-from jitad.function import Function
+from jitad.calls.call import Summed
+from jitad.calls.function import Function
+from jitad.calls.where import Where
 from jitad.ir.branch import BRANCH, branch_of
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import CONST, Graph, Node, Type, scalar, validate
@@ -34,15 +35,14 @@ from jitad.ir.interpret import interpret
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.primitive import registry
 from jitad.ir.table import Way, add_lookup, add_scatter
-from jitad.primitives.elementwise import GATES
-from jitad.transforms import accumulate
-from jitad.transforms.accumulate import MODES
-from jitad.transforms.branches import sink
-from jitad.transforms.expand import expand
-from jitad.transforms.precision import mixed
-from jitad.transforms.scalarize import scalarize
-from jitad.transforms.templates import builder
-from jitad.where import Where
+from jitad.primitives.scalar.elementwise import GATES
+from jitad.transforms.derivatives import accumulate
+from jitad.transforms.derivatives.accumulate import MODES
+from jitad.transforms.rewrite.branches import sink
+from jitad.transforms.rewrite.expand import expand
+from jitad.transforms.rewrite.precision import mixed
+from jitad.transforms.scalars.scalarize import scalarize
+from jitad.transforms.scalars.templates import builder
 
 F8, F4 = np.dtype(np.float64), np.dtype(np.float32)
 EPS = float(np.finfo(F4).eps)

@@ -33,9 +33,9 @@ import jitad
 from jitad.ir.graph import Graph, validate
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import registry
-from jitad.transforms.accumulate import MODES, jacobian, twins_of
-from jitad.transforms.differentiate import pullback, pushforward
-from jitad.transforms.scalarize import scalarize
+from jitad.transforms.derivatives.accumulate import MODES, jacobian, twins_of
+from jitad.transforms.derivatives.differentiate import pullback, pushforward
+from jitad.transforms.scalars.scalarize import scalarize
 
 BATCH = 9
 # Bounds of at most such a part of a number say something about it.

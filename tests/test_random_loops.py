@@ -8,7 +8,7 @@ import pytest
 from kernels import reference, run
 from loops import BOOL, I8, Lines, varying
 
-from jitad.backends import cpu
+from jitad.backends.cpu import executable as cpu
 from jitad.lowering.kernel import Kernel, Local
 
 F8, F4 = np.dtype("f8"), np.dtype("f4")

@@ -24,9 +24,9 @@ import jitad
 from jitad import tree
 from jitad.lowering.kernel import Kernel
 from jitad.testing.differences import derivative
-from jitad.transforms import accumulate
-from jitad.transforms.accumulate import MODES
-from jitad.transforms.scalarize import scalarize
+from jitad.transforms.derivatives import accumulate
+from jitad.transforms.derivatives.accumulate import MODES
+from jitad.transforms.scalars.scalarize import scalarize
 
 BACKENDS = ("cpu", "numpy")
 EPS = float(np.finfo(float).eps)

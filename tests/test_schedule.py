@@ -13,24 +13,16 @@ import pytest
 from kernels import reference, run, scheduled, ulps
 
 import jitad
-from jitad.backends import cpu
+from jitad.backends.cpu import executable as cpu
 from jitad.ir.graph import Graph
 from jitad.ir.interpret import interpret
-from jitad.lowering.kernel import (
-    Const,
-    For,
-    Kernel,
-    Load,
-    Op,
-    Statement,
-    Store,
-)
+from jitad.lowering.kernel import Const, For, Kernel, Load, Op, Statement, Store
 from jitad.lowering.order import ORDERS, order, spills
 from jitad.lowering.validate import validate
 from jitad.plan.derived import lifted
-from jitad.transforms.accumulate import jacobian
-from jitad.transforms.expand import expand
-from jitad.transforms.scalarize import scalarize
+from jitad.transforms.derivatives.accumulate import jacobian
+from jitad.transforms.rewrite.expand import expand
+from jitad.transforms.scalars.scalarize import scalarize
 
 X = np.array([0.5, 2.0, -1.0])
 

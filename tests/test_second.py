@@ -14,7 +14,7 @@ from second_limits import IN_BOTH, LIMITS
 
 import jitad
 from jitad.ir.primitive import registry
-from jitad.transforms import accumulate
+from jitad.transforms.derivatives import accumulate
 
 MODES = ("forward", "reverse", "cross")
 EVERY = [*CASES, *LIMITS]

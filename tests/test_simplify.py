@@ -13,8 +13,8 @@ from jitad import primitives
 from jitad.ir.graph import ELEMENT, PACK, Builder, Graph, Type, scalar
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import Primitive, registry
-from jitad.transforms import simplify as module
-from jitad.transforms.scalarize import builder as simplifying
+from jitad.transforms.scalars import simplify as module
+from jitad.transforms.scalars.scalarize import builder as simplifying
 
 assert primitives
 

@@ -19,7 +19,7 @@ from test_elementwise import in_words, numpys, same
 import jitad
 from jitad.errors import UnsupportedError
 from jitad.ir.primitive import registry
-from jitad.primitives import sums
+from jitad.primitives.scalar import sums
 
 nan, inf = float("nan"), float("inf")
 

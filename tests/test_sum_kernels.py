@@ -14,13 +14,13 @@ from kernels import scheduled
 
 import jitad
 from jitad import tree
-from jitad.backends import cpu
-from jitad.call import Summed
+from jitad.backends.cpu import executable as cpu
+from jitad.calls.call import Summed
 from jitad.ir.graph import Type
 from jitad.ir.trace import Input, trace
 from jitad.lowering.kernel import Argument, Kernel
-from jitad.transforms.expand import expand
-from jitad.transforms.scalarize import scalarize
+from jitad.transforms.rewrite.expand import expand
+from jitad.transforms.scalars.scalarize import scalarize
 
 
 def point(x: Any, p: Any) -> Any:

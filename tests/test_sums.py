@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad.backends.threads import most_threads
-from jitad.call import Compiled, Summed
+from jitad.backends.cpu.threads import most_threads
+from jitad.calls.call import Compiled, Summed
 
 COUNTS = (1, 2, 63, 64, 65, 255, 256, 1000, 2048, 2049, 20011)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad.backends.threads import most_threads
-from jitad.call import Compiled, Summed
-from jitad.transforms import tables
+from jitad.backends.cpu.threads import most_threads
+from jitad.calls.call import Compiled, Summed
+from jitad.transforms.scalars import tables
 
 BATCHES = (1, 7, 8, 9, 1003)
 SHAPES = ((40, 3), (3000, 3))  # scalars one by one, and an array as a whole

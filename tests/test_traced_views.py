@@ -15,7 +15,7 @@ from moves import plain
 import jitad
 from jitad import fori_loop, scan, tree, while_loop
 from jitad.errors import TracingError
-from jitad.transforms.accumulate import MODES
+from jitad.transforms.derivatives.accumulate import MODES
 
 # x is an array of shape (3, 4), t of shape (2, 3, 4); i, j and m are traced: 0 … 2, and
 # m from the end.

@@ -31,7 +31,7 @@ from travelling import (
 
 import jitad
 from jitad import api, custom
-from jitad.backends import link
+from jitad.backends.cpu import link
 
 X = np.random.default_rng(0).uniform(0.1, 0.9, (1000, 3))
 POINT = X[0]

@@ -11,8 +11,8 @@ import pytest
 from test_interrupts import in_subprocess
 
 import jitad
-from jitad import waiting
-from jitad.backends import link
+from jitad.backends.cpu import link
+from jitad.process import waiting
 
 
 class Stream(io.StringIO):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from kernels import run, ulps
 
-from jitad.backends import cpu
+from jitad.backends.cpu import executable as cpu
 from jitad.errors import UnsupportedError
 from jitad.ir.graph import INTEGERS
-from jitad.lowering.emit import emit
 from jitad.lowering.kernel import Buffer, Kernel, Load, Op, Store
+from jitad.lowering.llvm.emit import emit
 from jitad.lowering.words import WORDS, meaning
 
 F8, F4, I8, I4 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4"))

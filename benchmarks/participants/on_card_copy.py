@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.harness import Participant, Runner
 from benchmarks.participants.on_card_jitad import wait
 from benchmarks.work import Setting, Work
-from jitad import cards
-from jitad.backends.device_array import DeviceArray
+from jitad.backends.exchange.device_array import DeviceArray
+from jitad.calls import cards
 
 
 def participants(work: Work, setting: Setting) -> list[Participant]:

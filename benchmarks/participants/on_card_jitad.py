@@ -9,7 +9,7 @@ import jitad
 from benchmarks.harness import Participant, Runner
 from benchmarks.participants.with_jitad import flat, transformed
 from benchmarks.work import Setting, Work
-from jitad import cards
+from jitad.calls import cards
 
 
 def participants(work: Work, setting: Setting) -> list[Participant]:

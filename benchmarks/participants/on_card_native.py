@@ -14,9 +14,9 @@ import jitad
 from benchmarks.harness import Participant, Runner, UnavailableError
 from benchmarks.participants.on_card_jitad import wait
 from benchmarks.work import Setting, Work
-from jitad import cards
-from jitad.backends import cubins
-from jitad.backends.device_array import DeviceArray
+from jitad.backends.cuda import cubins
+from jitad.backends.exchange.device_array import DeviceArray
+from jitad.calls import cards
 
 FOLDER = Path(__file__).parent.parent / "native"
 THREADS = 128  # of a block

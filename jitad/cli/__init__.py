@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jitad import __version__
-from jitad.cli import check, demo, explain, info, jacobian
-from jitad.cli.named import UsageError, mistake
 from jitad.errors import JitadError
+
+from . import check, demo, explain, info, jacobian
+from .named import UsageError, mistake
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

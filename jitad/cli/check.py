@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from jitad.cli import named
 from jitad.testing import CheckError, Report
 from jitad.testing import check as compare
+
+from . import named
 
 
 def run(options: argparse.Namespace) -> int:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jitad import nist
 from jitad.api import jacobian, vmap
-from jitad.backends.threads import get_threads
+from jitad.backends.cpu.threads import get_threads
+from jitad.demo import nist
 
 _POINTS = 1 << 18
 _REPETITIONS = 15

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from jitad import api
-from jitad.cli import named
-from jitad.explain import explain
+from jitad.show.explain import explain
+
+from . import named
 
 TRANSFORMS = ("jit", "grad", "value_and_grad", "jacobian", "hessian")
 

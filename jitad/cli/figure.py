@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jitad.nist import Fit
+from jitad.demo.nist import Fit
 
 _INK, _DATA, _FIT, _START = "#333333", "#1f5fa8", "#d1495b", "#b0b0b0"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from jitad.info import info
+from jitad.show.info import info
 
 
 def run(options: argparse.Namespace) -> int:

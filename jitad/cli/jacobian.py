@@ -16,10 +16,11 @@ import numpy as np
 from tqdm import tqdm
 
 from jitad import api
-from jitad.cli import named
-from jitad.cli.named import UsageError
+from jitad.calls.function import Function
 from jitad.errors import InputError
-from jitad.function import Function
+
+from . import named
+from .named import UsageError
 
 _CHUNK_BYTES = 64 << 20
 

@@ -5,7 +5,7 @@
 `linear` is for linear equations.
 """
 
-from jitad.implicit.linear import linear_solve
-from jitad.implicit.solution import fixed_point, root
+from .linear import linear_solve
+from .solution import fixed_point, root
 
 __all__ = ["fixed_point", "linear_solve", "root"]

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from jitad.implicit.closed import Closed
-from jitad.primitives.control import while_loop
+from jitad.primitives.control.loops import while_loop
+
+from .closed import Closed
 
 # How much larger residuals may become under acceleration.
 _GROWTH = 10.0

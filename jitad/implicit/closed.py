@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitad import tree
-from jitad.arrays import checked
+from jitad.calls.arrays import checked
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import FLOATS, Graph, Type
 from jitad.ir.interpret import inline, interpret

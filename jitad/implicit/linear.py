@@ -10,12 +10,13 @@ import numpy as np
 from jitad import tree
 from jitad.api import jacobian
 from jitad.errors import InputError, ShapeError
-from jitad.implicit.closed import UNKNOWNS, Closed, close, evaluate
 from jitad.ir.graph import Type, reach
 from jitad.ir.source import source_line
 from jitad.ir.trace import Input, current
 from jitad.ir.tracer import Tracer, as_tracer
-from jitad.primitives.rules import custom_vjp
+from jitad.primitives.control.rules import custom_vjp
+
+from .closed import UNKNOWNS, Closed, close, evaluate
 
 
 @custom_vjp

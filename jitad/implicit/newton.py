@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from jitad.api import jacobian
-from jitad.implicit.closed import Closed
-from jitad.primitives.control import while_loop
+from jitad.primitives.control.loops import while_loop
+
+from .closed import Closed
 
 # The least part of a step that is tried.
 _SHORTEST = 2.0**-10

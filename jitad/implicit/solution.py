@@ -17,15 +17,16 @@ import numpy as np
 
 from jitad.api import jacobian, jvp
 from jitad.errors import InputError
-from jitad.implicit.anderson import Anderson
-from jitad.implicit.closed import Closed, close, evaluate
-from jitad.implicit.linear import solve
-from jitad.implicit.newton import Newton
 from jitad.ir.source import source_line
 from jitad.ir.trace import current
-from jitad.locks import cached_property
-from jitad.primitives.barrier import undefined_where
-from jitad.primitives.rules import CustomJVP, custom_jvp
+from jitad.primitives.control.rules import CustomJVP, custom_jvp
+from jitad.primitives.scalar.barrier import undefined_where
+from jitad.process.locks import cached_property
+
+from .anderson import Anderson
+from .closed import Closed, close, evaluate
+from .linear import solve
+from .newton import Newton
 
 
 def root(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jitad.interop import examples
-from jitad.late import late
+from jitad.process.late import late
 
-backend = late("jitad.backends.cuda_device")
+from . import examples
+
+backend = late("jitad.backends.cuda.for_numba")
 device_routine = late("jitad.interop.device_routine")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
-from jitad.backends import cuda_device as backend
-from jitad.backends.njit import Place
+from jitad.backends.cpu.njit import Place
+from jitad.backends.cuda import for_numba as backend
+from jitad.calls.names import result_names
 from jitad.errors import InputError
 from jitad.ir.source import source_line
-from jitad.lowering import emit_device
-from jitad.lowering.emit_device import Given
-from jitad.names import result_names
+from jitad.lowering.cuda import device_function as emit_device
+from jitad.lowering.cuda.device_function import Given
 from jitad.plan.choose import make
 from jitad.plan.derived import lifted
 from jitad.plan.placement import Placement

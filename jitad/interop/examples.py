@@ -13,13 +13,13 @@ import numpy as np
 
 from jitad import tree
 from jitad.api import jit
+from jitad.calls.function import Function
+from jitad.calls.names import argument_names, original
 from jitad.errors import InputError
-from jitad.function import Function
 from jitad.ir.graph import COMPUTED, DTYPES
 from jitad.ir.source import source_line
 from jitad.ir.trace import Input
 from jitad.ir.tracer import traced
-from jitad.names import argument_names, original
 from jitad.plan.derived import Derived
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from jitad.errors import InputError, TracingError, UnsupportedError
 from jitad.ir.source import source_line
-from jitad.late import late
+from jitad.process.late import late
 
 from .adapting import name_of
 from .rows import Rows

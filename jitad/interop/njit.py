@@ -7,21 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from jitad import arrays, tree
+from jitad import tree
 from jitad.backends.memory import address
+from jitad.calls import arrays
+from jitad.calls.function import Function
+from jitad.calls.names import result_names
 from jitad.errors import InputError
-from jitad.function import Function
 from jitad.ir.source import source_line
-from jitad.late import late
-from jitad.lowering import frame
-from jitad.names import result_names
+from jitad.lowering.llvm import arguments as frame
 from jitad.plan.choose import fitted
 from jitad.plan.derived import Derived, lifted
+from jitad.process.late import late
 
 from . import examples
 from .examples import Example
 
-backend = late("jitad.backends.njit")
+backend = late("jitad.backends.cpu.njit")
 
 
 def njit(function: Callable[..., Any], *args: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from jitad.api import jacobian, jit
 from jitad.errors import InputError
 from jitad.ir.source import source_line
-from jitad.late import late
+from jitad.process.late import late
 
 from .adapting import name_of
 

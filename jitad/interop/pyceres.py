@@ -10,7 +10,7 @@ import numpy as np
 from jitad.api import jit
 from jitad.errors import InputError
 from jitad.ir.source import source_line
-from jitad.late import late
+from jitad.process.late import late
 
 from .adapting import name_of, result_shape, with_slopes
 

@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from jitad.api import value_and_grad, vmap
 from jitad.errors import InputError
 from jitad.ir.source import source_line
-from jitad.late import late
+from jitad.process.late import late
 
 from .adapting import fitting, scalar
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.late import late
+from jitad.process.late import late
 
 from .adapting import with_slopes
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from jitad.ir.graph import Builder, Graph, Static, Type, scalar
-from jitad.ir.loop import INT, control, parts_of
-from jitad.locks import cached_property
+from jitad.process.locks import cached_property
+
+from .graph import Builder, Graph, Static, Type, scalar
+from .loop import INT, control, parts_of
 
 BRANCH = control("branch")
 

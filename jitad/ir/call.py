@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jitad.ir.graph import Builder, Graph, Static, Type, scalar
-from jitad.ir.loop import INT, control, parts_of
-from jitad.locks import cached_property
+from jitad.process.locks import cached_property
+
+from .graph import Builder, Graph, Static, Type, scalar
+from .loop import INT, control, parts_of
 
 CALL = control("call")
 

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import JitadError, UnsupportedError
-from jitad.ir.failing import fail_where
-from jitad.ir.primitive import registry
-from jitad.ir.source import origin, source_line
-from jitad.ir.tracer import Tracer, as_tracer, innermost, traced
+
+from .failing import fail_where
+from .primitive import registry
+from .source import origin, source_line
+from .tracer import Tracer, as_tracer, innermost, traced
 
 _NUMBERS = {float, int, bool, np.float64, np.float32, np.int64, np.int32, np.bool}
 

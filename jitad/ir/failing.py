@@ -17,9 +17,10 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from jitad.errors import TracingError
-from jitad.ir.source import PACKAGE, foreign, source_line
-from jitad.ir.trace import BOUNDS, CALL, running
-from jitad.ir.tracer import innermost
+
+from .source import PACKAGE, foreign, source_line
+from .trace import BOUNDS, CALL, running
+from .tracer import innermost
 
 
 def fail_where(test: Callable[[], Any], error: Exception) -> None:

@@ -19,11 +19,12 @@ import numpy as np
 
 from jitad import tree
 from jitad.errors import JitadError, ShapeError, TracingError, UnsupportedError
-from jitad.ir.graph import CONST, DTYPES, INPUT, Type, prune, reach
-from jitad.ir.interpret import interpret
-from jitad.ir.primitive import registry
-from jitad.ir.source import NUMPY, called, raising_line, source_line
-from jitad.ir.tracer import Trace, Tracer, innermost, lift
+
+from .graph import CONST, DTYPES, INPUT, Type, prune, reach
+from .interpret import interpret
+from .primitive import registry
+from .source import NUMPY, called, raising_line, source_line
+from .tracer import Trace, Tracer, innermost, lift
 
 PATHS = 64
 

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitad.ir.primitive import Primitive, registry
-from jitad.locks import cached_property
+from jitad.process.locks import cached_property
+
+from .primitive import Primitive, registry
 
 # Scalar operations that one point may take.
 MOST_OPERATIONS = 400_000

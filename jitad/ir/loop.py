@@ -17,9 +17,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from jitad.ir.graph import Builder, Graph, Static, Type, scalar
-from jitad.ir.primitive import Primitive, registry
-from jitad.locks import cached_property
+from jitad.process.locks import cached_property
+
+from .graph import Builder, Graph, Static, Type, scalar
+from .primitive import Primitive, registry
 
 INT = np.dtype(np.int64)
 LIMIT = 10_000_000  # iterations of a loop that has no bound of its own

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import TracingError
-from jitad.ir.source import source_line
-from jitad.ir.views import Storage
+
+from .source import source_line
+from .views import Storage
 
 # Who holds the memory where no object array does: its mirror, and the call that counts.
 _OURS = 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.late import imported
+from jitad.process.late import imported
 
 _PLAIN = np.ndarray.__array_ufunc__
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
 
-from jitad.late import imported
+from jitad.process.late import imported
 
 Kind = Literal["leaf", "elementwise", "structure", "composite", "control", "access"]
 

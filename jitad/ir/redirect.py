@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 from numpy._core import _methods  # type: ignore[attr-defined]
 
-from jitad import locks
-from jitad.ir.primitive import registry
-from jitad.ir.tracer import inside, traced
+from jitad.process import locks
+
+from .primitive import registry
+from .tracer import inside, traced
 
 # What the methods of an array of objects call.
 _METHODS: dict[str, Any] = {

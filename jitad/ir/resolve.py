@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
-from jitad.ir.graph import COMPUTED, DTYPES
-from jitad.ir.source import source_line
+
+from .graph import COMPUTED, DTYPES
+from .source import source_line
 
 
 @lru_cache(maxsize=4096)

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from jitad.ir.graph import Slot, Static, Type
-from jitad.ir.primitive import Primitive
-from jitad.ir.tracer import Tracer, as_tracer, innermost, lift, traced
+from .graph import Slot, Static, Type
+from .primitive import Primitive
+from .tracer import Tracer, as_tracer, innermost, lift, traced
 
 Call = tuple[Any, dict[str, Any]]
 

@@ -15,20 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitad.ir.graph import (
-    CONST,
-    ELEMENT,
-    PACK,
-    Builder,
-    Node,
-    Params,
-    Static,
-    Type,
-    scalar,
-)
-from jitad.ir.loop import INT
-from jitad.ir.primitive import Primitive, registry
-from jitad.ir.tracer import as_tracer, innermost, traced
+from .graph import CONST, ELEMENT, PACK, Builder, Node, Params, Static, Type, scalar
+from .loop import INT
+from .primitive import Primitive, registry
+from .tracer import as_tracer, innermost, traced
 
 
 class Way(NamedTuple):

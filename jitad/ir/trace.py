@@ -15,13 +15,14 @@ from typing import Any
 
 from jitad import tree
 from jitad.errors import JitadError, TracingError
-from jitad.ir.fork import Outcome, branch, explore
-from jitad.ir.graph import Graph, Type
-from jitad.ir.primitive import registry
-from jitad.ir.redirect import redirected
-from jitad.ir.source import OF_SCIPY, raising_line
-from jitad.ir.tracer import Trace, Tracer
-from jitad.waiting import stage
+from jitad.process.waiting import stage
+
+from .fork import Outcome, branch, explore
+from .graph import Graph, Type
+from .primitive import registry
+from .redirect import redirected
+from .source import OF_SCIPY, raising_line
+from .tracer import Trace, Tracer
 
 _level: contextvars.ContextVar[tuple[Trace, ...]] = contextvars.ContextVar(
     "jitad_traces", default=()

@@ -18,13 +18,14 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from jitad.errors import TracingError, UnsupportedError
-from jitad.ir.graph import COMPUTED, CONST, DTYPES, PACK, Builder, Type, scalar
-from jitad.ir.mirror import reflection
-from jitad.ir.plain import refusal
-from jitad.ir.primitive import Primitive, registry
-from jitad.ir.source import source_line
-from jitad.ir.valueless import no_array, no_index, no_number, no_place
-from jitad.ir.views import Storage, kept_order
+
+from .graph import COMPUTED, CONST, DTYPES, PACK, Builder, Type, scalar
+from .mirror import reflection
+from .plain import refusal
+from .primitive import Primitive, registry
+from .source import source_line
+from .valueless import no_array, no_index, no_number, no_place
+from .views import Storage, kept_order
 
 
 class Trace(Builder):

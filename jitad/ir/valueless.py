@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from jitad.errors import TracingError
-from jitad.ir.source import OF_SCIPY, SCIPY, draws, source_line
+
+from .source import OF_SCIPY, SCIPY, draws, source_line
 
 
 def no_number(value: Any, caller: str) -> TracingError:

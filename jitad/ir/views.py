@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitad.ir.graph import Type
+from .graph import Type
 
 
 class Layout(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from .cost import cost, times
 from .kernel import (
     Clear,
     Const,
@@ -27,7 +28,6 @@ from .kernel import (
     Write,
     used,
 )
-from .work import cost, times
 
 # A value, or ~local: all that is ever written there.
 Need = int

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jitad.lowering.kernel import Buffer, If, Repeat, Statement, statements
-from jitad.lowering.work import cost
+from .cost import cost
+from .kernel import Buffer, If, Repeat, Statement, statements
 
 _COPY = 2.0  # nanoseconds to move a scalar of a single lane
 SHARE = 4  # a branch is put off for up to one in so many lanes

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .cost import Work, is_long, work
 from .kernel import Buffer, Kernel, Repeat, Spread, statements
-from .work import Work, is_long, work
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph
-from jitad.lowering.kernel import (
+
+from .kernel import (
     Buffer,
     Const,
     For,
@@ -23,10 +24,10 @@ from jitad.lowering.kernel import (
     Store,
     StoreAll,
 )
-from jitad.lowering.later import put_off
-from jitad.lowering.order import ORDERS, Ordering, order
-from jitad.lowering.share import reused
-from jitad.lowering.write import Writer
+from .later import put_off
+from .order import ORDERS, Ordering, order
+from .storage import reused
+from .write import Writer
 
 _APART = ("control", "access")  # never shared by all lanes
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.late import late
+from jitad.process.late import late
 
 special = late("scipy.special")
 

@@ -16,7 +16,8 @@ from jitad.ir.branch import BRANCH, branch_of
 from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Node
 from jitad.ir.loop import LOOP, PART, Loop, loop_of
 from jitad.ir.table import LOOKUP, SCATTER, terms_of, way_of
-from jitad.lowering.kernel import (
+
+from .kernel import (
     Carried,
     Clear,
     Const,
@@ -32,7 +33,7 @@ from jitad.lowering.kernel import (
     Statement,
     Write,
 )
-from jitad.lowering.order import Ordering, order
+from .order import Ordering, order
 
 _BOOL = np.dtype(bool)
 

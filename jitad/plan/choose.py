@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from jitad.backends import cpu
+from jitad.backends.cpu import executable as cpu
 from jitad.ir.graph import PACK, Graph, prune
 from jitad.ir.interpret import inline
 from jitad.ir.loop import PART
 from jitad.ir.table import SCATTER
 from jitad.lowering.kernel import Argument, Kernel, Layout
 from jitad.lowering.schedule import Request
-from jitad.transforms.scalarize import elements, pack
-from jitad.transforms.templates import builder
+from jitad.transforms.scalars.scalarize import elements, pack
+from jitad.transforms.scalars.templates import builder
 
 from .derived import Derived
 from .machine import Machine

@@ -11,7 +11,7 @@ import numpy as np
 from jitad import tree
 from jitad.ir.graph import CONST, ELEMENT, INPUT, INTEGERS, Graph, prune
 from jitad.ir.tracer import Tracer
-from jitad.locks import cached_property
+from jitad.process.locks import cached_property
 
 
 class Side(NamedTuple):

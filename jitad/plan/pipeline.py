@@ -18,9 +18,9 @@ from jitad.kept import entries, graphs
 from jitad.lowering.kernel import Kernel
 from jitad.lowering.schedule import FIRST, Request, Variant, schedule
 from jitad.lowering.validate import validate
-from jitad.transforms.branches import sink
-from jitad.transforms.expand import expand
-from jitad.waiting import stage
+from jitad.process.waiting import stage
+from jitad.transforms.rewrite.branches import sink
+from jitad.transforms.rewrite.expand import expand
 
 from .machine import Machine
 

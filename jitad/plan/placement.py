@@ -8,11 +8,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from jitad.backends.fresh import LINE
+from jitad.backends.cpu.fresh import LINE
 from jitad.backends.memory import address
 from jitad.ir.graph import Graph
 from jitad.lowering.kernel import Argument, Layout
-from jitad.lowering.target import NARROWEST
+from jitad.lowering.llvm.target import NARROWEST
 
 
 @lru_cache(maxsize=4096)

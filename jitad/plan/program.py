@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from jitad.backends import cpu
+from jitad.backends.cpu import executable as cpu
 from jitad.ir.graph import (
     CONST,
     ELEMENT,
@@ -33,9 +33,9 @@ from jitad.ir.primitive import registry
 from jitad.ir.table import SCATTER, terms_of
 from jitad.lowering.kernel import Layout
 from jitad.lowering.schedule import Request
-from jitad.transforms.expand import expand
-from jitad.transforms.templates import builder
-from jitad.transforms.whole import EAGER
+from jitad.transforms.rewrite.expand import expand
+from jitad.transforms.scalars.templates import builder
+from jitad.transforms.scalars.whole import EAGER
 
 from .choose import fitted
 from .derived import Derived, lifted_graph

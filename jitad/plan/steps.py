@@ -13,16 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitad.backends.memory import address
-from jitad.ir.graph import (
-    CONST,
-    ELEMENT,
-    INPUT,
-    PACK,
-    Builder,
-    Graph,
-    Type,
-    scalar,
-)
+from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Builder, Graph, Type, scalar
 from jitad.ir.loop import INT
 from jitad.ir.table import Way, add_scatter
 from jitad.lowering.kernel import Kernel, Layout

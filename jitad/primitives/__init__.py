@@ -5,39 +5,29 @@ functions of (see `Registry.families`).
 """
 
 from jitad.ir.primitive import registry
-from jitad.primitives import (
-    branch,
+
+from .arrays import (
     contraction,
-    control,
     creation,
-    determinant,
-    eigen,
     einsum,
-    elementary,
-    elementwise,
-    exact,
     gather,
     index,
-    linalg,
-    methods,
     moment,
-    nary,
     norm,
     order,
     picking,
-    power,
-    query,
     reduction,
-    rounding,
-    rules,
     sequence,
     shape,
-    sums,
-    ufunc,
 )
+from .control import branch, rules
+from .control import loops as control
+from .matrices import determinant, eigen, linalg
+from .protocol import methods, query, ufunc
+from .scalar import elementary, elementwise, exact, nary, power, rounding, sums
 
-registry.families["numpy.polynomial"] = "jitad.primitives.polynomials"
-registry.families["scipy.special"] = "jitad.primitives.special"
+registry.families["numpy.polynomial"] = "jitad.primitives.arrays.polynomials"
+registry.families["scipy.special"] = "jitad.primitives.scalar.special"
 
 __all__ = [
     "branch",

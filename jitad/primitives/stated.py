@@ -14,7 +14,8 @@ from typing import Any
 
 from jitad.ir.primitive import Primitive, Steep, registry
 from jitad.ir.tracer import Tracer, bind
-from jitad.primitives.define import bind_promoted
+
+from .define import bind_promoted
 
 
 def implicit(

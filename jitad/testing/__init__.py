@@ -4,7 +4,7 @@
 how large an error may be.
 """
 
-from jitad.testing.check import check, check_primitive
-from jitad.testing.report import CheckError, Comparison, Report
+from .check import check, check_primitive
+from .report import CheckError, Comparison, Report
 
 __all__ = ["CheckError", "Comparison", "Report", "check", "check_primitive"]

@@ -14,18 +14,19 @@ import numpy as np
 
 from jitad import tree
 from jitad.api import jacobian, jit, jvp, vjp, vmap
+from jitad.calls.function import Function
+from jitad.calls.names import argument_names, original, result_names
+from jitad.calls.where import where
 from jitad.errors import InputError
-from jitad.function import Function
 from jitad.ir.graph import FLOATS
 from jitad.ir.interpret import interpret
 from jitad.ir.trace import trace
 from jitad.ir.tracer import traced
-from jitad.names import argument_names, original, result_names
-from jitad.testing.differences import derivative
-from jitad.testing.kinks import corners
-from jitad.testing.report import DIFFERENCES, CheckError, Comparison, Report
-from jitad.testing.rounding import spread
-from jitad.where import where
+
+from .differences import derivative
+from .kinks import corners
+from .report import DIFFERENCES, CheckError, Comparison, Report
+from .rounding import spread
 
 _MODES = ("forward", "reverse", "cross")
 # What else f was told, as a card, holds where it is compiled.

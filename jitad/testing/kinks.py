@@ -16,8 +16,8 @@ from jitad import tree
 from jitad.ir.graph import Builder, Graph, Node, Type
 from jitad.ir.interpret import interpret
 from jitad.ir.trace import Input, trace
-from jitad.transforms.pieces import compared, kinked
-from jitad.transforms.scalarize import scalarize
+from jitad.transforms.derivatives.pieces import compared, kinked
+from jitad.transforms.scalars.scalarize import scalarize
 
 _EQUALITY = {"eq": "==", "ne": "!="}
 # Only interp asks for the side of a knot in the function as it was traced.

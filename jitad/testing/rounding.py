@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitad import tree
-from jitad.function import Function
+from jitad.calls.function import Function
 from jitad.ir.graph import FLOATS, Builder, Graph, Node
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import registry

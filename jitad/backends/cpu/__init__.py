@@ -1,0 +1,1 @@
+"""The CPU: kernels compiled by LLVM, run by the caller and by a pool of threads."""

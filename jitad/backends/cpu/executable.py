@@ -1,0 +1,384 @@
+"""The CPU back end: compile a Kernel through Numba's code generator and launch it.
+
+Start at `compile`, which gives an `Executable`; `Executable.launch` fills the block
+(see `lowering.frame`) and runs it here or on the thread pool (`backends.threads`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from jitad.lowering.kernel import Argument, Buffer, Kernel, Kernels
+from jitad.lowering.llvm import arguments as frame
+from jitad.lowering.llvm import copies as emit_copies
+from jitad.lowering.llvm.emit import LONGEST, NAME, emit
+from jitad.lowering.llvm.target import Target, lanes
+from jitad.lowering.outline import Outline, of_plain, outline
+from jitad.lowering.schedule import FIRST
+from jitad.process.locks import cached_property
+
+from . import fresh, link, mathlib, objects, watch
+from . import rounds as schedule
+from .fresh import LINE
+from .machine import vector_width
+from .scalars import Scalars
+from .threads import POOL, get_threads
+from .watch import UNWATCHED, here
+
+_ENTRY = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+_ENDLESS = 1 << 62  # lanes of a tile, where there is but one
+_LABEL = re.compile(r"^\S+:", re.MULTILINE)
+_FAR = re.compile(r"\.far\b")
+_SPILL = re.compile(r"\tvmov\w+\s+%[xyz]mm\d+, -?\d*\(%r[sb]p\)")
+
+
+@cache
+def host() -> Target:
+    """The target for this machine, with the widest vectors that it has."""
+    return target(vector_width())
+
+
+def target(vector_bytes: int, *, vector_library: bool = True) -> Target:
+    """A target of this machine with narrower vectors or without the vector library."""
+    return Target(
+        vector_bytes=vector_bytes,
+        vectors=mathlib.vector_functions(vector_bytes) if vector_library else {},
+        scalars=Scalars(mathlib.scalar_functions()),
+        loops=mathlib.inner_loops(),
+        fused=vector_library and bool(llvm.get_host_cpu_features().get("fma")),
+        streaming=llvm.get_process_triple().startswith("x86_64"),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Executable:
+    """A compiled kernel.
+
+    outline   of the kernel: what is looked at when it is launched
+    width     lanes in a vector
+    entry     callable (block address, lo, hi): run lanes lo to hi of a filled block
+              in this thread, holding the interpreter's lock; for small batches.
+              Of a kernel that writes lines, a vector of them begins at lane lo, or
+              fewer lanes than a vector has are run.
+    address   of the same, for machine code; it is there as long as this is
+    """
+
+    outline: Outline
+    width: int
+    compile_seconds: float
+    entry: Callable[[int, int, int], None]
+    address: int
+    _form: Form = field(repr=False)
+    _tiles: int = field(repr=False)
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """The kernel; where code was kept on disk it is made when it is asked for."""
+        return self._form.kernel()
+
+    @property
+    def ir(self) -> str:
+        """The LLVM text it is made from."""
+        return self._form.text(self.kernel)
+
+    @property
+    def buffers(self) -> tuple[Buffer, ...]:
+        """The kernel's buffers."""
+        return self.outline.buffers
+
+    @property
+    def watched(self) -> bool:
+        """Whether it looks now and then whether it is still wanted."""
+        return self.outline.long
+
+    @property
+    def assembly(self) -> str:
+        """The machine code, as text."""
+        return link.assembly(self.ir)
+
+    @cached_property
+    def spills(self) -> int:
+        """How many vectors the code moves out to the stack, as its text shows.
+
+        Not around calls that only arguments far from 0 need.
+        """
+        blocks = _LABEL.split(self.assembly)
+        return sum(len(_SPILL.findall(b)) for b in blocks if not _FAR.search(b))
+
+    def block(
+        self,
+        extents: Sequence[int],
+        arguments: Sequence[Argument],
+        watch: np.ndarray = UNWATCHED,
+    ) -> np.ndarray:
+        """A filled launch block: int64 words, described in `lowering.frame`.
+
+        It can be kept, and addresses in it replaced, for calls of `entry`.  Tables of
+        offsets in arguments, and the watch, must live as long.
+        """
+        tile = _ENDLESS if self._spreads else self.width
+        words = [0, extents[0], tile, frame.DIRECT, 0, 0, 0]
+        words += [watch.ctypes.data, *extents[1:]]
+        for argument in arguments:
+            given = argument.elements
+            if isinstance(given, np.ndarray):
+                given = given.ctypes.data
+            lane = argument.strides[0]
+            words += [argument.address, lane, given, given, 0, *argument.strides]
+        assert len(words) == frame.size(self.outline), "one argument per buffer"
+        return np.array(words, np.int64)
+
+    def launch(self, extents: Sequence[int], arguments: Sequence[Argument]) -> None:
+        """Run the kernel on all points; outputs must not overlap inputs."""
+        if 0 in extents:
+            return
+        watch = here() if self.watched else UNWATCHED
+        block = self.block(extents, arguments, watch)
+        count = extents[0]
+        lane = self.outline.work.nanoseconds(extents)
+        block[frame.MODE] = schedule.mode(
+            self.outline, extents, arguments, streaming=self._form.target.streaming
+        )
+        apart = min(count, self._apart(arguments))
+        if apart:
+            self.entry(block.ctypes.data, 0, apart)
+        if lane * count < schedule.SERIAL_NANOSECONDS:
+            self.entry(block.ctypes.data, apart, count)
+            return
+        threads = get_threads()
+        block[frame.TILE] = tile = schedule.tile(lane, count, threads)
+        for first, last in schedule.rounds(lane, apart, count, threads):
+            block[frame.COUNTER], block[frame.STOP] = first, last
+            few = min(threads, -(-(last - first) // tile))
+            POOL.run(self._tiles, block.ctypes.data, few)
+
+    def total(
+        self, count: int, arguments: Sequence[Argument | None]
+    ) -> list[np.ndarray]:
+        """Run a kernel that sums over count lanes: the sums, one array a buffer.
+
+        arguments  None for the buffers that take sums.  Lanes are added up in vectors,
+        those in tiles, and tiles pairwise: in the same order whatever runs them.  What
+        is spread is added up lane by lane, and then tile by tile.
+        """
+        size = schedule.sum_tile(self.outline, count)
+        tiles = max(1, -(-count // size))
+        partial, given = [], []
+        for buffer, argument in zip(self.buffers, arguments, strict=True):
+            if argument is None:
+                shape = (tiles, buffer.elements, self.width)
+                shape = shape[:2] if buffer.layout == "spread" else shape
+                partial.append(fresh.aligned(shape, buffer.dtype))
+                partial[-1][...] = 0
+                argument = Argument(partial[-1].ctypes.data, (0,))
+            given.append(argument)
+        watch = here() if self.watched else UNWATCHED
+        block = self.block((count,), given, watch)
+        block[frame.TILE] = size
+        lane = self.outline.work.nanoseconds((count,))
+        alone = lane * count < schedule.SERIAL_NANOSECONDS
+        threads = 1 if alone else get_threads()
+        for first, last in schedule.rounds(lane, 0, count, threads, size):
+            block[frame.COUNTER], block[frame.STOP] = first, last
+            POOL.run(self._tiles, block.ctypes.data, threads)
+        return [_added(x) for x in partial]
+
+    @property
+    def _spreads(self) -> bool:
+        return any(b.layout == "spread" for b in self.buffers)
+
+    def _apart(self, arguments: Sequence[Argument]) -> int:
+        """How many lanes come before the first vector that can be a part of a line.
+
+        They are fewer than a vector has: none of them is written as one.
+        """
+        for buffer, argument in zip(self.buffers, arguments, strict=True):
+            if buffer.layout == "lines":
+                size = buffer.dtype.itemsize
+                return -argument.address % (self.width * size) // size
+        return 0
+
+
+def _added(partial: np.ndarray) -> np.ndarray:
+    """The sums of partial sums of shape (tiles, elements, lanes), added pairwise.
+
+    Of shape (tiles, elements) they are added tile by tile.  Either is done in place.
+    """
+    dtype = partial.dtype
+    if partial.ndim == 2:
+        for tile in partial[1:]:
+            partial[0] += tile
+        return partial[0]
+    tiles = partial.astype(np.float64, copy=False) if dtype.kind == "f" else partial
+    with np.errstate(all="ignore"):
+        while (count := len(tiles)) > 1:
+            half, odd = divmod(count, 2)
+            tiles[:half] += tiles[half : 2 * half]
+            if odd:
+                tiles[half] = tiles[-1]
+            tiles = tiles[: half + odd]
+        vectors = tiles[0]
+        while (lanes := vectors.shape[1]) > 1:
+            vectors = vectors[:, : lanes // 2] + vectors[:, lanes // 2 :]
+        return vectors[:, 0].astype(dtype)
+
+
+def past_cache(written: int) -> bool:
+    """Whether a kernel had better write so many bytes as lines, around the cache.
+
+    Where a line is two vectors or more, a line of every stream would be begun before
+    one is whole: of twelve streams this took nine times as long (2.8 ns, not 0.3, per
+    double).  There results are gathered in tiles, which go around the cache line by
+    line (see `schedule.mode`), and that takes as long as lines from wide vectors do.
+    """
+    fits = host().streaming and host().vector_bytes == LINE
+    return fits and schedule.exceeds_cache(written)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What code is made from: a kernel, the machine, and the steps of a function."""
+
+    kernel: Callable[[], Kernel]
+    target: Target
+    longest: int = LONGEST
+    fast: bool = False
+
+    def text(self, kernel: Kernel) -> str:
+        """The LLVM text of its kernel."""
+        text = emit(kernel, self.target, longest=self.longest)
+        return link.FAST + text if self.fast else text
+
+
+def compile(
+    kernel: Kernel, target: Target | None = None, *, longest: int = LONGEST
+) -> Executable:
+    """Kernel -> Executable, for this machine or a narrower target of it.
+
+    longest  how many steps of the kernel one function may have
+    """
+    return _compiled(Form(lambda: kernel, target or host(), longest))
+
+
+def _compiled(form: Form, key: str | None = None) -> Executable:
+    """The code of a form, which is kept under a key."""
+    kernel = form.kernel()
+    start, form = time.perf_counter(), replace(form, kernel=lambda: kernel)
+    beside = lanes(kernel, form.target), outline(kernel).plain()
+    made = objects.made(form.text(kernel), beside)
+    _share(made.called)
+    objects.keep(key, made)
+    return _loaded(form, made, start)
+
+
+def _kept(form: Form, key: str | None) -> Executable | None:
+    """The same, if the code is kept, and all that it calls is known here."""
+    start, found = time.perf_counter(), objects.read(key)
+    if found is None:
+        return None
+    _share(found.called)
+    return _loaded(form, found, start) if found.complete else None
+
+
+def _loaded(form: Form, made: objects.Object, start: float) -> Executable:
+    """The code of a form where it can run."""
+    library = link.load(made.code)
+    width, plain = made.beside
+    return Executable(
+        outline=of_plain(plain),
+        width=width,
+        compile_seconds=time.perf_counter() - start,
+        entry=library.function(NAME, _ENTRY),
+        address=library.address(NAME),
+        _form=form,
+        _tiles=library.address(f"{NAME}.tiles"),
+    )
+
+
+def _share(called: Collection[str]) -> None:
+    """Let code call these functions, of the house and of libraries."""
+    if "jitad.look" in called:
+        watch.share()
+    shared = partial(link.shared, link=objects.linked)
+    if not set(emit_copies.USUAL).isdisjoint(called):
+        shared(emit_copies.usual(), *emit_copies.USUAL)
+    for size in emit_copies.SIZES:
+        if (name := f"jitad.copy{size}") in called and name not in emit_copies.USUAL:
+            shared(emit_copies.copies(size), name)
+    for symbol in called:
+        mathlib.tell(symbol)
+
+
+class Host:
+    """The host, which compiles kernels and runs them: a Machine and a Place.
+
+    fast  whether code is made quickly rather than as fast as it can be
+    """
+
+    def __init__(self, *, fast: bool = False) -> None:
+        self.fast = fast
+
+    variants = (FIRST,)
+    shown = True
+
+    @property
+    def quick(self) -> Host:
+        """The host, where code is made quickly."""
+        return FAST
+
+    def exceeds_cache(self, written: int) -> bool:
+        """See `past_cache`."""
+        return past_cache(written)
+
+    def compile(self, kernels: Kernels, name: bytes | None) -> Executable:
+        """The one kernel, compiled, or its code that was kept on disk under a name."""
+        form = Form(lambda: next(kernels()), target := host(), fast=self.fast)
+        facts = target.vector_bytes, target.fused, target.streaming, form.longest
+        facts = *facts, form.fast
+        key = objects.name(name, repr(facts).encode()) if name else None
+        return _kept(form, key) or _compiled(form, key)
+
+    def empty(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+        """An uninitialised array."""
+        return fresh.empty(shape, dtype)
+
+    def zeros(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+        """An array of zeros."""
+        return fresh.zeros(shape, dtype)
+
+    def copy(self, array: np.ndarray) -> np.ndarray:
+        """A new array of the same elements."""
+        return fresh.copy(array)
+
+    def contiguous(self, array: np.ndarray) -> np.ndarray:
+        """The array, or a copy of it that is contiguous."""
+        return np.ascontiguousarray(array)
+
+    def launch(
+        self,
+        executable: Executable,
+        extents: Sequence[int],
+        arguments: Sequence[Argument],
+    ) -> None:
+        """Run a kernel."""
+        executable.launch(extents, arguments)
+
+    def total(
+        self,
+        executable: Executable,
+        count: int,
+        arguments: Sequence[Argument | None],
+    ) -> list[np.ndarray]:
+        """Run sums: one array for each buffer of them."""
+        return executable.total(count, arguments)
+
+
+HOST, FAST = Host(), Host(fast=True)

@@ -1,0 +1,1 @@
+"""NVIDIA's cards: kernels compiled by NVRTC, launched on streams."""

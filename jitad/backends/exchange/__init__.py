@@ -1,0 +1,1 @@
+"""Arrays of other libraries, on the host and on cards."""

@@ -1,0 +1,1 @@
+"""A transformed function as it is called: arguments, signatures, results."""

@@ -1,0 +1,222 @@
+"""Calls whose argument types, shapes and strides are known, one class a back end.
+
+A Function makes one for each signature it meets and runs it again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitad import tree
+from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu import fresh
+from jitad.backends.cpu.fastcall import fast_call
+from jitad.backends.memory import address, alike
+from jitad.ir.interpret import interpret
+from jitad.plan.choose import Fitted, Plan, fitted
+from jitad.plan.derived import lifted
+from jitad.plan.program import Program
+
+from . import arrays
+from .signature import Signature
+
+# A signature called so often, with little to do, gets a call without Python between.
+_FAST_AFTER = 3
+
+
+class Call:
+    """A call with a signature."""
+
+    # Of a kernel: what it is and where arrays lie; of several a program.
+    fitted: Fitted | None = None
+    program: Program | None = None
+    # The cards on which it runs, and how many points they get at a time.
+    cards: Sequence[Any] = ()
+    part = 0
+    on_host = True  # whether results are
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self.derived = signature.derived
+        self._count = 0
+
+    @property
+    def plan(self) -> Plan | None:
+        """How the kernel was made, where there is one."""
+        return self.fitted and self.fitted.plan
+
+    def repeated(self) -> bool:
+        """True once: when the call has been made so often that a fast one pays."""
+        self._count += 1
+        return self._count == _FAST_AFTER
+
+    def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
+        """A function that makes this call without Python, where there can be one."""
+        del args, kwargs
+        return None
+
+    def planned(self) -> Call:
+        """The call with all that is known of its kernels, which `explain` reads."""
+        return self
+
+    def run(self, leaves: Sequence[Any], out: Any) -> Any:
+        """The results for arguments of the same types, shapes and strides."""
+        raise AssertionError("every back end has its own")
+
+
+class Empty(Call):
+    """Results that have no elements: nothing is compiled, and nothing runs."""
+
+    def __init__(self, signature: Signature, views: Sequence[np.ndarray]) -> None:
+        """As `Compiled`."""
+        super().__init__(signature)
+        self._views = views
+
+    @property
+    def whole(self) -> bool:
+        """Whether that is so of all results, and there are some."""
+        results = self.signature.results
+        return bool(results) and all(0 in shape for shape, _ in results)
+
+    def planned(self) -> Call:
+        """The kernel that there would be."""
+        return Compiled(self.signature, self._views)
+
+    def run(self, leaves: Sequence[Any], out: Any) -> Any:
+        """Make the results, or leave those of out."""
+        del leaves
+        if out is not None:
+            self.signature.targets(out)
+            return out
+        made = [np.empty(shape, type.dtype) for shape, type in self.signature.results]
+        return self.signature.tree(made)
+
+
+class Interpreted(Call):
+    """The interpreter as a back end: NumPy, node by node."""
+
+    def run(self, leaves: Sequence[Any], out: Any) -> Any:
+        """Evaluate the derived graph with NumPy."""
+        what = self.signature
+        views = what.seen([arrays.usable(x) for x in leaves])
+        values = interpret(self.derived.graph, views, len(what.extents))
+        made = []
+        for value, axes, (_, type) in zip(
+            values, what.out_axes, what.results, strict=True
+        ):
+            whole = np.broadcast_to(value, (*what.extents, *type.shape))
+            made.append(arrays.batch_back(whole, axes))
+        if out is None:
+            return what.tree([np.array(x) if x.shape else x[()] for x in made])
+        for target, value in zip(what.targets(out), made, strict=True):
+            target[...] = value
+        return out
+
+
+class Compiled(Call):
+    """A kernel, and everything about a launch that does not change between calls."""
+
+    def __init__(self, signature: Signature, views: Sequence[np.ndarray]) -> None:
+        """views: the first call's arguments, batch levels in front."""
+        super().__init__(signature)
+        self._lifted, self.constants = lifted(self.derived)
+        constants = map(signature.shared, self.constants)
+        self._views = [*map(alike, views), *constants]
+        self._fitted: dict[Any, Fitted] = {}
+        self.fitted = self._fit(self._new())
+
+    def _new(self) -> list[np.ndarray]:
+        return [
+            fresh.empty(shape, type.dtype) for shape, type in self.signature.results
+        ]
+
+    def _fit(self, outputs: Sequence[np.ndarray]) -> Fitted:
+        """The kernel for outputs of these strides."""
+        key = (*[address(o) % cpu.LINE for o in outputs], *[o.strides for o in outputs])
+        found = self._fitted.get(key)
+        if found is None:
+            what = self.signature
+            found = self._fitted[key] = fitted(
+                self._lifted, what.extents, self._views, what.seen_results(outputs)
+            )
+        return found
+
+    def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
+        """A built-in function for this signature: little work, plain arguments."""
+        what, made = self.signature, self.fitted
+        plain = tree.flatten(((0,) * len(args), {}))[1] == what.spec
+        assert made is not None
+        placed = (*made.inputs, *made.outputs)
+        whole = len(made.plan.buffers) == len(placed)
+        if kwargs or not plain or not whole or not what.results or 0 in what.extents:
+            return None
+        if self.constants:
+            return None
+        lines = any(p.layout == "lines" for p in made.outputs)
+        if self.derived.may_raise or lines:
+            return None
+        structure = what.tree(list(range(len(what.results))))
+        if not _only_tuples(structure):
+            return None
+        blank = made.arguments([0] * len(placed))
+        shapes = [(type.dtype, shape) for shape, type in what.results]
+        return fast_call(
+            made.plan.executable, made.extents, args, shapes, blank, structure
+        )
+
+    def run(self, leaves: Sequence[Any], out: Any) -> Any:
+        """Launch the kernel on new arrays, or on those of out."""
+        inputs = [arrays.usable(x) for x in leaves]
+        if out is None:
+            outputs = self._new()
+            self._launch(inputs, outputs)
+            return self.signature.tree([o if o.shape else o[()] for o in outputs])
+        outputs = self.signature.targets(out)
+        if not arrays.overlap(inputs, outputs):
+            self._launch(inputs, outputs)
+            return out
+        apart = self._new()
+        self._launch(inputs, apart)
+        for target, value in zip(outputs, apart, strict=True):
+            target[...] = value
+        return out
+
+    def _launch(
+        self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
+    ) -> None:
+        if 0 in self.signature.extents or not any(o.size for o in outputs):
+            return
+        made = self._fit(outputs)
+        given = (*inputs, *self.constants, *outputs)
+        arguments = made.arguments([address(x) for x in given])
+        made.plan.executable.launch(made.extents, arguments)
+
+
+class Summed(Call):
+    """Sums over many points in a call of one point: a program of several kernels."""
+
+    def __init__(self, signature: Signature, steps: Program) -> None:
+        """steps: made for arguments of these types, shapes and strides."""
+        super().__init__(signature)
+        self.program = steps
+
+    def run(self, leaves: Sequence[Any], out: Any) -> Any:
+        """Run the steps; results are few, and go to out at the end."""
+        assert self.program is not None
+        made = self.program.run([arrays.usable(x) for x in leaves])
+        if out is None:
+            results = [fresh.owned(o) if o.shape else o[()] for o in made]
+            return self.signature.tree(results)
+        for target, value in zip(self.signature.targets(out), made, strict=True):
+            target[...] = value
+        return out
+
+
+def _only_tuples(structure: Any) -> bool:
+    """Whether a tree of numbers has no containers but plain tuples."""
+    if type(structure) is tuple:
+        return all(_only_tuples(part) for part in structure)
+    return type(structure) is int

@@ -1,0 +1,487 @@
+"""The callable that every transformation returns.
+
+A Function knows how to derive the graph of one point from the types of its arguments.
+Called with arrays it plans, compiles and launches, once per signature; called with
+traced values it becomes part of the trace.  `vmap` only adds a batch level to it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+import numpy as np
+
+from jitad import tree
+from jitad.errors import InputError, ShapeError
+from jitad.ir.graph import Graph, Type
+from jitad.ir.interpret import inline, interpret
+from jitad.ir.trace import Input, current, differentiated, touched
+from jitad.ir.trace import trace as record
+from jitad.ir.tracer import Trace, Tracer, as_tracer, bind, innermost, lift, traced
+from jitad.kept import entries
+from jitad.plan.derived import Derived, Side
+from jitad.plan.program import program
+from jitad.primitives.arrays.memory import write
+from jitad.primitives.control.body import points_loop
+from jitad.primitives.scalar.elementwise import either
+from jitad.process.late import late
+from jitad.process.travel import Recipe, known_by_name, named, remade
+from jitad.process.waiting import watched
+from jitad.transforms.derivatives.linearized import tables
+from jitad.transforms.derivatives.pieces import marked, taken
+from jitad.transforms.rewrite.precision import mixed
+
+from . import arrays
+from .call import Call, Compiled, Empty, Interpreted, Summed
+from .signature import Signature
+from .where import HERE, Where, chosen_cards
+
+cards = late("jitad.calls.cards")
+
+Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
+Given = ParamSpec("Given")  # what the user's function takes
+Made = TypeVar("Made")  # what is made of it
+
+_REMEMBERED = 512
+# Inside a trace, a batch of more points, or of more operations, is a loop over points.
+_UNROLLED = 64
+_LONG = 20_000
+
+# What the function that is being derived has called so far.
+_called: contextvars.ContextVar[list[tuple[str, Derived]] | None]
+_called = contextvars.ContextVar("jitad_called", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One vmap: the batch axis of every argument and every result, as prefix trees."""
+
+    in_axes: Any
+    out_axes: Any
+
+
+def _need_usable(function: Any, name: str) -> None:
+    if not callable(function):
+        raise InputError(
+            f"{name}: expected a function, got {function!r}; pass the function itself, "
+            "not what it returns"
+        )
+
+
+class Function(Generic[Given, Made]):
+    """(args -> results), traced, transformed and compiled when it is called.
+
+    out=  arrays of the results' shapes and dtypes, in the results' structure, to be
+          written instead of new ones.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        derive: Derive,
+        *,
+        name: str,
+        levels: tuple[Level, ...] = (),
+        where: Where = HERE,
+        value: Callable[..., Any] | None = None,
+        returns: str = "",
+        slopes: Sequence[int] = (),
+    ) -> None:
+        """Value is what NumPy computes of the same arguments, if not function does.
+
+        returns  a line for the documentation
+        slopes   the numbers of the arguments that its results are derivatives in
+        """
+        _need_usable(function, name)
+        self.function = function
+        self.value = value or function
+        self.derive = derive
+        self.name = name
+        self.levels = levels
+        self.where = where
+        self.slopes = tuple(slopes)
+        self.__name__ = name
+        self.returns = returns
+        lines = (returns and f"{name}: {returns}", inspect.getdoc(function))
+        self.__doc__ = "\n\n".join(filter(None, lines)) or None
+        with suppress(TypeError, ValueError):
+            self.__signature__ = inspect.signature(function)
+        self._derived: dict[Any, Derived] = {}
+        self._calls: dict[Any, Call] = {}
+        self._fast: Callable[..., Any] | None = None
+        self._full: Function | None = None
+        self.recipe: Recipe | None = None
+
+    def __reduce__(self) -> Any:
+        """Travel as the transform and what it was given: compiled again elsewhere."""
+        found = known_by_name(self, self.function)
+        if found is not None:
+            return named, found
+        if self.recipe is None:
+            raise TypeError(
+                f"{self.name}: expected what a transform of jitad returned, got a part "
+                "of a product, which cannot be sent to another process; send the "
+                "function, and transform it there"
+            )
+        return remade, self.recipe
+
+    def __repr__(self) -> str:
+        return f"<jitad {self.name}>"
+
+    def at(self, where: Where) -> Function:
+        """The same function, computed elsewhere."""
+        return Function(
+            self.function, self.derive, name=self.name, levels=self.levels, where=where,
+            value=self.value, returns=self.returns, slopes=self.slopes,
+        )  # fmt: skip
+
+    def full(self) -> Function:
+        """The same function in full precision: that is what derivatives are taken of.
+
+        What is derived is then computed in mixed precision, not what it is derived of.
+        """
+        if self.where.precision == "full":
+            return self
+        if self._full is None:
+            self._full = self.at(replace(self.where, precision="full"))
+        return self._full
+
+    @overload
+    def __call__(self, *args: Given.args, **kwargs: Given.kwargs) -> Made: ...
+
+    @overload
+    def __call__(self, *args: Any, out: Any, **kwargs: Any) -> Made: ...
+
+    def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        """The results; traced where an argument is traced, else by the back end."""
+        if self._fast is not None and out is None and not kwargs:
+            result = self._fast(*args)
+            if result is not None:
+                return result
+        leaves, spec = tree.flatten((args, kwargs))
+        leaves = [arrays.plain(x) for x in leaves]
+        key = (spec, *[arrays.signature(x) for x in leaves])
+        call = self._calls.get(key)
+        if out is not None and current() and traced(tree.flatten(out)[0]):
+            return self._inline(spec, leaves, out)
+        if call is None:
+            if any(traced(x) for x in leaves):
+                return self._inline(spec, leaves, out)
+            call = self._prepare(spec, leaves)
+            if call is None:
+                return self._inline(spec, leaves, out)
+            if len(self._calls) >= _REMEMBERED:
+                self._calls.clear()
+            self._calls[key] = call
+        elif call.repeated():
+            self._fast = call.fast(args, kwargs) or self._fast
+        if call.derived.narrowed:
+            self._check_ints(call.derived, leaves, spec)
+        result = call.run(leaves, out)
+        if call.derived.may_raise and not self.levels and call.on_host:
+            self._raise_as_numpy(leaves, spec, result)
+        return result
+
+    def _check_ints(
+        self, derived: Derived, leaves: Sequence[Any], spec: tree.PyTreeSpec
+    ) -> None:
+        """Raise OverflowError, as NumPy does, for Python ints that a dtype has not."""
+        for k, dtype in derived.narrowed:
+            value, limits = leaves[k], np.iinfo(dtype)
+            if type(value) is int and not limits.min <= value <= limits.max:
+                raise OverflowError(
+                    f"{self.name}: argument {tree.argument_names(spec)[k]} is {value}, "
+                    f"out of bounds for {dtype}, in which NumPy computes a Python int "
+                    f"with {dtype}; pass np.int64({value}) to compute in int64"
+                )
+
+    def _raise_as_numpy(
+        self, leaves: Sequence[Any], spec: tree.PyTreeSpec, result: Any
+    ) -> None:
+        """Let NumPy raise LinAlgError where a kernel could only give NaN.
+
+        The function may write to its arguments, so that it is given copies.
+        """
+        if any(np.isnan(x).any() for x in tree.flatten(result)[0]):
+            own = [x.copy() if isinstance(x, np.ndarray) else x for x in leaves]
+            args, kwargs = tree.unflatten(spec, own)
+            with np.errstate(all="ignore"):
+                self.value(*args, **kwargs)
+
+    # -- deriving --------------------------------------------------------------
+
+    def derived(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
+        """The graph of one point; made once per argument types.
+
+        And once more, if need be, where the first was made only to be evaluated.
+        """
+        key, final = (spec, inputs), not differentiated()
+        found = self._derived.get(key)
+        if found is None or (found.final and not final):
+            token, before = _called.set([]), touched()
+            try:
+                with watched(self.name):
+                    found = self._narrowed(spec, inputs)
+                inside = tuple(_called.get() or ())
+                raises = found.may_raise or any(d.may_raise for _, d in inside)
+                bound = bool(found.captured) or touched() != before
+                found = replace(
+                    found, inside=inside, may_raise=raises, bound=bound,
+                    final=final and bool(inside) and found.side is None,
+                )  # fmt: skip
+            finally:
+                _called.reset(token)
+            if not found.bound:
+                self._derived[key] = found
+        return found
+
+    def known(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived | None:
+        """What was derived already for these argument types, of one point."""
+        return None if self.levels else self._derived.get((spec, inputs))
+
+    def _narrowed(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
+        """As derived; in mixed precision computed with float32 between."""
+        with entries.only_if(self.where.cache):
+            found = replace(self.derive(spec, inputs), keep=self.where.cache,
+                            fast=self.where.compile == "fast")  # fmt: skip
+        graph = found.graph
+        if marked(graph):
+            own = found.side or (lambda: Side(taken(graph, 1)))
+            found = replace(found, graph=taken(graph, 0), side=own)
+        if self.where.precision == "full":
+            return found
+        return replace(found, graph=mixed(found.graph))
+
+    def batched(
+        self, spec: tree.PyTreeSpec, leaves: Sequence[Any]
+    ) -> tuple[list[Any], tuple[int, ...]]:
+        """Every leaf seen as (batch levels …, point …), and the levels' extents."""
+        axes = self.in_axes(spec, leaves)
+        views = [arrays.batch_first(v, a) for v, a in zip(leaves, axes, strict=True)]
+        return views, self._extents(spec, views, axes)
+
+    def in_axes(
+        self, spec: tree.PyTreeSpec, leaves: Sequence[Any]
+    ) -> list[list[int | None]]:
+        """For every leaf its batch axes, outermost level first; None: has none."""
+        args = tree.unflatten(spec, list(leaves))[0]
+        axes: list[list[int | None]] = [[] for _ in leaves]
+        for level in self.levels:
+            flat = tree.broadcast_prefix(level.in_axes, args)
+            # Keyword arguments have their batch axis first, as in JAX.
+            flat += [0] * (len(leaves) - len(flat))
+            for k, axis in enumerate(flat):
+                axes[k].append(axis)
+        return axes
+
+    def _extents(
+        self, spec: tree.PyTreeSpec, views: Sequence[Any], axes: Sequence[Sequence[Any]]
+    ) -> tuple[int, ...]:
+        extents = []
+        for level in range(len(self.levels)):
+            sizes = {
+                k: v.shape[level]
+                for k, v in enumerate(views)
+                if axes[k][level] is not None
+            }
+            if not sizes:
+                raise ShapeError(
+                    f"{self.name}: no argument has a batch axis; expected at least one "
+                    "in_axes that is not None"
+                )
+            if len(set(sizes.values())) > 1:
+                names = tree.argument_names(spec)
+                found = ", ".join(f"{names[k]}: {n}" for k, n in sizes.items())
+                raise ShapeError(
+                    f"{self.name}: batch axes of different lengths ({found}); expected "
+                    "one length; use in_axes=None for an argument shared by all points"
+                )
+            extents.append(next(iter(sizes.values())))
+        return tuple(extents)
+
+    # -- inside a trace --------------------------------------------------------
+
+    def _inline(self, spec: tree.PyTreeSpec, leaves: Sequence[Any], out: Any) -> Any:
+        result = self._traced(spec, leaves)
+        if out is None:
+            return result
+        made, structure = tree.flatten(result)
+        expected = [(x.shape, x.type) for x in made]
+        found = arrays.targets(out, structure, expected, self.name, Tracer)
+        for target, value in zip(found, made, strict=True):
+            write(target, value)
+        return out
+
+    def _traced(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Any:
+        trace = innermost(leaves) if traced(list(leaves)) else current()
+        assert trace is not None
+        running = current()
+        if running is not None and running.level > trace.level:
+            trace = running
+        tracers = [_as_input(trace, x) for x in leaves]
+        views, extents = self.batched(spec, tracers)
+        levels = len(extents)
+        if levels and extents[0] > _UNROLLED:
+            return self._repeated(trace, spec, tracers, extents[0])
+        inputs = tuple([Input(Type(v.dtype, v.shape[levels:]), v.weak) for v in views])
+        derived = self.derived(spec, inputs)
+        outside = _called.get()
+        if outside is not None:
+            outside.append((self.name, derived))
+        if levels == 1 and extents[0] * len(derived.graph.nodes) > _LONG:
+            return self._repeated(trace, spec, tracers, extents[0])
+        if levels and extents[0] > 1 and tables(derived.graph.nodes):
+            # What reads memory at computed places is cheaper than what selects.
+            return self._repeated(trace, spec, tracers, extents[0])
+        operands = [*views, *derived.captured]
+        if not levels:
+            given = [lift(trace, v) for v in operands]
+
+            def inlined(graph: Graph) -> list[Any]:
+                indices = inline(trace, graph, given)
+                return [Tracer(trace, i, trace.nodes[i].type) for i in indices]
+
+            return tree.unflatten(derived.result, _both_sides(derived, inlined))
+        for _ in range(levels):
+            operands[len(views) :] = [v[None] for v in operands[len(views) :]]
+        results = _both_sides(derived, lambda g: interpret(g, operands, levels))
+        types, axes = derived.graph.output_types, self.out_axes(derived)
+        arranged = []
+        for value, type, out in zip(results, types, axes, strict=True):
+            whole = np.broadcast_to(value, (*extents, *type.shape))
+            moved = arrays.batch_back(as_tracer(trace, whole), out)
+            # A new array, as outside: neither read-only nor an argument.
+            arranged.append(np.copy(moved, order="C"))
+        return tree.unflatten(derived.result, arranged)
+
+    def _repeated(
+        self, trace: Trace, spec: tree.PyTreeSpec, leaves: Sequence[Tracer], count: int
+    ) -> Any:
+        """The outermost level as a loop, one point after the other."""
+        level, *rest = self.levels
+        point = Function(
+            self.function, self.derive, name=self.name, levels=tuple(rest),
+            where=self.where,
+        )  # fmt: skip
+        axes = [own[0] for own in self.in_axes(spec, leaves)]
+        arrays_ = [
+            x if a is None else arrays.batch_first(x, (a,)) if a else x
+            for x, a in zip(leaves, axes, strict=True)
+        ]
+        shapes = [
+            x.shape if a is None else x.shape[1:]
+            for x, a in zip(arrays_, axes, strict=True)
+        ]
+        inputs = [
+            Input(Type(x.dtype, s), x.weak)
+            for x, s in zip(arrays_, shapes, strict=True)
+        ]
+        made = record(point, spec, inputs, plain=True)
+        parts = points_loop(trace, made, arrays_, [a is None for a in axes], count)
+        flat = tree.broadcast_prefix(
+            level.out_axes, tree.unflatten(made.result, list(range(len(parts))))
+        )
+        results = []
+        for part, axis in zip(parts, flat, strict=True):
+            place = arrays.normal_axis(axis, part.ndim, self.name)
+            moved = arrays.batch_back(part, (place,))
+            results.append(np.copy(moved, order="C"))
+        return tree.unflatten(made.result, results)
+
+    def out_axes(self, derived: Derived) -> list[list[int]]:
+        """For every result the positions of the batch axes, outermost level first.
+
+        The position of a level is counted among the axes that remain when the axes of
+        the levels outside it are taken away.
+        """
+        types = derived.graph.output_types
+        dummy = tree.unflatten(derived.result, list(range(len(types))))
+        axes: list[list[int]] = [[] for _ in types]
+        for depth, level in enumerate(self.levels):
+            inside = len(self.levels) - depth - 1
+            flat = tree.broadcast_prefix(level.out_axes, dummy)
+            for k, axis in enumerate(flat):
+                if axis is None:
+                    raise InputError(
+                        f"{self.name}: out_axes=None, but every result has a batch "
+                        "axis; expected an integer"
+                    )
+                dims = len(types[k].shape) + inside + 1
+                axes[k].append(arrays.normal_axis(axis, dims, self.name))
+        return axes
+
+    # -- on arrays -------------------------------------------------------------
+
+    def prepare(self, *args: Any, **kwargs: Any) -> Call:
+        """The compiled call for these arguments, without running it."""
+        leaves, spec = tree.flatten((args, kwargs))
+        call = self._prepare(spec, [arrays.plain(x) for x in leaves])
+        assert call is not None, "not inside a trace"
+        return call
+
+    def point(
+        self, spec: tree.PyTreeSpec, leaves: Sequence[Any]
+    ) -> tuple[list[Any], tuple[int, ...], tuple[Input, ...]]:
+        """As `batched`, arguments checked; and what is known of one point's."""
+        found = [arrays.checked(x, k, spec, self.name) for k, x in enumerate(leaves)]
+        views, extents = self.batched(spec, found)
+        levels = len(extents)
+        weak = [type(x) in (float, int) for x in leaves]
+        inputs = tuple(
+            [
+                Input(Type(v.dtype, v.shape[levels:]), w)
+                for v, w in zip(views, weak, strict=True)
+            ]
+        )
+        return views, extents, inputs
+
+    def _prepare(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Call | None:
+        with watched(self.name):
+            return self._prepared(spec, leaves)
+
+    def _prepared(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Call | None:
+        views, extents, inputs = self.point(spec, leaves)
+        derived = self.derived(spec, inputs)
+        if derived.bound:
+            return None
+        axes = self.in_axes(spec, leaves), self.out_axes(derived)
+        what = Signature(self.name, derived, spec, *axes, extents)
+        numbers = chosen_cards(self.where, leaves, spec, self.name)
+        if numbers:
+            return cards.call(what, numbers, leaves, views)
+        if self.where.backend == "numpy":
+            return Interpreted(what)
+        if (empty := Empty(what, views)).whole:
+            return empty
+        steps = None if extents else program(derived, views)
+        return Compiled(what, views) if steps is None else Summed(what, steps)
+
+
+def _both_sides(derived: Derived, evaluate: Callable[[Graph], list[Any]]) -> list[Any]:
+    """The results, each with what derivatives of it are taken of, if that differs."""
+    found = evaluate(derived.graph)
+    side = derived.side() if derived.side and differentiated() else None
+    if side is None:
+        return found
+    results = []
+    for k, (a, b) in enumerate(zip(found, evaluate(side.graph), strict=True)):
+        both = isinstance(a, Tracer) and isinstance(b, Tracer) and a.dtype.kind == "f"
+        apart = both and (k in side.slopes or a.index != b.index)
+        results.append(bind(either, [a, b], [None] * 2, a.dtype) if apart else a)
+    return results
+
+
+def _as_input(trace: Any, value: Any) -> Tracer:
+    if isinstance(value, Tracer):
+        if value.builder is trace:
+            return value
+        index = lift(trace, value)
+        return Tracer(trace, index, value.type, value.weak)
+    index = lift(trace, value)
+    weak = type(value) in (float, int)
+    return Tracer(trace, index, trace.nodes[index].type, weak)

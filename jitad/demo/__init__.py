@@ -1,0 +1,1 @@
+"""Certified problems of nonlinear regression, which `jitad demo` fits."""

@@ -1,0 +1,1 @@
+"""A kernel printed as CUDA C."""

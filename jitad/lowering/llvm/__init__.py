@@ -1,0 +1,1 @@
+"""A kernel printed as LLVM text, for vectors of a CPU target."""

@@ -1,0 +1,85 @@
+"""Storage of a lane that is no longer needed serves again.
+
+`reused` gives locals whose lives do not overlap the same place: what one loop recorded
+is gone when its pullback has run, and another loop may record there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .kernel import (
+    Clear,
+    For,
+    Gather,
+    If,
+    Local,
+    Read,
+    Repeat,
+    Spread,
+    Statement,
+    StoreAll,
+    Write,
+    statements,
+)
+
+_USES = Read | Write | Gather | Spread | Clear | StoreAll
+
+
+def reused(
+    body: tuple[Statement, ...], locals: Sequence[Local]
+) -> tuple[tuple[Statement, ...], tuple[Local, ...]]:
+    """The body over fewer locals.
+
+    A local lives from the first to the last statement of the body that it is used in;
+    within one statement, a loop with all that is in it, lives are not told apart.
+    """
+    if not locals:
+        return body, ()
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for place, s in enumerate(body):
+        for inner in statements([s]):
+            if isinstance(inner, _USES) and inner.local is not None:
+                first.setdefault(inner.local, place)
+                last[inner.local] = place
+    made: list[Local] = []
+    busy: list[int] = []  # until which place
+    new: dict[int, int] = {}
+    for old in sorted(first, key=lambda k: (first[k], k)):
+        local = locals[old]
+        free = [
+            k
+            for k, own in enumerate(made)
+            if own.dtype == local.dtype and busy[k] < first[old]
+        ]
+        if free:
+            k = min(free, key=lambda k: (abs(made[k].elements - local.elements), k))
+            size = max(made[k].elements, local.elements)
+            made[k] = replace(made[k], elements=size)
+        else:
+            k = len(made)
+            made.append(local)
+            busy.append(-1)
+        busy[k] = last[old]
+        new[old] = k
+    return _renamed(body, new), tuple(made)
+
+
+def _renamed(body: Sequence[Statement], new: dict[int, int]) -> tuple[Statement, ...]:
+    made: list[Statement] = []
+    for s in body:
+        match s:
+            case Read() | Write() | Gather() | Spread() | Clear() | StoreAll() if (
+                s.local is not None
+            ):
+                made.append(replace(s, local=new[s.local]))
+            case Repeat():
+                head = _renamed(s.head, new)
+                made.append(replace(s, head=head, body=_renamed(s.body, new)))
+            case For() | If():
+                made.append(replace(s, body=_renamed(s.body, new)))
+            case _:
+                made.append(s)
+    return tuple(made)

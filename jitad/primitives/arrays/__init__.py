@@ -1,0 +1,1 @@
+"""Functions of arrays: what moves, picks, sorts, sums and multiplies elements."""

@@ -1,0 +1,1 @@
+"""Loops, branches, and functions with derivative rules of their own."""

@@ -1,0 +1,1 @@
+"""Small matrices: solve, inverse, determinant, factors, eigenvalues."""

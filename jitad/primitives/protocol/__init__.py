@@ -1,0 +1,1 @@
+"""How NumPy hands over: methods, attributes, and options of ufuncs."""

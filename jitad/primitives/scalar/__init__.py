@@ -1,0 +1,1 @@
+"""Functions of scalars, applied to arrays element by element."""

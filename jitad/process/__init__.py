@@ -1,0 +1,1 @@
+"""What a process has of its own: late imports, locks, forks, pickles, waiting."""

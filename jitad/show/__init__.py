@@ -1,0 +1,1 @@
+"""What there is to see of a function: explanations, graphs as text and pictures."""

@@ -1,0 +1,356 @@
+"""How a transformed function is computed at one call.
+
+`explain` derives and compiles as the call would, and runs nothing.  It reads the Plan
+and what the derived graph remembers, and gives an Explanation.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from jitad import tree
+from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu.machine import (
+    copy_bandwidth,
+    last_level_cache_bytes,
+    vector_width,
+)
+from jitad.backends.cpu.rounds import sum_tile
+from jitad.backends.cpu.threads import get_threads
+from jitad.calls import arrays
+from jitad.calls.call import Call
+from jitad.calls.function import Function
+from jitad.calls.names import argument_names, original, result_names
+from jitad.errors import InputError, TracingError
+from jitad.ir.call import CALL, custom_of
+from jitad.ir.graph import Graph, Type, reach
+from jitad.ir.loop import LOOP, loop_of
+from jitad.ir.primitive import Primitive
+from jitad.ir.tracer import traced
+from jitad.lowering.kernel import Gather, If, Kernel, Load, Op, Repeat, statements
+from jitad.plan.choose import Plan
+from jitad.plan.derived import Derived
+from jitad.plan.pipeline import lowered
+from jitad.plan.placement import Placement
+from jitad.plan.program import Program
+from jitad.plan.steps import PointStep, SumStep
+from jitad.primitives.stated import is_slope
+from jitad.process.late import late
+from jitad.transforms.rewrite.expand import called
+from jitad.transforms.rewrite.tidy import times, weight
+
+if TYPE_CHECKING:
+    from jitad.lowering.cuda import rows as cuda_rows
+
+    from . import explanation, facts, nests
+else:
+    explanation, facts = late("jitad.show.explanation"), late("jitad.show.facts")
+    nests, cuda_rows = late("jitad.show.nests"), late("jitad.lowering.cuda.rows")
+
+_ENTRY = re.compile(r"([a-z]+\d+)(\.\d+)+")
+
+
+def explain(
+    transformed: Callable[..., Any], *args: Any, **kwargs: Any
+) -> explanation.Explanation:
+    """How transformed(*args, **kwargs) is computed; it is compiled, but not run.
+
+    Raises InputError where the first argument is not what jit, grad, jacobian, vmap …
+    return, and whatever the call itself would raise.
+    """
+    if not isinstance(transformed, Function):
+        raise InputError(_refusal(transformed))
+    leaves, spec = tree.flatten((args, kwargs))
+    leaves = [arrays.plain(x) for x in leaves]
+    if traced(leaves):
+        raise TracingError(
+            f"explain({transformed.name}, …) expected concrete arguments, got traced "
+            "values; call it outside of the function that is being traced"
+        )
+    call = transformed.prepare(*args, **kwargs).planned()
+    compiled = call if call.plan is not None else None
+    _, extents, _ = transformed.point(spec, leaves)
+    names = argument_names(original(transformed), args, kwargs)
+    inputs, outputs = _arrays(
+        call.derived, compiled, names, transformed.in_axes(spec, leaves),
+        transformed.out_axes(call.derived),
+    )  # fmt: skip
+    if call.program is not None:
+        return _of_sums(transformed, call, call.program, inputs, outputs)
+    plan, graph = call.plan, call.derived.graph
+    return explanation.Explanation(
+        name=transformed.name,
+        backend=transformed.where.backend,
+        extents=extents,
+        inputs=inputs,
+        outputs=outputs,
+        choice=choice(call.derived),
+        operations=operations(graph, plan.kernel if plan else None),
+        memory=_memory(inputs, outputs, math.prod(extents), call) if plan else None,
+        machine=_machine(plan) if plan and not call.cards else None,
+        seconds=plan.seconds if plan else call.derived.seconds,
+        loops=nests.nests(lowered(graph) if plan else called(graph)),
+        blocks=blocks(plan.kernel) if plan else (),
+        storage=storage(plan.kernel) if plan else 0,
+        gpu=_gpu(call, plan.executable) if plan and call.cards else None,
+    )
+
+
+def _of_sums(
+    transformed: Function,
+    call: Call,
+    program: Program,
+    inputs: Sequence[facts.Array],
+    outputs: Sequence[facts.Array],
+) -> explanation.Explanation:
+    """A call of one point that sums over many."""
+    count = len(inputs)
+    layouts = {k: step.layout_of(k) for k in range(count) for step in program.steps
+               if step.layout_of(k)}  # fmt: skip
+    read = [
+        replace(a, layout=layouts.get(k, ""), bytes=_all(a) if k in layouts else 0.0)
+        for k, a in enumerate(inputs)
+    ]
+    written = [replace(a, layout="rows", bytes=_all(a)) for a in outputs]
+    executable = program.sums[0].executable
+    steps = [s for s in program.steps if isinstance(s, PointStep | SumStep)]
+    kernels = [s.plan.kernel if isinstance(s, PointStep) else s.kernel for s in steps]
+    seconds = dict(call.derived.seconds)
+    for step in program.steps:
+        for name in ("lower", "compile"):
+            spent = step.seconds.get(name, 0.0)
+            seconds[name] = seconds.get(name, 0.0) + spent
+    return explanation.Explanation(
+        name=transformed.name,
+        backend=transformed.where.backend,
+        extents=(),
+        inputs=tuple(read),
+        outputs=tuple(written),
+        choice=choice(call.derived),
+        operations=_executed(program),
+        memory=_memory(read, written, 1, call),
+        machine=None if call.cards else facts.Machine(
+            vector_width(), executable.width, 0,
+            sum(s.executable.spills for s in program.sums), get_threads(),
+        ),
+        seconds=seconds,
+        sums=tuple(map(_sums, program.sums)),
+        loops=tuple([nest for s in steps for nest in nests.nests(lowered(s.graph))]),
+        blocks=tuple([block for k in kernels for block in blocks(k)]),
+        storage=max(map(storage, kernels)),
+        gpu=_gpu(call, executable) if call.cards else None,
+    )  # fmt: skip
+
+
+def _executed(program: Program) -> facts.Operations:
+    """All that a program computes: the operations of points as often as they run."""
+    counts, weighted = Counter[str](), 0.0
+    for step in program.steps:
+        own = operations(step.graph)
+        times = step.count if isinstance(step, SumStep) else 1
+        counts.update({name: times * n for name, n in own.counts.items()})
+        weighted += times * own.weighted
+    found = _sorted(counts)
+    return facts.Operations(found, found, weighted)
+
+
+def _all(array: facts.Array) -> float:
+    return array.type.size * array.type.dtype.itemsize
+
+
+def _sums(step: SumStep) -> facts.Sums:
+    outputs = [b for b in step.kernel.buffers if b.output]
+    on_host = isinstance(step.executable, cpu.Executable)
+    return facts.Sums(
+        points=step.count,
+        count=sum(b.elements for b in outputs),
+        operations=operations(step.graph),
+        lanes=step.executable.width if on_host else cuda_rows.THREADS,
+        tile=sum_tile(step.executable.outline, step.count) if on_host else 0,
+    )
+
+
+def _refusal(given: Any) -> str:
+    expected = (
+        "explain expected a transformed function first (what jitad.jit, grad, "
+        "jacobian, vmap … return)"
+    )
+    if callable(given):
+        name = getattr(given, "__name__", repr(given))
+        return (
+            f"{expected}, got the function {name}; wrap it: "
+            f"jitad.explain(jitad.jit({name}), …)"
+        )
+    return (
+        f"{expected}, got {given!r}; pass the function, not its result, and then its "
+        "arguments: jitad.explain(jitad.grad(f), x)"
+    )
+
+
+# -- facts ---------------------------------------------------------------------
+
+
+def choice(derived: Derived) -> facts.Choice:
+    """How a derived graph came to its mode."""
+    return facts.Choice(
+        derived.mode, derived.costs, derived.untried, derived.asked,
+        tuple([(name, choice(part)) for name, part in derived.inside]),
+    )  # fmt: skip
+
+
+def operations(graph: Graph, kernel: Kernel | None = None) -> facts.Operations:
+    """The operations of a scalar graph, and of the kernel made from it."""
+    found = statements((*kernel.once, *kernel.body)) if kernel else ()
+    words = Counter(s.word for s in found if isinstance(s, Op))
+    return facts.Operations(_sorted(_counted(graph)), _sorted(words), weight(graph))
+
+
+def _counted(graph: Graph) -> Counter[str]:
+    """Operations by kind, those of loops and calls among them."""
+    counts = Counter[str]()
+    for i in reach(graph.nodes, graph.outputs):
+        node = graph.nodes[i]
+        if node.primitive is CALL:
+            counts += _counted(custom_of(node).value)
+        elif node.primitive is LOOP:
+            loop = loop_of(node)
+            inner = _counted(loop.body)
+            if loop.head is not None:
+                inner += _counted(loop.head)
+            counts.update({name: times(loop) * n for name, n in inner.items()})
+        elif node.primitive.kind not in ("leaf", "control") and not is_slope(
+            node.primitive
+        ):
+            counts[_folded(node.primitive)] += 1
+    return counts
+
+
+def _folded(primitive: Primitive) -> str:
+    """Its name; of the entries of one solution, which cost nothing, all have one."""
+    entry = _ENTRY.fullmatch(primitive.name) if not primitive.cost else None
+    return entry[1] if entry else primitive.name
+
+
+def blocks(kernel: Kernel) -> tuple[facts.Block, ...]:
+    """What a kernel runs only for vectors that need it."""
+    found = [s for s in statements(kernel.body) if isinstance(s, If)]
+    made = []
+    for s in found:
+        inner = list(statements(s.body))
+        words = Counter(x.word for x in inner if isinstance(x, Op))
+        loops = sum(isinstance(x, Repeat) for x in inner)
+        made.append(facts.Block(_sorted(words), loops, s.later))
+    return tuple(made)
+
+
+def storage(kernel: Kernel) -> int:
+    """Bytes of a kernel's storage for one lane."""
+    return sum(own.elements * own.dtype.itemsize for own in kernel.locals)
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda kv: (-kv[1], kv[0])))
+
+
+def _arrays(
+    derived: Derived,
+    compiled: Call | None,
+    names: Sequence[str],
+    in_axes: Sequence[Sequence[int | None]],
+    out_axes: Sequence[Sequence[int | None]],
+) -> tuple[tuple[facts.Array, ...], tuple[facts.Array, ...]]:
+    graph = derived.graph
+    types = [*graph.input_types, *graph.output_types]
+    names = [*names, *result_names(derived.result)]
+    axes = [tuple(a) for a in (*in_axes, *out_axes)]
+    layouts, moved = [""] * len(types), [0.0] * len(types)
+    count = len(graph.inputs)
+    if compiled is not None:
+        made = compiled.fitted
+        assert made is not None
+        # Behind the arguments stand constants that are too large to be compiled in.
+        placed = [*made.inputs[:count], *made.outputs]
+        layouts = [p.layout for p in placed]
+        loaded = _loaded(made.plan)
+        read = {k: n for k, n in loaded.items() if k < count}
+        moved = [
+            _bytes(types[k], p, made.extents, read.get(k)) for k, p in enumerate(placed)
+        ]
+    made = [
+        facts.Array(*x) for x in zip(names, types, axes, layouts, moved, strict=True)
+    ]
+    return tuple(made[:count]), tuple(made[count:])
+
+
+def _loaded(plan: Plan) -> dict[int, int]:
+    """For every input the number of its elements that the kernel loads."""
+    kernel = plan.kernel
+    loads = [s for s in statements((*kernel.once, *kernel.body)) if isinstance(s, Load)]
+    found = Counter(b for b, _ in {(s.buffer, s.element) for s in loads})
+    for s in loads:
+        if s.index is not None:
+            found[s.buffer] = kernel.buffers[s.buffer].elements
+    for s in statements(kernel.body):
+        if isinstance(s, Gather) and s.buffer is not None:
+            found[s.buffer] = kernel.buffers[s.buffer].elements
+    numbers = zip(plan.buffers, kernel.buffers, strict=True)
+    inputs = [(b, k) for b, (k, buffer) in enumerate(numbers) if not buffer.output]
+    return {k: found[b] for b, k in inputs}
+
+
+def _bytes(
+    type: Type, placed: Placement, extents: Sequence[int], loaded: int | None
+) -> float:
+    """Bytes that a point moves of an array; of rows that are read, all of them."""
+    size = (
+        type.size if loaded is None or (loaded and placed.layout == "rows") else loaded
+    )
+    shared = [n for axis, n in enumerate(extents) if axis not in placed.varying]
+    return size * type.dtype.itemsize / max(math.prod(shared), 1)
+
+
+def _memory(
+    inputs: Sequence[facts.Array],
+    outputs: Sequence[facts.Array],
+    points: int,
+    call: Call,
+) -> facts.Memory:
+    read = sum(a.bytes for a in inputs)
+    written = sum(a.bytes for a in outputs)
+    if call.cards:
+        return facts.Memory(read, written, call.cards[0].copy_bandwidth, cached=False)
+    cached = (read + written) * points <= last_level_cache_bytes()
+    return facts.Memory(read, written, copy_bandwidth(), cached)
+
+
+def _gpu(call: Call, executable: Any) -> facts.Gpu:
+    used, found = executable.usage, executable.occupancy
+    return facts.Gpu(
+        cards=tuple([f"cuda:{c.number} {c.name}" for c in call.cards]),
+        registers=used.registers,
+        spilled=used.spilled,
+        shared=used.shared,
+        threads=cuda_rows.THREADS,
+        blocks=found.blocks,
+        warps=found.warps,
+        most=found.most,
+        limits=found.limits,
+        columns=executable.columns,
+        tried=tuple(
+            [(t.usage.registers, t.usage.spilled, t.columns) for t in executable.tried]
+        ),
+        part=call.part,
+    )
+
+
+def _machine(plan: Plan) -> facts.Machine:
+    level = plan.order[0] if plan.order else 0
+    executable = plan.executable
+    return facts.Machine(
+        vector_width(), executable.width, level, executable.spills, get_threads()
+    )

@@ -1,0 +1,1 @@
+"""Derivatives of scalar graphs: forward, reverse, cross-country, of loops too."""

@@ -1,0 +1,203 @@
+"""Roots of squares at 0, where functions even in them are smooth.
+
+The Euclidean norm r = √s of a vector v, s = Σv², has no derivative at v = 0, but a
+function φ(r) with φ'(0) = 0 has: it is φ(0) + φ''(0) s / 2 to second order.  `even`
+replaces every output y by that where s is 0, the derivatives of y by r being those of
+the graph behind r.  Where φ'(0) is not 0 the second derivative is that of r: NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jitad.ir.graph import PACK, Graph, reach, scalar
+from jitad.ir.primitive import registry
+from jitad.ir.tracer import Trace
+from jitad.primitives.define import plain_root
+from jitad.transforms.scalars.templates import builder, formula, instantiate
+
+from .linearized import between
+from .sweep import forward
+
+_BOOL = scalar(np.dtype(bool))
+# Other roots behind which mixed derivatives are asked for: beyond, where two are 0 at
+# once, the function is taken not to be even in each of them.
+_FEW = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A root: itself, 0 held fixed where it is 0, the square, and where that is 0."""
+
+    plain: int
+    held: int
+    square: int
+    zero: int
+
+
+def even(graph: Graph) -> Graph:
+    """The same function, twice differentiable where a root that is even in it is 0."""
+    scalars = [_places(graph, i) for i in graph.outputs]
+    if not any(node.primitive.square for node in graph.nodes):
+        return graph
+    target = builder()
+    index = dict(
+        zip(graph.inputs, [target.input(t) for t in graph.input_types], strict=True)
+    )
+    roots: list[Root] = []
+    hold = all(own is not None for own in scalars)
+    for i, node in enumerate(graph.nodes):
+        if i in index:
+            continue
+        operands = tuple([index[a] for a in node.operands])
+        index[i] = target.copy(node, operands)
+        if node.primitive.square is None:
+            continue
+        root = root_at(target, index[i])
+        if root is not None:
+            index[i] = root.held if hold else root.plain
+            roots += [root] if hold else []
+    if not roots:
+        return target.finish([index[i] for i in graph.outputs])
+    wanted = list(dict.fromkeys(index[a] for own in scalars for a in own or ()))
+    wanted = [a for a in wanted if target.nodes[a].type.dtype.kind == "f"]
+    whole = _completed(target, wanted, roots)
+    outputs = []
+    for i, own in zip(graph.outputs, scalars, strict=True):
+        made = [whole.get(index[a], index[a]) for a in own or ()]
+        node = graph.nodes[i]
+        packed = node.primitive is PACK
+        outputs.append(target.add(PACK, tuple(made), node.type) if packed else made[0])
+    return target.finish(outputs)
+
+
+def _places(graph: Graph, i: int) -> tuple[int, ...] | None:
+    """The scalars of an output; None: it is another array."""
+    node = graph.nodes[i]
+    if node.primitive is PACK:
+        return node.operands
+    return None if node.type.shape else (i,)
+
+
+def root_at(target: Trace, i: int) -> Root | None:
+    """A root that can be 0 where it has a kink; None: it is of something else."""
+    primitive, operands, _, type, _ = target.nodes[i]
+    if primitive.square is None:
+        return None
+    dtypes = tuple([target.nodes[a].type.dtype for a in operands])
+    (square,) = instantiate(
+        target, formula(primitive.square, dtypes, type.dtype), operands
+    )
+    if not _of_squares(target, square):
+        return None
+    plain = target.apply(plain_root(primitive), operands, type)
+    zero = target.number(0.0, type.dtype)
+    both = [
+        target.apply(registry.primitives["eq"], (a, zero), _BOOL)
+        for a in (square, plain)
+    ]
+    none = target.apply(registry.primitives["and"], (both[0], both[1]), _BOOL)
+    held = target.apply(registry.primitives["select"], (none, zero, plain), type)
+    return Root(plain, held, square, none)
+
+
+def _of_squares(target: Trace, i: int) -> bool:
+    """Whether a number is a sum of squares, or of multiples of them."""
+    known = target.values[i]
+    if known is not None:
+        return known == 0
+    name, operands = target.nodes[i].primitive.name, target.nodes[i].operands
+    if name == "add":
+        return all(_of_squares(target, a) for a in operands)
+    if name in ("mul", "div") and target.values[operands[1]] is not None:
+        return _of_squares(target, operands[0])
+    if name == "mul" and target.values[operands[0]] is not None:
+        return _of_squares(target, operands[1])
+    return name == "mul" and operands[0] == operands[1]
+
+
+def _completed(
+    target: Trace, outputs: Sequence[int], roots: Sequence[Root]
+) -> dict[int, int]:
+    """For every output y + Σ (where its root is 0: φ'' s / 2, or the root)."""
+    held = {root.held: k for k, root in enumerate(roots)}
+    slopes = _slopes(target, outputs, held)
+    behind: dict[int, list[int]] = {}
+    for found in slopes.values():
+        for k, slope in found.items():
+            behind.setdefault(k, []).append(slope)
+    curves: dict[tuple[int, int], int | None] = {}
+    mixed: dict[tuple[int, int], list[int]] = {}
+    for k, own in behind.items():
+        near = held.keys() & set(reach(target.nodes, own)) - {roots[k].held}
+        others = {i: held[i] for i in sorted(near)}
+        known = others if len(others) <= _FEW else {}
+        again = _slopes(target, own, {roots[k].held: k} | known)
+        for a in own:
+            curves[k, a] = again[a].get(k)
+            mixed[k, a] = [
+                _both(target, roots[m].zero, again[a].get(m))
+                for i, m in others.items()
+                if i not in known or m in again[a]
+            ]
+    whole = {}
+    for y, found in slopes.items():
+        total = y
+        for k, slope in found.items():
+            term = _term(target, roots[k], slope, curves[k, slope], mixed[k, slope])
+            total = _plus(target, total, term)
+        whole[y] = total
+    return whole
+
+
+def _slopes(
+    target: Trace, outputs: Sequence[int], held: dict[int, int]
+) -> dict[int, dict[int, int]]:
+    """The derivatives of outputs by numbers of the graph, by what each has as key."""
+    line = between(target, set(held), [np.asarray(y) for y in outputs])
+    seeds = {
+        i: {k: target.number(1.0, target.nodes[i].type.dtype)} for i, k in held.items()
+    }
+    found = forward(line, seeds)
+    return {y: dict(found.get(y, {})) for y in outputs}
+
+
+def _both(target: Trace, zero: int, slope: int | None) -> int:
+    """Whether another root is 0, too, and the function is not even in each of both."""
+    if slope is None:
+        return zero
+    nought = target.number(0.0, target.nodes[slope].type.dtype)
+    bent = target.apply(registry.primitives["ne"], (slope, nought), _BOOL)
+    return target.apply(registry.primitives["and"], (zero, bent), _BOOL)
+
+
+def _term(
+    target: Trace, root: Root, slope: int, curve: int | None, mixed: Sequence[int]
+) -> int:
+    """Where the root is 0: φ'' s / 2 if φ' is 0, else a root without derivatives.
+
+    mixed  conditions under which it is not even because of other roots
+    """
+    type = target.nodes[root.plain].type
+    zero, half = (target.number(v, type.dtype) for v in (0.0, 0.5))
+    mul, select, gate = (registry.primitives[n] for n in ("mul", "select", "gate"))
+    smooth = zero
+    if curve is not None:
+        scale = target.apply(mul, (half, target.cast(curve, type.dtype)), type)
+        smooth = target.apply(mul, (scale, root.square), type)
+    nought = target.number(0.0, target.nodes[slope].type.dtype)
+    flat = target.apply(registry.primitives["eq"], (slope, nought), _BOOL)
+    for bent in mixed:
+        smooth_there = target.apply(registry.primitives["not"], (bent,), _BOOL)
+        flat = target.apply(registry.primitives["and"], (flat, smooth_there), _BOOL)
+    term = target.apply(select, (flat, smooth, root.plain), type)
+    return target.apply(gate, (root.zero, term), type)
+
+
+def _plus(target: Trace, a: int, b: int) -> int:
+    type = target.nodes[a].type
+    add = registry.primitives["add"]
+    return target.apply(add, (a, target.cast(b, type.dtype)), type)

@@ -1,0 +1,246 @@
+"""Edges of operations that are differentiated together: their product would be 0·∞.
+
+    1 / (k + m exp u)   and other powers, of exp u, cosh u and sinh u, too, which may
+                        overflow where the slope by u is 0
+    exp(-exp u)         whose slope is 0 where the inner one overflows
+    x log x             whose second derivative is 1/x
+    x / (x x)           which is 1/x
+    Σ eigenvalues       which is the trace: of the terms' second derivatives each may be
+                        infinite
+
+Each partial has exact partials of its own, so higher derivatives are as good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from typing import Any
+
+import numpy as np
+
+from jitad.ir.tracer import Trace, Tracer
+from jitad.primitives.matrices.eigen import is_eigenvalue, whole_spectrum
+from jitad.primitives.scalar.barrier import undefined_where
+from jitad.primitives.stated import apply_implicit, implicit, stated
+
+from . import products
+
+LN2 = 0.6931471805599453
+Own = tuple[tuple[int, int], ...]  # the edges of one node: operands and partials
+
+
+class Fused:
+    """The edges of operations in a graph, past what they are fused with."""
+
+    def __init__(
+        self, target: Trace, edges: Mapping[int, Own], active: Set[int]
+    ) -> None:
+        self.target, self.edges, self.active = target, edges, active
+        # The sums that have eigenvalues among their terms.
+        self.spectral: set[int] = set()
+
+    def past(self, v: int, own: Own) -> Own:
+        """The edges of v, whose own are given."""
+        rule = _RULES.get(self.target.nodes[v].primitive.name)
+        return rule(self, v, own) if rule is not None and own else own
+
+    def value(self, i: int) -> Tracer:
+        """A node to compute with."""
+        return Tracer(self.target, i, self.target.nodes[i].type)
+
+    def made(self, i: int, name: str) -> tuple[int, ...]:
+        """The operands of a node, if it is made by the primitive of this name."""
+        node = self.target.nodes[i]
+        return node.operands if node.primitive.name == name else ()
+
+
+# -- powers of what may overflow -------------------------------------------------------
+
+# f'/f of functions that overflow.
+_GROWTH: dict[str, Callable[[Any], Any]] = {
+    "exp": lambda u: 1.0,
+    "exp2": lambda u: LN2,
+    "cosh": lambda u: np.tanh(u),
+    "sinh": lambda u: 1.0 / np.tanh(u),
+}
+
+
+def _factor(context: Fused, i: int) -> tuple[str, int] | None:
+    """The function and the argument of f u, or of that times what is not active."""
+    factors = context.made(i, "mul")
+    for m, f in (factors, factors[::-1]) if factors else ((None, i),):
+        node = context.target.nodes[f]
+        if node.primitive.name in _GROWTH and m not in context.active:
+            (u,) = node.operands
+            return (node.primitive.name, u) if u in context.active else None
+    return None
+
+
+def _terms(context: Fused, i: int) -> Iterator[tuple[Any, Any, int]]:
+    """k, q and u of node i as k + q with q = m exp u."""
+    for name in ("add", "sub"):
+        pair = context.made(i, name)
+        for k, q in (pair, pair[::-1]) if pair else ():
+            found = _factor(context, q)
+            if found is not None and found[0] == "exp" and k not in context.active:
+                first, last = context.value(k), context.value(q)
+                if name == "sub" and k == pair[0]:
+                    last = -last
+                elif name == "sub":
+                    first = -first
+                yield first, last, found[1]
+    for u in context.made(i, "expm1"):
+        if u in context.active:
+            yield -1.0, np.exp(context.value(u)), u
+
+
+def _over(context: Fused, v: int, own: Own, base: int, exponent: Any) -> Own:
+    """The edges of a power of base, that to what it grows with for its own."""
+    growth: Any
+    found = _factor(context, base)
+    if found is not None:
+        u = found[1]
+        growth = _GROWTH[found[0]](context.value(u))
+    else:
+        for k, q, u in _terms(context, base):
+            inverse = 1.0 / context.value(base)
+            rest = k * inverse
+            rising = np.where(np.abs(q) > np.abs(k), 1.0 - rest, q * inverse)
+            growth = apply_implicit(_rising, [rising, rest, context.value(u)])
+            break
+        else:
+            return own
+    slope = (exponent * context.value(v)) * growth
+    kept = {a: p for a, p in own if a != base}
+    products.include(context.target, kept, u, slope.index)
+    return tuple(kept.items())
+
+
+# The shares of q and k in k + q.
+_rising = implicit(
+    "slope q/(k+q)", 0,
+    lambda y, q, k, u: [None, None, y * apply_implicit(_falling, [q, k, u])],
+)  # fmt: skip
+_falling = implicit(
+    "slope k/(k+q)", 1,
+    lambda y, q, k, u: [None, None, -(y * apply_implicit(_rising, [q, k, u]))],
+)  # fmt: skip
+
+
+def _quotient(context: Fused, v: int, own: Own) -> Own:
+    a, b = context.target.nodes[v].operands
+    if context.made(b, "mul") == (a, a):
+        x = context.value(a)
+        return ((a, (-(context.value(v) * (1.0 / x))).index),)
+    return own if a == b else _over(context, v, own, b, -1.0)
+
+
+def _whole_power(exponent: float) -> Callable[..., Own]:
+    def rule(context: Fused, v: int, own: Own) -> Own:
+        (base,) = context.target.nodes[v].operands
+        return _over(context, v, own, base, exponent)
+
+    return rule
+
+
+def _power(context: Fused, v: int, own: Own) -> Own:
+    base, p = context.target.nodes[v].operands
+    return own if base == p else _over(context, v, own, base, context.value(p))
+
+
+# -- exponentials of exponentials ------------------------------------------------------
+
+_LONGEST = 8  # operations between the two
+_OVERFLOWING = frozenset({*_GROWTH, "expm1"})
+
+
+def _overflowing(context: Fused, i: int) -> list[int]:
+    """The functions that overflow in the factors of a node's terms."""
+    found, stack, nodes = [], [i], context.target.nodes
+    for _ in range(_LONGEST):
+        if not stack:
+            break
+        i = stack.pop()
+        name, operands = nodes[i].primitive.name, nodes[i].operands
+        if name in _OVERFLOWING:
+            found.append(i)
+        elif name in ("add", "sub", "neg", "mul", "div"):
+            through = operands[:1] if name == "div" else operands
+            stack += [a for a in through if a in context.active]
+    return found
+
+
+def _exponential(context: Fused, v: int, own: Own) -> Own:
+    """The edge of exp t, closed where it is 0 because the exponential in t is ∞."""
+    ((t, partial),) = own
+    y = context.value(v)
+    for i in _overflowing(context, t):
+        there = np.isfinite(context.value(i)) | (y != 0)
+        partial = products.gated(context.target, there.index, partial)
+    return ((t, partial),)
+
+
+# -- x log x -------------------------------------------------------------------------
+
+_slope = stated(
+    "1 + log x",
+    lambda y, x: [undefined_where(x < 0, float("nan"), 1.0 / (x + 0.0))],
+    infinite_at=0.0,
+)
+
+
+def _times_log(context: Fused, v: int, own: Own) -> Own:
+    pair: Sequence[int] = context.target.nodes[v].operands
+    for i, log in (pair, pair[::-1]):
+        if context.made(log, "log") == (i,) and log in context.edges:
+            ((_, partial),) = context.edges[log]
+            x = context.value(i)
+            both = context.value(log) + x * context.value(partial)
+            return ((i, _slope(both, x).index),)
+    return own
+
+
+# -- sums of eigenvalues -----------------------------------------------------------
+
+
+def _sum(context: Fused, v: int, own: Own) -> Own:
+    """The trace for all eigenvalues of a matrix; other terms as they are."""
+    target, spectral = context.target, context.spectral
+    operands = target.nodes[v].operands
+    if not any(a in spectral or is_eigenvalue(target.nodes[a]) for a in operands):
+        return own
+    spectral.add(v)
+    terms: dict[int, float] = {}
+    stack = [(v, 1.0)]
+    while stack:
+        i, weight = stack.pop()
+        if i not in spectral:
+            terms[i] = terms.get(i, 0.0) + weight
+            continue
+        later = -weight if target.nodes[i].primitive.name in ("sub", "neg") else weight
+        first, *rest = target.nodes[i].operands
+        stack += [(first, weight if rest else later), *((a, later) for a in rest)]
+    values = {i for i in terms if is_eigenvalue(target.nodes[i])}
+    found = whole_spectrum({target.nodes[i]: terms[i] for i in values})
+    if found is None:
+        return own
+    weight, diagonal = found
+    kept = {i: w for i, w in terms.items() if i not in values}
+    for i in diagonal:
+        kept[i] = kept.get(i, 0.0) + weight
+    dtype = target.nodes[v].type.dtype
+    return tuple(
+        [(i, target.number(w, dtype)) for i, w in kept.items() if i in context.active]
+    )
+
+
+_RULES: dict[str, Callable[..., Own]] = {
+    "add": _sum,
+    "sub": _sum,
+    "neg": _sum,
+    "exp": _exponential,
+    "exp2": _exponential,
+    "mul": _times_log,
+    "div": _quotient,
+    "pow": _power,
+} | {f"pow{p:g}": _whole_power(p) for p in (-0.5, -1.5, -2.0, -3.0, -4.0)}

@@ -1,0 +1,1 @@
+"""Graphs to cheaper graphs of the same values: branches, words, loops, precision."""

@@ -1,0 +1,259 @@
+"""Costly values that only some points need, put under a branch.
+
+A value is needed where one of its users is; a select needs its second operand only
+where its condition holds, and its third only where it does not.  What all uses of a
+value have in common is its guard.  `sink` collects values of the same guard, where
+they are worth a test, in a branch that a vector of points takes if any of them must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from jitad.ir.branch import Branch, add_branch
+from jitad.ir.graph import CONST, ELEMENT, INPUT, Graph, reach
+from jitad.ir.loop import LOOP, PART, loop_of
+from jitad.ir.primitive import registry
+from jitad.transforms.scalars.templates import builder
+
+from .tidy import has_loops, in_order, times, weight
+
+Literal = tuple[int, bool]  # a condition, and whether it holds
+
+# Weighted operations from which a test of a vector's lanes pays.
+WORTH = 120.0
+# What each value costs that comes out of a branch: it lives across the branch's end, is
+# given a value on the other way, and is selected lane by lane.
+_MERGED = 4.0
+# Branches inside branches, at most: a choice among many values is a chain of choices.
+DEEPEST = 16
+
+
+def sink(graph: Graph, depth: int = 0) -> Graph:
+    """The same function with costly one-sided values under branches.
+
+    depth  of branches around it
+    """
+    if has_loops(graph):
+        graph = _inside_loops(graph, depth)
+    while depth < DEEPEST:
+        found = _worth(graph)
+        if found is None:
+            break
+        graph = _branched(graph, *found, depth)
+    return graph
+
+
+def _inside_loops(graph: Graph, depth: int) -> Graph:
+    nodes = list(graph.nodes)
+    for i, node in enumerate(nodes):
+        if node.primitive is LOOP:
+            loop = loop_of(node)
+            nodes[i] = node.holding(replace(loop, body=sink(loop.body, depth)))
+    return Graph(tuple(nodes), graph.inputs, graph.outputs)
+
+
+def guards(graph: Graph) -> list[frozenset[Literal] | None]:
+    """For every node the conditions under which it is needed; None: it is not."""
+    found: list[frozenset[Literal] | None] = [None] * len(graph.nodes)
+    for i in graph.outputs:
+        found[i] = frozenset()
+    for i in range(len(graph.nodes) - 1, -1, -1):
+        own = found[i]
+        if own is None:
+            continue
+        node = graph.nodes[i]
+        for place, a in enumerate(node.operands):
+            use = own
+            if node.primitive.name == "select" and place > 0:
+                use = own | {(node.operands[0], place == 1)}
+            old = found[a]
+            found[a] = use if old is None else old & use
+    return found
+
+
+def _together(graph: Graph) -> list[int]:
+    """For every node the first of those that must stay together; -1: outside.
+
+    Loops and branches stay with their parts and with arrays that they hand on to one
+    another: only scalars go in and out of a branch.  What reads an array of the
+    function's arguments, of no axes too, stays outside.
+    """
+    first = list(range(len(graph.nodes)))
+    fixed = set()
+
+    def home(i: int) -> int:
+        while first[i] != i:
+            i = first[i]
+        return i
+
+    for i, node in enumerate(graph.nodes):
+        for a in node.operands:
+            other = graph.nodes[a]
+            if node.primitive is PART or other.type.shape:
+                low, high = sorted((home(i), home(a)))
+                first[high] = low
+            array = other.type.shape or node.primitive is ELEMENT
+            if other.primitive is INPUT and array:
+                fixed.add(i)
+    outside = {home(i) for i in fixed}
+    homes = [home(i) for i in range(len(first))]
+    return [-1 if h in outside else h for h in homes]
+
+
+def _guarded(graph: Graph) -> dict[Literal, list[int]]:
+    """What could go under a branch, by its guard."""
+    own, together = guards(graph), _together(graph)
+    common: dict[int, frozenset[Literal]] = {}
+    for i, h in enumerate(together):
+        guard = own[i]
+        if guard is not None:
+            common[h] = common[h] & guard if h in common else guard
+    found: dict[Literal, list[int]] = {}
+    for i, h in enumerate(together):
+        if own[i] is None or h < 0 or graph.nodes[i].primitive in (CONST, INPUT):
+            continue
+        for literal in common[h]:
+            found.setdefault(literal, []).append(i)
+    return found
+
+
+def _cost(graph: Graph, i: int) -> float:
+    node = graph.nodes[i]
+    if node.primitive is LOOP:
+        loop = loop_of(node)
+        return times(loop) * weight(loop.body)
+    return node.primitive.cost
+
+
+def _worth(graph: Graph) -> tuple[Literal, list[int]] | None:
+    """The guard under which most can be saved, and what it guards."""
+    if not any(node.primitive.name == "select" for node in graph.nodes):
+        return None
+    best: tuple[Literal, list[int]] | None = None
+    most = WORTH
+    for literal, nodes in _guarded(graph).items():
+        saved = sum(_cost(graph, i) for i in nodes)
+        if saved < most:
+            continue
+        groups = _groups(graph, _seen(graph, literal, set(nodes)), nodes)
+        saved -= _MERGED * sum(len(group.outputs) for group in groups)
+        better = saved > most if best else saved >= most
+        if better and _closed(graph, groups, nodes):
+            best, most = (literal, nodes), saved
+    return best
+
+
+def _closed(graph: Graph, groups: Sequence[_Group], nodes: Sequence[int]) -> bool:
+    """Whether no array, and no part of a loop, would go from one branch to another."""
+    home = {i: k for k, group in enumerate(groups) for i in group.nodes}
+    for i in nodes:
+        for a in graph.nodes[i].operands:
+            near = graph.nodes[i].primitive is PART or graph.nodes[a].type.shape
+            if near and home.get(a, home[i]) != home[i]:
+                return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Nodes of one branch, in order, and which of them are used outside."""
+
+    nodes: tuple[int, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def _branched(
+    graph: Graph, literal: Literal, guarded: Sequence[int], depth: int
+) -> Graph:
+    """The graph with what a literal guards in branches, inside others already."""
+    inner = _seen(graph, literal, set(guarded))
+    groups = _groups(graph, inner, guarded)
+    home = {i: k for k, group in enumerate(groups) for i in group.nodes}
+    target = builder()
+    index: dict[int, int] = {i: target.input(graph.nodes[i].type) for i in graph.inputs}
+    parts: dict[int, dict[int, int]] = {}
+    condition, holds = literal
+
+    def operands(i: int) -> tuple[int, ...]:
+        if i in home:
+            return (condition, *groups[home[i]].inputs)
+        return graph.nodes[i].operands
+
+    def copy(i: int) -> int:
+        if i not in home:
+            given = tuple([index[a] for a in graph.nodes[i].operands])
+            return target.copy(graph.nodes[i], given)
+        k = home[i]
+        if k not in parts:
+            mask = index[condition]
+            if not holds:
+                primitive = registry.primitives["not"]
+                mask = target.apply(primitive, (mask,), target.nodes[mask].type)
+            body = _body(graph, groups[k], inner)
+            given = [mask, *(index[a] for a in groups[k].inputs)]
+            made = add_branch(target, Branch(sink(body, depth + 1)), given)
+            parts[k] = dict(zip(groups[k].outputs, made, strict=True))
+        return parts[k].get(i, -1)
+
+    in_order(graph.outputs, operands, index, copy)
+    return target.finish([index[i] for i in graph.outputs])
+
+
+def _seen(
+    graph: Graph, literal: Literal, guarded: set[int]
+) -> dict[int, tuple[int, ...]]:
+    """The operands of guarded nodes; a select by the literal is the side it takes."""
+    condition, holds = literal
+
+    def side(a: int) -> int:
+        node = graph.nodes[a]
+        while node.primitive.name == "select" and node.operands[0] == condition:
+            a = node.operands[1 if holds else 2]
+            node = graph.nodes[a]
+        return a
+
+    return {i: tuple([side(a) for a in graph.nodes[i].operands]) for i in guarded}
+
+
+def _groups(
+    graph: Graph, inner: dict[int, tuple[int, ...]], guarded: Sequence[int]
+) -> list[_Group]:
+    """Guarded nodes that need nothing from each other by way of what is outside."""
+    depth = [0] * len(graph.nodes)
+    for i, node in enumerate(graph.nodes):
+        if i in inner:
+            depth[i] = max([depth[a] for a in inner[i]], default=0)
+        else:
+            # What comes out of a branch cannot go back into the same.
+            depth[i] = max([depth[a] + (a in inner) for a in node.operands], default=0)
+    order: dict[int, list[int]] = {}
+    for i in guarded:
+        order.setdefault(depth[i], []).append(i)
+    users: dict[int, set[int]] = {}
+    for i in reach(graph.nodes, graph.outputs):
+        for a in inner.get(i, graph.nodes[i].operands):
+            users.setdefault(a, set()).add(i)
+    groups = []
+    for level in sorted(order):
+        own = order[level]
+        members = set(own)
+        read = dict.fromkeys(a for i in own for a in inner[i] if a not in members)
+        inputs = [a for a in read if graph.nodes[a].primitive is not CONST]
+        outputs = [i for i in own if users.get(i, set()) - members]
+        groups.append(_Group(tuple(own), tuple(inputs), tuple(outputs)))
+    return groups
+
+
+def _body(graph: Graph, group: _Group, inner: dict[int, tuple[int, ...]]) -> Graph:
+    """The graph of a branch; constants are its own."""
+    target = builder()
+    index = {a: target.input(graph.nodes[a].type) for a in group.inputs}
+    for i in group.nodes:
+        for a in inner[i]:
+            if a not in index:
+                index[a] = target.copy(graph.nodes[a], ())
+        index[i] = target.copy(graph.nodes[i], tuple([index[a] for a in inner[i]]))
+    return target.finish([index[i] for i in group.outputs])

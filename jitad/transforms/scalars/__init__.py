@@ -1,0 +1,1 @@
+"""From array graphs to scalar graphs, and small graphs that stand for primitives."""
