@@ -1,4 +1,57 @@
-"""Plain NumPy functions to compiled, batched derivatives at the machine's limit."""
+"""Plain NumPy functions to compiled, batched derivatives at the machine's limit.
+
+The house, from the door down; a module knows only what is below it, and
+`tests/test_floors.py` holds it to that.
+
+    cli, __main__      the command `jitad`; `demo` has the problems that it fits
+    api                what users call, a sentence each: jit, grad, jacobian, vmap …
+    implicit, interop, testing, show, custom, residuals
+                       root and fixed_point; other libraries; check; explain and graph
+    deriving           from a function to the graph that one call computes
+    calls              the Function that every transform returns, and its calls
+    plan               from a derived graph and arrays to a kernel that runs on them
+    backends           exchange: arrays of other libraries; cuda: cards; cpu: the host
+    transforms         derivatives of scalar graphs; rewrite: cheaper graphs of the same
+                       values; scalars: from array graphs to scalar graphs
+    lowering           scalar graphs to kernels; llvm and cuda print them
+    primitives         what can be computed, a module per family
+    kept               what is kept on disk
+    ir                 graphs, tracing and interpreting
+    tree, errors, process
+
+What happens to a function at its first call, and by which verb:
+
+    trace       a NumPy function run on tracers    -> array graph    ir.trace
+    scalarize   every array taken apart            -> scalar graph   scalars
+    jacobian    local partials accumulated         -> scalar graph   derivatives
+    lower       expand, sink, schedule, validate   -> Kernel         plan.pipeline
+    compile     a Machine prints and compiles it   -> executable     backends
+    fitted      for arrays that lie like these     -> Fitted         plan.choose
+    run         a Place holds arrays and launches  -> results        calls
+
+Words that mean one thing here:
+
+    accumulate   make a Jacobian of local partials: forward, reverse or cross-country
+    derived      the scalar graph that one point of a call computes, and how it came
+    graph        a flat tuple of nodes that name their operands by number
+    kernel       a loop nest over points, of statements on scalar words
+    lane         one point among those that a vector, or a warp, computes at once
+    layout       how the elements of an array lie for a kernel: rows, streams, fixed …
+    leaf         an array or number in the tree of a call's arguments or results
+    level        one vmap around a function: a batch axis, with an extent
+    machine      what kernels are compiled for
+    place        what holds arrays and runs kernels, for one call
+    plan         a compiled kernel with the choices behind it
+    point        one set of arguments of a batch
+    primitive    what can stand in a graph: its value, its shape, its partials
+    signature    what is known of a call before its arrays are looked at
+    structure    a primitive that only moves elements
+    target       the machine whose code is being written
+    trace        one run of a function on tracers, and the graph that grows by it
+    tracer       what stands for an array in the meantime
+    variant      one of several kernels that compute the same
+    word         a scalar operation that every machine has
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -56,7 +56,7 @@ def jit(
                if they are large, and results brought back; "cpu"
     devices    several of them, which share a batch: ["cuda:0", "cuda:1"]
     precision  "mixed": float64 arithmetic is done in float32, but sums over points, and
-               what loops only add to, in float64 (`transforms.precision`); for cards
+               what loops only add to, in float64 (`rewrite.precision`); for cards
                that are slow in float64.  A while_loop whose tolerance is below 1e-7
                may not end then
     cache      False: nothing of it is read from, or kept on, the disk; nothing of a

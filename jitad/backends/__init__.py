@@ -1,1 +1,1 @@
-"""Floor 5: the machines that run kernels; the only floor that imports Numba."""
+"""The machines that run kernels; the only floor that imports Numba."""

@@ -1,4 +1,4 @@
-"""Floor 8: what lets other libraries use what jitad compiled.
+"""What lets other libraries use what jitad compiled.
 
 Where a library calls a derivative in a form of its own, a function here gives it that
 form.  Each has the name of its library and that library's word for the callback, and

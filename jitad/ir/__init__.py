@@ -1,1 +1,1 @@
-"""Floor 1: graphs, and how they are traced and interpreted."""
+"""Graphs, and how they are traced and interpreted."""

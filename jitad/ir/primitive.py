@@ -49,7 +49,7 @@ class Primitive:
     points    operands to test it at, one tuple per point
     unknown   operands whose partial nobody has: a derivative in them is refused
     piece     (*x) -> y: of a function with kinks the one smooth piece that derivatives
-              of derivatives take (see `transforms.pieces`), told by `ahead`
+              of derivatives take (see `derivatives.pieces`), told by `ahead`
     square    (*x) -> s ≥ 0 where y = √s has a kink at s = 0, in plain NumPy
     steep     where a partial may be infinite, if anywhere
     """

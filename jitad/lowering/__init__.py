@@ -1,1 +1,1 @@
-"""Floor 4: graphs of scalars become loop-level kernels, kernels become text."""
+"""Graphs of scalars become loop-level kernels, kernels become text."""

@@ -1,8 +1,8 @@
 """The scalar words: what each means, and what machines call it.
 
 One row a word.  `execute` runs kernels by what words mean, and the machine is tested
-against it; `mathlib` finds the functions of C and of SciPy, and `cuda_words` writes
-CUDA C.  What is made of LLVM's instructions is in `emit_words`.
+against it; `mathlib` finds the functions of C and of SciPy, and `cuda.words` writes
+CUDA C.  What is made of LLVM's instructions is in `llvm.words`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Word:
 
     meaning   the NumPy or SciPy function that it is
     cuda      CUDA C of it on floats `{a}`, `{b}`, `{c}`, with `{f}` an f in float32 and
-              `{t}` their type (see `cuda_words`); "": there is none
+              `{t}` their type (see `cuda.words`); "": there is none
     library   the C function of floats that computes it, which may have a vector form
     operands  how many operands that function has
     ufunc     the ufunc of scipy.special whose inner loop computes it
@@ -140,7 +140,7 @@ WORDS: Mapping[str, Word] = MappingProxyType(
         "erfc": _one(_special("erfc"), "erfc"),
         "lgamma": _one(_special("gammaln"), "lgamma"),
         "erfinv": Word(_special("erfinv"), "erfinv{f}({a})", ufunc="erfinv"),
-        # Two that CUDA lacks, of `cuda_functions`.
+        # Two that CUDA lacks, of `cuda.functions`.
         "digamma": Word(_special("digamma"), "({t})digamma({a})", ufunc="psi"),
         "zeta": Word(_special("zeta"), "({t})zeta({a}, {b})", ufunc="_zeta"),
     }

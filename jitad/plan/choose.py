@@ -84,7 +84,7 @@ def fitted(
     extents  of the batch levels
     added    the numbers of the outputs that a kernel of one point adds up in place
     around   whether results may be written around the cache: then the first lanes run
-             by themselves, see `cpu.Executable.launch`
+             by themselves, see `backends.cpu.executable`
     """
     order = lane_order(extents)
     before = [place(x, extents, order) for x in inputs]

@@ -1,6 +1,6 @@
 """What a back end must be: a Machine compiles, a Place holds arrays and launches.
 
-`cpu.HOST` is both.  Of a card `cuda.Builder` is the Machine, and `cuda.Work` the Place
+Of the host `HOST` is both; of a card a `Builder` is the Machine, and a `Work` the Place
 that one call has there.
 """
 

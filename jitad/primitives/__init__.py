@@ -1,4 +1,4 @@
-"""Floor 2: everything jitad knows how to compute, a file per family.
+"""Everything jitad knows how to compute, a module per family.
 
 `special` and `polynomials` wait until somebody has imported what they know the
 functions of (see `Registry.families`).

@@ -1,1 +1,1 @@
-"""Floor 3: pure functions from graph to graph."""
+"""Pure functions from graph to graph."""

@@ -1,7 +1,7 @@
 """The CPU back end: compile a Kernel through Numba's code generator and launch it.
 
 Start at `compile`, which gives an `Executable`; `Executable.launch` fills the block
-(see `lowering.frame`) and runs it here or on the thread pool (`backends.threads`).
+(see `llvm.arguments`) and runs it here or on the thread pool (`threads`).
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Executable:
         arguments: Sequence[Argument],
         watch: np.ndarray = UNWATCHED,
     ) -> np.ndarray:
-        """A filled launch block: int64 words, described in `lowering.frame`.
+        """A filled launch block: int64 words, described in `llvm.arguments`.
 
         It can be kept, and addresses in it replaced, for calls of `entry`.  Tables of
         offsets in arguments, and the watch, must live as long.
@@ -237,7 +237,7 @@ def past_cache(written: int) -> bool:
     Where a line is two vectors or more, a line of every stream would be begun before
     one is whole: of twelve streams this took nine times as long (2.8 ns, not 0.3, per
     double).  There results are gathered in tiles, which go around the cache line by
-    line (see `schedule.mode`), and that takes as long as lines from wide vectors do.
+    line (see `rounds.mode`), and that takes as long as lines from wide vectors do.
     """
     fits = host().streaming and host().vector_bytes == LINE
     return fits and schedule.exceeds_cache(written)

@@ -3,7 +3,7 @@
 Vector functions come from glibc's libmvec where the C library has it, the rest from
 the scalar C library, lane by lane; three special functions from SciPy's ufuncs.  The
 exponential function, and sine and cosine of float64, are our own where the processor
-fuses multiply and add (see `lowering.emit_series`).
+fuses multiply and add (see `llvm.series`).
 
 Measured against mpmath (glibc 2.36, all vector widths, both dtypes, 20,000 points
 each from the least denormal to the largest number), in units of the last place: cos

@@ -1,6 +1,6 @@
 """What lets a long kernel answer a signal: `jitad.look`, and the watch that it reads.
 
-A kernel with long loops calls `jitad.look` from time to time (`lowering.emit_watch`).
+A kernel with long loops calls `jitad.look` from time to time (`lowering.llvm.watch`).
 In the thread that its watch names, which holds the interpreter's lock or has left it,
 Python's signal handlers run there; if one raises, so does the call that launched the
 kernel, and every thread leaves it.

@@ -76,7 +76,7 @@ class Chosen:
 
     columns  into how many column blocks it is split: its grid has as many blocks for
              each block of lanes
-    cubin    its code, under the name `emit_cuda.NAME`
+    cubin    its code, under the name `emit.NAME`
     tried    all that was compiled, in order
     """
 

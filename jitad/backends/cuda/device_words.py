@@ -2,7 +2,7 @@
 
 What Numba made of a function for the host is LLVM's text, which becomes that of a GPU:
 so it computes, and raises, as on the host, but for the mathematical functions, which
-are CUDA's.  Start at `compiled`: CUDA C that calls functions by `cuda_words.symbol`
+are CUDA's.  Start at `compiled`: CUDA C that calls functions by `words.symbol`
 becomes machine code that is linked with them.
 """
 

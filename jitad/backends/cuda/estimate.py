@@ -27,7 +27,7 @@ from .occupancy import like, resident
 # Cheap operations on doubles in the time in which memory moves a byte, by NVIDIA's data
 # sheets: A100 (80 GB) 2.4, H100 (SXM) 5, B200 2.5.  A card for games has 0.3 to 0.7.
 _OPERATIONS = 3.0
-_CHEAP = 0.1  # nanoseconds, in `work`
+_CHEAP = 0.1  # nanoseconds, in `cost`
 # Warps with which a multiprocessor has always something to do, if each lane has some
 # independent operations (V. Volkov, Better performance at lower occupancy, 2010).
 _WARPS = 16

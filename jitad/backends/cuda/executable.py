@@ -3,7 +3,7 @@
 Start at `Builder`, which makes an `Executable` of the best of some kernels, or at
 `compile`, which makes one of a kernel.
 A thread computes one lane; sums are added up in the same order whatever the card is.
-`Work` is what one call has of a card, as `cpu.HOST` is of the host.
+`Work` is what one call has of a card, as `HOST` is of the host.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ ANY_CARD = AnyCard()
 
 @dataclass(frozen=True, slots=True)
 class Routine:
-    """A function in CUDA C, as `emit_device` prints it, and its parameters in order.
+    """A function in CUDA C, as `device_function` prints it, and its parameters.
 
     A place whose word is None is no parameter: nothing of it is read or written.
     """

@@ -1,6 +1,6 @@
 """The statements of a kernel in CUDA C, one lane to a thread: the body of a function.
 
-`emit_cuda` makes a whole kernel of it, `emit_device` functions that others call.
+`emit` makes a whole kernel of it, `device_function` functions that others call.
 """
 
 from __future__ import annotations

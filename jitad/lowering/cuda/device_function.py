@@ -1,7 +1,7 @@
 """Print a Kernel of one point as a CUDA C function for other people's kernels to call.
 
 Start at `emit`.  Numbers are passed by value, everything else by address; what is
-printed of the statements is that of `cuda_body`.
+printed of the statements is that of `body`.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def emit(kernel: Kernel, *, name: str = NAME, shared: int = SHARED) -> str:
     more, in blocks of whole warps, of at most THREADS.  With buffers of sums, or that
     lanes spread, it may be any number of blocks, and the text has the kernels that are
     launched besides: `totals_name` for each dtype of sums, which adds up those of the
-    blocks (see `cuda_functions.totals`), and those of `cuda_spread`.
+    blocks (see `functions.totals`), and those of `scatter`.
 
     shared  KiB of shared memory that a multiprocessor of the card has, or more has
     Raises UnsupportedError where a word or a statement has no CUDA C.

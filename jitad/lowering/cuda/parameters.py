@@ -21,9 +21,9 @@ class Parameter:
     """One parameter of a GPU kernel.
 
     kind  extent   of a batch axis
-          phase    of a kernel whose lanes spread (see `cuda_spread`)
+          phase    of a kernel whose lanes spread (see `scatter`)
           address  of a buffer; of a buffer of sums: of [elements][blocks] partial sums
-                   (see `cuda_functions.accumulator`); of a buffer that is spread: in
+                   (see `functions.accumulator`); of a buffer that is spread: in
                    phase 0 of the table, later of what it is made from
           stride   of a buffer along an axis, in bytes
           element  the stride of a buffer's elements, in bytes (streams, lines)

@@ -163,7 +163,7 @@ def _cast(a: str, source: np.dtype, dtype: np.dtype) -> str:
 
 
 def _whole(a: str, source: np.dtype, dtype: np.dtype) -> str:
-    """A float as an integer; what does not fit as `emit_formulas` has it."""
+    """A float as an integer; what does not fit as `llvm.formulas` has it."""
     made = np.dtype(f"i{max(4, dtype.itemsize)}")
     least, t = np.iinfo(made).min, c_type(made)
     half, low = constant(-float(least), source), constant(least, made)

@@ -19,7 +19,7 @@ MODE = 3  # one of the three below
 VALID = 4  # lanes of this frame that are real, the others repeat the last one
 RAGGED = 5  # whether VALID is not a whole number of vectors
 LATER = 6  # where lane 0 is noted if it is to be run again; 0: it cannot be
-WATCH = 7  # the address of the watch (see `emit_watch`)
+WATCH = 7  # the address of the watch (see `watch`)
 HEADER = 8  # here the extents of axes 1, 2, ... begin, then the buffers
 
 DIRECT = 0  # outputs are written in place

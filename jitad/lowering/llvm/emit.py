@@ -1,8 +1,8 @@
 """Print a Kernel as LLVM IR: one lane is one element of an explicit vector.
 
 Start at `emit`.  The loop nest `lanes(frame, lo, hi)` runs whole vectors; its
-statements come from `emit_body`, everything around it from `emit_frame`.  A long body
-is cut into functions (see `parts`).
+statements come from `body`, everything around it from `staging`.  A long body
+is cut into functions (see `pieces`).
 """
 
 from __future__ import annotations

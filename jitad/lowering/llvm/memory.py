@@ -1,7 +1,7 @@
 """Loads and stores of one vector of lanes: rows by transposes, streams directly.
 
 The body of a kernel never reads or writes past a whole vector: lanes that do not
-exist are replaced by copies in scratch memory before (see `emit_frame`).
+exist are replaced by copies in scratch memory before (see `staging`).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A linear model multiplies every row by the same weights, and its gradient adds up rows,
 each times a number.  Both can be done row by row, eight elements at once, without
-bringing a column of them into a vector first.  `by_rows` finds such products in the
-steps of a kernel that sums.
+bringing a column of them into a vector first.  Such products are found in the steps of
+a kernel that sums.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Long loops look now and then whether they are still wanted.
 
-Every iteration pays its nanoseconds, by `work`'s guess, into an account.  When that is
+Every iteration pays its nanoseconds, by `cost`'s guess, into an account.  When that is
 empty `jitad.look` says whether to leave the kernel at once, with nothing computed; if
 not, it fills the account again.  The block has the address of a *watch*: what an
 account has at first, less than 0 when the kernel is to be left, and the thread that

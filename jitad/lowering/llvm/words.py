@@ -1,7 +1,7 @@
 """One scalar word as LLVM instructions on vectors: the target's dictionary.
 
 Start at `lines`: an operation `name = word(operands)`.  A word is one instruction, a
-formula of a few (see `emit_formulas`), or a call (see `emit_calls`).
+formula of a few (see `formulas`), or a call (see `calls`).
 """
 
 from __future__ import annotations

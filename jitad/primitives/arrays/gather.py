@@ -1,7 +1,7 @@
 """Traced indices: reading and writing where the place itself is being computed.
 
 A traced integer index becomes a chain of selects over the places that it may name, if
-they are few, or a load (see `transforms.tables`); one that is out of range reads NaN,
+they are few, or a load (see `scalars.tables`); one that is out of range reads NaN,
 and writes NaN to all of them, where NumPy would raise IndexError, unless the user's
 code handles that (see `ir.failing`).  `locate` says which those places are.
 """

@@ -205,7 +205,7 @@ for _name, _ufunc in (
     _comparison(_name, _ufunc)
 
 # a >= b; of equal numbers in a derivative of a derivative whether a is ahead where the
-# arguments have begun to grow (see `transforms.pieces`).
+# arguments have begun to grow (see `derivatives.pieces`).
 _ahead = elementwise(
     "ahead",
     evaluate=np.greater_equal,
