@@ -471,7 +471,7 @@ def test_whole_numbers_larger_than_the_cache(dtype, monkeypatch):
         y = g(x, out=memory[start : start + 9 * 4096].reshape(9, 4096))
         assert np.array_equal(y, want)
     (call,) = g._calls.values()
-    layouts = {p.kernel.buffers[-1].layout for p, _ in call._plans.values()}
+    layouts = {f.plan.kernel.buffers[-1].layout for f in call._fitted.values()}
     whole = x.itemsize >= 4 and cpu.host().vector_bytes == cpu.LINE
     assert layouts == {"lines" if whole else "streams"}
 
@@ -512,6 +512,6 @@ def test_results_larger_than_the_cache(width, dtype, monkeypatch):
             assert np.array_equal(fresh, wanted)
         if dtype == np.float64:
             (call,) = h._calls.values()
-            layouts = {p.kernel.buffers[-2].layout for p, _ in call._plans.values()}
+            layouts = {f.plan.kernel.buffers[-2].layout for f in call._fitted.values()}
             whole = count % 8 == 0 and target.vector_bytes == cpu.LINE
             assert ("lines" in layouts) == whole

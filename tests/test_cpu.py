@@ -26,7 +26,7 @@ PRELUDE = """
 import os, signal, sys, threading, time
 import numpy as np
 from test_cpu import argument, arrays, kernel
-from jitad.backends import cpu, threads
+from jitad.backends.cpu import executable as cpu, threads
 """
 
 

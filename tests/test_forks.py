@@ -122,7 +122,7 @@ def test_a_thread_compiles_with_numba() -> None:
 def test_a_thread_holds_a_lock_of_the_house() -> None:
     out = in_subprocess(
         """
-        from jitad.backends import link, threads
+        from jitad.backends.cpu import link, threads
         from jitad.ir import redirect
         import llvmlite.binding as llvm
         locks = [link._SHARED.lock, threads.POOL._starting, redirect._redirection.lock,

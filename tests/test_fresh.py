@@ -459,7 +459,7 @@ def test_threads_drop_each_other_s_results():
 
 def run(program: str) -> None:
     """A process of its own that ends well and says nothing."""
-    text = "import numpy as np\nimport jitad\nfrom jitad.backends import fresh\n"
+    text = "import numpy as np\nimport jitad\nfrom jitad.backends.cpu import fresh\n"
     text += textwrap.dedent(program)
     done = subprocess.run(
         [sys.executable, "-Wignore:This process:DeprecationWarning", "-c", text],

@@ -175,7 +175,7 @@ def test_an_interrupt_ends_the_wait_at_once() -> None:
     """The work goes on, and the process ends only after it."""
     found = in_subprocess(
         """
-        from jitad import waiting
+        from jitad.process import waiting
         asked, free, ended = threading.Event(), threading.Event(), []
 
         def work(_):

@@ -76,17 +76,19 @@ def fitted(
     outputs: Sequence[np.ndarray],
     machine: Machine = cpu.HOST,
     *,
+    order: tuple[int, ...] | None = None,
     added: Collection[int] = (),
     around: bool = True,
 ) -> Fitted:
     """The kernel of a graph for arrays that lie as these do, batch levels in front.
 
     extents  of the batch levels
+    order    of them, that of the lanes first; by default the best for these extents
     added    the numbers of the outputs that a kernel of one point adds up in place
     around   whether results may be written around the cache: then the first lanes run
              by themselves, see `backends.cpu.executable`
     """
-    order = lane_order(extents)
+    order = lane_order(extents) if order is None else order
     before = [place(x, extents, order) for x in inputs]
     after = [
         place_spread() if k in added else place_output(y, extents, order)

@@ -29,7 +29,8 @@ class InParts(Call):
         super().__init__(signature)
         self._lifted, constants = lifted(self.derived)
         self.constants = [signature.shared(c) for c in constants]
-        self.axis = lane_order(signature.extents)[0]
+        self.order = lane_order(signature.extents)
+        self.axis = self.order[0]
         self.cards = cards
         self._staged: dict[Any, Staged] = {}
         self._views = [*map(alike, views), *self.constants]
@@ -48,7 +49,7 @@ class InParts(Call):
             extents[self.axis] = lanes
             kernel = CardKernel(
                 self._lifted, tuple(extents), [m.like() for m in before],
-                [m.like() for m in after], self.cards,
+                [m.like() for m in after], self.cards, self.order,
             )  # fmt: skip
             self.fitted, self.part = kernel.fitted, lanes
             self._staged[key] = Staged(

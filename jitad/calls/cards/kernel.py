@@ -23,10 +23,15 @@ class CardKernel:
         inputs: Sequence[np.ndarray],
         outputs: Sequence[np.ndarray],
         cards: Sequence[Card],
+        order: tuple[int, ...],
     ) -> None:
-        """inputs, outputs: such arrays, batch levels of these extents in front."""
+        """inputs, outputs: such arrays, batch levels of these extents in front.
+
+        order  of the batch levels, that of the lanes first
+        """
         self._cards = [
-            fitted(derived, extents, inputs, outputs, Builder(c)) for c in cards
+            fitted(derived, extents, inputs, outputs, Builder(c), order=order)
+            for c in cards
         ]
         self.fitted = self._cards[0]
         self._prepared: dict[tuple[int, int], Prepared] = {}

@@ -20,6 +20,7 @@ from jitad.calls import arrays
 from jitad.calls.call import Call
 from jitad.calls.signature import Signature
 from jitad.errors import InputError
+from jitad.plan.choose import lane_order
 from jitad.plan.derived import lifted
 from jitad.plan.program import program
 
@@ -63,7 +64,7 @@ class OnCard(Call):
             what = self.signature
             self._kernels[key] = CardKernel(
                 self._lifted, what.extents, self.views, what.seen_results(outputs),
-                [self.card],
+                [self.card], lane_order(what.extents),
             )  # fmt: skip
         return self._kernels[key]
 
