@@ -152,6 +152,14 @@ SCALARS = [
     case("tanh at 20", np.tanh, 20.0, 1.0, 1.6993417021166355e-17),
     case("expm1 at -50", np.expm1, -50.0, -1.0, 1.9287498479639178e-22),
     case("expm1 at -30", np.expm1, -30.0, None, 9.357622968840175e-14),
+    case("exprel at 0", sp.exprel, 0.0, 1.0, 0.5),
+    case("exprel near 0", sp.exprel, 1e-8, 1.000000005, 0.5000000033333333),
+    case(
+        "exprel at 710", sp.exprel, 710.0, 3.1464715016362127e305, 3.142039851633908e305
+    ),
+    case("exprel at inf", sp.exprel, inf, inf, inf),
+    case("exprel at -inf", sp.exprel, -inf, 0.0, 0.0),
+    case("exprel of nan", sp.exprel, nan, nan, nan),
     case("expit at -1000", sp.expit, -1000.0, 0.0, 0.0),
     case("erf at 30", sp.erf, 30.0, 1.0, 0.0),
     case("erfinv at 1", sp.erfinv, 1.0, inf, inf),

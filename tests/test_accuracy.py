@@ -50,6 +50,14 @@ def _sinc(x: Any) -> list[Any]:
     return [(cos(PI * x) - sin(PI * x) / (PI * x)) / x if x else MP.mpf(0)]
 
 
+def _exprel(x: Any) -> list[Any]:
+    if abs(x) > 2000:
+        return [MP.inf if x > 0 else 1 / (x * x)]
+    if abs(x) < 1:
+        return [MP.fsum((k + 1) * x**k / MP.factorial(k + 2) for k in range(300))]
+    return [(exp(x) * (x - 1) + 1) / (x * x)]
+
+
 def _ties(xs: Sequence[Any], best: Any) -> list[Any]:
     return [MP.mpf(x == best) / sum(z == best for z in xs) for x in xs]
 
@@ -131,6 +139,7 @@ PARTIALS: dict[str, Callable[..., Sequence[Any]]] = {
     "erf": lambda x: [2 / sqrt(PI) * _gauss(x)],
     "erfc": lambda x: [-2 / sqrt(PI) * _gauss(x)],
     "erfinv": lambda x: [sqrt(PI) / 2 / _gauss(_erfinv(x))],
+    "exprel": _exprel,
     "ndtr": lambda x: [_gauss(x / sqrt(2)) / sqrt(2 * PI)],
     "gammaln": lambda x: [_brief(MP.digamma, x)],
     "digamma": lambda x: [_brief(MP.psi, 1, x)],

@@ -149,6 +149,7 @@ EXACT: dict[str, Formula] = {
     "erf": lambda x: SHORT.erf(SHORT.mpf(x)),
     "erfc": lambda x: SHORT.erfc(SHORT.mpf(x)),
     "erfinv": lambda x: M.nan if abs(x) > 1 else SHORT.erfinv(SHORT.mpf(x)),
+    "exprel": lambda x: M.expm1(x) / x if x else M.mpf(1),
     "ndtr": lambda x: SHORT.erfc(-SHORT.mpf(x) / SHORT.sqrt(2)) / 2,
     "gammaln": _loggamma,
     "digamma": _digamma,

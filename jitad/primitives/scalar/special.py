@@ -1,4 +1,4 @@
-"""Functions of scipy.special: error functions, gamma function, sigmoids, entropies.
+"""Functions of scipy.special: error and gamma functions, exprel, sigmoids, entropies.
 
 Imported when scipy.special has been, which takes long: only then can a function be
 traced that calls them.  Plain Python functions there know nothing of tracers: they are
@@ -111,6 +111,60 @@ def _ndtr(x: Any) -> Any:
     tail = 0.5 * scipy.special.erfc(t)
     return np.where((t > 1) & (t < 30), tail * (1.0 - lost), tail)
 
+
+# -- relative exponential ------------------------------------------------------
+
+# (eˣ - 1) / x is the integral of e^(tx) over t from 0 to 1, so that its n-th derivative
+# is that of tⁿ e^(tx), Σ x^k / (k! (k + n + 1)): summed for |x| below _SUMMED.
+_SUMMED = 2.0
+_TAKEN_OUT, _FROM_THERE = 64.0, math.exp(64.0)
+
+
+def _moment(n: int, x: Any) -> Any:
+    """The series of the n-th derivative of (eˣ - 1) / x."""
+    found: Any = 0.0
+    for k in range(26, -1, -1):
+        found = found * x + 1.0 / (math.factorial(k) * (k + n + 1))
+    return found
+
+
+def _exprel(x: Any) -> Any:
+    """(eˣ - 1) / x; where eˣ is infinite, e⁶⁴ (e^(x - 64) / x)."""
+    grown, top = np.expm1(x), np.clip(x, 1.0, 1000.0)
+    far = _FROM_THERE * (np.exp(top - _TAKEN_OUT) / top)
+    ratio = np.where(x == 0, 1.0, grown / x)
+    return np.where(grown == INF, far, ratio)
+
+
+def _exprel_slope(y: Any, x: Any) -> list[Any]:
+    """The series near 0; beyond, (eˣ - y) / x, where eˣ is x y + 1."""
+    near = np.abs(x) < _SUMMED
+    away = np.where(near, _SUMMED, x)
+    formula = np.where(x > 0, y - (y - 1.0) / away, (y - np.exp(x)) / -away)
+    formula = np.where(y == INF, y, formula)
+    return [_exprel_bend(np.where(near, _moment(1, x), formula), x)]
+
+
+def _exprel_second(y: Any, x: Any) -> list[Any]:
+    """The series near 0; beyond, (eˣ - 2 y) / x, which is y + (z - 2 y) / x."""
+    near = np.abs(x) < _SUMMED
+    away = np.where(near, _SUMMED, x)
+    rising = y + (scipy.special.exprel(x) - 2.0 * y) / away
+    formula = np.where(x > 0, rising, (2.0 * y - np.exp(x)) / -away)
+    formula = np.where(y == INF, y, formula)
+    return [np.where(near, _moment(2, x), formula)]
+
+
+_exprel_bend = stated("exprel'", _exprel_second)
+elementwise(
+    "exprel",
+    scipy.special.exprel,
+    evaluate=_exprel,
+    expand=_exprel,
+    partials=_exprel_slope,
+    cost=40,
+    points=((0.0,), (1e-8,), (0.3,), (-1.7,), (2.5,), (-30.0,), (80.0,)),
+)
 
 # -- gamma function ------------------------------------------------------------
 
