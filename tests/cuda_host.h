@@ -54,9 +54,15 @@ static inline int __float_as_int(float x) { return bits<int>(x); }
 
 extern "C" {
 double (*host_erfinv)(double);
+double (*host_i0)(double);
+double (*host_i1)(double);
 }
 static inline double erfinv(double x) { return host_erfinv(x); }
 static inline float erfinvf(float x) { return (float)host_erfinv(x); }
+static inline double cyl_bessel_i0(double x) { return host_i0(x); }
+static inline float cyl_bessel_i0f(float x) { return (float)host_i0(x); }
+static inline double cyl_bessel_i1(double x) { return host_i1(x); }
+static inline float cyl_bessel_i1f(float x) { return (float)host_i1(x); }
 
 typedef void (*Body)(const long long *);
 static Body body;

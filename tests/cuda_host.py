@@ -35,6 +35,8 @@ needs_compiler = pytest.mark.skipif(
 SHIM = Path(__file__).parent / "cuda_host.h"
 _SHAPES = ((1, 32), (3, 64), (2, 128))
 _numbers = itertools.count()
+# What CUDA has and C++ lacks: SciPy's, of doubles.
+_SPECIAL = {"erfinv": "__pyx_fuse_0erfinv", "i0": "i0", "i1": "i1"}
 
 
 @dataclass(frozen=True)
@@ -216,8 +218,9 @@ def compiled(text: str) -> ctypes.CDLL:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:4000]
     library = ctypes.CDLL(str(made))
-    place = ctypes.c_void_p.in_dll(library, "host_erfinv")
-    place.value = get_cython_function_address(
-        "scipy.special.cython_special", "__pyx_fuse_0erfinv"
-    )
+    for name, symbol in _SPECIAL.items():
+        place = ctypes.c_void_p.in_dll(library, f"host_{name}")
+        place.value = get_cython_function_address(
+            "scipy.special.cython_special", symbol
+        )
     return library

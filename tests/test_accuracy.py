@@ -58,6 +58,10 @@ def _exprel(x: Any) -> list[Any]:
     return [(exp(x) * (x - 1) + 1) / (x * x)]
 
 
+def _bessel(order: int, x: Any) -> Any:
+    return MP.besseli(order, x) if abs(x) < 2000 else MP.sign(x) ** order * MP.inf
+
+
 def _ties(xs: Sequence[Any], best: Any) -> list[Any]:
     return [MP.mpf(x == best) / sum(z == best for z in xs) for x in xs]
 
@@ -140,6 +144,8 @@ PARTIALS: dict[str, Callable[..., Sequence[Any]]] = {
     "erfc": lambda x: [-2 / sqrt(PI) * _gauss(x)],
     "erfinv": lambda x: [sqrt(PI) / 2 / _gauss(_erfinv(x))],
     "exprel": _exprel,
+    "i0": lambda x: [_bessel(1, x)],
+    "i1": lambda x: [_bessel(0, x) - _bessel(1, x) / x if x else MP.mpf(1) / 2],
     "ndtr": lambda x: [_gauss(x / sqrt(2)) / sqrt(2 * PI)],
     "gammaln": lambda x: [_brief(MP.digamma, x)],
     "digamma": lambda x: [_brief(MP.psi, 1, x)],
@@ -186,6 +192,9 @@ INSIDE = {
     # NumPy's norm squares its numbers, and so does its derivative.
     "norm_of": lambda *xs: all(1e-15 < abs(x) < 1e15 for x in xs),
     # Where a partial passes through zero, no relative accuracy can be asked for.
+    # SciPy's values are infinite beyond.
+    "i0": lambda x: abs(x) < 709,
+    "i1": lambda x: abs(x) < 709,
     "sinc": lambda x: abs(x) < 0.7 or abs(_sinc(x)[0] * x) > 0.5,
     "entr": lambda x: x > 0 and abs(log(x) + 1) > 0.6,
     "rel_entr": lambda x, y: x > 0 and y > 0 and abs(log(x / y) + 1) > 0.6,

@@ -95,6 +95,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "heaviside": lambda x: np.heaviside(x, 0.5),
     "spacing": lambda x: np.spacing(np.abs(x) + 1.0),
     "sinc": np.sinc,
+    "i0": np.i0,
     "deg2rad": np.deg2rad,
     "degrees": np.degrees,
     "fabs": np.fabs,

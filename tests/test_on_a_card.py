@@ -47,7 +47,7 @@ CUDA: dict[str, tuple[int, int]] = {
     "asin": (2, 4), "acos": (2, 3), "atan": (2, 2), "atan2": (2, 3), "hypot": (2, 3),
     "sinh": (2, 3), "cosh": (2, 2), "tanh": (2, 2), "asinh": (3, 3), "acosh": (3, 4),
     "atanh": (2, 3), "cbrt": (1, 1), "pow": (2, 9), "erf": (2, 2), "erfc": (5, 4),
-    "erfinv": (5, 2), "lgamma": (4, 6),
+    "erfinv": (5, 2), "lgamma": (4, 6), "i0": (6, 6), "i1": (6, 6),
 }  # fmt: skip
 # Where less is promised, and what is asked instead.
 LESS = {"gammaln": lambda x: np.where((x > -23.0001) & (x < -2.2637), 1.5, x)}

@@ -35,6 +35,8 @@ UFUNCS: dict[Any, tuple[np.ndarray, int]] = {
     sp.erfc: (_ANY, 4),
     sp.erfinv: (np.concatenate([_UNIT, -_UNIT]), 4),
     sp.exprel: (_ANY, 4),
+    sp.i0: (_ANY, 4),
+    sp.i1: (_ANY, 4),
     # SciPy's tail is rough, ours is not: see test_values.
     sp.ndtr: (_ANY[_ANY > -3], 4),
     sp.gammaln: (_SIZES, 4),

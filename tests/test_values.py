@@ -150,6 +150,8 @@ EXACT: dict[str, Formula] = {
     "erfc": lambda x: SHORT.erfc(SHORT.mpf(x)),
     "erfinv": lambda x: M.nan if abs(x) > 1 else SHORT.erfinv(SHORT.mpf(x)),
     "exprel": lambda x: M.expm1(x) / x if x else M.mpf(1),
+    "i0": lambda x: SHORT.besseli(0, SHORT.mpf(x)) if abs(x) < 2000 else None,
+    "i1": lambda x: SHORT.besseli(1, SHORT.mpf(x)) if abs(x) < 2000 else None,
     "ndtr": lambda x: SHORT.erfc(-SHORT.mpf(x) / SHORT.sqrt(2)) / 2,
     "gammaln": _loggamma,
     "digamma": _digamma,
@@ -217,6 +219,7 @@ DEVIATIONS = {
         lambda eps, y, a, b: 4 * eps * max(a, b) * (1 + abs(np.log(a / b))),
         "as SciPy's, a sum of terms that cancel where the operands are close",
     ),
+    "i1": Deviation(lambda eps, y, x: 4 * eps * abs(y), "SciPy's own below 8"),
     "erfc": _TAIL,
     "ndtr": _TAIL,
     "gammaln": Deviation(

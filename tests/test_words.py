@@ -83,6 +83,7 @@ FUNCTIONS = (
         "cosh",
     ),
     *("tanh", "asinh", "acosh", "atanh", "cbrt", "erf", "erfc", "erfinv", "digamma"),
+    *("i0", "i1"),
 )
 FUNCTIONS_2 = (
     "pow",

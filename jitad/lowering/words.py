@@ -140,6 +140,8 @@ WORDS: Mapping[str, Word] = MappingProxyType(
         "erfc": _one(_special("erfc"), "erfc"),
         "lgamma": _one(_special("gammaln"), "lgamma"),
         "erfinv": Word(_special("erfinv"), "erfinv{f}({a})", ufunc="erfinv"),
+        "i0": Word(_special("i0"), "cyl_bessel_i0{f}({a})", ufunc="i0"),
+        "i1": Word(_special("i1"), "cyl_bessel_i1{f}({a})", ufunc="i1"),
         # Two that CUDA lacks, of `cuda.functions`.
         "digamma": Word(_special("digamma"), "({t})digamma({a})", ufunc="psi"),
         "zeta": Word(_special("zeta"), "({t})zeta({a}, {b})", ufunc="_zeta"),

@@ -24,12 +24,13 @@ from .control import branch, rules
 from .control import loops as control
 from .matrices import determinant, eigen, linalg
 from .protocol import methods, query, ufunc
-from .scalar import elementary, elementwise, exact, nary, power, rounding, sums
+from .scalar import bessel, elementary, elementwise, exact, nary, power, rounding, sums
 
 registry.families["numpy.polynomial"] = "jitad.primitives.arrays.polynomials"
 registry.families["scipy.special"] = "jitad.primitives.scalar.special"
 
 __all__ = [
+    "bessel",
     "branch",
     "contraction",
     "control",

@@ -1,7 +1,7 @@
 """The mathematical functions of this machine: which to call for which word.
 
 Vector functions come from glibc's libmvec where the C library has it, the rest from
-the scalar C library, lane by lane; three special functions from SciPy's ufuncs.  The
+the scalar C library, lane by lane; five special functions from SciPy's ufuncs.  The
 exponential function, and sine and cosine of float64, are our own where the processor
 fuses multiply and add (see `llvm.series`).
 

@@ -21,7 +21,7 @@ from jitad.ir.tracer import Tracer
 from jitad.primitives.define import bind_promoted, derived, elementwise
 from jitad.primitives.stated import stated
 
-from . import sums
+from . import bessel, sums
 from .barrier import undefined_where
 from .exact import bell, fma, gauss, gauss_half
 
@@ -242,6 +242,11 @@ registry.redirects[scipy.special.logsumexp] = sums.logsumexp
 registry.redirects[scipy.special.softmax] = sums.softmax
 registry.redirects[scipy.special.log_softmax] = sums.log_softmax
 
+
+# -- Bessel functions ----------------------------------------------------------
+
+derived(scipy.special.i0)(bessel.i0)
+derived(scipy.special.i1)(bessel.i1)
 
 # -- sigmoids ------------------------------------------------------------------
 
