@@ -130,10 +130,10 @@ def _moment(n: int, x: Any) -> Any:
 
 def _exprel(x: Any) -> Any:
     """(eˣ - 1) / x; where eˣ is infinite, e⁶⁴ (e^(x - 64) / x)."""
-    grown, top = np.expm1(x), np.clip(x, 1.0, 1000.0)
+    size, top = np.where(x == 0, 1e-20, x), np.clip(x, 1.0, 1000.0)
+    grown = np.expm1(size)
     far = _FROM_THERE * (np.exp(top - _TAKEN_OUT) / top)
-    ratio = np.where(x == 0, 1.0, grown / x)
-    return np.where(grown == INF, far, ratio)
+    return np.where(grown == INF, far, grown / size)
 
 
 def _exprel_slope(y: Any, x: Any) -> list[Any]:
