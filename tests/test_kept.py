@@ -498,8 +498,8 @@ CHILD = """
 import json, sys
 import numpy as np, scipy.special
 import jitad
-from jitad.backends import link, threads
-from jitad.transforms import accumulate, remembered
+from jitad.backends.cpu import link, threads
+from jitad.transforms.derivatives import accumulate, remembered
 
 count = [0, 0]
 emit, derive = link.object_code, accumulate.jacobian
