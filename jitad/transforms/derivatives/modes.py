@@ -19,7 +19,9 @@ from .numbering import Numbers, Scalars
 HOPELESS = 2.1
 # Multiplications from which no order of elimination is sought.
 _CROSS_LIMIT = 30_000
-# The part of all operations that cross-country must save.
+# The part of all operations that cross-country must save; and reverse mode too where
+# gates make counts uncertain, for forward mode leaves what only some points need under
+# one condition.
 _WORTH = 0.04
 SELDOM = "seldom gains with one {}"
 _HARDLY = f"elimination saves less than {100 * _WORTH:.0f} % of the operations"
@@ -79,11 +81,16 @@ def choose(
         return Choice(sweeps[0], {}, untried)
     costs: dict[str, float] = {}
     made: dict[Mode, int] = {}
+    gated = False
     for mode in sweeps:
         numbers = Numbers(line.target)
         found = wanted(METHODS[mode](line, rows, columns, numbers))
         costs[mode], made[mode] = numbers.cost(found.values(), roots), numbers.made
-    best = min(sweeps, key=costs.__getitem__)
+        gated = gated or numbers.gated
+    ranks = dict(costs)
+    if gated and "forward" in ranks:
+        ranks["forward"] *= 1.0 - _WORTH
+    best = min(sweeps, key=ranks.__getitem__)
     if "cross" in untried:
         return Choice(best, costs, untried)
     numbers = Numbers(line.target)

@@ -204,6 +204,11 @@ class Numbers:
             return self._known("sub", high, ~low) or self._new(high, ~low)
         return self._known("add", low, high) or self._new(low, high)
 
+    @property
+    def gated(self) -> bool:
+        """Whether gates were met."""
+        return bool(self._gates)
+
     def _gated(self, condition: int, n: int) -> int:
         """What is there where a condition holds."""
         if n in self._gates:
