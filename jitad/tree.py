@@ -60,6 +60,13 @@ def transform(function: Callable[[Any], Any], tree: Tree) -> Tree:
     return unflatten(spec, [function(x) for x in leaves])
 
 
+def only_tuples(structure: Any) -> bool:
+    """Whether a tree of ints has no containers but plain tuples."""
+    if type(structure) is tuple:
+        return all(map(only_tuples, structure))
+    return type(structure) is int
+
+
 def paths(tree: Tree) -> list[str]:
     """Where each leaf lies, as a Python expression suffix such as [0]['a']."""
     flatten(tree)

@@ -92,7 +92,7 @@ class Empty(Call):
             self.signature.targets(out)
             return out
         made = [np.empty(shape, type.dtype) for shape, type in self.signature.results]
-        return self.signature.tree(made)
+        return self.signature.unflattened(made)
 
 
 class Interpreted(Call):
@@ -110,7 +110,7 @@ class Interpreted(Call):
             whole = np.broadcast_to(value, (*what.extents, *type.shape))
             made.append(arrays.batch_back(whole, axes))
         if out is None:
-            return what.tree([np.array(x) if x.shape else x[()] for x in made])
+            return what.unflattened([np.array(x) if x.shape else x[()] for x in made])
         for target, value in zip(what.targets(out), made, strict=True):
             target[...] = value
         return out
@@ -158,8 +158,8 @@ class Compiled(Call):
         lines = any(p.layout == "lines" for p in made.outputs)
         if self.derived.may_raise or lines:
             return None
-        structure = what.tree(list(range(len(what.results))))
-        if not _only_tuples(structure):
+        structure = what.unflattened(list(range(len(what.results))))
+        if not tree.only_tuples(structure):
             return None
         blank = made.arguments([0] * len(placed))
         shapes = [(type.dtype, shape) for shape, type in what.results]
@@ -173,7 +173,9 @@ class Compiled(Call):
         if out is None:
             outputs = self._new()
             self._launch(inputs, outputs)
-            return self.signature.tree([o if o.shape else o[()] for o in outputs])
+            return self.signature.unflattened(
+                [o if o.shape else o[()] for o in outputs]
+            )
         outputs = self.signature.targets(out)
         if not arrays.overlap(inputs, outputs):
             self._launch(inputs, outputs)
@@ -209,14 +211,7 @@ class Summed(Call):
         made = self.program.run([arrays.usable(x) for x in leaves])
         if out is None:
             results = [fresh.owned(o) if o.shape else o[()] for o in made]
-            return self.signature.tree(results)
+            return self.signature.unflattened(results)
         for target, value in zip(self.signature.targets(out), made, strict=True):
             target[...] = value
         return out
-
-
-def _only_tuples(structure: Any) -> bool:
-    """Whether a tree of numbers has no containers but plain tuples."""
-    if type(structure) is tuple:
-        return all(_only_tuples(part) for part in structure)
-    return type(structure) is int

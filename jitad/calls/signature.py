@@ -61,6 +61,6 @@ class Signature:
         """The arrays of out=, or an error that says what is wrong with them."""
         return arrays.targets(out, self.derived.result, self.results, self.name)
 
-    def tree(self, results: list[Any] | tuple[Any, ...]) -> Any:
+    def unflattened(self, results: list[Any] | tuple[Any, ...]) -> Any:
         """Results in the structure in which the function returns them."""
         return tree.unflatten(self.derived.result, results)

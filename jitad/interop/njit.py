@@ -9,14 +9,14 @@ import numpy as np
 
 from jitad import tree
 from jitad.backends.memory import address
-from jitad.calls import arrays
 from jitad.calls.function import Function
 from jitad.calls.names import result_names
+from jitad.calls.signature import Signature
 from jitad.errors import InputError
 from jitad.ir.source import source_line
 from jitad.lowering.llvm import arguments as frame
 from jitad.plan.choose import fitted
-from jitad.plan.derived import Derived, lifted
+from jitad.plan.derived import lifted
 from jitad.process.late import late
 
 from . import examples
@@ -57,8 +57,11 @@ def _routine(example: Example) -> Any:
     views, extents, inputs = function.point(example.spec, given)
     derived = example.derived(inputs)
     structure = _structure(function, derived.result)
-    results, seen = _results(function, derived, extents)
-    launch = _launch(derived, extents, views, seen)
+    axes = function.in_axes(example.spec, given), function.out_axes(derived)
+    what = Signature(function.name, derived, example.spec, *axes, extents)
+    blank = [np.zeros(shape, t.dtype) for shape, t in what.results]
+    launch = _launch(what, views, what.seen_results(blank))
+    results = [y if y.ndim else y[()] for y in blank]
     names = [*example.names, *result_names(derived.result)]
     named = zip(names, [*leaves, *results], strict=True)
     places = [
@@ -72,18 +75,16 @@ def _routine(example: Example) -> Any:
 
 
 def _launch(
-    derived: Derived,
-    extents: tuple[int, ...],
-    inputs: Sequence[np.ndarray],
-    outputs: Sequence[np.ndarray],
+    what: Signature, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
 ) -> Any:
     """The kernel and its block, for arrays that lie as these do."""
+    extents = what.extents
     if 0 in extents or not any(y.size for y in outputs):
         return backend.Launch(None, np.zeros(0, np.int64), 0, {})
-    derived, constants = lifted(derived)
-    same = [arrays.batch_first(c, [None] * len(extents)) for c in constants]
+    derived, constants = lifted(what.derived)
+    every = [*inputs, *map(what.shared, constants)]
     # A call from machine code runs all lanes at once.
-    made = fitted(derived, extents, [*inputs, *same], outputs, around=False)
+    made = fitted(derived, extents, every, outputs, around=False)
     buffers, executable = made.plan.buffers, made.plan.executable
     first, last = len(inputs), len(inputs) + len(constants)
     known = {first + k: address(c) for k, c in enumerate(constants)}
@@ -98,32 +99,13 @@ def _launch(
     return backend.Launch(executable, block, made.extents[0], words, kept=kept)
 
 
-def _results(
-    function: Function, derived: Derived, extents: tuple[int, ...]
-) -> tuple[list[Any], list[np.ndarray]]:
-    """Arrays and numbers like the results; arrays with the batch levels in front."""
-    types, axes = derived.graph.output_types, function.out_axes(derived)
-    pairs = list(zip(types, axes, strict=True))
-    made = [
-        np.zeros(arrays.result_shape(t.shape, extents, a), t.dtype) for t, a in pairs
-    ]
-    seen = [arrays.batch_first(y, a) for y, a in zip(made, axes, strict=True)]
-    return [y if y.ndim else y[()] for y in made], seen
-
-
 def _structure(function: Function, result: tree.PyTreeSpec) -> Any:
     """The numbers of the results, in the tuples that they are returned in."""
     structure = tree.unflatten(result, list(range(result.num_leaves)))
-    if not _only_tuples(structure):
+    if not tree.only_tuples(structure):
         raise InputError(
             f"njit: {function.name} returns {structure} with results in place of "
             f"numbers ({source_line()}); expected numbers, arrays or tuples of them: "
             "return a tuple"
         )
     return structure
-
-
-def _only_tuples(structure: Any) -> bool:
-    if type(structure) is tuple:
-        return all(_only_tuples(part) for part in structure)
-    return type(structure) is int

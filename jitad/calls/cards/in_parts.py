@@ -76,4 +76,4 @@ class InParts(Call):
         if apart:
             for target, value in zip(outputs, made, strict=True):
                 target[...] = value
-        return out if out is not None else what.tree(made)
+        return out if out is not None else what.unflattened(made)

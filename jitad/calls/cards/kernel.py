@@ -23,11 +23,11 @@ class CardKernel:
         inputs: Sequence[np.ndarray],
         outputs: Sequence[np.ndarray],
         cards: Sequence[Card],
-        order: tuple[int, ...],
+        order: tuple[int, ...] | None = None,
     ) -> None:
         """inputs, outputs: such arrays, batch levels of these extents in front.
 
-        order  of the batch levels, that of the lanes first
+        order  of the batch levels, as for `fitted`
         """
         self._cards = [
             fitted(derived, extents, inputs, outputs, Builder(c), order=order)

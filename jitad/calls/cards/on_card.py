@@ -20,7 +20,6 @@ from jitad.calls import arrays
 from jitad.calls.call import Call
 from jitad.calls.signature import Signature
 from jitad.errors import InputError
-from jitad.plan.choose import lane_order
 from jitad.plan.derived import lifted
 from jitad.plan.program import program
 
@@ -64,7 +63,7 @@ class OnCard(Call):
             what = self.signature
             self._kernels[key] = CardKernel(
                 self._lifted, what.extents, self.views, what.seen_results(outputs),
-                [self.card], lane_order(what.extents),
+                [self.card],
             )  # fmt: skip
         return self._kernels[key]
 
@@ -113,7 +112,7 @@ class OnCard(Call):
             for other in others:
                 card.wait(other, stream)
         if out is None:
-            return self.signature.tree(results)
+            return self.signature.unflattened(results)
         if self.on_host:
             for target, value in zip(targets or (), results, strict=True):
                 target[...] = value
