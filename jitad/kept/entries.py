@@ -56,8 +56,8 @@ def only_if(allowed: bool) -> Iterator[None]:
 
 
 def allowed() -> bool:
-    """Whether anything is read or kept here."""
-    return _allowed.get()
+    """Whether anything is read or kept here, by what the environment says too."""
+    return _allowed.get() and _wanted()
 
 
 def folder_of(name: str) -> Path | None:
@@ -84,7 +84,7 @@ def read(folder: Path | None, key: str) -> bytes | None:
 
     It counts as used now.
     """
-    if folder is None or not _used() or not private(folder):
+    if folder is None or not allowed() or not private(folder):
         return None
     try:
         found, _, payload = (folder / key).read_bytes().partition(b"\n")
@@ -99,7 +99,7 @@ def read(folder: Path | None, key: str) -> bytes | None:
 
 def keep(folder: Path | None, key: str, payload: bytes) -> None:
     """Write an entry at once or not at all; nothing where the disk does not let us."""
-    if folder is None or not _used():
+    if folder is None or not allowed():
         return
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def keep(folder: Path | None, key: str, payload: bytes) -> None:
 def add(folder: Path | None, key: str, payload: bytes) -> None:
     """Keep an entry, and from time to time let go of what was not used for longest."""
     keep(folder, key, payload)
-    if not _used():
+    if not allowed():
         return
     if len(payload) > _LARGE or int(key, 16) % _SELDOM == 0:
         evict(folder, MOST)
@@ -159,10 +159,6 @@ def private(folder: Path) -> bool:
     """Whether a folder is there, the user's, and nobody else's."""
     found = _seen(folder)
     return found is not None and not _fault(folder, found)
-
-
-def _used() -> bool:
-    return _allowed.get() and _wanted()
 
 
 def _wanted() -> bool:
