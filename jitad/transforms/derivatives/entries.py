@@ -12,7 +12,7 @@ from jitad.ir.graph import reach
 
 from .linearized import Derivatives, Linearized
 from .numbering import Algebra, Scalars
-from .sweep import forward, reverse
+from .sweep import forward, pushed, reverse
 
 Mode = Literal["forward", "reverse", "cross"]
 
@@ -24,11 +24,6 @@ def cost(line: Linearized, roots: Sequence[int]) -> float:
     """Weighted operations that computing roots takes."""
     nodes = line.target.nodes
     return sum(nodes[i].primitive.cost for i in reach(nodes, roots))
-
-
-def one(line: Linearized, v: int) -> int:
-    """The derivative of a scalar by itself."""
-    return line.target.number(1.0, line.target.nodes[v].type.dtype)
 
 
 def _forward(
@@ -63,14 +58,9 @@ def _reverse(
 
 def _pushed(line: Linearized, seeds: Derivatives, by: Algebra) -> Derivatives:
     """Tangents where there are neither loops nor arrays."""
-    found, multiply, add = dict(seeds), by.multiply, by.add
+    found = dict(seeds)
     for v, own in by.edges(line.upward).items():
-        sums: dict[int, int] = {}
-        for a, p in own:
-            for c, t in found.get(a, {}).items():
-                term, old = multiply(p, t), sums.get(c)
-                sums[c] = term if old is None else add(old, term)
-        found[v] = sums
+        found[v] = pushed(own, found, by)
     return found
 
 

@@ -21,10 +21,11 @@ from jitad.transforms.scalars import scalarize as sc
 
 from . import products
 from .eliminate import cross
-from .entries import Entries, one
+from .entries import Entries
 from .linearized import Derivatives, Edges, Linearized
 from .loops import push
 from .modes import choose
+from .numbering import Scalars
 from .rules import push_call
 from .sweep import forward, reverse
 
@@ -100,14 +101,13 @@ def _ones(
 ) -> dict[int, int]:
     """For every scalar of an operand that matters, the derivative of the operand."""
     target, type = line.target, line.target.nodes[a].type
+    one = Scalars(target).one
     wanted = [e for e in dict.fromkeys(scalars) if e in known]
     if not type.shape:
-        return {e: one(line, e) for e in wanted}
+        return {e: one(e) for e in wanted}
     zero = target.number(0.0, type.dtype) if wanted else 0
     return {
-        e: target.add(
-            PACK, tuple([one(line, e) if s == e else zero for s in scalars]), type
-        )
+        e: target.add(PACK, tuple([one(e) if s == e else zero for s in scalars]), type)
         for e in wanted
     }
 

@@ -117,6 +117,11 @@ class Numbers:
         """How many products and sums there are."""
         return len(self.operands)
 
+    @property
+    def gated(self) -> bool:
+        """Whether gates were met."""
+        return bool(self._gates)
+
     def cost(self, derivatives: Iterable[int], roots: Iterable[int]) -> float:
         """Weighted operations that derivatives take, and the nodes of roots."""
         total, seen = 0.0, set[int]()
@@ -203,11 +208,6 @@ class Numbers:
         if low < 0:
             return self._known("sub", high, ~low) or self._new(high, ~low)
         return self._known("add", low, high) or self._new(low, high)
-
-    @property
-    def gated(self) -> bool:
-        """Whether gates were met."""
-        return bool(self._gates)
 
     def _gated(self, condition: int, n: int) -> int:
         """What is there where a condition holds."""

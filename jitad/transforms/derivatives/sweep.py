@@ -33,6 +33,7 @@ from . import products
 from .backwards import Pullback, sum_arrays
 from .linearized import Derivatives, Linearized, tables
 from .loops import push
+from .numbering import Algebra, Scalars
 from .products import gated, include
 from .rules import pull_call, push_call
 
@@ -42,15 +43,11 @@ def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
     target = line.target
     tangents: Derivatives = {v: dict(s) for v, s in seeds.items()}
     read = tables([target.nodes[v] for v in line.order])
-    edges = line.upward
+    edges, by = line.upward, Scalars(target)
     for v in line.order:
         node = target.nodes[v]
         if v in edges:
-            total: dict[int, int] = {}
-            for a, p in edges[v]:
-                for c, t in tangents.get(a, {}).items():
-                    include(target, total, c, products.multiply(target, p, t))
-            tangents[v] = total
+            tangents[v] = pushed(edges[v], tangents, by)
         elif node.primitive is LOOP:
             dots = [_tangent(line, tangents, a, a in read) for a in node.operands]
             tangents |= push(target, v, dots, forward)
@@ -72,6 +69,19 @@ def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
         elif node.primitive is SCATTER:
             tangents[v] = _scatter(line, tangents, v)
     return tangents
+
+
+def pushed(
+    edges: Sequence[tuple[int, int]], tangents: Derivatives, by: Algebra
+) -> dict[int, int]:
+    """The tangents of a node with these edges, from those of its operands."""
+    total: dict[int, int] = {}
+    multiply, add = by.multiply, by.add
+    for a, p in edges:
+        for c, t in tangents.get(a, {}).items():
+            term, old = multiply(p, t), total.get(c)
+            total[c] = term if old is None else add(old, term)
+    return total
 
 
 def _scatter(line: Linearized, tangents: Derivatives, v: int) -> dict[int, int]:
