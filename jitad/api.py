@@ -7,11 +7,11 @@ is compiled when it is called, once for each signature; `jit` around it adds not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
-from jitad.calls.function import Function, Level
+from jitad.calls.function import Function, Given, Level, Made
 from jitad.calls.linear_map import LinearMap
 from jitad.calls.seeds import seeds_like
 from jitad.calls.where import Backend, Effort, Precision, where
@@ -30,8 +30,6 @@ from .documentation import chosen_names
 from .errors import InputError
 
 Mode = Literal["auto", "forward", "reverse", "cross"]
-Given = ParamSpec("Given")  # what the user's function takes
-Made = TypeVar("Made")  # what it returns
 
 
 @travels

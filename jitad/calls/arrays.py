@@ -97,6 +97,11 @@ def usable(value: Any) -> np.ndarray:
     return array if array.flags.aligned else array.copy()
 
 
+def copied(value: Any) -> Any:
+    """A value that nobody else can write to: of an array a copy."""
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
 def overlap(inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> bool:
     """Whether writing an output might change an input or another output."""
     return any(

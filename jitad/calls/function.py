@@ -208,8 +208,7 @@ class Function(Generic[Given, Made]):
         The function may write to its arguments, so that it is given copies.
         """
         if any(np.isnan(x).any() for x in tree.flatten(result)[0]):
-            own = [x.copy() if isinstance(x, np.ndarray) else x for x in leaves]
-            args, kwargs = tree.unflatten(spec, own)
+            args, kwargs = tree.unflatten(spec, list(map(arrays.copied, leaves)))
             with np.errstate(all="ignore"):
                 self.value(*args, **kwargs)
 

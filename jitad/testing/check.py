@@ -14,6 +14,7 @@ import numpy as np
 
 from jitad import tree
 from jitad.api import jacobian, jit, jvp, vjp, vmap
+from jitad.calls.arrays import copied
 from jitad.calls.function import Function
 from jitad.calls.names import argument_names, original, result_names
 from jitad.calls.where import where
@@ -110,10 +111,6 @@ def _by_rule(f: Callable[..., Any], args: Sequence[Any]) -> Callable[..., Any]:
     return by_numpy
 
 
-def _copied(value: Any) -> Any:
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
 class Case:
     """A function at a point: x and y as flat vectors, and the Jacobian as a matrix.
 
@@ -166,7 +163,7 @@ class Case:
         chosen = tree.unflatten(self.spec, list(leaves))
         for i, arg in zip(self.argnums, chosen, strict=True):
             args[i] = arg
-        args = tree.transform(_copied, args)
+        args = tree.transform(copied, args)
         with np.errstate(all="ignore"):
             return (self.full if traced(args) else self.by_numpy)(*args)
 

@@ -15,6 +15,8 @@ does without it: nobody waits, nor does a forked child.
 
 from __future__ import annotations
 
+from jitad.lowering.llvm.staging import QUICK
+
 # Bytes from which a block is the system's; a smaller one is the C library's, for a
 # process may have only so many pieces of the system's.
 _SYSTEM = 1 << 20
@@ -29,8 +31,6 @@ _HEAD = 64
 _HUGE_PAGES, _FREE = 14, 8  # for madvise
 _READ_WRITE, _PRIVATE = 3, 0x22  # for mmap
 _COARSE = 6  # a clock that is read quickly
-# Of functions that are better compiled soon than well.
-_QUICK = "nounwind noinline optnone"
 _END = r"\00"
 
 TEXT = f"""
@@ -98,7 +98,7 @@ define internal ptr @remove(i64 %k, i64 %bytes) alwaysinline {{
 }}
 
 ; Gives a block to whoever had it before.
-define internal void @release(ptr %place, i64 %bytes) {_QUICK} {{
+define internal void @release(ptr %place, i64 %bytes) {QUICK} {{
 entry:
   %own.size = icmp uge i64 %bytes, {_SYSTEM}
   br i1 %own.size, label %system, label %library
@@ -112,7 +112,7 @@ library:
 
 ; Gives the oldest blocks back: those from before a time, and what is more
 ; than these bytes and blocks.
-define internal void @trim(i64 %most, i64 %blocks, i64 %time) {_QUICK} {{
+define internal void @trim(i64 %most, i64 %blocks, i64 %time) {QUICK} {{
 entry:
   br label %look
 look:
@@ -136,7 +136,7 @@ done:
   ret void
 }}
 
-define void @empty() {_QUICK} {{
+define void @empty() {QUICK} {{
 entry:
   %alone = call i1 @enter()
   br i1 %alone, label %all, label %done
@@ -148,7 +148,7 @@ done:
   ret void
 }}
 
-define ptr @take(ptr %context, i64 %size) {_QUICK} {{
+define ptr @take(ptr %context, i64 %size) {QUICK} {{
 entry:
   %needed = add i64 %size, {_HEAD}
   %large = icmp uge i64 %needed, {_LARGE}
@@ -228,7 +228,7 @@ none:
   ret ptr null
 }}
 
-define ptr @blank(ptr %context, i64 %count, i64 %each) {_QUICK} {{
+define ptr @blank(ptr %context, i64 %count, i64 %each) {QUICK} {{
 entry:
   %product = call {{ i64, i1 }} @llvm.umul.with.overflow.i64(i64 %count, i64 %each)
   %over = extractvalue {{ i64, i1 }} %product, 1
@@ -245,7 +245,7 @@ none:
   ret ptr null
 }}
 
-define ptr @renew(ptr %context, ptr %memory, i64 %size) {_QUICK} {{
+define ptr @renew(ptr %context, ptr %memory, i64 %size) {QUICK} {{
 entry:
   %new = call ptr @take(ptr %context, i64 %size)
   %missing = icmp eq ptr %new, null
@@ -262,7 +262,7 @@ none:
   ret ptr null
 }}
 
-define void @give(ptr %context, ptr %memory, i64 %size) {_QUICK} {{
+define void @give(ptr %context, ptr %memory, i64 %size) {QUICK} {{
 entry:
   %time = alloca [2 x i64]
   %place = getelementptr i8, ptr %memory, i64 {-_HEAD}
