@@ -134,7 +134,7 @@ def test_random_graphs_are_off_by_float32_rounding() -> None:
                 got = interpret(made, program.inputs)
                 bounds = running_error(one, program.inputs, single=True)
                 for g, v, e in zip(got, *bounds, strict=True):
-                    seen.within(g, v, 2 * e)
+                    seen.bounded(g, v, e)
 
 
 def test_the_machine_agrees_with_the_interpreter() -> None:
@@ -151,8 +151,8 @@ def test_the_machine_agrees_with_the_interpreter() -> None:
                 graph = in_mixed(batched).prepare(*points).derived.graph
                 bounds = running_error(graph, points, 1)
                 for g, s, v, e in zip(got, slow, *bounds, strict=True):
-                    seen.within(g, np.broadcast_to(v, g.shape), 2 * e)
-                    seen.within(s, np.broadcast_to(v, s.shape), 2 * e)
+                    seen.bounded(g, np.broadcast_to(v, g.shape), e)
+                    seen.bounded(s, np.broadcast_to(v, s.shape), e)
                 for k in (0, 4, 8):
                     alone = leaves(in_mixed(batched)(*[x[k : k + 1] for x in points]))
                     for g, a in zip(got, alone, strict=True):
@@ -449,7 +449,7 @@ def test_loops_and_branches_are_off_by_float32_rounding(kind: str) -> None:
                     allowed = errors if made is found[0] else slopes
                     for own in made:
                         for g, v, e in zip(own, values, allowed, strict=True):
-                            seen.within(g[k], v, 3 * e)
+                            seen.bounded(g[k], v, e, times=3)
 
 
 def test_a_batch_of_mixed_points_is_its_points() -> None:

@@ -51,6 +51,12 @@ class Seen:
     def __init__(self) -> None:
         self.shares: list[float] = []
 
+    def bounded(self, got: Any, want: Any, error: Any, times: int = 2) -> None:
+        """As `within` so many times an error; of what is beyond all none is known."""
+        with np.errstate(over="ignore"):
+            allowed = times * error
+        self.within(got, want, allowed)
+
     def within(self, got: Any, want: Any, allowed: Any) -> None:
         """Same shape, dtype and NaN pattern, and no further apart than allowed."""
         got, want = np.asarray(got), np.asarray(want)
@@ -129,10 +135,8 @@ def check_values(seen: Seen, program: Program) -> Graph:
     arrays = interpret(graph, program.inputs)
     points = interpret(small, program.inputs)
     for w, a, p, v, e in zip(want, arrays, points, values, errors, strict=True):
-        with np.errstate(over="ignore"):
-            bound = 2 * e  # of some nothing is known
         for got in (a, p, v):
-            seen.within(got, w, bound)
+            seen.bounded(got, w, e)
     return small
 
 
@@ -144,7 +148,7 @@ def check_orders(seen: Seen, program: Program, graph: Graph) -> list[Any]:
         validate(taken)
         found.append(running_error(taken, program.inputs))
         for a, v, e in zip(interpret(taken, program.inputs), *found[-1], strict=True):
-            seen.within(a, v, 2 * e)
+            seen.bounded(a, v, e)
     values, errors = found[0]
     for other, allowed in found[1:]:
         for a, b, d, e in zip(other, values, allowed, errors, strict=True):
@@ -291,7 +295,7 @@ def test_nan_goes_the_same_ways() -> None:
             graph = scalars(program.function, program)
             values, errors = running_error(graph, poisoned)
             for w, v, e in zip(want, values, errors, strict=True):
-                seen.within(v, w, 2 * e)
+                seen.bounded(v, w, e)
             found = [
                 running_error(
                     jacobian(graph, everything(program), mode=m).graph, poisoned
@@ -338,7 +342,7 @@ def test_the_machine_agrees_at_a_point_and_over_a_batch() -> None:
             laid = [LAYOUTS[layout](x) for x in program.inputs]
             got = flat(jitad.jit(program.function)(*laid))
             for g, v, e in zip(got, values, errors, strict=True):
-                seen.within(g, v, 2 * e)
+                seen.bounded(g, v, e)
             taken = jacobian(graph, wrt, mode=mode).graph
             points = spread(program, len(program.lines))
             values, errors = running_error(taken, points, 1)
@@ -349,12 +353,12 @@ def test_the_machine_agrees_at_a_point_and_over_a_batch() -> None:
             got = flat(jitad.vmap(function, in_axes=axis)(*laid))
             for g, v, e in zip(got, values, errors, strict=True):
                 whole = np.broadcast_to(v, (BATCH, *v.shape[1:]))
-                seen.within(g, whole, 2 * e)
+                seen.bounded(g, whole, e)
             for x, y in zip(laid, before, strict=True):
                 np.testing.assert_array_equal(x, y)
             reference = flat(jitad.vmap(function, in_axes=axis, backend="numpy")(*laid))
             for g, v, e in zip(reference, values, errors, strict=True):
-                seen.within(g, np.broadcast_to(v, (BATCH, *v.shape[1:])), 2 * e)
+                seen.bounded(g, np.broadcast_to(v, (BATCH, *v.shape[1:])), e)
 
 
 def test_points_that_are_one_point_without_copies() -> None:
@@ -368,7 +372,7 @@ def test_points_that_are_one_point_without_copies() -> None:
             many = [np.broadcast_to(x, (BATCH, *x.shape)) for x in program.inputs]
             got = flat(jitad.vmap(program.function)(*many))
             for g, v, e in zip(got, values, errors, strict=True):
-                seen.within(g, np.broadcast_to(v, (BATCH, *v.shape)), 2 * e)
+                seen.bounded(g, np.broadcast_to(v, (BATCH, *v.shape)), e)
 
 
 def test_seeds_and_hessians_on_the_machine() -> None:
@@ -383,12 +387,12 @@ def test_seeds_and_hessians_on_the_machine() -> None:
             values, errors = running_error(pushforward(graph, wrt), [*inputs, *x_dot])
             got = flat(jitad.jvp(program.function, inputs, tuple(x_dot)))
             for g, v, e in zip(got, values, errors, strict=True):
-                seen.within(g, v, 2 * e)
+                seen.bounded(g, v, e)
             values, errors = running_error(pullback(graph, wrt), [*inputs, *y_bar])
             _, pull = jitad.vjp(program.function, *inputs)
             got = flat(pull(tuple(y_bar)))
             for g, v, e in zip(got, values[count:], errors[count:], strict=True):
-                seen.within(g, v, 2 * e)
+                seen.bounded(g, v, e)
             total = scalars(program.total, program)
             first = jacobian(total, (0,)).graph
             twins = twins_of(total.output_types, total.input_types[:1])
@@ -396,7 +400,7 @@ def test_seeds_and_hessians_on_the_machine() -> None:
             values, errors = running_error(half, inputs)
             got = flat(jitad.hessian(program.total)(*inputs))
             for g, v, e in zip(got, values, errors, strict=True):
-                seen.within(g, v, 2 * e)
+                seen.bounded(g, v, e)
 
 
 # -- what programs are made of -------------------------------------------------
