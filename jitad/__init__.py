@@ -1,7 +1,7 @@
 """Plain NumPy functions to compiled, batched derivatives at the machine's limit.
 
 The house, from the door down; a module knows only what is below it, and
-`tests/test_floors.py` holds it to that.
+`tests/project/test_floors.py` holds it to that.
 
     cli, __main__      the command `jitad`; `demo` has the problems that it fits
     api                what users call, a sentence each: jit, grad, jacobian, vmap …

@@ -6,7 +6,8 @@ Nothing is kept on disk: tests are about what is compiled, and not of the user's
 import os
 
 from hypothesis import settings
-from own import OWN
+
+from tests.support.own import OWN
 
 assert OWN
 

@@ -1,0 +1,92 @@
+"""Sums of products: functions, and the shapes of their operands."""
+
+from __future__ import annotations
+
+import numpy as np
+
+PRODUCTS = {
+    "dot scalars": (np.dot, (), ()),
+    "dot scalar array": (np.dot, (), (2, 3)),
+    "dot vectors": (np.dot, (4,), (4,)),
+    "dot matrix vector": (np.dot, (2, 4), (4,)),
+    "dot matrices": (np.dot, (2, 3), (3, 4)),
+    "dot stacks": (np.dot, (2, 3), (2, 3, 2)),
+    "matmul vectors": (np.matmul, (4,), (4,)),
+    "matmul vector matrix": (np.matmul, (3,), (3, 2)),
+    "matmul vector stack": (np.matmul, (3,), (2, 3, 2)),
+    "matmul stack vector": (np.matmul, (2, 2, 3), (3,)),
+    "matmul matrices": (np.matmul, (2, 3), (3, 4)),
+    "matmul stacks": (lambda a, b: a @ b, (3, 1, 2, 3), (2, 3, 2)),
+    "matmul nothing": (np.matmul, (2, 0), (0, 3)),
+    "vdot": (np.vdot, (2, 3), (2, 3)),
+    "inner vectors": (np.inner, (3,), (3,)),
+    "inner scalar": (np.inner, (), (3,)),
+    "inner arrays": (np.inner, (2, 3), (2, 2, 3)),
+    "outer": (np.outer, (3,), (2, 2)),
+    "linalg.outer": (np.linalg.outer, (3,), (2,)),
+    "multiply.outer": (np.multiply.outer, (3, 2), (2,)),
+    "tensordot 1": (lambda a, b: np.tensordot(a, b, 1), (2, 3), (3, 2)),
+    "tensordot 2": (np.tensordot, (2, 3, 2), (3, 2, 2)),
+    "tensordot 0": (lambda a, b: np.tensordot(a, b, 0), (2,), (2, 2)),
+    "tensordot axes": (
+        lambda a, b: np.tensordot(a, b, axes=([0, -1], [1, 0])), (2, 2, 3), (3, 2),
+    ),
+    "kron": (np.kron, (2, 3), (2, 2)),
+    "kron vectors": (np.kron, (3,), (2,)),
+    "kron mixed": (np.kron, (3,), (2, 1, 2)),
+    "cross": (np.cross, (3,), (3,)),
+    "cross rows": (np.cross, (2, 3), (2, 3)),
+    "cross broadcast": (np.cross, (2, 3), (3,)),
+    "cross axis": (lambda a, b: np.cross(a, b, axis=0), (3, 2), (3, 2)),
+    "cross axes": (
+        lambda a, b: np.cross(a, b, axisa=0, axisb=1, axisc=0), (3, 2), (2, 3),
+    ),
+    "linalg.cross": (np.linalg.cross, (2, 3), (2, 3)),
+    "linalg.matmul": (np.linalg.matmul, (2, 3), (3, 2)),
+    "linalg.vecdot": (lambda a, b: np.linalg.vecdot(a, b, axis=0), (3, 2), (3, 2)),
+    "linalg.tensordot": (np.linalg.tensordot, (2, 3), (2, 3)),
+    "ij,jk": (lambda a, b: np.einsum("ij,jk", a, b), (2, 3), (3, 2)),
+    "ij,jk->ki": (lambda a, b: np.einsum("ij , jk -> ki", a, b), (2, 3), (3, 2)),
+    "ij,ij->": (lambda a, b: np.einsum("ij,ij->", a, b), (2, 3), (2, 3)),
+    "ij,k->k": (lambda a, b: np.einsum("ij,k->k", a, b), (2, 3), (2,)),
+    "ii,i": (lambda a, b: np.einsum("ii,i", a, b), (3, 3), (3,)),
+    "...ij,...j": (lambda a, b: np.einsum("...ij,...j->...i", a, b), (2, 2, 3), (3,)),
+    "i...,...i": (lambda a, b: np.einsum("i...,...i", a, b), (2, 3), (3, 2)),
+    "broadcast": (lambda a, b: np.einsum("...i,...i->...", a, b), (2, 1, 3), (4, 3)),
+    "interleaved": (
+        lambda a, b: np.einsum(a, [0, 1], b, [1, 2], [2, 0]), (2, 3), (3, 2),
+    ),
+    "interleaved implicit": (
+        lambda a, b: np.einsum(a, [..., 0], b, [0, 1]), (2, 3), (3, 2),
+    ),
+    "of nothing": (lambda a, b: np.einsum("ij,jk->ik", a, b), (2, 0), (0, 2)),
+    "vecdot": (np.vecdot, (2, 3), (3,)),
+    "matvec": (np.matvec, (2, 2, 3), (2, 3)),
+    "vecmat": (np.vecmat, (2, 3), (3, 2)),
+}  # fmt: skip
+SINGLE = {
+    "ii": lambda a: np.einsum("ii", a),
+    "ii->i": lambda a: np.einsum("ii->i", a),
+    "ij->ji": lambda a: np.einsum("ij->ji", a),
+    "ba": lambda a: np.einsum("ba", a),
+    "ij->j": lambda a: np.einsum("ij->j", a),
+    "ij->": lambda a: np.einsum("ij->", a),
+    "...": lambda a: np.einsum("...", a),
+    "i...->...": lambda a: np.einsum("i...->...", a),
+    "trace": np.trace,
+    "trace offset": lambda a: np.trace(a, 1, 1, 0),
+    "linalg.trace": lambda a: np.linalg.trace(a, offset=-1),
+}
+MANY = {
+    "chain": (lambda a, b, c: np.einsum("ij,jk,kl->il", a, b, c), (2, 3), (3, 2),
+              (2, 4)),
+    "quadratic": (lambda x, a, y: np.einsum("i,ij,j", x, a, y), (3,), (3, 2), (2,)),
+    "optimize": (
+        lambda a, b, c: np.einsum("ij,jk,ik->k", a, b, c, optimize=True),
+        (2, 3), (3, 2), (2, 2),
+    ),
+    "multi_dot": (lambda a, b, c: np.linalg.multi_dot([a, b, c]), (2, 3), (3, 4),
+                  (4, 2)),
+    "multi_dot vectors": (lambda a, b, c: np.linalg.multi_dot([a, b, c]), (3,), (3, 4),
+                          (4,)),
+}  # fmt: skip

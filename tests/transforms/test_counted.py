@@ -1,0 +1,63 @@
+"""Operations are counted before they are written out: neither too many nor too few."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitad
+from jitad.errors import UnsupportedError
+from jitad.transforms.scalars import scalarize as scalarizing
+from jitad.transforms.scalars.counted import beyond
+from jitad.transforms.scalars.scalarize import scalarize
+from tests.support.engine import traced
+
+SQUARE, ROW = np.ones((30, 40)), np.linspace(1.0, 2.0, 40)
+FEW = np.ones((30, 40), bool)
+
+
+def chained(x: Any) -> Any:
+    for k in range(8):
+        x = np.sin(x) * (1 + k) + x
+    return x
+
+
+def broadcast(x: Any) -> Any:
+    return chained(np.broadcast_to(x, (30, 40)))
+
+
+def windows(x: Any) -> Any:
+    return sum(np.exp(x[i : i + 21, j : j + 31]) for i in range(9) for j in range(9))
+
+
+def selected(x: Any) -> Any:
+    return np.where(FEW, x, 0.0) - np.where(FEW, x, 0.0)[::-1]
+
+
+# name -> function, argument, different scalar operations
+CASES = {
+    "an array": (chained, SQUARE, (3 * 8 - 1) * 1200),
+    "a row, broadcast": (broadcast, ROW, (3 * 8 - 1) * 40),
+    "overlapping windows": (windows, SQUARE, 1131 + 80 * 651),
+    "a constant choice": (selected, SQUARE, 1200),
+    "read backwards": (lambda x: np.exp(x) - np.exp(x[::-1]), SQUARE, 2 * 1200),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_different_operations_are_counted(name):
+    f, x, count = CASES[name]
+    graph = traced(f, x).graph
+    words = [n.primitive.kind == "elementwise" for n in scalarize(graph).nodes]
+    assert sum(words) == pytest.approx(count, rel=0.05)
+    largest = max(node.type.size for node in graph.nodes)
+    assert beyond(graph, max(count, largest)) is None
+    assert 2 * largest > count or beyond(graph, count // 2) is not None
+
+
+def test_what_is_far_too_long_is_not_written_out(monkeypatch):
+    monkeypatch.setattr(scalarizing, "builder", None)
+    with pytest.raises(UnsupportedError, match=r"more than 400000 scalar .* jitad"):
+        jitad.jit(chained)(np.ones((400, 400)))

@@ -1,0 +1,218 @@
+"""custom_jvp and custom_vjp: the rule in every mode, nested, in batches and loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitad
+from jitad import tree
+from tests.cases.custom import by_jvp, by_vjp, rooted, rooted_too
+
+MODES = ("forward", "reverse", "cross")
+X = np.array([0.4, -0.7])
+
+
+def plain(x: Any, y: Any) -> Any:
+    return np.sin(x) * y, np.sum(x * y * y)
+
+
+def _forward(x: Any, y: Any) -> Any:
+    return by_vjp(x, y), {"x": x, "y": y}
+
+
+def _backward(r: Any, bars: Any) -> Any:
+    (a, b), x, y = bars, r["x"], r["y"]
+    return 3 * (np.cos(x) * y * a + y * y * b), 3 * (np.sin(x) * a + 2 * x * y * b)
+
+
+by_vjp.defvjp(_forward, _backward)
+
+FUNCTIONS = {"jvp": by_jvp, "vjp": by_vjp}
+
+
+def leaves(value: Any) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in tree.flatten(value)[0]]
+
+
+def close(got: Any, wanted: Any, factor: float = 1.0) -> None:
+    for a, b in zip(leaves(got), leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, factor * b, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "numpy"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_the_rule_is_the_derivative(kind, mode, backend):
+    f, points = FUNCTIONS[kind], np.stack([X, 2 * X, X + 1])
+    close(jitad.jit(f)(X, X + 1), plain(X, X + 1))
+    close(f(X, X + 1), plain(X, X + 1))
+    J = jitad.vmap(jitad.jacobian(f, argnums=(0, 1), mode=mode), backend=backend)
+    wanted = jitad.vmap(jitad.jacobian(plain, argnums=(0, 1)))
+    close(J(points, points - 1), wanted(points, points - 1), 3.0)
+
+
+@pytest.mark.parametrize("outer", MODES)
+@pytest.mark.parametrize("inner", MODES)
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_second_derivatives_differentiate_the_rule(kind, inner, outer):
+    """Through the rule's own formulas."""
+    f = FUNCTIONS[kind]
+
+    def second(g: Any) -> Any:
+        return jitad.jacobian(
+            jitad.jacobian(lambda x: g(x, x * x)[1], mode=inner), mode=outer
+        )
+
+    # d/dx of x y² by a tripled rule at y = x² is 3 · 5 x⁴.
+    first = jitad.jacobian(lambda x: f(x, x * x)[1], mode=inner)
+    close(jitad.jit(first)(X), 15 * X**4)
+    close(jitad.jit(second(f))(X), np.diag(60 * X**3))
+
+
+def test_a_rule_that_uses_the_function_is_used_again():
+    """As for exp: every derivative is ten times the one before."""
+
+    @jitad.custom_jvp
+    def f(x: Any) -> Any:
+        return np.exp(x)
+
+    @f.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        y = f(*primals)
+        return y, 10 * y * tangents[0]
+
+    g: Any = f
+    for order in range(4):
+        np.testing.assert_allclose(jitad.jit(g)(0.3), 10.0**order * np.exp(0.3))
+        g = jitad.grad(g)
+
+
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_inside_loops_and_batches(kind):
+    f = FUNCTIONS[kind]
+
+    def looped(g: Any) -> Any:
+        return lambda x: jitad.fori_loop(0, 3, lambda i, c: g(c, x)[0] + x, x)
+
+    def unrolled(x: Any) -> Any:
+        c = x
+        for _ in range(3):
+            c = f(c, x)[0] + x
+        return c
+
+    for mode in MODES:
+        points = np.stack([X, 2 * X])
+        got = jitad.vmap(jitad.jacobian(looped(f), mode=mode))(points)
+        close(got, jitad.vmap(jitad.jacobian(unrolled))(points))
+        inside = jitad.jit(lambda x: jitad.vmap(f)(x, x)[0])
+        close(
+            jitad.jacobian(lambda x: jitad.vmap(f)(x, x)[1], mode=mode)(points),
+            jitad.jacobian(lambda x: np.stack([3 * plain(a, a)[1] for a in x]))(points),
+        )
+        assert inside(points).shape == (2, 2)
+
+
+def test_integers_and_fixed_arguments():
+    @jitad.custom_vjp
+    def power(x: Any, n: Any) -> Any:
+        return x**3 * n
+
+    power.defvjp(lambda x, n: (power(x, n), (x, n)), lambda r, g: (7 * g * r[1], None))
+    assert jitad.jit(jitad.grad(lambda x: power(x, 2)))(1.5) == 14
+
+    def value(f: Any, x: Any) -> Any:
+        return f(x) * 2
+
+    fixed = jitad.custom_jvp(value, nondiff_argnums=(0,))
+    fixed.defjvp(lambda f, p, t: (fixed(f, *p), 5 * f(p[0]) * t[0]))
+    assert jitad.jit(jitad.grad(lambda x: fixed(np.exp, x)))(0.0) == 5
+
+    each = jitad.custom_jvp(lambda x, y: x * y)
+    each.defjvps(lambda t, out, x, y: 2 * t * y, None)
+    assert jitad.jit(jitad.grad(lambda x: each(x, 3.0) + each(2.0, x)))(1.0) == 6
+
+
+ERRORS = {
+    "no rule": (
+        lambda f: None,
+        r"custom_jvp without a rule .* @f.defjvp",
+    ),
+    "no pair": (lambda f: f.defjvp(lambda p, t: t[0]), r"expected a pair"),
+    "structure": (
+        lambda f: f.defjvp(lambda p, t: ((p[0],), t[0])),
+        r"its rule gives y of structure .* expected",
+    ),
+    "shape": (
+        lambda f: f.defjvp(lambda p, t: (p[0] * 2, np.stack([t[0], t[0]]))),
+        r"its rule gives ẏ float64\[2,2\] .* expected float64\[2\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors(name):
+    define, message = ERRORS[name]
+
+    @jitad.custom_jvp
+    def f(x: Any) -> Any:
+        return 2 * x
+
+    define(f)
+    with pytest.raises(jitad.InputError, match=message):
+        jitad.jit(jitad.jacobian(f))(X)
+
+
+def test_an_error_names_the_line_of_the_call():
+    f = jitad.custom_jvp(lambda x: 2 * x)
+    f.defjvp(lambda p, t: (p[0],))
+    with pytest.raises(jitad.InputError, match="expected a pair") as caught:
+        jitad.grad(lambda x: f(x))(1.0)
+    assert f"({__file__}:" in str(caught.value)
+
+
+def test_errors_of_cotangents():
+    f = jitad.custom_vjp(lambda x: 2 * x)
+    with pytest.raises(jitad.InputError, match="custom_vjp without a rule"):
+        jitad.jacobian(f)(X)
+    f.defvjp(lambda x: (f(x), None), lambda r, g: g)
+    with pytest.raises(jitad.InputError, match="expected a tuple of 1"):
+        jitad.jacobian(f)(X)
+
+
+def test_a_captured_value_is_refused():
+    def g(x: Any) -> Any:
+        f = jitad.custom_jvp(lambda y: x * y)
+        f.defjvp(lambda p, t: (f(*p), t[0]))
+        return f(x)
+
+    with pytest.raises(jitad.TracingError, match="pass it as an argument"):
+        jitad.jit(g)(X)
+
+
+rooted.defjvp(lambda x, x_dot: (rooted(*x), 0.5 / np.sqrt(x[0]) * x_dot[0]))
+
+
+rooted_too.defvjp(lambda x: (rooted_too(x), x), lambda x, y: (0.5 / np.sqrt(x) * y,))
+
+SLOPES = {
+    "all": (lambda f, x: f(x), [[np.inf, 0, 0], [0, 0.5, 0], [0, 0, 0.25]]),
+    "some": (lambda f, x: f(x)[1:], [[0, 0.5, 0], [0, 0, 0.25]]),
+    "guarded": (lambda f, x: np.sum(np.where(x > 0, f(x), 0)), [0, 0.5, 0.25]),
+    "in a loop": (
+        lambda f, x: jitad.scan(lambda c, z: (c + f(z), None), 0.0, x)[0],
+        [np.inf, 0.5, 0.25],
+    ),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", SLOPES)
+def test_an_infinite_slope_touches_nothing_that_does_not_depend_on_it(name, mode):
+    f, want = SLOPES[name]
+    x = np.array([0.0, 1.0, 4.0])
+    for rule in (rooted, rooted_too, jitad.checkpoint(np.sqrt)):
+        J = jitad.jacobian(lambda x, rule=rule: f(rule, x), mode=mode)
+        np.testing.assert_array_equal(J(x), want)
