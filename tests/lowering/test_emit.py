@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from jitad.backends.cpu import executable as cpu
-from jitad.backends.cpu.link import assembly
+from jitad.backends.cpu.link import assembly, link
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Load, Op, Store
 from jitad.lowering.llvm import copies as emit_copies
 from jitad.lowering.llvm.emit import emit
+from jitad.lowering.llvm.memory import Block, Memory
+from jitad.lowering.llvm.target import memory_type
 from tests.cases.layouts import (
     BOOL,
     F4,
@@ -144,6 +146,35 @@ def test_parts_give_the_same_numbers(longest):
         got = run(kernel, extents, inputs, split)
         for y, want in zip(got, reference(kernel, extents, inputs), strict=True):
             assert np.array_equal(y, want)
+
+
+@pytest.mark.parametrize("dtype", [F8, F4, I8], ids=str)
+@pytest.mark.parametrize("width", [2, 4, 8])
+def test_rows_of_what_all_lanes_share(width, dtype):
+    """Where scalars side by side are repeated and transposed, LLVM may end itself."""
+    memory, lines, size = Memory(width, around=False), [], dtype.itemsize
+
+    def repeated(k: int) -> str:
+        name = memory.fresh()
+        address = memory.offset("%c", k * size, lines)
+        memory.load_splat(name, address, dtype, lines)
+        return name
+
+    values = [repeated(k) for k in range(width)]
+    rows = memory.rows("%y", "%lane", lines)
+    lines += memory.store_rows(values, rows, Block(0, width), dtype)
+    last = repeated(width + 3)
+    lines.append(f"store <{width} x {memory_type(dtype)}> {last}, ptr %z")
+    body = "\n  ".join(["%c = load ptr, ptr %given", *lines, "ret void"])
+    head = "define void @f(ptr %given, ptr %y, i64 %lane, ptr %z) noinline optnone"
+    made = link(f"{head} {{\n  {body}\n}}")
+    c, y = np.arange(2.0 * width + 3).astype(dtype), np.zeros((width, width), dtype)
+    room, given = np.zeros(16, F8), np.array([c.ctypes.data])
+    z = room[-room.ctypes.data // 8 % 8 :].view(dtype)[:width]
+    f = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(made.address("f"))
+    f(given.ctypes.data, y.ctypes.data, y.strides[0], z.ctypes.data)
+    assert np.array_equal(y, np.stack([c[:width]] * width))
+    assert np.array_equal(z, np.full(width, c[width + 3]))
 
 
 def test_long_kernels_are_split(capfd):

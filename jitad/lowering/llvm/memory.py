@@ -88,6 +88,7 @@ class Memory:
     def __init__(self, width: int, *, around: bool) -> None:
         self.width, self.around = width, around
         self._count = 0
+        self._repeated: set[str] = set()
 
     def fresh(self) -> str:
         """A new name for a value that only memory accesses need."""
@@ -147,8 +148,11 @@ class Memory:
         """Store one value per element of a block of `width` rows."""
         scalar, size = memory_type(dtype), dtype.itemsize
         vector = f"<{self.width} x {scalar}>"
-        padded = [*values, *["poison"] * (self.width - len(values))]
-        lines, columns = transpose(padded, vector, self.fresh, wide_first=False)
+        lines: list[str] = []
+        held = [self._held(v, vector, lines) for v in values]
+        padded = [*held, *["poison"] * (self.width - len(values))]
+        more, columns = transpose(padded, vector, self.fresh, wide_first=False)
+        lines += more
         part = f"<{block.count} x {scalar}>"
         for row, name in zip(rows, columns, strict=True):
             address = self.offset(row, block.first * size, lines)
@@ -158,10 +162,24 @@ class Memory:
             lines.append(f"store {part} {name}, ptr {address}, align {size}")
         return lines
 
+    def _held(self, value: str, vector: str, lines: list[str]) -> str:
+        """The value, frozen if it is a scalar from memory, repeated.
+
+        LLVM makes one load of scalars that lie side by side where they are transposed,
+        and of several such blocks an order of loads that depends on itself: it ends the
+        process.  What is frozen it takes for no load.
+        """
+        if value not in self._repeated:
+            return value
+        name = self.fresh()
+        lines.append(f"{name} = freeze {vector} {value}")
+        return name
+
     def load_splat(
         self, name: str, address: str, dtype: np.dtype, lines: list[str]
     ) -> None:
         """Load one scalar and repeat it in every lane."""
+        self._repeated.add(name)
         scalar, one, first = memory_type(dtype), self.fresh(), self.fresh()
         vector = f"<{self.width} x {scalar}>"
         lines += [
