@@ -7,10 +7,11 @@ import importlib
 import sys
 import tempfile
 import time
+from pathlib import Path
 
-from benchmarks import start
+from benchmarks import picture, start
 from benchmarks.environment import describe, isolated
-from benchmarks.harness import TOOLS, failure
+from benchmarks.harness import TOOLS, UnavailableError, failure
 from benchmarks.speed import Row
 from benchmarks.work import Setting
 from jitad.backends.cuda.card import DeviceError
@@ -60,6 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--start", action="store_true", help="what there is to wait for, and stop"
     )
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        metavar="FOLDER",
+        help="draw speed-light.svg and speed-dark.svg there, and stop",
+    )
     parser.add_argument("--device", choices=tuple(WORKLOADS), default="cpu")
     options = parser.parse_args(arguments)
     every, known_tools = rows(options.device), TOOLS[options.device]
@@ -90,6 +97,14 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(f"{describe(setting)}\n\n")
         if options.start:
             sys.stdout.write(f"{start.table(setting).text()}\n")
+            return 0
+        if options.picture is not None:
+            try:
+                files = picture.save(setting, options.picture)
+            except UnavailableError as error:
+                sys.stderr.write(f"{error}\n")
+                return 2
+            sys.stdout.writelines(f"{file}\n" for file in files)
             return 0
         for row in chosen:
             begin = time.perf_counter()

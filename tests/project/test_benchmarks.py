@@ -15,6 +15,7 @@ from benchmarks import (
     card_rows,
     child,
     fresh_results,
+    picture,
     start,
     trajectories,
 )
@@ -24,6 +25,7 @@ from benchmarks.compile_time import STEPS, evaluate, program
 from benchmarks.gaussians import gaussians_work, sines_work
 from benchmarks.harness import (
     Participant,
+    Result,
     Runner,
     UnavailableError,
     compare,
@@ -94,6 +96,33 @@ def test_start_says_of_every_line_what_came_of_it(monkeypatch, capsys):
     assert found["bad"].endswith("≤ 0.50  MISSED")
     assert "not available: nothing there" in found["none"]
     assert "ZeroDivisionError" in found["broken"]
+
+
+def test_a_picture_has_a_bar_for_everyone_who_did_it(tmp_path, monkeypatch):
+    results = [
+        Result("jitad, fresh", 1.0, 3e-3, 3e-3),
+        Result("jitad, out=", 1.0, 2e-3, 2e-3),
+        Result("JAX jacrev", 1.0, 1e-1, 1e-1),
+        Result("Dr.Jit frozen", note="not installed"),
+        Result("NumPy copy of the bytes", 1.0, 1e-3, 1e-3),
+    ]
+    made = picture.group("a work", results, 10**4)
+    assert made.times == {"jitad": 200.0, "JAX, best mode": 1e4}
+    quick = picture.Group("another", 100.0, {"jitad": 25.0})
+    axes = picture.draw([made, quick], "", "black").axes[0]
+    bars = [(bar.get_x(), bar.get_width()) for bar in axes.patches]
+    assert bars == [(1.0, 1.0), (1.0, 99.0), (1.0, -0.75)]
+    said = [text.get_text() for text in axes.texts]
+    assert said == ["200 ns, jitad", "10,000 ns", "25.0 ns, jitad"]
+    assert axes.get_xlim() == (0.8 * 0.25, 180.0)
+
+    monkeypatch.setattr(picture, "WORKS", {"a work": rows_work})
+    asked = ["--quick", "--picture", str(tmp_path / "new")]
+    assert main([*asked, "--tools", "jitad,numpy"]) == 0
+    for name in picture.INKS:
+        text = (tmp_path / "new" / f"speed-{name}.svg").read_text("utf-8")
+        assert "ns, jitad" in text and "JAX" not in text and picture.INKS[name] in text
+    assert main([*asked, "--tools", "jitad"]) == 2
 
 
 def test_fresh_results_are_timed_beside_the_same_memory():
