@@ -20,7 +20,8 @@ imports the library only when it is used:
     pygmo_problem          problems of pygmo
 
 `help(jitad.interop.lmfit_dfun)` and so on say how.  SciPy, emcee and others that call
-functions of arrays take jitad's functions as they are: the README shows those calls.
+functions of arrays take jitad's functions as they are: `.github/docs/solvers.md` shows
+those calls.
 """
 
 from importlib import import_module
