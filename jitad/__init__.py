@@ -15,6 +15,7 @@ The house, from the door down; a module knows only what is below it, and
                        values; scalars: from array graphs to scalar graphs
     lowering           scalar graphs to kernels; llvm and cuda print them
     primitives         what can be computed, a module per family
+    reading            Numba functions: their blocks, run on traced values
     kept               what is kept on disk
     ir                 graphs, tracing and interpreting
     tree, errors, process

@@ -16,6 +16,7 @@ from jitad.calls.linear_map import LinearMap
 from jitad.calls.seeds import seeds_like
 from jitad.calls.where import Backend, Effort, Precision, where
 from jitad.ir.graph import Graph
+from jitad.ir.primitive import registry
 from jitad.ir.trace import Input
 from jitad.plan.derived import Derived
 from jitad.primitives.scalar.elementwise import stop_gradient as hold
@@ -28,6 +29,9 @@ from . import deriving, documentation, tree
 from .deriving import Argnums, as_sequence
 from .documentation import chosen_names
 from .errors import InputError
+
+# Numba functions are read once there are any.
+registry.families["numba.core.dispatcher"] = "jitad.reading.door"
 
 Mode = Literal["auto", "forward", "reverse", "cross"]
 

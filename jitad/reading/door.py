@@ -1,0 +1,79 @@
+"""Calls of Numba functions with traced values: they are read instead of compiled.
+
+Numba looks for machine code by the types of the arguments, finds none for traced
+values, and asks itself to compile some.  While a trace runs that question comes here
+(see `ir.redirect`).  `jitad` imports this module when Numba's own has been imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitad.ir.primitive import registry
+from jitad.ir.tracer import Tracer
+
+from . import frontend
+from .frame import Reading, read
+from .heap import Reference, State
+from .lines import refuse
+from .numbers import plain, same
+
+
+def called(dispatcher: Any, *args: Any, **keywords: Any) -> Callable[..., Any]:
+    """What Numba is to call in place of machine code, with the same arguments."""
+    return lambda *_, **__: _read(dispatcher, args, keywords)
+
+
+def _read(dispatcher: Any, args: Any, keywords: dict[str, Any]) -> Any:
+    state, given = State(), {}
+
+    def held(value: Any) -> Any:
+        value = frontend.given(value)
+        if type(value) is tuple:
+            return tuple([held(x) for x in value])
+        if isinstance(value, Tracer | np.ndarray) and np.shape(value):
+            known = [c for c, x in given.items() if x is value]
+            if known:
+                return Reference(known[0])
+            made = state.new(plain(value))
+            given[made.cell] = value
+            return made
+        if isinstance(value, list | dict | set):
+            raise refuse(
+                f"a {type(value).__name__} as an argument of a Numba function",
+                "pass an array or a tuple",
+            )
+        return plain(value)
+
+    arguments = [held(x) for x in args]
+    named = {k: held(v) for k, v in keywords.items()}
+    before = {c: state.cells[c].value for c in given}
+    result = read(dispatcher, arguments, named, state, Reading())
+    for cell, array in given.items():
+        now = state.cells[cell].value
+        if now is before[cell] or same(now, before[cell]):
+            continue
+        if not isinstance(array, Tracer):
+            raise refuse(
+                f"{dispatcher.__name__}, which writes to an argument that is a plain "
+                "array,",
+                "make the array with jitad.zeros or jitad.array",
+            )
+        array[...] = now
+    return _given_back(result, state, given)
+
+
+def _given_back(value: Any, state: State, given: dict[int, Any]) -> Any:
+    """What the function returns: an argument that is given back is itself."""
+    if isinstance(value, tuple):
+        items = [_given_back(x, state, given) for x in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, Reference) and not value.views and value.cell in given:
+        return given[value.cell]
+    return state.load(value)
+
+
+registry.redirects[frontend.dispatchers._DispatcherBase._compile_for_args] = called

@@ -1,0 +1,329 @@
+"""One call of a function that is read: its blocks, run on traced values.
+
+A region is a set of blocks, a loop in it being one step; blocks are run in the order of
+the control flow, each once, after the ways that lead to it have met (see `joining`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from jitad.ir.tracer import Tracer
+
+from . import calls, frontend
+from .bounds import Bounds
+from .frontend import RAISE, RETURN, Block, Expression, Program, Statement
+from .heap import Apart, Listed, Reference, State
+from .iterating import iterable
+from .joining import Edge, fork, holds, meet
+from .lines import refuse, standing
+from .loops import UNROLLED, Hints, repeated
+from .numbers import binary, convert, dtype, plain, truth, unary
+
+_RESULT = "the result"
+_DEEP = 50
+
+
+class Reading:
+    """What all frames of one reading share: bounds, and the functions that run."""
+
+    def __init__(self) -> None:
+        self.bounds = Bounds()
+        self.running: list[Any] = []
+        self.hints: dict[Any, dict[int, Hints]] = {}
+        self.unrolled = UNROLLED
+
+
+def read(
+    function: Any, args: Sequence[Any], keywords: dict[str, Any], state: State,
+    reading: Reading, active: Any = True,
+) -> Any:  # fmt: skip
+    """What a Numba function returns; what it writes is in the state's cells then.
+
+    active  whether the call is made at all, known or traced
+    """
+    program = frontend.program(function)
+    if function in reading.running or len(reading.running) > _DEEP:
+        raise refuse(
+            f"{program.name}, which calls itself,", "write the recursion as a loop"
+        )
+    given = program.signature.bind(*args, **keywords)
+    given.apply_defaults()
+    reading.running.append(function)
+    try:
+        frame = Frame(program, reading, state, active)
+        key = program, _kinds(list(given.arguments.values()), state)
+        frame.hints = reading.hints.setdefault(key, frame.hints)
+        return frame.result(given.arguments)
+    finally:
+        reading.running.pop()
+
+
+class Frame:
+    """A function's names, on the way through its blocks."""
+
+    def __init__(
+        self, program: Program, reading: Reading, state: State, active: Any
+    ) -> None:
+        self.program, self.reading, self.active = program, reading, active
+        self.caller = state
+        self.outer = frozenset(state.cells)
+        self.hints: dict[int, Hints] = {}
+        self.unknown: set[str] = set()
+        self.asked: set[str] = set()
+
+    def ours(self, cell: int) -> bool:
+        """Whether an array was made in this call."""
+        return cell not in self.outer
+
+    def result(self, arguments: dict[str, Any]) -> Any:
+        """Run all blocks."""
+        names = {f"argument {k}": v for k, v in arguments.items()}
+        state = State(names, dict(self.caller.cells))
+        start = Edge((), Fraction(1), state)
+        inside = frozenset(self.program.blocks)
+        ways = self.region(self.program.entry, start, inside, None)
+        met = meet(ways[RETURN], [_RESULT], self.ours)
+        self.caller.cells.clear()
+        self.caller.cells.update(met.state.cells)
+        found = met.state.names[_RESULT]
+        if isinstance(found, Apart):
+            raise self.at(0, lambda: self.apart(found))
+        return found
+
+    def apart(self, found: Apart) -> Exception:
+        """The error for a name that paths do not agree on."""
+        return refuse(
+            f"a value where {found.why}, as a traced condition decides,",
+            "give it one type and shape on all paths",
+        )
+
+    def at(self, line: int, action: Any) -> Any:
+        """Do something from a line of the function's."""
+        code = self.program.function.__code__
+        line = line or code.co_firstlineno
+        return standing(self.program.file, line, self.program.name)(action)
+
+    # -- regions -----------------------------------------------------------------------
+
+    def region(
+        self, entry: int, start: Edge, inside: frozenset[int], header: int | None
+    ) -> dict[int, list[Edge]]:
+        """The ways out of some blocks, by the labels that they lead to."""
+        pending, leaving, done = {entry: [start]}, dict[int, list[Edge]](), set[int]()
+        for label in self.program.order:
+            if label not in pending:
+                continue
+            edges = pending.pop(label)
+            done.add(label)
+            line = self.program.blocks[label].ending.line
+            live = self.program.live[label]
+            met = self.at(line, lambda e=edges, n=live: meet(e, n, self.ours))
+            if label in self.program.loops and label != header:
+                loop = self.program.loops[label]
+                out = self.at(
+                    self.line(label), lambda m=met, x=loop: repeated(self, x, m)
+                )
+            else:
+                out = self.block(self.program.blocks[label], met)
+            for target, edge in out:
+                own = target in inside and target != header
+                assert not own or target not in done, "blocks out of order"
+                (pending if own else leaving).setdefault(target, []).append(edge)
+        assert not pending, "blocks that nothing ran"
+        return leaving
+
+    def line(self, label: int) -> int:
+        """The line of a block's first statement."""
+        block = self.program.blocks[label]
+        return block.statements[0].line if block.statements else block.ending.line
+
+    def block(self, block: Block, edge: Edge) -> list[tuple[int, Edge]]:
+        """Run a block; where it leads."""
+        state = edge.state
+        active = self.during(edge)
+        for statement in block.statements:
+            self.at(statement.line, lambda s=statement: self.step(s, state, active))
+        ending = block.ending
+        if not ending.condition:
+            (label,) = ending.labels
+            if label == RAISE:
+                self.at(ending.line, lambda: self.raises(edge))
+            if label == RETURN:
+                state.names = {_RESULT: state.names[ending.value]}
+            return [(label, edge)]
+        test = state.names[ending.condition]
+        if isinstance(test, Tracer):
+            sides = self.at(ending.line, lambda: fork(edge, truth(test)))
+            return list(zip(ending.labels, sides, strict=True))
+        return [(ending.labels[0 if test else 1], edge)]
+
+    def during(self, edge: Edge) -> Any:
+        """Whether a way is taken, known or traced; computed when it is asked for."""
+        return lambda: _both(self.active, holds(edge.path))
+
+    def raises(self, edge: Edge) -> None:
+        """Refuse to raise where only some points would."""
+        if edge.path or self.active is not True:
+            raise refuse(
+                "raise, or assert, where a traced condition decides,",
+                "return np.nan there, or test the arguments before the call",
+            )
+        raise refuse(
+            "raise, or assert, which these arguments lead to,",
+            "call the Numba function itself to see the error",
+        )
+
+    # -- statements --------------------------------------------------------------------
+
+    def step(self, statement: Statement, state: State, active: Any) -> None:
+        """Run one statement."""
+        what = statement.what
+        if what.op == "refused":
+            raise refuse(what.data, "write it with numbers, tuples and arrays")
+        if what.op in ("store", "static store"):
+            array, *key, value = [self.name(n, state) for n in what.names]
+            state.store(array, _index(key[0] if key else what.data, state), value)
+            return
+        state.names[statement.target] = self.value(what, state, active)
+
+    def name(self, name: str, state: State) -> Any:
+        """What a name means now."""
+        if name not in state.names:
+            if name in self.unknown:
+                self.asked.add(name)
+                return float("nan")
+            raise refuse(
+                f"{name}, which has no value yet on any path that leads here,",
+                "give it one before",
+            )
+        found = state.names[name]
+        if isinstance(found, Apart):
+            raise self.apart(found)
+        return found
+
+    def value(self, what: Expression, state: State, active: Any) -> Any:
+        """What an expression gives."""
+        op, data = what.op, what.data
+        if op == "arg":
+            return state.names[f"argument {data}"]
+        if op == "value":
+            return plain(data) if isinstance(data, np.generic) else data
+        values = [self.name(n, state) for n in what.names]
+        if op == "name":
+            return values[0]
+        if op == "binop":
+            return self.binary(data, values[0], values[1], state)
+        if op == "inplace":
+            return self.inplace(data, values[0], values[1], state)
+        if op == "unary":
+            return state.hold(unary(data, state.load(values[0])))
+        if op == "call":
+            keys, starred = data
+            return self.call(values, keys, starred, state, active)
+        if op == "tuple":
+            return tuple(values)
+        if op == "list":
+            return Listed(tuple(values))
+        if op == "iterate":
+            return iterable(values[0], state)
+        if op == "next":
+            return values[0]
+        if op == "first":
+            return values[0].value
+        if op == "second":
+            return True
+        if op == "getattr":
+            return calls.attribute(values[0], data, state)
+        if op == "unpack":
+            return _unpacked(values[0], data, state)
+        key = values[1] if op == "getitem" else data
+        return item(values[0], key, state)
+
+    def binary(self, function: Any, a: Any, b: Any, state: State) -> Any:
+        """a ∘ b."""
+        made = state.hold(binary(function, state.load(a), state.load(b)))
+        return self.reading.bounds.binary(function, a, b, made)
+
+    def inplace(self, function: Any, a: Any, b: Any, state: State) -> Any:
+        """a ∘= b: of an array its elements are written."""
+        if not isinstance(a, Reference):
+            return self.binary(function, a, b, state)
+        made = binary(function, state.load(a), state.load(b))
+        state.store(a, ..., convert(made, dtype(state.load(a))))
+        return a
+
+    def call(
+        self, values: Sequence[Any], keys: Sequence[str], starred: bool,
+        state: State, active: Any,
+    ) -> Any:  # fmt: skip
+        """function(*args, **keywords)."""
+        function, *args = values
+        if starred:
+            args[-1:] = args[-1]
+        keywords: dict[str, Any] = {}
+        if keys:
+            keywords = dict(zip(keys, args[-len(keys) :], strict=True))
+            args = args[: -len(keys)]
+        if frontend.is_function(function):
+            return read(function, args, keywords, state, self.reading, active())
+        if function in (min, max) and len(args) == 2:
+            made = calls.call(function, args, keywords, state)
+            return self.reading.bounds.binary(function, args[0], args[1], made)
+        return calls.call(function, args, keywords, state)
+
+
+def _kinds(value: Any, state: State) -> Any:
+    """What the types of names in a function depend on: types, and what is known."""
+    if isinstance(value, list | tuple):
+        return tuple([_kinds(x, state) for x in value])
+    if isinstance(value, Reference):
+        value = state.load(value)
+    if isinstance(value, Tracer | np.ndarray):
+        return value.dtype, value.shape
+    return type(value), repr(value)
+
+
+def _both(a: Any, b: Any) -> Any:
+    if a is True:
+        return b
+    return a if b is True else np.logical_and(a, b)
+
+
+def _index(key: Any, state: State) -> Any:
+    """A key that NumPy understands."""
+    if isinstance(key, tuple):
+        return tuple([_index(k, state) for k in key])
+    return state.load(key)
+
+
+def item(value: Any, key: Any, state: State) -> Any:
+    """value[key]."""
+    key = _index(key, state)
+    if isinstance(value, tuple):
+        if isinstance(key, Tracer):
+            raise refuse("a tuple, at a place that is computed,", "make an array of it")
+        return value[key]
+    if isinstance(value, Listed):
+        return item(value.items, key, state)
+    if not isinstance(value, Reference | np.ndarray):
+        raise refuse(f"an item of a {type(value).__name__}", "expected an array")
+    if isinstance(value, np.ndarray) and _computed(key):
+        value = state.new(value)
+    return state.view(value, lambda x: calls.at(x, key))
+
+
+def _computed(key: Any) -> bool:
+    return any(
+        isinstance(k, Tracer) for k in (key if isinstance(key, tuple) else [key])
+    )
+
+
+def _unpacked(value: Any, count: int, state: State) -> tuple[Any, ...]:
+    if isinstance(value, tuple):
+        return value
+    return tuple([item(value, k, state) for k in range(count)])
