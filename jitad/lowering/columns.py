@@ -10,23 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from .cost import cost, times
-from .kernel import (
-    Clear,
+from .kernel import Kernel
+from .statement import Statement, rewritten
+from .statements import (
     Const,
     For,
-    Gather,
     If,
-    Kernel,
-    Load,
-    Op,
-    Read,
     Repeat,
-    Spread,
-    Statement,
     Store,
-    StoreAll,
-    Write,
-    used,
 )
 
 # A value, or ~local: all that is ever written there.
@@ -34,7 +25,6 @@ Need = int
 # (buffer, element); what is not stored element by element is (buffer, 0).
 Unit = tuple[int, int]
 
-_MAKES = Const | Op | Load | Read | Gather  # nothing but a value
 _STEPS = 12  # halvings, in the search for the work of the dearest block
 # Outputs are put beside those like them, by comparing all, unless it takes too long:
 # for 100 of 1,000 values some hundredths of a second.
@@ -75,21 +65,7 @@ class _Needs:
         often   how many times they do
         """
         for s in body:
-            each = often * cost(s)
             match s:
-                case Const() | Op() | Load():
-                    self._note(s.target, used(s), each)
-                case Read() | Gather():
-                    own = () if s.local is None else (~s.local,)
-                    self._note(s.target, (*own, *used(s)), each)
-                case Write() | Clear():
-                    self._note(~s.local, (*used(s), *around), each)
-                case Spread() if s.local is not None:
-                    self._note(~s.local, (*used(s), *around), each)
-                case Spread() | Store() | StoreAll():
-                    own = (~s.local,) if isinstance(s, StoreAll) else used(s)
-                    stored = self.stores.setdefault(_unit(s), set())
-                    stored.update(own, around)
                 case For():
                     self._read(s.body, around, often)
                 case If():
@@ -106,6 +82,20 @@ class _Needs:
                         self._note(s.steps, (s.index,))
                     inside = (*s.head, *s.body)
                     self._read(inside, (*around, s.index), often * times(s))
+                case _:
+                    self._read_one(s, around, often * cost(s))
+
+    def _read_one(self, s: Statement, around: tuple[int, ...], cost: float) -> None:
+        """Note what a statement needs that holds no others."""
+        needs = (*[m for m in s.reads if m < 0], *s.used)
+        for v, _ in s.made:
+            self._note(v, needs, cost)
+        for memory in s.writes:
+            if memory < 0:
+                self._note(memory, (*needs, *around), cost)
+            else:
+                stored = self.stores.setdefault(_unit(s, memory), set())
+                stored.update(needs, around)
 
     def _note(self, what: Need, needs: Iterable[Need], cost: float = 0.0) -> None:
         self._needs.setdefault(what, set()).update(needs)
@@ -162,9 +152,8 @@ def _beyond(cone: list[int], known: list[int], classes: Sequence[float]) -> floa
     return sum(each * (own & ~other).bit_count() for own, other, each in pairs)
 
 
-def _unit(s: Store | StoreAll | Spread) -> Unit:
-    assert s.buffer is not None
-    return s.buffer, s.element if isinstance(s, Store) else 0
+def _unit(s: Statement, buffer: int) -> Unit:
+    return buffer, s.element if isinstance(s, Store) else 0
 
 
 def _shares(units: Sequence[Unit], needs: _Needs, parts: int) -> list[list[Unit]]:
@@ -200,48 +189,33 @@ def _kept(kernel: Kernel, share: Sequence[Unit], found: set[Need]) -> Kernel:
     """The kernel with these stores alone, and what makes what they need."""
     own = set(share)
 
-    def walk(body: Sequence[Statement]) -> Iterator[Statement]:
-        for s in body:
-            match s:
-                case Const() | Op() | Load() | Read() | Gather():
-                    if s.target in found:
-                        yield s
-                case Store() | StoreAll():
-                    if _unit(s) in own:
-                        yield s
-                case Spread() if s.buffer is not None:
-                    if _unit(s) in own:
-                        yield s
-                case Write() | Clear() | Spread():
-                    assert s.local is not None
-                    if ~s.local in found:
-                        yield s
-                case For():
-                    inner = tuple(walk(s.body))
-                    yield from standing(replace(s, body=inner), inner)
-                case If():
-                    merged = tuple([m for m in s.merged if m.outer in found])
-                    inner = tuple(walk(s.body))
-                    left = replace(s, body=inner, merged=merged)
-                    yield from standing(left, inner, needed=bool(merged))
-                case Repeat():
-                    carried = tuple([c for c in s.carried if c.inner in found])
-                    steps = s.steps if s.steps in found else None
-                    head, inner = tuple(walk(s.head)), tuple(walk(s.body))
-                    left = replace(
-                        s, carried=carried, steps=steps, head=head, body=inner
-                    )
-                    needed = s.index in found
-                    yield from standing(left, (*head, *inner), needed=needed)
+    def kept(s: Statement) -> Iterator[Statement]:
+        match s:
+            case For():
+                yield from standing(s)
+            case If():
+                merged = tuple([m for m in s.merged if m.outer in found])
+                yield from standing(replace(s, merged=merged), needed=bool(merged))
+            case Repeat():
+                carried = tuple([c for c in s.carried if c.inner in found])
+                steps = s.steps if s.steps in found else None
+                left = replace(s, carried=carried, steps=steps)
+                yield from standing(left, needed=s.index in found)
+            case _:
+                if any(v in found for v, _ in s.made) or wanted(s):
+                    yield s
 
-    def standing(
-        s: For | If | Repeat, inner: Sequence[Statement], *, needed: bool = False
-    ) -> Iterator[Statement]:
+    def wanted(s: Statement) -> bool:
+        """Whether something needs what it writes."""
+        return any(m in found if m < 0 else _unit(s, m) in own for m in s.writes)
+
+    def standing(s: For | If | Repeat, *, needed: bool = False) -> Iterator[Statement]:
         """A loop or branch; of one that is not needed what is known everywhere."""
-        if needed or not all(isinstance(i, _MAKES) for i in inner):
+        inner = list(s.inside)
+        if needed or any(i.writes or i.bodies for i in inner):
             yield s
         else:
             yield from (i for i in inner if isinstance(i, Const))
 
     once = tuple([s for s in kernel.once if s.target in found])
-    return replace(kernel, once=once, body=tuple(walk(kernel.body)))
+    return replace(kernel, once=once, body=rewritten(kernel.body, kept))

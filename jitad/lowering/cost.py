@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .kernel import For, Gather, If, Kernel, Op, Repeat, Spread, Statement, inside
+from .kernel import Kernel
+from .statement import Statement
+from .statements import For, If, Op, Repeat
 
 _REPEATS = 100  # iterations of a loop of which nothing is known
 _SELDOM = 0.1  # how often lanes need a branch that had better be put off for a few
@@ -61,16 +63,12 @@ def work(kernel: Kernel) -> Work:
 def cost(statement: Statement) -> float:
     """Nanoseconds for one lane, those of what stands inside included."""
     match statement:
-        case Op() if statement.word not in _CHEAP:
-            return 1.0
-        case Gather():
-            return 0.5
-        case Spread():
-            return 1.0 * len(statement.terms)
+        case Op():
+            return 0.1 if statement.word in _CHEAP else 1.0
         case Repeat() | If():
-            return sum(map(cost, inside(statement)), 0.1) * times(statement)
+            return sum(map(cost, statement.inside), 0.1) * times(statement)
         case _:
-            return 0.1
+            return statement.nanoseconds
 
 
 def times(statement: Repeat | If) -> float:
@@ -87,7 +85,7 @@ def is_long(loop: Repeat) -> bool:
 
 def charge(loop: Repeat) -> int:
     """Nanoseconds of one iteration, where loops that may end early mostly do."""
-    own = sum(map(_mostly, inside(loop)), 0.1)
+    own = sum(map(_mostly, loop.inside), 0.1)
     return max(1, min(LOOK, round(own)))
 
 
@@ -95,9 +93,9 @@ def _most(statement: Statement) -> float:
     match statement:
         case Repeat():
             bound = math.inf if statement.bound is None else statement.bound
-            return bound * sum(map(_most, inside(statement)), 0.1)
+            return bound * sum(map(_most, statement.inside), 0.1)
         case If():
-            return sum(map(_most, inside(statement)), 0.1)
+            return sum(map(_most, statement.inside), 0.1)
         case _:
             return cost(statement)
 
@@ -108,8 +106,8 @@ def _mostly(statement: Statement) -> float:
             ends = statement.alive is not None or statement.count is not None
             bound = _REPEATS if statement.bound is None else statement.bound
             known = min(bound, _REPEATS) if ends else bound
-            return known * sum(map(_mostly, inside(statement)), 0.1)
+            return known * sum(map(_mostly, statement.inside), 0.1)
         case If():
-            return sum(map(_mostly, inside(statement)), 0.1)
+            return sum(map(_mostly, statement.inside), 0.1)
         case _:
             return cost(statement)

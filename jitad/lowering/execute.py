@@ -8,25 +8,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .kernel import (
+from .kernel import Kernel, Local
+from .statement import Statement, statements
+from .statements import (
     Access,
     Clear,
     Const,
     For,
     Gather,
     If,
-    Kernel,
     Load,
-    Local,
     Op,
     Read,
     Repeat,
     Spread,
-    Statement,
     Store,
     StoreAll,
     Write,
-    statements,
 )
 
 _Values = dict[int, object]

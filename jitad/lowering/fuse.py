@@ -8,18 +8,18 @@ and a point would not have the same result in every batch.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 
-from .kernel import For, If, Kernel, Op, Repeat, Statement, numbers, statements, used
+from .kernel import Kernel
+from .statement import Statement, numbers, rewritten, statements
+from .statements import Op
 
 
 def fuse(kernel: Kernel) -> Kernel:
     """The kernel with a product that is used once, in a sum, as a part of this."""
     every = [*statements((*kernel.once, *kernel.body))]
-    uses = Counter(
-        v for s in every for v in (s.operands if isinstance(s, Op) else used(s))
-    )
+    uses = Counter(v for s in every for v in s.used)
     products = {
         s.target: s
         for s in every
@@ -31,23 +31,13 @@ def fuse(kernel: Kernel) -> Kernel:
     taken = {s.target: fusion.fused(s) for s in every if isinstance(s, Op)}
     gone = fusion.gone
 
-    def walk(body: Iterable[Statement]) -> Iterator[Statement]:
-        for s in body:
-            match s:
-                case Op() if s.target in gone:
-                    pass
-                case Op():
-                    yield from taken[s.target]
-                case For() | If():
-                    yield replace(s, body=tuple(walk(s.body)))
-                case Repeat():
-                    head, inner = tuple(walk(s.head)), tuple(walk(s.body))
-                    yield replace(s, head=head, body=inner)
-                case _:
-                    yield s
+    def rewrite(s: Statement) -> Sequence[Statement]:
+        if not isinstance(s, Op):
+            return (s,)
+        return () if s.target in gone else taken[s.target]
 
-    once_ = tuple(walk(kernel.once))
-    return replace(kernel, once=once_, body=tuple(walk(kernel.body)))  # type: ignore
+    once_ = rewritten(kernel.once, rewrite)
+    return replace(kernel, once=once_, body=rewritten(kernel.body, rewrite))  # type: ignore
 
 
 class _Fusion:

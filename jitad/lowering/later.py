@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .cost import cost
-from .kernel import Buffer, If, Repeat, Statement, statements
+from .kernel import Buffer
+from .statement import Statement, statements
+from .statements import If, Repeat
 
 _COPY = 2.0  # nanoseconds to move a scalar of a single lane
 SHARE = 4  # a branch is put off for up to one in so many lanes

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from .cost import Work, is_long, work
-from .kernel import Buffer, Kernel, Repeat, Spread, statements
+from .kernel import Buffer, Kernel
+from .statement import statements
+from .statements import Repeat, Spread
 
 
 @dataclass(frozen=True, slots=True)

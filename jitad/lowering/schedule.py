@@ -12,20 +12,11 @@ from dataclasses import dataclass
 
 from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph
 
-from .kernel import (
-    Buffer,
-    Const,
-    For,
-    Kernel,
-    Layout,
-    Load,
-    Op,
-    Statement,
-    Store,
-    StoreAll,
-)
+from .kernel import Buffer, Kernel, Layout
 from .later import put_off
 from .order import ORDERS, Ordering, order
+from .statement import Statement
+from .statements import Const, For, Load, Op, Store, StoreAll
 from .storage import reused
 from .write import Writer
 

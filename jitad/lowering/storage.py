@@ -9,22 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .kernel import (
-    Clear,
-    For,
-    Gather,
-    If,
-    Local,
-    Read,
-    Repeat,
-    Spread,
-    Statement,
-    StoreAll,
-    Write,
-    statements,
-)
-
-_USES = Read | Write | Gather | Spread | Clear | StoreAll
+from .kernel import Local
+from .statement import Statement, rewritten, statements
 
 
 def reused(
@@ -41,9 +27,9 @@ def reused(
     last: dict[int, int] = {}
     for place, s in enumerate(body):
         for inner in statements([s]):
-            if isinstance(inner, _USES) and inner.local is not None:
-                first.setdefault(inner.local, place)
-                last[inner.local] = place
+            for k in _locals(inner):
+                first.setdefault(k, place)
+                last[k] = place
     made: list[Local] = []
     busy: list[int] = []  # until which place
     new: dict[int, int] = {}
@@ -67,19 +53,13 @@ def reused(
     return _renamed(body, new), tuple(made)
 
 
+def _locals(s: Statement) -> list[int]:
+    return [~m for m in (*s.reads, *s.writes) if m < 0]
+
+
 def _renamed(body: Sequence[Statement], new: dict[int, int]) -> tuple[Statement, ...]:
-    made: list[Statement] = []
-    for s in body:
-        match s:
-            case Read() | Write() | Gather() | Spread() | Clear() | StoreAll() if (
-                s.local is not None
-            ):
-                made.append(replace(s, local=new[s.local]))
-            case Repeat():
-                head = _renamed(s.head, new)
-                made.append(replace(s, head=head, body=_renamed(s.body, new)))
-            case For() | If():
-                made.append(replace(s, body=_renamed(s.body, new)))
-            case _:
-                made.append(s)
-    return tuple(made)
+    def renamed(s: Statement) -> tuple[Statement]:
+        own = _locals(s)
+        return (replace(s, local=new[own[0]]) if own else s,)
+
+    return rewritten(body, renamed)

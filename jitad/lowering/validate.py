@@ -6,26 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from .kernel import (
+from .kernel import Buffer, Kernel, Local
+from .statement import Statement, statements
+from .statements import (
     Access,
-    Buffer,
-    Clear,
     Const,
     For,
     Gather,
     If,
-    Kernel,
     Load,
-    Local,
-    Op,
     Read,
     Repeat,
     Spread,
-    Statement,
     Store,
     StoreAll,
     Write,
-    statements,
+    owner,
 )
 
 _BOOL, _INDEX = np.dtype(bool), np.dtype(np.int64)
@@ -77,62 +73,74 @@ class _Scope:
         """Check statements that see known values, and add theirs."""
         for s in body:
             match s:
-                case Op():
-                    assert known.keys() >= {*s.operands}, s
-                    self._assign(s.target, s.dtype, known)
+                case Const():
+                    pass  # known everywhere
                 case For():
                     assert 0 < s.axis < self.kernel.axes, s
                     assert s.axis not in self.loops and not self.masked, s
                     self._for(s).walk(s.body, dict(known))
-                case Store():
-                    assert s.value in known, s
-                    self._store(s)
-                case StoreAll():
-                    self._store(s)
-                    sizes = self.kernel.buffers[s.buffer], self.kernel.locals[s.local]
-                    assert sizes[0].elements <= sizes[1].elements, s
-                    assert sizes[0].dtype == sizes[1].dtype, s
-                case Load() | Read() | Write():
-                    self._access(s, known)
-                case Gather():
-                    self._places(s, [s.element], known)
-                    self._assign(s.target, s.dtype, known)
-                case Spread():
-                    self._places(s, [e for e, _ in s.terms], known)
-                    assert all(value in known for _, value in s.terms), s
-                case Clear():
-                    assert 0 <= s.local < len(self.kernel.locals), s
                 case Repeat():
                     self._repeat(s, known)
                 case If():
                     self._branch(s, known)
+                case _:
+                    self._one(s, known)
+
+    def _one(self, s: Statement, known: dict[int, np.dtype]) -> None:
+        """Check a statement that holds no others: rules of all, and its own."""
+        assert known.keys() >= {*s.used}, s
+        for memory in s.reads:
+            own = self._owner(memory, s)
+            assert not isinstance(own, Buffer) or set(own.axes) <= self.loops, s
+        for memory in s.writes:
+            self._written(self._owner(memory, s), s)
+        match s:
+            case Store():
+                assert 0 <= s.element < self.kernel.buffers[s.buffer].elements, s
+            case StoreAll():
+                sizes = self.kernel.buffers[s.buffer], self.kernel.locals[s.local]
+                assert sizes[0].elements <= sizes[1].elements, s
+                assert sizes[0].dtype == sizes[1].dtype, s
+            case Load() | Read() | Write():
+                self._access(s, known)
+            case Gather():
+                self._places(s, [s.element], known)
+            case Spread():
+                self._places(s, [e for e, _ in s.terms], known)
+            case _:
+                pass
+        for v, dtype in s.made:
+            if s.repeatable:
+                assert self.assigned.setdefault(v, True), f"v{v} is no load's"
+                known[v] = dtype
+            else:
+                self._assign(v, dtype, known)
+
+    def _owner(self, memory: int, s: Statement) -> Buffer | Local:
+        found = self.kernel.locals if memory < 0 else self.kernel.buffers
+        place = ~memory if memory < 0 else memory
+        assert 0 <= place < len(found), s
+        return found[place]
+
+    def _written(self, own: Buffer | Local, s: Statement) -> None:
+        if isinstance(own, Local) or isinstance(s, Spread):
+            return
+        assert own.output, s
+        covered = {0} if own.layout == "sum" else set(own.axes)
+        assert covered == self.loops, "a store must cover its axes"
+        assert not self.masked, "a store must not depend on lanes"
 
     def _assign(self, v: int, dtype: np.dtype, known: dict[int, np.dtype]) -> None:
         assert v not in known and v not in self.assigned, f"v{v} is assigned twice"
         self.assigned[v] = False
         known[v] = dtype
 
-    def _store(self, s: Store | StoreAll) -> None:
-        buffer = self.kernel.buffers[s.buffer]
-        assert buffer.output, s
-        assert isinstance(s, StoreAll) or 0 <= s.element < buffer.elements, s
-        covered = {0} if buffer.layout == "sum" else set(buffer.axes)
-        assert covered == self.loops, "a store must cover its axes"
-        assert not self.masked, "a store must not depend on lanes"
-
-    def _access(self, s: Access, known: dict[int, np.dtype]) -> None:
-        if isinstance(s, Load):
-            owner = self.kernel.buffers[s.buffer]
-            assert set(owner.axes) <= self.loops, s
-        else:
-            owner = self.kernel.locals[s.local]
-        assert all(0 <= e < owner.elements for e in self._elements(s)), s
-        if isinstance(s, Write):
-            assert known[s.value] == owner.dtype, s
-            return
-        assert isinstance(s, Load) or s.dtype == owner.dtype, s
-        assert self.assigned.setdefault(s.target, True), f"v{s.target} is no load's"
-        known[s.target] = s.dtype
+    def _access(self, s: Access, known: Mapping[int, np.dtype]) -> None:
+        (memory,) = (*s.reads, *s.writes)
+        own = self._owner(memory, s)
+        assert all(0 <= e < own.elements for e in self._elements(s)), s
+        dtype = known[s.value] if isinstance(s, Write) else s.dtype
+        assert dtype == own.dtype, s
 
     def _places(
         self,
@@ -141,17 +149,14 @@ class _Scope:
         known: Mapping[int, np.dtype],
     ) -> None:
         assert (s.buffer is None) != (s.local is None) and known[s.index] == _INDEX, s
-        if s.local is not None:
-            owner: Buffer | Local = self.kernel.locals[s.local]
-        else:
-            assert s.buffer is not None
-            owner = self.kernel.buffers[s.buffer]
-            assert set(owner.axes) <= self.loops, s
-            spread = owner.layout == "spread"
-            assert spread == owner.output == isinstance(s, Spread), s
+        own = self._owner(owner(s), s)
+        if isinstance(own, Buffer):
+            assert set(own.axes) <= self.loops, s
+            spread = own.layout == "spread"
+            assert spread == own.output == isinstance(s, Spread), s
         far = s.stride * (s.count - 1)
         assert s.stride > 0 and s.count > 0, s
-        assert all(e >= 0 and e + far < owner.elements for e in elements), s
+        assert all(e >= 0 and e + far < own.elements for e in elements), s
 
     def _elements(self, s: Access) -> Iterator[int]:
         """The first and last element that a statement may touch, where known."""

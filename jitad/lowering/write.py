@@ -17,23 +17,23 @@ from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Node
 from jitad.ir.loop import LOOP, PART, Loop, loop_of
 from jitad.ir.table import LOOKUP, SCATTER, terms_of, way_of
 
-from .kernel import (
+from .kernel import Local
+from .order import Ordering, order
+from .statement import Statement
+from .statements import (
     Carried,
     Clear,
     Const,
     Gather,
     If,
     Load,
-    Local,
     Merged,
     Op,
     Read,
     Repeat,
     Spread,
-    Statement,
     Write,
 )
-from .order import Ordering, order
 
 _BOOL = np.dtype(bool)
 

@@ -32,7 +32,9 @@ from jitad.ir.graph import Graph, Type, reach
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import traced
-from jitad.lowering.kernel import Gather, If, Kernel, Load, Op, Repeat, statements
+from jitad.lowering.kernel import Kernel
+from jitad.lowering.statement import statements
+from jitad.lowering.statements import If, Op, Repeat
 from jitad.plan.choose import Plan
 from jitad.plan.derived import Derived
 from jitad.plan.pipeline import lowered
@@ -290,14 +292,13 @@ def _arrays(
 def _loaded(plan: Plan) -> dict[int, int]:
     """For every input the number of its elements that the kernel loads."""
     kernel = plan.kernel
-    loads = [s for s in statements((*kernel.once, *kernel.body)) if isinstance(s, Load)]
-    found = Counter(b for b, _ in {(s.buffer, s.element) for s in loads})
-    for s in loads:
-        if s.index is not None:
-            found[s.buffer] = kernel.buffers[s.buffer].elements
-    for s in statements(kernel.body):
-        if isinstance(s, Gather) and s.buffer is not None:
-            found[s.buffer] = kernel.buffers[s.buffer].elements
+    places: set[tuple[int, int]] = set()
+    for s in statements((*kernel.once, *kernel.body)):
+        for k in s.reads:
+            if k >= 0:
+                own = s.elements(kernel.buffers[k].elements)
+                places.update((k, e) for e in own)
+    found = Counter(k for k, _ in places)
     numbers = zip(plan.buffers, kernel.buffers, strict=True)
     inputs = [(b, k) for b, (k, buffer) in enumerate(numbers) if not buffer.output]
     return {k: found[b] for b, k in inputs}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitad.lowering.kernel import Buffer, Const, For, Kernel, Load, Op, Store
+from jitad.lowering.kernel import Buffer, Kernel
+from jitad.lowering.statements import Const, For, Load, Op, Store
 
 F8, F4, I8, I4, I2, U1 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4", "i2", "u1"))
 BOOL = np.dtype(bool)

@@ -12,20 +12,18 @@ from functools import partial
 
 import numpy as np
 
-from jitad.lowering.kernel import (
-    Buffer,
+from jitad.lowering.kernel import Buffer, Kernel, Local
+from jitad.lowering.statement import Statement
+from jitad.lowering.statements import (
     Carried,
     Const,
     For,
     If,
-    Kernel,
     Load,
-    Local,
     Merged,
     Op,
     Read,
     Repeat,
-    Statement,
     Store,
     Write,
 )

@@ -10,13 +10,8 @@ import jitad
 from jitad import tree
 from jitad.ir.graph import Type
 from jitad.ir.trace import Input, trace
-from jitad.lowering.kernel import (
-    Buffer,
-    Kernel,
-    Load,
-    Spread,
-    Store,
-)
+from jitad.lowering.kernel import Buffer, Kernel
+from jitad.lowering.statements import Load, Spread, Store
 from jitad.transforms.rewrite.expand import expand
 from jitad.transforms.scalars.scalarize import scalarize
 from tests.cases.layouts import I8

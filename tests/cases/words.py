@@ -8,7 +8,8 @@ import numpy as np
 
 from jitad.backends.cpu import executable as cpu
 from jitad.ir.graph import INTEGERS
-from jitad.lowering.kernel import Buffer, Kernel, Load, Op, Store
+from jitad.lowering.kernel import Buffer, Kernel
+from jitad.lowering.statements import Load, Op, Store
 from tests.support.kernels import run
 
 F8, F4, I8, I4 = (np.dtype(t) for t in ("f8", "f4", "i8", "i4"))

@@ -14,17 +14,9 @@ import pytest
 
 from jitad.backends.cpu import executable as cpu
 from jitad.backends.cpu import threads, watch
-from jitad.lowering.kernel import (
-    Buffer,
-    Carried,
-    Const,
-    Kernel,
-    Load,
-    Op,
-    Repeat,
-    Store,
-)
+from jitad.lowering.kernel import Buffer, Kernel
 from jitad.lowering.llvm import arguments as frame
+from jitad.lowering.statements import Carried, Const, Load, Op, Repeat, Store
 from tests.support.interrupts import in_subprocess
 from tests.support.kernels import run
 

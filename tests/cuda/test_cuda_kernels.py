@@ -10,27 +10,24 @@ import pytest
 
 from jitad.lowering.cuda.emit import emit
 from jitad.lowering.cuda.rows import plan
-from jitad.lowering.kernel import (
-    Argument,
-    Buffer,
+from jitad.lowering.kernel import Argument, Buffer, Kernel, Local
+from jitad.lowering.order import ORDERS
+from jitad.lowering.statement import Statement
+from jitad.lowering.statements import (
     Clear,
     Const,
     For,
     Gather,
     If,
-    Kernel,
     Load,
-    Local,
     Merged,
     Op,
     Read,
     Spread,
-    Statement,
     Store,
     StoreAll,
     Write,
 )
-from jitad.lowering.order import ORDERS
 from jitad.transforms.derivatives.accumulate import jacobian
 from tests.cases import loops
 from tests.cases.layouts import (

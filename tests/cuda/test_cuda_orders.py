@@ -16,7 +16,8 @@ from jitad.backends.cuda import nvrtc
 from jitad.backends.cuda.best_order import LIMITS, Chosen, chosen
 from jitad.backends.cuda.nvrtc import Cubin, Usage
 from jitad.lowering.cuda.emit import emit
-from jitad.lowering.kernel import Argument, Buffer, Kernel, Load, Op, Store
+from jitad.lowering.kernel import Argument, Buffer, Kernel
+from jitad.lowering.statements import Load, Op, Store
 from jitad.transforms.rewrite.expand import expand
 from tests.cases.cuda_works import NAMES, candidates, case, sums
 from tests.cases.layouts import nested

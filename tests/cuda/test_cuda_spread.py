@@ -16,17 +16,8 @@ from jitad.calls.call import Summed
 from jitad.errors import UnsupportedError
 from jitad.lowering.cuda.emit import emit, entries
 from jitad.lowering.cuda.scatter import finish_name
-from jitad.lowering.kernel import (
-    Argument,
-    Buffer,
-    Const,
-    If,
-    Kernel,
-    Load,
-    Op,
-    Repeat,
-    Spread,
-)
+from jitad.lowering.kernel import Argument, Buffer, Kernel
+from jitad.lowering.statements import Const, If, Load, Op, Repeat, Spread
 from jitad.plan.steps import PointStep
 from tests.cases.layouts import BOOL, F4, F8, I4, I8
 from tests.cases.sum_kernels import adding

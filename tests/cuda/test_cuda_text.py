@@ -7,9 +7,10 @@ import pytest
 
 from jitad.errors import UnsupportedError
 from jitad.lowering.cuda.emit import emit
-from jitad.lowering.kernel import Buffer, Const, Kernel, Store
+from jitad.lowering.kernel import Buffer, Kernel
 from jitad.lowering.llvm.memory import Block
 from jitad.lowering.llvm.pieces import StoreRow
+from jitad.lowering.statements import Const, Store
 from jitad.lowering.words import meaning
 from tests.cases.words import (
     BINARY,

@@ -10,7 +10,8 @@ import pytest
 from jitad.backends.cuda.estimate import estimate
 from jitad.backends.cuda.nvrtc import Usage
 from jitad.lowering.columns import split
-from jitad.lowering.kernel import Buffer, Carried, Kernel, Load, Op, Repeat, Store
+from jitad.lowering.kernel import Buffer, Kernel
+from jitad.lowering.statements import Carried, Load, Op, Repeat, Store
 
 F8 = np.dtype(float)
 BUFFERS = (

@@ -16,7 +16,7 @@ from jitad.backends.cpu import executable as cpu
 from jitad.ir import interpret as interpreting
 from jitad.ir.primitive import registry
 from jitad.lowering import schedule as scheduling
-from jitad.lowering.kernel import Load, Op, Store
+from jitad.lowering.statements import Load, Op, Store
 from jitad.plan import choose, pipeline, placement
 from jitad.transforms.derivatives import accumulate, products
 from tests.support.planting import Change, Function, planted, replaced, rule

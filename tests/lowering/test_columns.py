@@ -14,8 +14,10 @@ from jitad.calls.call import Summed
 from jitad.lowering.columns import split
 from jitad.lowering.cost import work
 from jitad.lowering.execute import execute
-from jitad.lowering.kernel import Buffer, Kernel, Local, Op, Spread, Store, statements
+from jitad.lowering.kernel import Buffer, Kernel, Local
 from jitad.lowering.order import ORDERS
+from jitad.lowering.statement import statements
+from jitad.lowering.statements import Op, Spread, Store
 from jitad.lowering.validate import validate
 from jitad.lowering.words import meaning
 from jitad.transforms.derivatives.accumulate import jacobian

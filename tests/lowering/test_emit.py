@@ -13,11 +13,12 @@ import pytest
 
 from jitad.backends.cpu import executable as cpu
 from jitad.backends.cpu.link import assembly, link
-from jitad.lowering.kernel import Argument, Buffer, Kernel, Load, Op, Store
+from jitad.lowering.kernel import Argument, Buffer, Kernel
 from jitad.lowering.llvm import copies as emit_copies
 from jitad.lowering.llvm.emit import emit
 from jitad.lowering.llvm.memory import Block, Memory
 from jitad.lowering.llvm.target import memory_type
+from jitad.lowering.statements import Load, Op, Store
 from tests.cases.layouts import (
     BOOL,
     F4,

@@ -11,7 +11,9 @@ import pytest
 import jitad
 from jitad.backends.cpu import executable as cpu
 from jitad.lowering.fuse import fuse
-from jitad.lowering.kernel import Kernel, Op, statements
+from jitad.lowering.kernel import Kernel
+from jitad.lowering.statement import statements
+from jitad.lowering.statements import Op
 from jitad.lowering.validate import validate
 from tests.support.kernels import reference
 

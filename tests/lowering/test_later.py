@@ -13,19 +13,17 @@ import pytest
 
 import jitad
 from jitad.backends.cpu import executable as cpu
-from jitad.lowering.kernel import (
-    Buffer,
+from jitad.lowering.kernel import Buffer, Kernel
+from jitad.lowering.statement import Statement, statements
+from jitad.lowering.statements import (
     Carried,
     Const,
     If,
-    Kernel,
     Load,
     Merged,
     Op,
     Repeat,
-    Statement,
     Store,
-    statements,
 )
 from jitad.lowering.validate import validate
 from tests.support.kernels import reference, run

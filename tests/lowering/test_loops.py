@@ -10,23 +10,20 @@ import pytest
 
 from jitad.backends.cpu import executable as cpu
 from jitad.lowering.cost import work
-from jitad.lowering.kernel import (
-    Buffer,
+from jitad.lowering.kernel import Buffer, Kernel, Local
+from jitad.lowering.statement import Statement, statements
+from jitad.lowering.statements import (
     Carried,
     Const,
     For,
     If,
-    Kernel,
     Load,
-    Local,
     Merged,
     Op,
     Read,
     Repeat,
-    Statement,
     Store,
     Write,
-    statements,
 )
 from jitad.lowering.validate import validate
 from tests.cases import loops

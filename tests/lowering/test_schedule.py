@@ -14,8 +14,10 @@ import jitad
 from jitad.backends.cpu import executable as cpu
 from jitad.ir.graph import Graph
 from jitad.ir.interpret import interpret
-from jitad.lowering.kernel import Const, For, Kernel, Load, Op, Statement, Store
+from jitad.lowering.kernel import Kernel
 from jitad.lowering.order import ORDERS, order, spills
+from jitad.lowering.statement import Statement
+from jitad.lowering.statements import Const, For, Load, Op, Store
 from jitad.lowering.validate import validate
 from jitad.plan.derived import lifted
 from jitad.transforms.derivatives.accumulate import jacobian

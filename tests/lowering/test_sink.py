@@ -10,7 +10,8 @@ from scipy.special import digamma, gammaln, ndtr
 
 import jitad
 from jitad import tree
-from jitad.lowering.kernel import If, Op, Repeat, Statement, statements
+from jitad.lowering.statement import Statement, statements
+from jitad.lowering.statements import If, Op, Repeat
 from tests.support.cuda_machines import MACHINES, use
 
 RNG = np.random.default_rng(0)

@@ -15,7 +15,8 @@ import jitad
 from jitad import tree
 from jitad.backends.cpu import machine
 from jitad.calls.function import Function
-from jitad.lowering.kernel import Buffer, For, Kernel, Load, Op, Store
+from jitad.lowering.kernel import Buffer, Kernel
+from jitad.lowering.statements import For, Load, Op, Store
 from jitad.show.explain import explain, operations
 from jitad.show.explanation import Explanation
 from jitad.show.facts import Choice, Operations

@@ -14,7 +14,9 @@ import pytest
 import jitad
 from jitad.ir import interpret
 from jitad.ir.graph import Graph
-from jitad.lowering.kernel import If, Kernel, Repeat, Write, statements
+from jitad.lowering.kernel import Kernel
+from jitad.lowering.statement import statements
+from jitad.lowering.statements import If, Repeat, Write
 from jitad.show.explain import explain
 from jitad.show.explanation import Explanation
 from jitad.show.nests import Nest

@@ -9,12 +9,7 @@ import numpy as np
 from jitad.backends.cpu import executable as cpu
 from jitad.ir.graph import Graph, prune
 from jitad.lowering.execute import execute
-from jitad.lowering.kernel import (
-    Argument,
-    Buffer,
-    Kernel,
-    Layout,
-)
+from jitad.lowering.kernel import Argument, Buffer, Kernel, Layout
 from jitad.lowering.order import Ordering, order
 from jitad.lowering.schedule import Request, schedule
 from jitad.lowering.validate import validate

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitad.lowering.kernel import Argument, Buffer, Kernel, Load, Op, Store
+from jitad.lowering.kernel import Argument, Buffer, Kernel
+from jitad.lowering.statements import Load, Op, Store
 
 F8 = np.dtype("f8")
 

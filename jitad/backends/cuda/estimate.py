@@ -10,16 +10,9 @@ from collections.abc import Sequence
 
 from jitad.lowering.cost import cost, work
 from jitad.lowering.cuda.rows import THREADS
-from jitad.lowering.kernel import (
-    Gather,
-    If,
-    Kernel,
-    Load,
-    Repeat,
-    Store,
-    StoreAll,
-    statements,
-)
+from jitad.lowering.kernel import Kernel
+from jitad.lowering.statement import statements
+from jitad.lowering.statements import Gather, If, Repeat
 
 from .nvrtc import Capability, Usage
 from .occupancy import like, resident
@@ -67,13 +60,11 @@ def _moved(kernel: Kernel) -> int:
     """Bytes that a lane reads and writes where no other lane does, each once."""
     touched: set[tuple[int, int]] = set()
     for s in statements(kernel.body):
-        match s:
-            case Load(index=None) | Store():
-                touched.add((s.buffer, s.element))
-            case Load() | StoreAll():
-                elements = range(kernel.buffers[s.buffer].elements)
-                touched.update((s.buffer, e) for e in elements)
-            case Gather() if s.buffer is not None:
-                touched.add((s.buffer, s.element))
+        for k in (*s.reads, *s.writes):
+            if k >= 0:
+                own = s.elements(kernel.buffers[k].elements)
+                if isinstance(s, Gather):
+                    own = (s.element,)
+                touched.update((k, e) for e in own)
     buffers = [kernel.buffers[k] for k, _ in touched]
     return sum(b.dtype.itemsize for b in buffers if 0 in b.axes)

@@ -5,31 +5,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from jitad.errors import UnsupportedError
-from jitad.lowering.kernel import (
+from jitad.lowering.kernel import Buffer, Kernel
+from jitad.lowering.statement import Statement, statements
+from jitad.lowering.statements import (
     Access,
-    Buffer,
     Clear,
     Const,
     For,
     Gather,
     If,
-    Kernel,
     Load,
     Op,
     Read,
     Repeat,
     Spread,
-    Statement,
     Store,
     StoreAll,
     Write,
-    statements,
 )
 
 from . import rows as cuda_rows
@@ -139,42 +138,19 @@ class Body:
     def walk(self, body: Sequence[Statement]) -> None:
         """Print statements one after the other."""
         for s in body:
-            match s:
-                case Const():
-                    pass
-                case Op():
-                    self._op(s)
-                case Load():
-                    self._load(s)
-                case Store():
-                    self._store(s)
-                case For():
-                    i = f"i{s.axis}"
-                    with self.block(f"for (long long {i} = 0; {i} < n{s.axis}; ++{i})"):
-                        self._pointers(s.axis)
-                        self.walk(s.body)
-                case Read():
-                    self._read(s)
-                case Write():
-                    place = self._place(s)
-                    self.add(f"m{s.local}[{place}] = {self.value(s.value)};")
-                case Gather():
-                    self._gather(s)
-                case Spread():
-                    self._spread(s)
-                case Clear():
-                    self.add(f"for (auto &x : m{s.local}) x = 0;")
-                case StoreAll():
-                    self._store_all(s)
-                case Repeat():
-                    self._repeat(s)
-                case If():
-                    self._branch(s)
-                case _:
-                    raise UnsupportedError(
-                        f"expected statements that a GPU kernel can have, got {s}; "
-                        "run it on the CPU"
-                    )
+            printer = _PRINTERS.get(type(s))
+            if printer is None:
+                raise UnsupportedError(
+                    f"expected statements that a GPU kernel can have, got {s}; "
+                    "run it on the CPU"
+                )
+            printer(self, s)
+
+    def _for(self, s: For) -> None:
+        i = f"i{s.axis}"
+        with self.block(f"for (long long {i} = 0; {i} < n{s.axis}; ++{i})"):
+            self._pointers(s.axis)
+            self.walk(s.body)
 
     def _op(self, s: Op) -> None:
         operands = [self.value(a) for a in s.operands]
@@ -267,6 +243,12 @@ class Body:
             self.add(f"v{s.target} = {found};")
         else:
             self.define(s.target, found)
+
+    def _write(self, s: Write) -> None:
+        self.add(f"m{s.local}[{self._place(s)}] = {self.value(s.value)};")
+
+    def _clear(self, s: Clear) -> None:
+        self.add(f"for (auto &x : m{s.local}) x = 0;")
 
     def _named(self, s: Gather | Spread, element: int) -> str:
         """The number of the element at this lane's index, as C text."""
@@ -438,3 +420,25 @@ class Body:
 
 def _shared(run: Run) -> str:
     return f"c{run.buffer}_{run.element}"
+
+
+def _known(body: Body, s: Const) -> None:
+    """A constant is part of the text of what uses it."""
+
+
+# What prints each statement.
+_PRINTERS: dict[type[Statement], Callable[[Body, Any], None]] = {
+    Const: _known,
+    Op: Body._op,
+    Load: Body._load,
+    Read: Body._read,
+    Gather: Body._gather,
+    Store: Body._store,
+    StoreAll: Body._store_all,
+    Write: Body._write,
+    Clear: Body._clear,
+    Spread: Body._spread,
+    For: Body._for,
+    Repeat: Body._repeat,
+    If: Body._branch,
+}

@@ -14,7 +14,9 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from jitad.lowering.kernel import Buffer, Gather, Kernel, Load, Store, statements
+from jitad.lowering.kernel import Buffer, Kernel
+from jitad.lowering.statement import statements
+from jitad.lowering.statements import Load, Store
 
 from . import values as cuda_values
 from .functions import accumulator
@@ -145,12 +147,11 @@ def _is_row(buffer: Buffer) -> bool:
 def _read(kernel: Kernel) -> Iterator[set[Place]]:
     """The elements that are read of every buffer that can be moved together."""
     every = list(statements(kernel.body))
-    wild = {s.buffer for s in every if isinstance(s, Gather)}
-    wild |= {s.buffer for s in every if isinstance(s, Load) and s.index is not None}
+    loads = [s for s in every if isinstance(s, Load) and s.index is None]
+    wild = {k for s in {*every}.difference(loads) for k in s.reads}
     for k, b in enumerate(kernel.buffers):
         if _is_row(b) and k not in wild:
-            loads = (s for s in every if isinstance(s, Load) and s.buffer == k)
-            yield {(k, s.element) for s in loads}
+            yield {(k, s.element) for s in loads if s.buffer == k}
 
 
 def _runs(kernel: Kernel, places: Iterable[Place], start: int = 0) -> list[Run]:

@@ -10,20 +10,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from jitad.lowering.kernel import (
-    Const,
-    Gather,
-    If,
-    Kernel,
-    Load,
-    Op,
-    Read,
-    Repeat,
-    Statement,
-    numbers,
-    statements,
-    used,
-)
+from jitad.lowering.kernel import Kernel
+from jitad.lowering.statement import Statement, numbers, statements
+from jitad.lowering.statements import Const, Load, Repeat
 
 from .functions import accumulator
 
@@ -32,23 +21,8 @@ _INDEX = np.dtype(np.int64)
 
 def dtypes(kernel: Kernel) -> Mapping[int, np.dtype]:
     """The dtype of every value."""
-    dtypes: dict[int, np.dtype] = {}
-    for s in statements((*kernel.once, *kernel.body)):
-        match s:
-            case Const() | Op() | Read() | Gather():
-                dtypes[s.target] = s.dtype
-            case Load():
-                dtypes[s.target] = kernel.buffers[s.buffer].dtype
-            case Repeat():
-                dtypes[s.index] = _INDEX
-                dtypes |= {v: c.dtype for c in s.carried for v in (c.inner, c.outer)}
-                if s.steps is not None:
-                    dtypes[s.steps] = _INDEX
-            case If():
-                dtypes |= {m.outer: m.dtype for m in s.merged}
-            case _:
-                pass
-    return dtypes
+    every = statements((*kernel.once, *kernel.body))
+    return {v: dtype for s in every for v, dtype in s.made}
 
 
 def single(kernel: Kernel) -> set[Load]:
@@ -70,7 +44,7 @@ def single(kernel: Kernel) -> set[Load]:
 def registers(kernel: Kernel) -> int:
     """How many registers, of 4 bytes, are full of values at some time, or more are."""
     kinds, every = dtypes(kernel), list(statements(kernel.body))
-    last = {v: n for n, s in enumerate(every) for v in used(s)}
+    last = {v: n for n, s in enumerate(every) for v in s.used}
     ending: Counter[int] = Counter()
     sums = [b for b in kernel.buffers if b.layout == "sum"]
     now = most = sum(b.elements * accumulator(b.dtype).itemsize // 4 for b in sums)

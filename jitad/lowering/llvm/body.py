@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from jitad.lowering.kernel import (
+from jitad.lowering.statement import Statement
+from jitad.lowering.statements import (
     Clear,
+    Const,
     Gather,
     If,
     Load,
@@ -20,7 +23,6 @@ from jitad.lowering.kernel import (
     Read,
     Repeat,
     Spread,
-    Statement,
     Store,
     StoreAll,
     Write,
@@ -33,7 +35,7 @@ from . import staging as emit_frame
 from . import words as emit_words
 from .formulas import Operation
 from .memory import block_of
-from .pieces import Loop, RowDot, RowSum, Step, StoreRow, accessed, within
+from .pieces import Loop, RowDot, RowSum, StoreRow, accessed
 from .rows import RowPrinter
 from .values import Module, Values
 
@@ -180,50 +182,23 @@ class Body(Values):
         stride, table = self.asked("stride0.", i), self.asked("table", i)
         return (self.user[i], stride, element, table)
 
-    def steps(self, steps: Sequence[Step]) -> None:
+    def steps(self, steps: Sequence[Statement]) -> None:
         """Print steps one after the other."""
         for s in steps:
-            match s:
-                case Op():
-                    self._op(s)
-                case Load():
-                    self._load(s)
-                case Store():
-                    self._store(s)
-                case StoreRow():
-                    self._store_row(s)
-                case Read():
-                    emit_loops.read(self, s)
-                case Write():
-                    emit_loops.write(self, s)
-                case RowDot():
-                    self._row_dot(s)
-                case RowSum():
-                    self._row_sum(s)
-                case Gather():
-                    emit_tables.gather(self, s, self._rows(s))
-                case Spread():
-                    mask = None if s.buffer is None else self.there()
-                    emit_tables.spread(self, s, self._rows(s), mask)
-                case Clear():
-                    emit_tables.clear(self, s)
-                case StoreAll():
-                    pointer = self.pointers[s.buffer]
-                    element = self.asked("element", s.buffer)
-                    emit_tables.store_all(self, s, pointer, element)
-                case Repeat():
-                    self._repeat(s)
-                case If():
-                    emit_loops.branch(self, s, partial(self.inside, s.body))
-                case Loop():
-                    self.loop(s.axis, accessed(s.body), partial(self.steps, s.body))
+            _PRINTERS[type(s)](self, s)
 
     def inside(self, body: Sequence[Statement]) -> None:
         """Print what stands in a Repeat or an If."""
         known = set(self.values)
-        for s in within(body):
+        for s in body:
             if not isinstance(s, Load) or s.target not in known:
                 self.steps([s])
+
+    def _loop(self, s: Loop) -> None:
+        self.loop(s.axis, accessed(s.body), partial(self.steps, s.body))
+
+    def _branch(self, s: If) -> None:
+        emit_loops.branch(self, s, partial(self.inside, s.body))
 
     def _repeat(self, s: Repeat) -> None:
         for load in emit_loops.hoisted(s):
@@ -231,6 +206,17 @@ class Body(Values):
                 self._load(load)
         head, body = partial(self.inside, s.head), partial(self.inside, s.body)
         emit_loops.repeat(self, s, head, body)
+
+    def _gather(self, s: Gather) -> None:
+        emit_tables.gather(self, s, self._rows(s))
+
+    def _spread(self, s: Spread) -> None:
+        mask = None if s.buffer is None else self.there()
+        emit_tables.spread(self, s, self._rows(s), mask)
+
+    def _store_all(self, s: StoreAll) -> None:
+        element = self.asked("element", s.buffer)
+        emit_tables.store_all(self, s, self.pointers[s.buffer], element)
 
     def _op(self, s: Op) -> None:
         name = f"%v{s.target}"
@@ -392,3 +378,28 @@ class Body(Values):
         values = [self.stored(v) for v in s.values]
         rows = self.rows[s.buffer]
         self.add(self.module.memory.store_rows(values, rows, s.block, dtype))
+
+
+def _known(body: Body, s: Const) -> None:
+    """A constant is part of the text of what uses it."""
+
+
+# What prints each statement.
+_PRINTERS: dict[type[Statement], Callable[[Body, Any], None]] = {
+    Const: _known,
+    Op: Body._op,
+    Load: Body._load,
+    Read: emit_loops.read,
+    Gather: Body._gather,
+    Store: Body._store,
+    StoreRow: Body._store_row,
+    StoreAll: Body._store_all,
+    Write: emit_loops.write,
+    Clear: emit_tables.clear,
+    Spread: Body._spread,
+    RowDot: Body._row_dot,
+    RowSum: Body._row_sum,
+    Loop: Body._loop,
+    Repeat: Body._repeat,
+    If: Body._branch,
+}

@@ -11,19 +11,13 @@ import re
 from collections.abc import Iterator, Sequence, Set
 from functools import partial
 
-import numpy as np
-
 from jitad.lowering.fuse import fuse
-from jitad.lowering.kernel import (
+from jitad.lowering.kernel import Kernel
+from jitad.lowering.statement import Statement
+from jitad.lowering.statements import (
     Const,
-    Gather,
-    If,
-    Kernel,
     Load,
     Op,
-    Read,
-    Repeat,
-    StoreAll,
 )
 
 from . import copies as emit_copies
@@ -45,8 +39,6 @@ from .pieces import (
     Item,
     Nest,
     Part,
-    RowDot,
-    Step,
     accessed,
     arrange,
     each,
@@ -87,9 +79,7 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     calls = Calls(target, width)
     body = list(flat(steps))
     every = [*kernel.once, *body]
-    loads = [s for s in body if isinstance(s, Load)]
-    indexed = {s.buffer for s in loads if s.index is not None}
-    indexed |= {s.buffer for s in body if isinstance(s, StoreAll)}
+    indexed = {k for s in body for k in s.indexed}
     plan = emit_frame.staging(kernel, width, indexed)
     module = Module(
         kernel=kernel,
@@ -97,7 +87,7 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
         memory=Memory(width, around=not plan.copied),
         plan=plan,
         constants=_constants(every, width),
-        dtypes=_dtypes(kernel, every),
+        dtypes={v: dtype for s in every for v, dtype in s.made},
         slots=keep(items),
         noting=whole and emit_later.waits(steps) and emit_later.few(width) > 0,
     )
@@ -137,32 +127,12 @@ def _entries(module: Module) -> list[str]:
     ]
 
 
-def _constants(every: Sequence[Step], width: int) -> dict[int, str]:
+def _constants(every: Sequence[Statement], width: int) -> dict[int, str]:
     return {
         s.target: constant(s.value, s.dtype, width)
         for s in every
         if isinstance(s, Const)
     }
-
-
-def _dtypes(kernel: Kernel, every: Sequence[Step]) -> dict[int, np.dtype]:
-    dtypes: dict[int, np.dtype] = {}
-    for s in every:
-        match s:
-            case Const() | Op() | Read() | Gather():
-                dtypes[s.target] = s.dtype
-            case RowDot():
-                dtypes[s.target] = s.dtype
-            case Load():
-                dtypes[s.target] = kernel.buffers[s.buffer].dtype
-            case Repeat():
-                dtypes[s.index] = np.dtype(np.int64)
-                dtypes |= {v: c.dtype for c in s.carried for v in (c.inner, c.outer)}
-                if s.steps is not None:
-                    dtypes[s.steps] = np.dtype(np.int64)
-            case If():
-                dtypes |= {m.outer: m.dtype for m in s.merged}
-    return dtypes
 
 
 def _live(module: Module) -> tuple[list[str], list[str]]:
@@ -209,7 +179,7 @@ _LOOP = (
 )
 
 
-def _whole(module: Module, steps: Sequence[Step]) -> str:
+def _whole(module: Module, steps: Sequence[Statement]) -> str:
     """The loop over vectors with the whole body inside."""
     once = module.kernel.once
     used = accessed((*once, *steps))
@@ -228,7 +198,7 @@ def _whole(module: Module, steps: Sequence[Step]) -> str:
     return _lanes(body, used, [*reserve, *room, *before], [*after, *release])
 
 
-def _outline(module: Module, steps: Sequence[Step], items: Sequence[Item]) -> str:
+def _outline(module: Module, steps: Sequence[Statement], items: Sequence[Item]) -> str:
     """The loop over vectors, which calls the parts in order."""
     used = accessed(steps)
     body = Body(module)

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitad.lowering.kernel import If, Kernel
+from jitad.lowering.kernel import Kernel
 from jitad.lowering.later import SHARE
+from jitad.lowering.statement import Statement
+from jitad.lowering.statements import If
 
 from . import arguments as frame
-from .pieces import Step
 from .staging import Staging, copy_call, element_stride, room, word
 from .values import Values
 
@@ -24,7 +25,7 @@ _NOTED = 4096  # lanes of which is noted whether to run them again, before they 
 DECLARATION = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
 
 
-def waits(steps: Sequence[Step]) -> bool:
+def waits(steps: Sequence[Statement]) -> bool:
     """Whether a branch among the steps may have lanes run again."""
     return any(isinstance(s, If) and s.later for s in steps)
 

@@ -8,20 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitad.lowering.kernel import (
+from jitad.lowering.statement import numbers
+from jitad.lowering.statements import (
     Const,
-    Gather,
-    If,
-    Load,
-    Op,
-    Read,
     Repeat,
-    Spread,
-    Store,
-    Write,
 )
 
-from .pieces import Branch, Cycle, Item, Nest, Part, Step, StoreRow, flat
+from .pieces import Branch, Cycle, Item, Nest, Part, flat
 
 
 def keep(items: Sequence[Item]) -> dict[int, int]:
@@ -86,8 +79,8 @@ class _Lives:
                         if isinstance(s, Const):
                             self._constant.add(s.target)
                             continue
-                        self._make(defined(s), loops)
-                        self._use(operands(s), loops)
+                        self._make([*numbers([s])], loops)
+                        self._use(s.used, loops)
                 case Nest():
                     span = self._begin()
                     self.walk(item.items, (*loops, span))
@@ -99,7 +92,7 @@ class _Lives:
                     self._tick(loops, s.mask, *(m.otherwise for m in s.merged))
                     self.walk(item.items, loops)
                     self._tick(loops, *(m.inner for m in s.merged))
-                    self._make(defined(s), loops)
+                    self._make([*numbers([s])], loops)
 
     def _cycle(self, item: Cycle, loops: tuple[_Span, ...]) -> None:
         s = item.repeat
@@ -155,44 +148,3 @@ def entering(s: Repeat) -> tuple[int, ...]:
 def leaving(s: Repeat) -> tuple[int, ...]:
     """The values that a loop makes for what comes after it."""
     return (*(c.outer for c in s.carried), *(() if s.steps is None else (s.steps,)))
-
-
-def operands(step: Step) -> tuple[int, ...]:
-    """The values that a step uses."""
-    match step:
-        case Op():
-            return step.operands
-        case Store():
-            return (step.value,)
-        case StoreRow():
-            return step.values
-        case Load() | Read():
-            return () if step.index is None else (step.index,)
-        case Gather():
-            return (step.index,)
-        case Spread():
-            return (step.index, *(value for _, value in step.terms))
-        case Write():
-            return (step.value, *(() if step.index is None else (step.index,)))
-        case Repeat():
-            alive = () if step.alive is None else (step.alive,)
-            return (*entering(step), *alive, *(c.next for c in step.carried))
-        case If():
-            pairs = ((m.inner, m.otherwise) for m in step.merged)
-            return (step.mask, *(v for pair in pairs for v in pair))
-        case _:
-            return ()
-
-
-def defined(step: Step) -> tuple[int, ...]:
-    """The values that a step makes, other than what stands inside it."""
-    match step:
-        case Op() | Load() | Read() | Gather():
-            return (step.target,)
-        case Repeat():
-            inner = (c.inner for c in step.carried)
-            return (step.index, *inner, *leaving(step))
-        case If():
-            return tuple(m.outer for m in step.merged)
-        case _:
-            return ()

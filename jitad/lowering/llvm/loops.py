@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from jitad.lowering.kernel import Access, Carried, If, Load, Read, Repeat, Write
+from jitad.lowering.statements import Access, Carried, If, Load, Read, Repeat, Write
 
 from . import watch as emit_watch
 from .formulas import constant

@@ -6,45 +6,57 @@ cuts long bodies into parts; what lies in memory between them, `live` says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jitad.lowering.kernel import (
-    AtPlaces,
+from jitad.lowering.kernel import Kernel
+from jitad.lowering.statement import (
+    Body,
+    Made,
+    Memory,
+    Statement,
+    rewritten,
+    statements,
+)
+from jitad.lowering.statements import (
+    Access,
     Const,
     For,
-    Gather,
     If,
-    Kernel,
-    Load,
-    Op,
-    Read,
     Repeat,
     Spread,
-    Statement,
     Store,
-    StoreAll,
-    Write,
-    inside,
-    statements,
 )
 
 from .memory import Block, block_of
 
 
-@dataclass(frozen=True)
-class StoreRow:
+@dataclass(frozen=True, slots=True)
+class StoreRow(Statement):
     """Store the values of one block of a row together."""
 
     buffer: int
     block: Block
     values: tuple[int, ...]
 
+    @property
+    def used(self) -> tuple[int, ...]:
+        return self.values
 
-@dataclass(frozen=True)
-class RowDot:
+    @property
+    def writes(self) -> tuple[Memory, ...]:
+        return (self.buffer,)
+
+    @property
+    def size(self) -> int:
+        """As of every statement: columns are transposed in registers."""
+        return 5 * len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class RowDot(Statement):
     """target = Σ row[first + k] * weights[offset + k], k < count, of two buffers."""
 
     target: int
@@ -55,9 +67,17 @@ class RowDot:
     offset: int
     dtype: np.dtype
 
+    @property
+    def made(self) -> Made:
+        return ((self.target, self.dtype),)
 
-@dataclass(frozen=True)
-class RowSum:
+    @property
+    def reads(self) -> tuple[Memory, ...]:
+        return self.row, self.weights
+
+
+@dataclass(frozen=True, slots=True)
+class RowSum(Statement):
     """buffer[element + k] += value * row[first + k], k < count; a buffer of sums."""
 
     buffer: int
@@ -67,13 +87,33 @@ class RowSum:
     first: int
     count: int
 
+    @property
+    def used(self) -> tuple[int, ...]:
+        return (self.value,)
 
-@dataclass(frozen=True)
-class Loop:
+    @property
+    def reads(self) -> tuple[Memory, ...]:
+        return (self.row,)
+
+    @property
+    def writes(self) -> tuple[Memory, ...]:
+        return (self.buffer,)
+
+
+@dataclass(frozen=True, slots=True)
+class Loop(Statement):
     """A `For` whose stores are grouped."""
 
     axis: int
-    body: tuple[Step, ...]
+    body: Body
+
+    @property
+    def bodies(self) -> tuple[Body, ...]:
+        return (self.body,)
+
+    def holding(self, *bodies: Body) -> Loop:
+        (body,) = bodies
+        return replace(self, body=body)
 
 
 @dataclass(frozen=True)
@@ -81,7 +121,7 @@ class Part:
     """Steps that become one function."""
 
     number: int
-    steps: tuple[Step, ...]
+    steps: tuple[Statement, ...]
 
 
 @dataclass(frozen=True)
@@ -109,12 +149,7 @@ class Branch:
     items: tuple[Item, ...]
 
 
-Rowwise = StoreRow | RowDot | RowSum
-Step = (
-    Const | Op | Load | Store | Read | Write | Repeat | If | AtPlaces | Rowwise | Loop
-)
 Item = Part | Nest | Cycle | Branch
-_HOLDERS = frozenset({Loop, Repeat, If})
 
 
 def settle(kernel: Kernel) -> Kernel:
@@ -125,30 +160,23 @@ def settle(kernel: Kernel) -> Kernel:
         for s in statements(every)
         if isinstance(s, Const) and s.dtype == np.int64
     }
-    used = (s for s in statements(every) if isinstance(s, Load | Read | Write))
+    used = (s for s in statements(every) if isinstance(s, Access))
     if not any(s.index in numbers for s in used):
         return kernel
 
-    def walk(body: Sequence[Statement]) -> tuple[Statement, ...]:
-        return tuple(map(settled, body))
+    def settled(s: Statement) -> tuple[Statement]:
+        if isinstance(s, Access) and s.index in numbers:
+            element = s.element + numbers[s.index] * s.stride
+            return (replace(s, element=element, index=None, stride=0),)
+        return (s,)
 
-    def settled(s: Statement) -> Statement:
-        match s:
-            case Load() | Read() | Write() if s.index in numbers:
-                element = s.element + numbers[s.index] * s.stride
-                return replace(s, element=element, index=None, stride=0)
-            case For() | If():
-                return replace(s, body=walk(s.body))
-            case Repeat():
-                return replace(s, head=walk(s.head), body=walk(s.body))
-            case _:
-                return s
-
-    once = tuple(s for s in walk(kernel.once) if isinstance(s, Const | Op | Load))
-    return replace(kernel, once=once, body=walk(kernel.body))
+    once, body = (rewritten(x, settled) for x in (kernel.once, kernel.body))
+    return replace(kernel, once=once, body=body)  # type: ignore[arg-type]
 
 
-def arrange(kernel: Kernel, body: Sequence[Statement], width: int) -> tuple[Step, ...]:
+def arrange(
+    kernel: Kernel, body: Sequence[Statement], width: int
+) -> tuple[Statement, ...]:
     """Let the stores into one block of a row happen together, at the last of them."""
     waiting = {
         (s.buffer, s.element): s.value
@@ -158,7 +186,7 @@ def arrange(kernel: Kernel, body: Sequence[Statement], width: int) -> tuple[Step
     missing: dict[int, set[int]] = {}
     for buffer, element in waiting:
         missing.setdefault(buffer, set()).add(element)
-    steps: list[Step] = []
+    steps: list[Statement] = []
     for s in body:
         if isinstance(s, For):
             steps.append(Loop(s.axis, arrange(kernel, s.body, width)))
@@ -205,64 +233,28 @@ def _runs(elements: Sequence[int]) -> Iterator[list[int]]:
         yield run
 
 
-def accessed(steps: Sequence[Step]) -> frozenset[int]:
+def accessed(steps: Sequence[Statement]) -> frozenset[int]:
     """The buffers that steps, and loops inside them, load or store."""
-    found: set[int | None] = set()
-    for s in flat(steps):
-        match s:
-            case Op():
-                pass
-            case Load() | Store() | StoreRow() | Gather() | Spread() | StoreAll():
-                found.add(s.buffer)
-            case RowDot():
-                found |= {s.row, s.weights}
-            case RowSum():
-                found |= {s.row, s.buffer}
-    return frozenset(b for b in found if b is not None)
+    found = (m for s in flat(steps) for m in (*s.reads, *s.writes))
+    return frozenset(m for m in found if m >= 0)
 
 
-def spreads(steps: Sequence[Step]) -> bool:
+def spreads(steps: Sequence[Statement]) -> bool:
     """Whether steps add to a buffer lane by lane."""
     return any(isinstance(s, Spread) and s.buffer is not None for s in flat(steps))
 
 
-def flat(steps: Sequence[Step]) -> Iterator[Step]:
+def flat(steps: Iterable[Statement]) -> Iterator[Statement]:
     """All steps but loops over axes, in the order in which they stand."""
-    for s in steps:
-        if type(s) not in _HOLDERS:
-            yield s
-        elif isinstance(s, Loop):
-            yield from flat(s.body)
-        elif isinstance(s, Repeat | If):
-            yield s
-            yield from flat(within(inside(s)))
+    return (s for s in statements(steps) if type(s) is not Loop)
 
 
-def length(steps: Sequence[Step]) -> int:
+def length(steps: Sequence[Statement]) -> int:
     """How much there is to compile, in operations, that of loops included."""
-    return sum([_weight(s) for s in flat(steps)])
+    return sum([s.size for s in flat(steps)])
 
 
-def _weight(step: Step) -> int:
-    """A block of a row is transposed in registers: some operations a column."""
-    if type(step) is Op:
-        return 1
-    match step:
-        case StoreRow():
-            return 5 * len(step.values)
-        case Gather():
-            return 4
-        case Spread():
-            return 8 + 4 * len(step.terms)
-        case Repeat():
-            return 4 + 2 * len(step.carried)
-        case If():
-            return 2 + 2 * len(step.merged)
-        case _:
-            return 1
-
-
-def split(steps: Sequence[Step], limit: int, longest: int) -> tuple[Item, ...]:
+def split(steps: Sequence[Statement], limit: int, longest: int) -> tuple[Item, ...]:
     """Cut steps into parts of at most about `limit` steps, numbered in order.
 
     longest  steps of loops and branches, which are cut only beyond
@@ -271,9 +263,9 @@ def split(steps: Sequence[Step], limit: int, longest: int) -> tuple[Item, ...]:
 
 
 def _split(
-    steps: Sequence[Step], limit: int, longest: int, counter: list[int]
+    steps: Sequence[Statement], limit: int, longest: int, counter: list[int]
 ) -> Iterator[Item]:
-    pending: list[Step] = []
+    pending: list[Statement] = []
     room = limit
 
     def part() -> Part:
@@ -281,7 +273,7 @@ def _split(
         return Part(counter[0] - 1, tuple(pending))
 
     for s in steps:
-        size = length([s]) if type(s) in _HOLDERS else _weight(s)
+        size = length([s]) if s.bodies else s.size
         if pending and size > room:
             yield part()
             pending, room = [], limit
@@ -295,21 +287,16 @@ def _split(
 
 
 def _cut(s: Loop | Repeat | If, limit: int, longest: int, counter: list[int]) -> Item:
-    def items(body: Sequence[Step]) -> tuple[Item, ...]:
+    def items(body: Sequence[Statement]) -> tuple[Item, ...]:
         return tuple(_split(body, limit, longest, counter))
 
     match s:
         case Loop():
             return Nest(s.axis, items(s.body))
         case Repeat():
-            return Cycle(s, items(within(s.head)), items(within(s.body)))
+            return Cycle(s, items(s.head), items(s.body))
         case If():
-            return Branch(s, items(within(s.body)))
-
-
-def within(body: Sequence[Statement]) -> list[Step]:
-    """What stands in a Repeat or an If: there are neither stores nor axes there."""
-    return [s for s in body if not isinstance(s, For)]
+            return Branch(s, items(s.body))
 
 
 def each(items: Sequence[Item]) -> Iterator[Part]:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jitad.lowering.kernel import Clear, Gather, Spread, StoreAll
+from jitad.lowering.statement import Statement
+from jitad.lowering.statements import Clear, Gather, Spread, StoreAll
 
 from .formulas import constant
-from .pieces import Step, flat
+from .pieces import flat
 from .target import memory_type
 from .values import LINE, Values
 
@@ -60,7 +61,7 @@ def gather(f: Values, s: Gather, where: Where) -> None:
     f.loaded(s.target, _loaded(f, addresses, where.dtype), where.dtype)
 
 
-def room(steps: Sequence[Step], width: int) -> list[str]:
+def room(steps: Sequence[Statement], width: int) -> list[str]:
     """Reserve memory for the values of one `Spread` after the other, if any."""
     terms = [len(s.terms) for s in flat(steps) if isinstance(s, Spread)]
     size = 8 * width * (1 + max(terms, default=0))

@@ -11,23 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from jitad.lowering.kernel import (
-    Buffer,
-    Gather,
-    If,
-    Kernel,
-    Load,
-    Op,
-    Repeat,
-    Spread,
-    Store,
-    Write,
-    numbers,
-    statements,
-    used,
-)
+from jitad.lowering.kernel import Buffer, Kernel
+from jitad.lowering.statement import Statement, numbers, statements
+from jitad.lowering.statements import Load, Op, Store, Write
 
-from .pieces import Loop, RowDot, RowSum, Step, StoreRow
+from .pieces import RowDot, RowSum
 
 # With more products than this, columns in vectors serve them all.
 _MOST = 2
@@ -51,7 +39,9 @@ class _Sum:
     inner: list[int]
 
 
-def by_rows(kernel: Kernel, steps: Sequence[Step], width: int) -> tuple[Step, ...]:
+def by_rows(
+    kernel: Kernel, steps: Sequence[Statement], width: int
+) -> tuple[Statement, ...]:
     """The steps, with products by whole rows in place of those by single elements."""
     if not any(b.layout == "sum" for b in kernel.buffers):
         return tuple(steps)
@@ -70,7 +60,7 @@ class _Search:
     """The products with one buffer."""
 
     def __init__(
-        self, kernel: Kernel, steps: Sequence[Step], table: int, width: int
+        self, kernel: Kernel, steps: Sequence[Statement], table: int, width: int
     ) -> None:
         self.kernel, self.given, self.width = kernel, steps, width
         self.table = table
@@ -82,14 +72,14 @@ class _Search:
             for s in loads
             if kernel.buffers[s.buffer].layout == "fixed" and s.index is None
         }
-        self.uses: dict[int, list[Step | None]] = {}
+        self.uses: dict[int, list[Statement | None]] = {}
         for s in steps:
             for v, by in _uses(s):
                 self.uses.setdefault(v, []).append(by)
         every = statements((*kernel.once, *kernel.body))
         self.fresh = 1 + max(numbers(every), default=0)
 
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[Statement, ...]:
         """The new steps; the given ones where there is anything else to be done."""
         sums = [x for x in map(self._sum, self._roots()) if x is not None]
         dots = [(self._dot(x), x) for x in sums]
@@ -114,7 +104,7 @@ class _Search:
                 return self.elements[a], b
         return None
 
-    def _single(self, v: int) -> Step | None:
+    def _single(self, v: int) -> Statement | None:
         """The one step that uses a value."""
         uses = self.uses.get(v, [])
         return uses[0] if len(uses) == 1 else None
@@ -233,11 +223,11 @@ class _Search:
         dots: Sequence[tuple[list[RowDot | Op], _Sum]],
         row_sums: Sequence[tuple[RowSum, list[Store]]],
         done: set[int],
-    ) -> tuple[Step, ...]:
+    ) -> tuple[Statement, ...]:
         at_root = {x.root.target: made for made, x in dots}
         at_last = {stores[-1]: row_sum for row_sum, stores in row_sums}
         stored = {s for _, stores in row_sums for s in stores}
-        steps: list[Step] = []
+        steps: list[Statement] = []
         for s in self.given:
             match s:
                 case Op() if s.target in at_root:
@@ -253,18 +243,9 @@ class _Search:
         return tuple(steps)
 
 
-def _uses(step: Step) -> Iterator[tuple[int, Step | None]]:
-    """The values that a step uses, and the step; None for what stands in a loop."""
-    match step:
-        case Op() | Store() | Write():
-            yield from ((v, step) for v in used(step))
-        case StoreRow():
-            yield from ((v, None) for v in step.values)
-        case RowSum():
-            yield step.value, None
-        case Gather() | Spread():
-            yield from ((v, None) for v in used(step))
-        case Repeat() | If():
-            yield from ((v, None) for s in statements([step]) for v in used(s))
-        case Loop():
-            yield from ((v, None) for s in step.body for v, _ in _uses(s))
+def _uses(step: Statement) -> Iterator[tuple[int, Statement | None]]:
+    """The values that a step uses, and the step; None where nothing can replace it."""
+    by = step if isinstance(step, Op | Store | Write) else None
+    yield from ((v, by) for v in step.used)
+    for s in statements(step.inside):
+        yield from ((v, None) for v in s.used)

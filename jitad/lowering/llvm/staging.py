@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from jitad.lowering.kernel import Buffer, For, Kernel
+from jitad.lowering.kernel import Buffer, Kernel
+from jitad.lowering.statements import For
 
 from . import arguments as frame
 

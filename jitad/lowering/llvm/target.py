@@ -12,10 +12,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from jitad.lowering.kernel import Const, Gather, Kernel, Load, Op, Read, statements
+from jitad.lowering.kernel import Kernel
+from jitad.lowering.statement import statements
 
 NARROWEST = 4  # bytes of scalars that fill a vector; narrower ones do not
-_Value = Const | Op | Load | Read | Gather
 _FLOATS = {"float64": "double", "float32": "float"}
 
 
@@ -62,7 +62,7 @@ def memory_type(dtype: np.dtype) -> str:
 
 def lanes(kernel: Kernel, target: Target) -> int:
     """How many lanes a vector of this kernel has: enough to fill its widest values."""
-    found = {s.dtype for s in statements(kernel.body) if isinstance(s, _Value)}
-    sizes = {dtype.itemsize for dtype in found}
+    every = (s for s in statements(kernel.body) if not s.bodies)
+    sizes = {dtype.itemsize for s in every for _, dtype in s.made}
     sizes |= {b.dtype.itemsize for b in (*kernel.buffers, *kernel.locals)}
     return max(2, target.vector_bytes // max(sizes | {NARROWEST}))

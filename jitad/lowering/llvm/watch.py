@@ -12,22 +12,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jitad.lowering.cost import charge, is_long
-from jitad.lowering.kernel import Repeat
+from jitad.lowering.statement import Statement
+from jitad.lowering.statements import Repeat
 
 from . import arguments as frame
 from . import staging as emit_frame
-from .pieces import Step, flat
+from .pieces import flat
 from .values import Values
 
 DECLARATION = "declare i1 @jitad.look(ptr, ptr)"
 
 
-def long_loops(steps: Sequence[Step]) -> bool:
+def long_loops(steps: Sequence[Statement]) -> bool:
     """Whether any of the steps, or inside of them, is a loop that looks."""
     return any([is_long(s) for s in flat(steps) if isinstance(s, Repeat)])
 
 
-def room(steps: Sequence[Step]) -> list[str]:
+def room(steps: Sequence[Statement]) -> list[str]:
     """Open the account of a function, if it needs one."""
     if not long_loops(steps):
         return []
@@ -68,7 +69,7 @@ def latch(f: Values, s: Repeat, label: str) -> None:
     f.begin(label)
 
 
-def after(f: Values, steps: Sequence[Step]) -> None:
+def after(f: Values, steps: Sequence[Statement]) -> None:
     """Leave the kernel if a part of it that has just been run was left."""
     if not long_loops(steps):
         return
