@@ -198,6 +198,10 @@ def test_integer_powers() -> None:
 ERRORS: dict[str, tuple[Callable[..., Any], str]] = {
     "ldexp": (lambda x: np.ldexp(x, np.int64(1) * (x > 0)), "traced exponent"),
     "interp": (lambda x: np.interp(x, [x, 2.0], [0.0, 1.0]), "constants"),
+    "interp, nan": (
+        lambda x: np.interp(x + np.arange(3.0), [0, 1, 2, 3, np.nan], range(5)),
+        "depend on the order",
+    ),
     "interp, lengths": (lambda x: np.interp(x, [0.0, 2.0], [1.0]), "same length"),
     "select": (lambda x: np.select([x > 0], [x, x]), "pair them"),
     "piecewise": (lambda x: np.piecewise(x, [x > 0], [1, 2, 3]), "one more"),
@@ -357,6 +361,7 @@ def test_single_precision_of_branches() -> None:
 INFINITE = (
     *([0.0, 1.0, 2.0], [-inf, 0.0, 1.0], [0.0, 1.0, inf], [-inf, 0.0, inf]),
     *([-inf, inf], [0.0, inf], [-inf, 1.0]),
+    *([0.0, nan, 2.0], [nan, 0.0, 1.0], [0.0, 1.0, nan], [nan, nan], [0.0, nan]),
 )
 
 
@@ -373,6 +378,29 @@ def test_interp_where_knots_or_values_are_infinite(knots: list[float]) -> None:
         if k % 9 == 0:
             f = partial(np.interp, xp=knots, fp=values, left=0.5)
             same(in_words(lambda x, f=f: f(x), [x])[0], want, ulp=0)
+
+
+def test_interp_where_some_of_many_knots_are_nan() -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 4, 5, 6, 9, 12, 15):
+        for _ in range(4):
+            knots = np.sort(rng.integers(0, 30, count)) / 3.0
+            knots[rng.integers(count, size=2)] = nan
+            values = rng.integers(-1, 2, count) / 4.0
+            f = partial(np.interp, xp=knots, fp=values)
+            x = np.array([-1.0, *knots, *rng.uniform(0, 10, 8), inf, -inf, nan])
+            got = jitad.vmap(lambda x, f=f: f(x), backend="numpy")(x)
+            np.testing.assert_array_equal(got, [f(v) for v in x])
+
+
+def test_slopes_beside_knots_that_are_nan() -> None:
+    knots, values = [0.0, 1.0, nan, 4.0], [0.0, 2.0, 2.0, 5.0]
+    x = np.array([-1.0, 0.5, 1.5, 3.0, 4.5])
+    for mode in ("forward", "reverse", "cross"):
+        f = jitad.jacobian(lambda x: np.interp(x, knots, values), mode=mode)
+        np.testing.assert_array_equal(jitad.vmap(f)(x), [0, 2, 0, 0, 0])
+    unknown = jitad.grad(lambda x: np.interp(x, [0.0, nan], [1.0, 2.0]))(0.5)
+    np.testing.assert_array_equal(unknown, nan)
 
 
 def test_slopes_beside_infinite_knots_and_values() -> None:

@@ -216,10 +216,59 @@ def _piece(x: Any, knots: np.ndarray, pieces: Sequence[Sequence[Any]]) -> Any:
     if len(pieces) == 1:
         return pieces[0]
     middle = len(pieces) // 2
-    beyond = ahead(x, knots[middle - 1])
     below = _piece(x, knots[: middle - 1], pieces[:middle])
     above = _piece(x, knots[middle:], pieces[middle:])
-    return [np.where(beyond, a, b) for a, b in zip(above, below, strict=True)]
+    return _chosen(ahead(x, knots[middle - 1]), above, below)
+
+
+def _chosen(condition: Any, a: Sequence[Any], b: Sequence[Any]) -> list[Any]:
+    return [np.where(condition, p, q) for p, q in zip(a, b, strict=True)]
+
+
+def _piece_beside_nan(x: Any, knots: np.ndarray, pieces: Sequence[Any]) -> Any:
+    """The same where knots are NaN, which nothing is before or beyond.
+
+    NumPy looks at all of up to four knots, one after the other.  Of more it halves
+    what is beyond the fourth, if it is asked for one number; if for several, it begins
+    where the last one was.
+    """
+    if x.ndim and len(knots) > _WALKED:
+        raise UnsupportedError(
+            f"np.interp of {x!r} between {len(knots)} knots of which some are NaN "
+            f"({source_line()}): NumPy's results depend on the order of the numbers; "
+            "leave out what is NaN"
+        )
+
+    def before(k: int) -> Any:
+        return False if np.isnan(knots[k]) else ~ahead(x, knots[k])
+
+    def beyond(k: int) -> Any:
+        return False if np.isnan(knots[k]) else ahead(x, knots[k])
+
+    def halved(low: int, high: int) -> Any:
+        if low == high:
+            return pieces[low]
+        middle = low + (high - low) // 2
+        above, below = halved(middle + 1, high), halved(low, middle)
+        return _chosen(beyond(middle), above, below)
+
+    last = len(knots) - 1
+    if last < _WALKED:
+        found = pieces[last + 1]
+        for k in range(last, 0, -1):
+            found = _chosen(beyond(k), found, pieces[k])
+    else:
+        found = halved(3, last + 1)
+        if last > _NEAR + 1:
+            found = _chosen(before(_NEAR + 1), halved(3, _NEAR + 1), found)
+        for k in (3, 2, 1):
+            found = _chosen(before(k), pieces[k], found)
+    found = _chosen(before(0), pieces[0], found)
+    return _chosen(x > knots[last], pieces[-1], found)
+
+
+# So many knots are looked at one after the other, or are near the one to begin with.
+_WALKED, _NEAR = 4, 8
 
 
 def _step(x: Any, knot: float, y: Any, left: Any, right: Any) -> Any:
@@ -234,9 +283,7 @@ def _interp(x: Any, knots: np.ndarray, values: Any, left: Any, right: Any) -> An
         # NumPy gives the one value there is for NaN, too.
         return _step(x, knots[0], values[0], left, right)
     with np.errstate(all="ignore"):
-        slopes = [
-            (values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in range(last)
-        ]
+        slopes = [_slope(knots, values, k) for k in range(last)]
         sides = [0.0, *slopes, 0.0]
         means = [0.5 * before + 0.5 * after for before, after in pairwise(sides)]
     # Before the first knot, and then from knot to knot: base, value, slopes, corner.
@@ -254,12 +301,21 @@ def _interp(x: Any, knots: np.ndarray, values: Any, left: Any, right: Any) -> An
     finite = not isinstance(values, Tracer) and np.isfinite([knots, values]).all()
     if finite:
         pieces = [piece[:4] for piece in pieces]
-    x0, y0, slope, told, *corner = _piece(x, knots, pieces)
+    find = _piece_beside_nan if np.isnan(knots).any() else _piece
+    x0, y0, slope, told, *corner = find(x, knots, pieces)
     told = np.where(np.isnan(x), NAN, told)
     if right is not None:
         y0 = np.where(x > knots[last], right, y0)
     primitive = _line if finite else _cornered
     return bind_promoted(primitive, [x, x0, y0, slope, told, *corner])
+
+
+def _slope(knots: np.ndarray, values: Any, k: int) -> Any:
+    """The slope behind knot k; that of what is flat is 0, wherever it ends."""
+    here, there, width = values[k], values[k + 1], knots[k + 1] - knots[k]
+    return (
+        np.where(here == there, 0.0, NAN) if width != width else (there - here) / width
+    )
 
 
 def _corner(knots: np.ndarray, values: Any, k: int) -> Any:
