@@ -19,6 +19,8 @@ from jitad.errors import TracingError
 from .source import source_line
 from .views import Storage
 
+# What is told of such arrays, and NumPy hands on to what is made of them.
+_DTYPE = "jitad"
 # Who holds the memory where no object array does: its mirror, and the call that counts.
 _OURS = 2
 
@@ -93,3 +95,13 @@ def reflection(array: Any) -> np.ndarray:
     layout = array._layout
     shape = array.type.shape
     return memory.reshape(shape) if layout is None else layout.over(memory, shape)
+
+
+def objects_of(dtype: np.dtype) -> np.dtype:
+    """The dtype of an object array that stands for an array of another dtype."""
+    return np.dtype(object, metadata={_DTYPE: dtype})
+
+
+def held_dtype(array: np.ndarray) -> np.dtype | None:
+    """The dtype of what an object array was made of, if that is known."""
+    return (array.dtype.metadata or {}).get(_DTYPE)

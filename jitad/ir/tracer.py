@@ -20,7 +20,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from jitad.errors import TracingError, UnsupportedError
 
 from .graph import COMPUTED, CONST, DTYPES, PACK, Builder, Type, scalar
-from .mirror import reflection
+from .mirror import held_dtype, objects_of, reflection
 from .plain import refusal
 from .primitive import Primitive, registry
 from .source import source_line
@@ -197,7 +197,7 @@ class Tracer(Storage, NDArrayOperatorsMixin):
         self.builder.boxed = True
         if not (copy or self.scalar):
             return reflection(self)
-        result = np.empty_like(self.stand_in(), object)
+        result = np.empty_like(self.stand_in(), objects_of(self.dtype))
         for place in np.ndindex(self.shape):
             result[place] = self[place] if place else self
         return result
@@ -241,6 +241,12 @@ class Tracer(Storage, NDArrayOperatorsMixin):
     def __index__(self) -> int:
         self.builder.indexing = _place(sys._getframe(1))
         raise no_index(self)
+
+    def __abs__(self) -> Any:
+        """Unlike np.abs, abs of a Python number is one."""
+        made: Any = np.absolute(self)
+        made.weak = self.weak
+        return made
 
     def __round__(self, ndigits: int | None = None) -> Any:
         raise TracingError(
@@ -377,7 +383,7 @@ def _nearest(dtype: np.dtype) -> np.dtype:
 def assemble(trace: Trace, array: np.ndarray) -> Tracer:
     """A traced array from an object array of traced scalars and numbers."""
     items = list(array.flat)
-    dtype = joint_dtype(items) if items else np.dtype(float)
+    dtype = _held_dtype(array, items) if items else np.dtype(float)
     operands = tuple([lift(trace, item, dtype) for item in items])
     shapes = {trace.nodes[i].type.shape for i in operands}
     if shapes - {()}:
@@ -387,6 +393,21 @@ def assemble(trace: Trace, array: np.ndarray) -> Tracer:
         )
     type = Type(dtype, array.shape)
     return Tracer(trace, trace.add(PACK, operands, type, (), trace.line()), type)
+
+
+def _held_dtype(array: np.ndarray, items: list[Any]) -> np.dtype:
+    """The dtype of an object array, with what was put into it.
+
+    One made of a traced array keeps that one's, as long as any of its own numbers is
+    in it; in what was computed with it Python's numbers count as of that dtype.
+    """
+    held = held_dtype(array)
+    dtypes = {item.dtype for item in items if isinstance(item, Tracer)}
+    if held is not None and (held in dtypes or not dtypes):
+        return held
+    others = [i for i in items if held is None or type(i) not in (int, float, bool)]
+    weak = len(others) < len(items)
+    return np.result_type(joint_dtype(others), *[held] * weak)
 
 
 def joint_dtype(values: Sequence[Any]) -> np.dtype:
@@ -406,7 +427,7 @@ def joint_dtype(values: Sequence[Any]) -> np.dtype:
             # Of more than 64 bits: a float, beside others.
             dtypes.append(np.dtype(float))
         elif array.ndim or traced(value):
-            dtypes.append(joint_dtype(list(array.flat)))
+            dtypes.append(_held_dtype(array, list(array.flat)))
         else:
             raise UnsupportedError(
                 f"{value!r} is no number ({source_line()}); expected numbers and "

@@ -301,6 +301,49 @@ def test_what_is_put_into_whole_numbers_is_one() -> None:
         assert got[name].dtype == f(n).dtype, name
 
 
+def _copied(statements: str) -> Any:
+    """A function that makes an array of objects of a traced one, and then …"""
+    lines = ["def f(y):", "a = np.array(y)", *statements.split("; "), "return a"]
+    space: dict[str, Any] = {"np": np}
+    exec("\n ".join(lines), space)
+    return space["f"]
+
+
+@pytest.mark.parametrize("statements", [
+    "a[0] = 3", "a[0] = True", "a[:] = 7", "a[0] = 3; a[1] = 101", "a *= 2",
+    "a[0] = np.float64(0.1)", "a[0] = 3; a = a * 2.5", "a[0] = 1; a = a / 2",
+    "a[0] = 3; a = a[::-1].copy()", "a[0] = 5; a = np.array(a); a[1] = 6",
+    "a[:] = 7; a = a + y", "a[0] = 3; a = np.stack([a, y])", "a[0] = 3; a = a @ a",
+    "a[0] = 3; a = a.mean()", "a += 1; a[1] = 0", "a[0] = 1; a = abs(-a) ** 2",
+])  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int8], ids=str)
+def test_copies_as_objects_keep_their_dtype(statements: str, dtype: Any) -> None:
+    y, f = np.array([1.5, 2.5]).astype(dtype), _copied(statements)
+    want = f(y)
+    for backend in BACKENDS:
+        got = jitad.jit(f, backend=backend)(y)  # type: ignore[arg-type]
+        same(got, want, statements, 0)
+        assert got.dtype == want.dtype
+
+
+def test_what_is_made_of_python_numbers_promotes_as_one() -> None:
+    made = [
+        *(lambda n: n >> 1, lambda n: n << 1, lambda n: 8 >> n, lambda n: n & 3),
+        *(lambda n: n | 1, lambda n: n ^ 1, lambda n: ~n, lambda n: abs(-n)),
+        *(lambda n: n // 2, lambda n: n % 2, lambda n: 7 % n, lambda n: n**3),
+        *(lambda n: divmod(n, 2)[1], lambda n: n**0),
+    ]
+    for number in (2, 2.5):
+        for x in (np.array([1.0, 2.0], np.float32), np.array([1, 2], np.int8)):
+            for k, f in enumerate(made):
+                if type(number) is float and k < 7:
+                    continue
+                want = f(number) * x
+                got = jitad.jit(lambda n, f=f: f(n) * x, backend="numpy")(number)  # noqa: B023
+                same(got, want, str(k), 0)
+                assert got.dtype == want.dtype, k
+
+
 def written(x: Any) -> Any:
     y = x.copy()
     y[0] = 10**20
