@@ -34,7 +34,11 @@ from jitad.ir.views import kept_order
 Function = Callable[..., Any]
 
 # Of weak numbers alone these give a weak number.
-_WEAK = {np.add, np.subtract, np.multiply, np.true_divide, np.negative, np.power}
+_WEAK = {
+    np.add, np.subtract, np.multiply, np.true_divide, np.negative, np.power,
+    np.floor_divide, np.remainder, np.left_shift, np.right_shift, np.bitwise_and,
+    np.bitwise_or, np.bitwise_xor, np.invert,
+}  # fmt: skip
 
 
 def elementwise(
@@ -83,6 +87,11 @@ def plain_root(primitive: Primitive) -> Primitive:
     return registry.add_inner(made)
 
 
+def only_weak(kinds: Sequence[Any]) -> bool:
+    """Whether what `representative` gives is of Python's numbers alone."""
+    return all([k is float or k is int for k in kinds])
+
+
 def _handler(ufunc: np.ufunc, primitive: Primitive) -> Function:
     """The handler of a ufunc that one primitive computes."""
     weak = ufunc in _WEAK
@@ -92,7 +101,7 @@ def _handler(ufunc: np.ufunc, primitive: Primitive) -> Function:
         loop = loop_dtypes(ufunc, kinds)
         result = bind(primitive, args, loop[:-1], loop[-1])
         if weak:
-            result.weak = all([k is float or k is int for k in kinds])
+            result.weak = only_weak(kinds)
         return result
 
     return handler

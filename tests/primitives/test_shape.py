@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import jitad
 from tests.support.moves import check_moves, check_value, inputs
 
 MASK = np.array([True, False, True])
@@ -204,6 +205,8 @@ def test_linspace():
     check_value(f, [np.array([0.3, 1.0]), np.array([1.7, 2.0])])
     check_value(lambda a: np.linspace(0, a, 4, endpoint=False), [np.float64(1.3)])
     check_value(lambda a: np.linspace(a, 2, 1), [np.float64(1.3)])
+    last = jitad.jit(lambda a: np.linspace(0, a, 3)[-1])(np.array([np.inf, 2.0]))
+    np.testing.assert_array_equal(last, [np.inf, 2.0])
     check_value(lambda a: np.linspace(a, 2, 3, axis=1), [np.array([1.3, 1.5])])
 
 

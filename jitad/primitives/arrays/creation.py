@@ -241,9 +241,8 @@ def _linspace(
     step = delta / parts if parts > 0 else delta * np.nan
     grid = (steps * step if parts > 0 else steps * delta) + start
     if endpoint and num > 1:
-        grid = np.concatenate(
-            [grid[:-1], np.reshape(stop + 0 * delta, (1, *delta.shape))]
-        )
+        last = np.broadcast_to(stop, (1, *delta.shape))
+        grid = np.concatenate([grid[:-1], last])
     if axis != 0:
         grid = np.moveaxis(grid, 0, axis)
     if dtype is not None:

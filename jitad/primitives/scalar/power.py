@@ -26,7 +26,7 @@ from jitad.ir.tracer import (
     representative,
     whole,
 )
-from jitad.primitives.define import as_made, derived, elementwise
+from jitad.primitives.define import as_made, derived, elementwise, only_weak
 from jitad.primitives.stated import stated
 
 from .elementwise import ahead, gate
@@ -214,26 +214,34 @@ def _raised(x: Any, p: Any) -> Any:
         return _generic(x, p)
     weak = type(p) in (int, float, bool)
     base = x if weak else cast(x, np.result_type(x.dtype, _dtype(p)))
-    if exponent == 0:
-        return np.ones_like(base)
     if exponent == 1:
         return base
+    result = _by_constant(base, exponent)
+    if result is None:
+        return _generic(x, p)
+    result.weak = base.weak and weak
+    return result
+
+
+def _by_constant(base: Tracer, exponent: float) -> Tracer | None:
+    """A power that is a product or a root; None: it is neither."""
+    if exponent == 0:
+        return np.ones_like(base)  # type: ignore[return-value]
     if exponent == 2:
         return base * base
     if exponent == -1:
         return 1.0 / base
     if exponent == 0.5:
-        return np.sqrt(base)
+        return np.sqrt(base)  # type: ignore[return-value]
     if exponent in _PRODUCTS:
-        result = bind(_PRODUCTS[exponent], [base], [None], base.dtype)
-        result.weak = base.weak and weak
-        return result
-    return _generic(x, p)
+        return bind(_PRODUCTS[exponent], [base], [None], base.dtype)
+    return None
 
 
 def _integer_power(x: Any, p: Any) -> Any:
     """The product of as many x as p says, which must be known not to be negative."""
-    dtype = loop_dtypes(np.power, (representative(x), representative(p)))[0]
+    kinds = representative(x), representative(p)
+    dtype = loop_dtypes(np.power, kinds)[0]
     if dtype.kind == "f":
         return _generic(x, p)
     known = not isinstance(p, Tracer)
@@ -245,7 +253,9 @@ def _integer_power(x: Any, p: Any) -> Any:
         )
     base = as_tracer(innermost([x, p]), x, dtype)
     if known and np.ndim(p) == 0:
-        return multiplied(base, int(whole(int(p), dtype)))
+        result = multiplied(base, int(whole(int(p), dtype)))
+        result.weak = only_weak(kinds)
+        return result
     if p.dtype.kind == "b":
         return np.where(p, base, dtype.type(1))
     # By the bits of the exponents, the last first.

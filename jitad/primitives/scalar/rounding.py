@@ -13,7 +13,7 @@ from jitad.ir.primitive import Primitive, registry
 from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, bind, cast, promote, representative, whole
-from jitad.primitives.define import derived, elementwise
+from jitad.primitives.define import derived, elementwise, only_weak
 from jitad.primitives.stated import stated
 
 from .elementwise import ahead, fresh, gate
@@ -249,10 +249,13 @@ def _integers_apart(ufunc: np.ufunc, primitive: Primitive) -> None:
 
     @derived(ufunc)
     def handler(a: Any, b: Any) -> Any:
-        dtype = loop_dtypes(ufunc, (representative(a), representative(b)))[0]
+        kinds = representative(a), representative(b)
+        dtype = loop_dtypes(ufunc, kinds)[0]
         if dtype.kind == "f":
             return floating(a, b)
-        return bind(primitive, (a, b), [dtype, dtype], dtype)
+        result = bind(primitive, (a, b), [dtype, dtype], dtype)
+        result.weak = only_weak(kinds)
+        return result
 
 
 _integers_apart(np.remainder, _integer_mod)
