@@ -182,6 +182,34 @@ def test_errors_of_cotangents():
         jitad.jacobian(f)(X)
 
 
+BENT = {  # rules that are not linear, of x -> 3 x
+    "a square": lambda t: t * t,
+    "a size": np.abs,
+    "a condition": lambda t: np.where(t == 0, 0.0, 3 * t),
+    "an extreme": lambda t: np.maximum(3 * t, 0),
+}
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_a_rule_that_is_not_linear_does_not_serve_the_other_mode(name):
+    bent, message = BENT[name], "f: expected a rule that is linear in the {}, but"
+    f = jitad.custom_jvp(lambda x, y: 3 * x + y)
+    f.__name__ = f.name = "f"
+    f.defjvp(lambda p, t: (f(*p), bent(t[0]) + t[1]))
+    np.testing.assert_array_equal(jitad.jvp(f, (2.0, 1.0), (1.0, 0.0))[1], bent(1.0))
+    with pytest.raises(jitad.UnsupportedError, match=message.format("tangents")):
+        jitad.jacobian(f, mode="reverse", argnums=(0, 1))(2.0, 1.0)
+    with pytest.raises(jitad.UnsupportedError, match=message.format("tangents")):
+        jitad.jacobian(f, mode="forward")(2.0, 1.0)
+
+    f = jitad.custom_vjp(lambda x: 3 * x)
+    f.__name__ = f.name = "f"
+    f.defvjp(lambda x: (f(x), None), lambda r, g: (bent(g),))
+    np.testing.assert_array_equal(jitad.vjp(f, 2.0)[1](1.0), [bent(1.0)])
+    with pytest.raises(jitad.UnsupportedError, match=message.format("cotangents")):
+        jitad.jacobian(f, mode="forward")(2.0)
+
+
 def test_a_captured_value_is_refused():
     def g(x: Any) -> Any:
         f = jitad.custom_jvp(lambda y: x * y)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from jitad.errors import UnsupportedError
 from jitad.ir.call import CALL, Custom, custom_of
-from jitad.ir.graph import Graph, prune
+from jitad.ir.graph import Graph, prune, reach
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, loop_of, parts_of
 from jitad.ir.tracer import Trace
@@ -164,7 +165,7 @@ def _applied(
         if custom.kind == "again" or len(places) == len(smooth):
             return rule(places)
         there = [smooth.index(k) for k in places]
-        return _of_some(rule(smooth), len(node.operands), there, forward)
+        return _of_some(custom, rule(smooth), there, forward)
 
     def results(seeds: dict[int, int]) -> list[int]:
         places = tuple(seeds)
@@ -210,12 +211,15 @@ def _calls(graph: Graph) -> bool:
     )
 
 
-def _of_some(rule: Graph, count: int, there: Sequence[int], forward: Sweep) -> Graph:
-    """A rule for only some of the seeds, which come after so many other inputs.
+def _of_some(
+    custom: Custom, rule: Graph, there: Sequence[int], forward: Sweep
+) -> Graph:
+    """A function's rule for only some of the seeds.
 
     Where it calls others, as the rule of a solution calls its own function, the seeds
     that are not there are zero.
     """
+    count = len(custom.value.inputs)
     places = [count + j for j in there]
     if _calls(rule):
         return _at_zero(rule, {*range(count, len(rule.inputs))} - {*places})
@@ -228,7 +232,7 @@ def _of_some(rule: Graph, count: int, there: Sequence[int], forward: Sweep) -> G
     found = forward(line, seeds)
     results = [_derivative(inner, found, int(v)) for v in line.outputs]
     graph = prune(inner.nodes, (*line.inputs, *dots), tuple(results))
-    return _at_zero(graph, {*range(count, len(rule.inputs))})
+    return _linear(custom, graph, len(rule.inputs))
 
 
 def transposed(custom: Custom, sweep: Sweep) -> Graph:
@@ -244,7 +248,24 @@ def transposed(custom: Custom, sweep: Sweep) -> Graph:
     results = [_derivative(inner, found, i) for i in seeds]
     inputs = (*line.inputs, *bars)
     graph = prune(inner.nodes, inputs, tuple(results))
-    return _at_zero(graph, {*range(count, count + len(seeds))})
+    return _linear(custom, graph, len(rule.inputs))
+
+
+def _linear(custom: Custom, graph: Graph, end: int) -> Graph:
+    """What was derived of a rule with seeds up to input `end`, freed of these.
+
+    Raises UnsupportedError where it depends on them: the rule is not linear.
+    """
+    seeds = range(len(custom.value.inputs), end)
+    needed = set(reach(graph.nodes, graph.outputs))
+    if not needed.isdisjoint(graph.inputs[k] for k in seeds):
+        bars = "tangents" if custom.kind == "jvp" else "cotangents"
+        raise UnsupportedError(
+            f"{custom.name}: expected a rule that is linear in the {bars}, but its "
+            f"derivative depends on them; write sums of {bars} times what depends on "
+            f"the arguments alone, without conditions on {bars}"
+        )
+    return _at_zero(graph, {*seeds})
 
 
 def _at_zero(graph: Graph, places: set[int]) -> Graph:
