@@ -49,6 +49,10 @@ def jit(
 ) -> Function[Given, Made]:
     """(x -> y)  ->  (x -> y), compiled; of what is transformed already, elsewhere.
 
+    f is run once for each signature (the nesting, shapes and dtypes of its arguments),
+    on stand-ins that note what it computes.  Results have the shapes and dtypes that
+    NumPy would give, and are new arrays; arguments are never modified.
+
     Arrays on a CUDA card (CuPy's, PyTorch's, JAX's, Numba's, or anything else with
     `__cuda_array_interface__` or DLPack) are computed with there, on the stream of
     their library, which makes the results.
@@ -69,7 +73,8 @@ def jit(
     All this holds for what any transform makes of the result, too, unless it is told
     otherwise: jacobian(jit(f, cache=False)) keeps nothing.  In a function that calls
     the result it is a part of that function, of which that one's own options hold.
-    Raises InputError for other options, DeviceError where a card cannot be had.
+    Raises InputError for other options, DeviceError where a card cannot be had; a call
+    raises TracingError or UnsupportedError, with f's line, for what cannot be traced.
     """
     transformed = f if isinstance(f, Function) else None
     name = transformed.name if transformed else f"jit({_name(f)})"
@@ -99,10 +104,16 @@ def jacobian(
     """(x -> y)  ->  (x -> ∂y/∂x), of shape y.shape + x.shape.
 
     For nested y and x the result is a tree of y's structure, with trees of x's at its
-    leaves (a tuple of them where argnums is a sequence).  mode="auto" counts the
-    operations of forward, reverse and cross-country accumulation and takes the least.
+    leaves (a tuple of them where argnums is a sequence).
+
+    argnums  the argument to differentiate in, by its position, or several of them
+    mode     "forward", "reverse" or "cross" (country: elimination in the order that
+             costs least at each step); "auto" counts their operations and takes the
+             least
+    backend, device  as of jit
     Raises InputError where an argument in argnums is not floating-point, and for
     other modes.
+    (A. Griewank and A. Walther, Evaluating Derivatives, 2nd ed., 2008, chapters 3, 9.)
     """
     name = f"jacobian({_name(f)})"
     _need_mode(name, mode)
@@ -139,7 +150,10 @@ def value_and_grad(
 ) -> Function[Given, tuple[Made, Any]]:
     """(x -> y)  ->  (x -> (y, ∂y/∂x)) for a scalar y.
 
-    With has_aux, f returns (y, aux) and the result is ((y, aux), ∂y/∂x).
+    One kernel computes both, and shares their work.
+    argnums, has_aux  as of grad; with has_aux the result is ((y, aux), ∂y/∂x)
+    backend, device   as of jit
+    Raises InputError and ShapeError as grad does.
     """
     name = f"value_and_grad({_name(f)})"
 
@@ -172,7 +186,12 @@ def grad(
 ) -> Function[Given, Any]:
     """(x -> y)  ->  (x -> ∂y/∂x) for a scalar y, in x's structure.
 
-    With has_aux, f returns (y, aux) and the result is (∂y/∂x, aux).
+    ∂y/∂x has x's shape and dtype.
+    argnums  the argument to differentiate in, by its position; several give a tuple
+    has_aux  whether f returns (y, aux), and the result is (∂y/∂x, aux)
+    backend, device  as of jit
+    Raises ShapeError where y is not one number (take jacobian), InputError where y or
+    an argument in argnums is not floating-point.
     """
     name = f"grad({_name(f)})"
 
@@ -215,7 +234,11 @@ def hessian(
 ) -> Function[Given, Any]:
     """(x -> y)  ->  (x -> ∂²y/∂x²), of shape y.shape + x.shape + x.shape.
 
-    Of every ∂²y/∂x² only one triangle is computed.
+    Of every ∂²y/∂x² only one triangle is computed, and it is symmetric to the bit.
+    For trees, and several argnums, it nests like jacobian of jacobian.
+    argnums, backend, device  as of jacobian
+    mode  as of jacobian, for the second differentiation; the first takes its cheapest
+    Raises InputError as jacobian does.
     """
     name = f"hessian({_name(f)})"
     _need_mode(name, mode)
@@ -255,7 +278,10 @@ def hvp(
 
     The seed v comes last, after all arguments of f: hvp(f, argnums=1)(a, x, v).  It
     has x's structure and shapes (a tuple of them where argnums is a sequence), or one
-    leading axis K for K products by one kernel.
+    leading axis K for K products by one kernel; so has the product.  It costs a few
+    times f: forward mode through the gradient.
+    argnums, backend, device  as of grad
+    Raises InputError as grad does, ShapeError for seeds of other shapes.
     """
     name = f"hvp({_name(f)})"
 
@@ -305,8 +331,11 @@ def jvp(
 ) -> tuple[Any, Any]:
     """(x -> y)  ->  (y, ẏ = ∂y/∂x · ẋ) at primals, along tangents.
 
-    tangents have the shapes of primals, or all of them one more leading axis K: then
-    ẏ has it too, and one kernel evaluates all K.
+    primals   the arguments of f, in a tuple
+    tangents  ẋ, of the structure and shapes of primals, or with one more leading axis
+              K: then ẏ has it too, and one kernel evaluates all K
+    ẏ has y's structure and shapes.
+    Raises InputError, ShapeError for tangents that are not like primals.
     """
     primals = tuple(primals)
     tangents, count = seeds_like("jvp", primals, tuple(tangents))
@@ -319,8 +348,11 @@ def jvp(
 def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Product]:
     """(x -> y)  ->  y and the pullback (ȳ -> x̄ = ȳ · ∂y/∂x) at primals.
 
-    The pullback takes a cotangent of y's structure and shapes, or with one more
-    leading axis K, and returns a tuple with one entry for each primal.
+    primals  the arguments of f
+    The pullback takes a cotangent ȳ of y's structure and shapes, or with one more
+    leading axis K, and returns a tuple with one entry x̄ for each primal, of its
+    structure and shapes (with K before them).
+    Raises InputError, ShapeError where a cotangent is not like y.
     """
     y = jit(f)(*primals)
     single = _pullback(f)
@@ -342,8 +374,11 @@ def _pull(f: Callable[..., Any], *primals: Any) -> Product:
 def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, LinearMap]:
     """(x -> y)  ->  y and the linear map ẋ -> ẏ at primals.
 
-    The map also is a SciPy linear operator over flattened vectors: it has shape,
-    dtype, matvec, rmatvec, matmat, rmatmat and T.
+    primals  the arguments of f; the map takes tangents of their structure and shapes,
+             one argument each
+    The map also is a SciPy linear operator over flattened vectors, (m, n) for n numbers
+    in primals and m in y: it has shape, dtype, matvec, rmatvec, matmat, rmatmat and T.
+    Raises InputError, ShapeError for tangents that are not like primals.
     """
     y, pull = vjp(f, *primals)
     single = _pushforward(f, tangents_only=True)
@@ -378,10 +413,13 @@ def vmap(
     in_axes   the batch axis of every argument, or None where all points share it: an
               integer for all, or a tuple over arguments of integers, None and trees
     out_axes  the batch axis of every result, likewise
-    others    as of jit; by default those of f
+    backend, device …  as of jit; by default those of f
     f may index what all points share by traced integers, as in cameras[i]: elements are
     read in place, NaN out of range, and gradients of sums are added to them.
-    Layouts are honoured: (B, n) rows by default, (n, B) with in_axes=-1.
+    Layouts are honoured: (B, n) rows by default, (n, B) with in_axes=-1.  B may be 0.
+    A call takes out=, an array or a tree of them, which results are written to.
+    Raises InputError for other axes than integers and None, ShapeError where batch axes
+    differ in length or are not there.
     """
     base = f if isinstance(f, Function) else jit(f)
     name, level = f"vmap({_name(f)})", Level(in_axes, out_axes)
@@ -399,7 +437,11 @@ def vmap(
 
 
 def stop_gradient(x: Any) -> Any:
-    """x, taken as a constant by every derivative; x may be a tree."""
+    """x, taken as a constant by every derivative.
+
+    x may be a number, an array or a tree of them; what is returned has its structure,
+    shapes and dtypes.
+    """
     return tree.transform(hold, x)
 
 

@@ -40,6 +40,7 @@ def gauss_newton(
              the others have the leading axis.  Where an argument in argnums has an
              axis of points, J is that of each point's own.
     weights=  in the call: w of shape (points,), or (points, m), for r·Wr, JᵀWr, JᵀWJ
+    backend, device  as of jit
     Raises InputError where an argument in argnums is not floating-point, ShapeError
     for weights of another shape.
     (J. Nocedal and S. Wright, Numerical Optimization, 2nd ed., 2006, section 10.3.)

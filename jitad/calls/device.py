@@ -21,6 +21,7 @@ def device_put(x: Any, device: str = "cuda") -> Any:
 
     What they are computed with is computed there, and gives such arrays; they have
     `__cuda_array_interface__` and DLPack, and np.asarray copies one back.
+    device  "cuda", or "cuda:1" for the second card
     Raises InputError for other dtypes than float64, float32, integers and bool,
     DeviceError where there is no such card, DeviceMemoryError where it is full.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pydoc
+import re
 from typing import Any
 
 import numpy as np
@@ -126,3 +127,29 @@ def test_wrong_options_are_input_errors(call: Any, message: str) -> None:
 def test_axes_may_be_any_integers() -> None:
     found = jitad.vmap(f, in_axes=np.int64(0), out_axes=np.int64(1))(X)
     np.testing.assert_array_equal(found, np.sin(X).T)
+
+
+# What raises nothing of its own.
+RAISES_NOTHING = {
+    "cache_clear", "checkpoint", "empty", "full", "get_threads", "info", "log_softmax",
+    "logsumexp", "ones", "softmax", "stop_gradient", "zeros",
+}  # fmt: skip
+# Functions whose arguments are those of a function that their docstrings name.
+AS_OF = ("np.array", "np.empty", "np.full", "np.ones", "np.zeros", "scipy.special")
+# What the formula of the first line names, or the name itself explains.
+KNOWN = {"f", "function", "transformed", "args", "kwargs", "x", "name"}
+
+
+@pytest.mark.parametrize("name", sorted(jitad.__all__))
+def test_docstrings_say_what_is_given_and_what_is_raised(name: str) -> None:
+    public = getattr(jitad, name)
+    text = inspect.getdoc(public) or ""
+    assert text
+    if not callable(public) or inspect.isclass(public):
+        return
+    assert name in RAISES_NOTHING or re.search(r"\b[Rr]aises ", text)
+    if any(other in text for other in AS_OF):
+        return
+    others = {"devices", "precision", "cache", "compile"} if "as of jit" in text else ()
+    for parameter in set(inspect.signature(public).parameters) - KNOWN - set(others):
+        assert re.search(rf"\b{parameter}\b", text), parameter

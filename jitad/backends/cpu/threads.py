@@ -239,7 +239,11 @@ POOL = Pool()
 
 
 def set_threads(count: int) -> None:
-    """Use so many threads from now on; results do not depend on it."""
+    """Let launches use count threads from now on; no bit of a result depends on it.
+
+    Raises ValueError below 1 and above what NUMBA_NUM_THREADS, or the number of
+    processors, allows; TypeError where count is no whole number.
+    """
     if not isinstance(count, int | np.integer):
         raise TypeError(f"expected a whole number of threads, got {count!r}")
     if not 1 <= count <= most_threads():
@@ -251,7 +255,10 @@ def set_threads(count: int) -> None:
 
 
 def get_threads() -> int:
-    """How many threads a launch uses at most."""
+    """How many threads a launch of this thread's calls uses at most.
+
+    As many as Numba's, unless `set_threads`, or `threads` around the call, says less.
+    """
     return min(POOL.count, _limit.get())
 
 
@@ -263,6 +270,7 @@ def threads(count: int) -> Iterator[None]:
             slopes = J(block)
 
     All threads of a process share one pool, so that two calls at once do not use more.
+    Raises ValueError where count is no whole number, or below 1.
     """
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
         raise ValueError(

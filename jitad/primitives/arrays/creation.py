@@ -39,24 +39,27 @@ def _here(array: np.ndarray) -> Any:
 
 
 def zeros(shape: Shape, dtype: Any = float) -> Any:
-    """An array of zeros that can be filled with traced values."""
+    """An array of zeros that can be filled with traced values; otherwise np.zeros."""
     return _here(np.zeros(shape, dtype))
 
 
 def ones(shape: Shape, dtype: Any = float) -> Any:
-    """An array of ones that can be filled with traced values."""
+    """An array of ones that can be filled with traced values; otherwise np.ones."""
     return _here(np.ones(shape, dtype))
 
 
 def empty(shape: Shape, dtype: Any = float) -> Any:
-    """An array to be filled: NaN until then inside a trace, 0 for integers."""
+    """An array that can be filled with traced values; otherwise np.empty.
+
+    Inside a trace it is NaN until it is filled, or 0 for integers.
+    """
     if current() is None:
         return np.empty(shape, dtype)
     return _here(_unfilled(np.empty(shape, dtype)))
 
 
 def full(shape: Shape, fill_value: Any, dtype: Any = None) -> Any:
-    """An array of one value, which may be traced."""
+    """An array of one value, which may be traced; otherwise np.full."""
     if not traced(fill_value):
         return _here(np.full(shape, fill_value, dtype))
     value = as_array(fill_value)
@@ -64,7 +67,11 @@ def full(shape: Shape, fill_value: Any, dtype: Any = None) -> Any:
 
 
 def array(object: Any, dtype: Any = None) -> Any:
-    """An array of numbers and traced values, in nested lists."""
+    """An array of numbers and traced values, in nested lists; otherwise np.array.
+
+    np.array itself makes an array of objects of them, in which each is on its own.
+    Raises ValueError where lists differ in length, as NumPy does.
+    """
     if not traced(object):
         return _here(np.array(object, dtype))
     made = as_array(object)

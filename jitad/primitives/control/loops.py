@@ -174,8 +174,13 @@ def fori_loop(
 ) -> Carry:
     """c -> c': c = body_fun(i, c) for i = lower, …, upper - 1.
 
-    lower and upper may be traced whole numbers: in a batch every point runs its own
-    number of times.  max_steps bounds such a loop; reverse mode needs it.
+    lower, upper  whole numbers, which may be traced: in a batch every point runs its
+                  own number of times
+    body_fun      returns the structure, shapes and dtypes of init_val, which may be any
+                  containers
+    max_steps     the most iterations of a loop with traced bounds; reverse mode needs
+                  it, and a point that would go on has NaN in its floating-point results
+    Raises InputError, ShapeError where the body returns another carry than it got.
     """
     running = current()
     if running is None:
@@ -215,9 +220,13 @@ def while_loop(
     """c -> c': c = body_fun(c) while cond_fun(c).
 
     In a batch every point runs its own number of times.
+    cond_fun   gives one truth value
+    body_fun   returns the structure, shapes and dtypes of init_val, which may be any
+               containers
     max_steps  a point that would go on has NaN in its floating-point results; the
                default is ten million.  Reverse mode keeps a record of so many steps.
     status     whether to return (c', finished)
+    Raises InputError, ShapeError where the body returns another carry than it got.
     """
     bound = LIMIT if max_steps is None else max_steps
     running = current()

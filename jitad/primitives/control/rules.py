@@ -267,8 +267,14 @@ def custom_jvp(
         @f.defjvp
         def _(primals, tangents): ...   # -> (y, ẏ)
 
-    Reverse mode takes the transpose of the rule, which must be linear in the tangents.
-    nondiff_argnums  arguments that are handed on as they are
+    primals and tangents are tuples over the arguments of f, of the same structures and
+    shapes; ẏ has those of y.  Reverse mode takes the transpose of the rule, which must
+    be linear in the tangents.
+    function         traced like any other, for its value
+    nondiff_argnums  positions of arguments that the rule gets as they are, before those
+    A call inside a trace raises InputError where no rule has been given, or ẏ is not
+    like y; TracingError where function uses traced values of the function around it;
+    UnsupportedError where a rule that is not linear has to serve the other mode.
     """
     return CustomJVP(function, nondiff_argnums)
 
@@ -278,7 +284,15 @@ def custom_vjp(
 ) -> CustomVJP:
     """x -> y, with x̄ by a rule that `defvjp(forward, backward)` gives.
 
-    Forward mode takes the transpose of the rule, which must be linear in ȳ.
-    nondiff_argnums  arguments that are handed on as they are
+        @jitad.custom_vjp
+        def f(x): ...
+        f.defvjp(forward, backward)
+        # forward(*x) -> y, kept;  backward(kept, ȳ) -> x̄ of every argument, in a tuple
+
+    x̄ has the structures and shapes of x.  Forward mode takes the transpose of the
+    rule, which must be linear in ȳ.
+    function         traced like any other, for its value
+    nondiff_argnums  positions of arguments that backward gets as they are, before kept
+    Raises as custom_jvp does.
     """
     return CustomVJP(function, nondiff_argnums)

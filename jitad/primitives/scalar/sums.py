@@ -240,7 +240,11 @@ def logsumexp(
     a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False,
     return_sign: bool = False,
 ) -> Any:  # fmt: skip
-    """log Σ b exp(a) over axes, as scipy.special.logsumexp, for traced values too."""
+    """log Σ b exp(a) over axis, None being all, as scipy.special.logsumexp.
+
+    Of traced values too.  The summed axes are gone, or of length 1 with keepdims.
+    return_sign  whether to return (log |Σ|, sign of Σ)
+    """
     if not traced((a, b)):
         return special.logsumexp(a, axis, b, keepdims, return_sign)
     options = {"axis": axis, "keepdims": keepdims}
@@ -258,14 +262,20 @@ def logsumexp(
 
 
 def softmax(x: Any, axis: Axis = None) -> Any:
-    """exp(x) / Σ exp(x), as scipy.special.softmax, for traced values too."""
+    """exp(x) / Σ exp(x) over axis, None being all, as scipy.special.softmax.
+
+    Of traced values too: of x's shape, in its floating dtype.
+    """
     if not traced(x):
         return special.softmax(x, axis)
     return bind_composite(_softmax, [_floating(x)], {"axis": axis})
 
 
 def log_softmax(x: Any, axis: Axis = None) -> Any:
-    """x - log Σ exp(x), as scipy.special.log_softmax, for traced values too."""
+    """x - log Σ exp(x) over axis, None being all, as scipy.special.log_softmax.
+
+    Of traced values too: of x's shape, in its floating dtype.
+    """
     if not traced(x):
         return special.log_softmax(x, axis)
     return bind_composite(_log_softmax, [_floating(x)], {"axis": axis})
