@@ -13,7 +13,7 @@ from functools import partial
 
 from jitad.lowering.fuse import fuse
 from jitad.lowering.kernel import Kernel
-from jitad.lowering.statement import Statement
+from jitad.lowering.statement import Statement, statements
 from jitad.lowering.statements import (
     Const,
     Load,
@@ -68,7 +68,8 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     width, kernel = lanes(kernel, target), settle(kernel)
     if target.fused:
         kernel = fuse(kernel)
-    steps = arrange(kernel, kernel.body, width)
+    indexed = {k for s in statements(kernel.body) for k in s.indexed}
+    steps = arrange(kernel, kernel.body, width, indexed)
     whole = length(steps) + len(kernel.once) <= longest
     if not whole:
         known = {s.target for s in kernel.once}
@@ -79,7 +80,6 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     calls = Calls(target, width)
     body = list(flat(steps))
     every = [*kernel.once, *body]
-    indexed = {k for s in body for k in s.indexed}
     plan = emit_frame.staging(kernel, width, indexed)
     module = Module(
         kernel=kernel,

@@ -6,7 +6,7 @@ cuts long bodies into parts; what lies in memory between them, `live` says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -175,13 +175,17 @@ def settle(kernel: Kernel) -> Kernel:
 
 
 def arrange(
-    kernel: Kernel, body: Sequence[Statement], width: int
+    kernel: Kernel, body: Sequence[Statement], width: int, indexed: Set[int]
 ) -> tuple[Statement, ...]:
-    """Let the stores into one block of a row happen together, at the last of them."""
+    """Let the stores into one block of a row happen together, at the last of them.
+
+    indexed  the buffers that do not lie in rows where the body finds them
+    """
+    rows = {k for k, b in enumerate(kernel.buffers) if b.layout == "rows"} - indexed
     waiting = {
         (s.buffer, s.element): s.value
         for s in body
-        if isinstance(s, Store) and kernel.buffers[s.buffer].layout == "rows"
+        if isinstance(s, Store) and s.buffer in rows
     }
     missing: dict[int, set[int]] = {}
     for buffer, element in waiting:
@@ -189,7 +193,7 @@ def arrange(
     steps: list[Statement] = []
     for s in body:
         if isinstance(s, For):
-            steps.append(Loop(s.axis, arrange(kernel, s.body, width)))
+            steps.append(Loop(s.axis, arrange(kernel, s.body, width, indexed)))
         elif isinstance(s, Store) and (s.buffer, s.element) in waiting:
             missing[s.buffer].discard(s.element)
             steps += _completed(kernel, s, missing[s.buffer], waiting, width)
