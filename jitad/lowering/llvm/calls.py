@@ -16,11 +16,12 @@ from .staging import QUICK
 from .target import Target, register_type, value_type
 
 # Words that can be computed in place of a call.  A kernel does so where they are a good
-# part of it, and not so many that its body is compiled slowly.
+# part of it, and not so many that its body is compiled slowly: with 48 uses of `exp` it
+# took 2.5 times as long, with 50 of `cos` 4.6 times, to run a sixth faster.
 _SERIES = frozenset(
     {("exp", "float64"), ("exp", "float32"), ("sin", "float64"), ("cos", "float64")}
 )
-_MOST_INLINE = 64
+_MOST_INLINE = 40
 _PART = 20
 
 
