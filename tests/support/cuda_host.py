@@ -206,17 +206,38 @@ def _functions(text: str) -> tuple[str, list[str]]:
     return "".join(calls), objects
 
 
-def compiled(text: str) -> ctypes.CDLL:
-    """The text of kernels as a library in this process."""
+def _compile(*arguments: str) -> None:
     assert COMPILER is not None
-    path = Path(_folder().name) / f"{next(_numbers)}.cpp"
-    calls, objects = _functions(text)
-    path.write_text(f'#include "{SHIM}"\n{text}{calls}')
-    made = path.with_suffix(".so")
-    options = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared"]
-    command = [COMPILER, *options, str(path), *objects, "-o", str(made)]
+    options = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC"]
+    command = [COMPILER, *options, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:4000]
+
+
+@cache
+def _shim() -> Path:
+    """The shim, read once by the compiler: it takes longer than most kernels."""
+    path = Path(_folder().name) / SHIM.name
+    shutil.copy(SHIM, path)
+    _compile("-x", "c++-header", str(path), "-o", f"{path}.gch")
+    return path
+
+
+@cache
+def _made(text: str, objects: tuple[str, ...]) -> Path:
+    """The compiled library of a text, which many tests have in common."""
+    path = Path(_folder().name) / f"{next(_numbers)}.cpp"
+    path.write_text(f'#include "{_shim()}"\n{text}')
+    made = path.with_suffix(".so")
+    _compile("-shared", str(path), *objects, "-o", str(made))
+    return made
+
+
+def compiled(text: str) -> ctypes.CDLL:
+    """The text of kernels as a library in this process, with memory of its own."""
+    calls, objects = _functions(text)
+    made = Path(_folder().name) / f"{next(_numbers)}.so"
+    shutil.copy(_made(text + calls, tuple(objects)), made)
     library = ctypes.CDLL(str(made))
     for name, symbol in _SPECIAL.items():
         place = ctypes.c_void_p.in_dll(library, f"host_{name}")
