@@ -246,6 +246,16 @@ def test_a_flight_without_thrust_stays_on_its_circle() -> None:
     np.testing.assert_allclose([*states, last], expected, atol=2 * (24 / 400) ** 4)
 
 
+def test_forces_of_numba_code_keep_the_energy(example: Example) -> None:
+    found = example("numba_code")
+    forces, by_hand, energies = found["main"](600)
+    np.testing.assert_allclose(forces, by_hand, rtol=1e-11)
+    total = energies.sum(axis=1) / len(forces)
+    assert np.ptp(energies[:, 1] / len(forces)) > 0.5
+    assert np.ptp(total[100:]) < 2e-3
+    assert abs(total[-1] - total[100]) < 1e-3
+
+
 def test_custom_primitives_pass_their_check(example: Example) -> None:
     found = example("custom_primitives")
     reports = found["main"]()
