@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu import simd
 from jitad.ir.graph import INTEGERS
 from jitad.lowering.kernel import Buffer, Kernel
 from jitad.lowering.statements import Load, Op, Store
@@ -17,9 +18,8 @@ BOOL = np.dtype(bool)
 FLOATS, INTS = (F8, F4), INTEGERS
 EVERY = (*FLOATS, *INTS, BOOL)
 TARGETS = {
-    "64": cpu.target(min(64, cpu.host().vector_bytes)),
-    "32": cpu.target(min(32, cpu.host().vector_bytes)),
-    "16": cpu.target(16),
+    "widest": cpu.host(),
+    **{str(width): cpu.target(width) for width in simd.widths()[1:]},
     "lane by lane": cpu.target(cpu.host().vector_bytes, vector_library=False),
 }
 UNARY = (

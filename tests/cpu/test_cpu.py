@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from jitad.backends.cpu import executable as cpu
-from jitad.backends.cpu import fresh, machine, threads
+from jitad.backends.cpu import fresh, machine, simd, threads
 from jitad.backends.cpu import rounds as schedule
 from jitad.lowering.kernel import Argument, Buffer, Kernel
 from tests.support.kernels import run
@@ -224,8 +225,18 @@ def test_executable_describes_itself(executable):
     assert executable.spills >= 0
 
 
+@pytest.mark.parametrize(
+    "line", ["movaps\t%xmm1, 16(%rsp)", "vmovups\t%ymm15, -8(%rbp)"]
+)
+def test_spills_are_counted_with_avx_and_without(line):
+    rows = [row for row in simd.ROWS if row.processor == "x86_64"]
+    assert all(len(re.findall(row.spill, f"a:\n\t{line}\n\tret")) == 1 for row in rows)
+    assert not re.findall(simd.Simd(16).spill, f"\t{line}")
+
+
 def test_machine_describes_itself():
-    assert machine.vector_width() in (16, 32, 64)
+    assert machine.vector_width() == max(simd.widths())
+    assert {*simd.widths()} <= simd.of_processor().keys()
     assert machine.last_level_cache_bytes() >= 1 << 18
     assert machine.copy_bandwidth() > 1e8
     assert machine.copy_bandwidth() == machine.copy_bandwidth()

@@ -124,7 +124,7 @@ def test_sine_and_cosine_near_multiples_of_a_quarter_turn():
     near = rng.integers(1, int(2**31 / np.pi), 300) * (np.pi / 2)
     x = np.concatenate([near, np.nextafter(near, 0), [2.0**30, -np.pi, 1e-300, 5e-324]])
     for words in (("sin", "cos"), ("cos", "sin")):
-        executable = compiled(words, DTYPES[:1], DTYPES[0], "64")
+        executable = compiled(words, DTYPES[:1], DTYPES[0], "widest")
         kernel = table(words, DTYPES[:1], DTYPES[0])
         results = run(kernel, (len(x),), [x[:, None]], executable)
         for word, got in zip(words, results, strict=True):
@@ -134,7 +134,7 @@ def test_sine_and_cosine_near_multiples_of_a_quarter_turn():
 @pytest.mark.parametrize("value", [0.0, -0.0, np.inf, -np.inf, np.nan, 1e300])
 def test_sine_and_cosine_of_a_lane_do_not_depend_on_the_others(value):
     words, double = ("sin", "cos"), DTYPES[0]
-    executable = compiled(words, (double,), double, "64")
+    executable = compiled(words, (double,), double, "widest")
     kernel = table(words, (double,), double)
     alone = np.random.default_rng(4).uniform(-9, 9, 24)
     mixed = alone.copy()
@@ -170,7 +170,7 @@ def test_accuracy_is_as_stated(dtype, target):
 def test_remainder_of_huge_ratios_is_exact():
     x = np.array([1e300, 1e308, -3e200, 5e-324, 1e300])
     y = np.array([3.0, 1e-308, 7e-100, 3.0, 1e300])
-    executable = compiled(("fmod",), (DTYPES[0],) * 2, DTYPES[0], "64")
+    executable = compiled(("fmod",), (DTYPES[0],) * 2, DTYPES[0], "widest")
     kernel = table(("fmod",), (DTYPES[0],) * 2, DTYPES[0])
     (got,) = run(kernel, (5,), [x[:, None], y[:, None]], executable)
     assert np.array_equal(got[:, 0], np.fmod(x, y))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu import simd
 from jitad.backends.cpu.link import assembly, link
 from jitad.lowering.kernel import Argument, Buffer, Kernel
 from jitad.lowering.llvm import copies as emit_copies
@@ -34,12 +35,12 @@ from tests.cases.layouts import (
 )
 from tests.support.kernels import reference, run
 
-WIDTHS = (64, 32, 16)
+WIDTHS = simd.widths()
 
 
 @cache
 def executable(kernel: Kernel, vector_bytes: int) -> cpu.Executable:
-    return cpu.compile(kernel, cpu.target(min(vector_bytes, cpu.vector_width())))
+    return cpu.compile(kernel, cpu.target(min(vector_bytes, simd.widths()[0])))
 
 
 @pytest.mark.parametrize("width", WIDTHS)

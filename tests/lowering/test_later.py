@@ -13,6 +13,7 @@ import pytest
 
 import jitad
 from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu import simd
 from jitad.lowering.kernel import Buffer, Kernel
 from jitad.lowering.statement import Statement, statements
 from jitad.lowering.statements import (
@@ -30,7 +31,7 @@ from tests.support.kernels import reference, run
 
 F8, F4, I8 = (np.dtype(t) for t in ("f8", "f4", "i8"))
 BOOL = np.dtype(bool)
-WIDTHS = (64, 32, 16)
+WIDTHS = simd.widths()
 SIZES = (0, 1, 7, 8, 9, 35, 4097, 9001)
 
 
@@ -62,7 +63,7 @@ def kernel(source: str, sink: str, dtype: np.dtype, *, later: bool = True) -> Ke
 
 @cache
 def executable(kernel: Kernel, vector_bytes: int) -> cpu.Executable:
-    return cpu.compile(kernel, cpu.target(min(vector_bytes, cpu.vector_width())))
+    return cpu.compile(kernel, cpu.target(min(vector_bytes, simd.widths()[0])))
 
 
 def given(count: int, share: float, dtype: np.dtype) -> list[np.ndarray]:

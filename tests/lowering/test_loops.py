@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu import simd
 from jitad.lowering.cost import work
 from jitad.lowering.kernel import Buffer, Kernel, Local
 from jitad.lowering.statement import Statement, statements
@@ -31,14 +32,14 @@ from tests.cases.loops import BOOL, I8, KERNELS, LAYOUTS, Lines, varying
 from tests.support.kernels import reference, run
 
 F8, F4 = np.dtype("f8"), np.dtype("f4")
-WIDTHS = (64, 32, 16)
+WIDTHS = simd.widths()
 SIZES = (0, 1, 7, 8, 9, 35)
 LONG = 1_000_000
 
 
 @cache
 def executable(kernel: Kernel, vector_bytes: int, longest: int = LONG):
-    target = cpu.target(min(vector_bytes, cpu.vector_width()))
+    target = cpu.target(min(vector_bytes, simd.widths()[0]))
     return cpu.compile(kernel, target, longest=longest)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import jitad
 from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu import simd
 from jitad.calls.call import Summed
 from jitad.lowering.kernel import Argument, Kernel
 from tests.cases.sum_kernels import CASES, kernel, logistic, read, tabled
@@ -41,14 +42,14 @@ def test_the_machine_sums_as_python_does(count: int, longest: int, dtype: Any) -
 # -- rows as they lie ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("width", (64, 32, 16))
+@pytest.mark.parametrize("width", simd.widths())
 @pytest.mark.parametrize("n", (3, 8, 16, 19, 30))
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("case", CASES)
 def test_products_with_rows(case: str, dtype: Any, n: int, width: int) -> None:
     f, extra, dots, spreads = CASES[case]
     made, _ = tabled(f, dtype, n, extra, "rows")
-    code = cpu.compile(made, cpu.target(min(width, cpu.vector_width())))
+    code = cpu.compile(made, cpu.target(width))
     wide = n >= code.width
     assert ("%rows0" in code.ir) == (spreads and wide)
     assert ("masked.load" in code.ir) == (dots and wide and n % code.width != 0)

@@ -117,7 +117,7 @@ def test_casts_are_numpys(given, target):
 def test_nan_is_a_float_and_the_least_integer():
     kernel = casts(F8, (F4, BOOL, *INTS))
     x = np.full((1, 1), np.nan)
-    got = run(kernel, (1,), [x], casting(F8, (F4, BOOL, *INTS), "64"))
+    got = run(kernel, (1,), [x], casting(F8, (F4, BOOL, *INTS), "widest"))
     signed = {d: y[0, 0] for d, y in zip(INTS, got[2:], strict=True) if d.kind == "i"}
     assert np.isnan(got[0]) and got[1]
     assert all(y == (np.iinfo(d).min if d.itemsize >= 4 else 0)
@@ -128,7 +128,7 @@ def test_fused_multiply_add_rounds_once():
     x = np.array([1 + 2.0**-30, 1 / 3])
     y = -x * x
     kernel = table(("fma",), (F8,) * 3, F8)
-    executable = compiled(("fma",), (F8,) * 3, F8, "64")
+    executable = compiled(("fma",), (F8,) * 3, F8, "widest")
     (got,) = run(kernel, (2,), [a[:, None] for a in (x, x, y)], executable)
     exact = [2.0**-60, float.fromhex("-0x1.5555555555555p-56")]
     assert got[0, 0] == exact[0]

@@ -15,6 +15,7 @@ import scipy.sparse.linalg
 import jitad
 from jitad.backends.cpu import executable as cpu
 from jitad.backends.cpu import rounds as schedule
+from jitad.backends.cpu import simd
 from jitad.transforms.derivatives import accumulate
 
 BACKENDS = ("cpu", "numpy")
@@ -477,12 +478,13 @@ def test_whole_numbers_larger_than_the_cache(dtype, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("width", [64, 32, 16])
-def test_results_larger_than_the_cache(width, dtype, monkeypatch):
+@pytest.mark.parametrize(
+    ("width", "library"),
+    [(n, False) for n in simd.widths()] + [(simd.widths()[0], True)],
+)
+def test_results_larger_than_the_cache(width, library, dtype, monkeypatch):
     """Wherever the arrays of out begin and however long, whatever vectors there are."""
-    widest = cpu.host().vector_bytes
-    library = width == 64  # and once without one
-    target = cpu.target(min(width, widest), vector_library=library)
+    target = cpu.target(width, vector_library=library)
     monkeypatch.setattr(cpu, "host", lambda: target)
 
     def f(a, x):

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
-import llvmlite.binding as llvm
 import numpy as np
 
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Kernels
@@ -25,7 +24,7 @@ from jitad.lowering.outline import Outline, of_plain, outline
 from jitad.lowering.schedule import FIRST
 from jitad.process.locks import cached_property
 
-from . import fresh, link, mathlib, objects, watch
+from . import fresh, link, mathlib, objects, simd, watch
 from . import rounds as schedule
 from .fresh import LINE
 from .machine import vector_width
@@ -37,7 +36,6 @@ _ENTRY = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
 _ENDLESS = 1 << 62  # lanes of a tile, where there is but one
 _LABEL = re.compile(r"^\S+:", re.MULTILINE)
 _FAR = re.compile(r"\.far\b")
-_SPILL = re.compile(r"\tvmov\w+\s+%[xyz]mm\d+, -?\d*\(%r[sb]p\)")
 
 
 @cache
@@ -48,13 +46,15 @@ def host() -> Target:
 
 def target(vector_bytes: int, *, vector_library: bool = True) -> Target:
     """A target of this machine with narrower vectors or without the vector library."""
+    row = simd.of_processor()[vector_bytes]
     return Target(
         vector_bytes=vector_bytes,
         vectors=mathlib.vector_functions(vector_bytes) if vector_library else {},
         scalars=Scalars(mathlib.scalar_functions()),
         loops=mathlib.inner_loops(),
-        fused=vector_library and bool(llvm.get_host_cpu_features().get("fma")),
-        streaming=llvm.get_process_triple().startswith("x86_64"),
+        fused=vector_library and row.fused in simd.features(),
+        fence=row.fence,
+        spill=row.spill,
     )
 
 
@@ -110,8 +110,8 @@ class Executable:
 
         Not around calls that only arguments far from 0 need.
         """
-        blocks = _LABEL.split(self.assembly)
-        return sum(len(_SPILL.findall(b)) for b in blocks if not _FAR.search(b))
+        blocks, spill = _LABEL.split(self.assembly), self._form.target.spill
+        return sum(len(re.findall(spill, b)) for b in blocks if not _FAR.search(b))
 
     def block(
         self,

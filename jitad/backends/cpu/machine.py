@@ -10,10 +10,9 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-import llvmlite.binding as llvm
 import numpy as np
 
-from . import mathlib
+from . import mathlib, simd
 
 _FALLBACK_CACHE = 8 << 20
 _FALLBACK_MEMORY = 1 << 30
@@ -21,13 +20,9 @@ _CONTROLLERS = Path("/sys/fs/cgroup")
 _COPIED = 64 << 20
 
 
-@cache
 def vector_width() -> int:
     """Bytes in the widest vector register of this processor."""
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f") and features.get("avx512dq"):
-        return 64
-    return 32 if features.get("avx2") else 16
+    return simd.widths()[0]
 
 
 @cache

@@ -28,13 +28,13 @@ import numpy as np
 from jitad.lowering.words import WORDS
 from jitad.process.late import late
 
+from . import simd
+
 _ufuncs = late("scipy.special._ufuncs")
 
 _LIBRARY = {name: word for name, word in WORDS.items() if word.library}
 _UFUNCS = {name: word.ufunc for name, word in WORDS.items() if word.ufunc}
 _ENDINGS: Mapping[str, str] = MappingProxyType({"float64": "", "float32": "f"})
-# Of libmvec's functions, by the bytes of the registers that they take.
-_REGISTERS: Mapping[int, str] = MappingProxyType({16: "b", 32: "d", 64: "e"})
 _CODES: Mapping[str, str] = MappingProxyType({"float64": "d", "float32": "f"})
 # Of libmvec, but not accurate enough: 3.6 and 4.0 units of the last place in float32,
 # and the derivative of tan squares it.
@@ -118,7 +118,8 @@ def _scalar_function(word: str, dtype: str) -> str | None:
 @cache
 def vector_functions(vector_bytes: int) -> Mapping[tuple[str, str, int], str]:
     """(word, dtype name, lanes) -> symbol of a vector function that fits a register."""
-    sizes = [size for size in _REGISTERS if size <= vector_bytes]
+    rows = simd.of_processor().items()
+    sizes = [size for size, row in rows if row.letter and size <= vector_bytes]
     keys = [
         (word, dtype, size // np.dtype(dtype).itemsize)
         for word, dtype, size in itertools.product(_LIBRARY, _ENDINGS, sizes)
@@ -129,7 +130,7 @@ def vector_functions(vector_bytes: int) -> Mapping[tuple[str, str, int], str]:
 
 @cache
 def _vector_function(word: str, dtype: str, count: int) -> str | None:
-    register = _REGISTERS[count * np.dtype(dtype).itemsize]
+    register = simd.of_processor()[count * np.dtype(dtype).itemsize].letter
     row, ending = _LIBRARY[word], _ENDINGS[dtype]
     operands = "v" * row.operands
     symbol = f"{_VECTOR}{register}N{count}{operands}_{row.library}{ending}"

@@ -95,15 +95,14 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
         functions = [_whole(module, steps)]
     else:
         functions = [*_parts(module, items, ()), _outline(module, steps, items)]
-    streaming = target.streaming
     texts = [
         emit_copies.DECLARATIONS,
-        *emit_frame.declarations(streaming=streaming),
+        *emit_frame.declarations(target.fence),
         *([emit_watch.DECLARATION] if emit_watch.long_loops(steps) else []),
         *calls.texts(sum([isinstance(s, Op) for s in body])),
         *functions,
         emit_frame.staged(
-            kernel, width, plan, streaming=streaming, noting=module.noting
+            kernel, width, plan, fence=target.fence, noting=module.noting
         ),
         *_entries(module),
         emit_frame.tiles(NAME),
@@ -117,12 +116,13 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
 def _entries(module: Module) -> list[str]:
     """What runs any lanes, and what it needs."""
     kernel, width, plan = module.kernel, module.calls.width, module.plan
+    fence = module.calls.target.fence
     if not module.noting:
-        return [emit_frame.entry(NAME, kernel, width, plan)]
+        return [emit_frame.entry(NAME, kernel, width, plan, fence)]
     return [
         emit_later.DECLARATION,
         emit_later.again(kernel, width, plan),
-        emit_frame.entry("run", kernel, width, plan, "internal "),
+        emit_frame.entry("run", kernel, width, plan, fence, "internal "),
         emit_later.entry(NAME, "run", kernel, width),
     ]
 

@@ -129,16 +129,26 @@ def word(lines: list[str], name: str, block: str, index: int, kind: str = "i64")
     return name
 
 
-def declarations(*, streaming: bool) -> list[str]:
+def declarations(fence: str) -> list[str]:
     """What the functions printed here call."""
     lines = list(_DECLARATIONS)
-    if streaming:
-        lines.append("declare void @llvm.x86.sse.sfence()")
+    if fence:
+        lines.append(f"declare void @{fence}()")
     return lines
 
 
+def _waiting(fence: str) -> list[str]:
+    """Wait for stores around the cache, where there are such."""
+    return [f"  call void @{fence}()"] if fence else []
+
+
 def entry(
-    name: str, kernel: Kernel, width: int, plan: Staging, linkage: str = ""
+    name: str,
+    kernel: Kernel,
+    width: int,
+    plan: Staging,
+    fence: str,
+    linkage: str = "",
 ) -> str:
     """Print void @name(ptr block, i64 lo, i64 hi): run lanes lo to hi."""
     summing = sums(kernel)
@@ -176,7 +186,7 @@ def entry(
             ]
         lines += [
             "  call void @lanes(ptr %block, i64 %lo, i64 %mid)",
-            *(["  call void @llvm.x86.sse.sfence()"] if past_cache(kernel) else []),
+            *(_waiting(fence) if past_cache(kernel) else ()),
             "  br label %rest",
             "rest:",
             "  %left = icmp slt i64 %mid, %hi",
@@ -250,11 +260,11 @@ class _Staged:
         width: int,
         plan: Staging,
         *,
-        streaming: bool,
+        fence: str,
         noting: bool,
     ) -> None:
         self.kernel, self.width, self.plan = kernel, width, plan
-        self.streaming, self.noting = streaming, noting
+        self.fence, self.noting = fence, noting
         self.lines: list[str] = []
 
     def text(self) -> str:
@@ -303,7 +313,7 @@ class _Staged:
             "  %more = icmp slt i64 %after, %hi",
             "  br i1 %more, label %next, label %done",
             "done:",
-            *(["  call void @llvm.x86.sse.sfence()"] if self.streaming else []),
+            *_waiting(self.fence),
             *release,
             "  ret void",
             "}",
@@ -436,10 +446,10 @@ def copy_call(
 
 
 def staged(
-    kernel: Kernel, width: int, plan: Staging, *, streaming: bool, noting: bool
+    kernel: Kernel, width: int, plan: Staging, *, fence: str, noting: bool
 ) -> str:
     """Print void @staged(block, lo, hi, tile): run lanes through scratch memory.
 
     noting  whether lanes may be noted there that are to be run again
     """
-    return _Staged(kernel, width, plan, streaming=streaming, noting=noting).text()
+    return _Staged(kernel, width, plan, fence=fence, noting=noting).text()

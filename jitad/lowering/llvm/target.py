@@ -26,16 +26,23 @@ class Target:
     vectors    (word, dtype name, lanes) -> symbol of a function on whole vectors
     scalars    (word, dtype name) -> symbol of a C function on one lane
     loops      (word, dtype name) -> symbol of a NumPy inner loop, and its data as text
-    streaming  whether stores can bypass the cache
     fused      whether it multiplies and adds in one instruction
+    fence      LLVM's function that waits for stores around the cache; "": it has none
+    spill      a vector moved out to the stack, as a pattern in the text of machine code
     """
 
     vector_bytes: int
     vectors: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
     scalars: Mapping[tuple[str, str], str] = field(default_factory=dict)
     loops: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    streaming: bool = False
     fused: bool = False
+    fence: str = ""
+    spill: str = r"(?!)"
+
+    @property
+    def streaming(self) -> bool:
+        """Whether stores can bypass the cache."""
+        return bool(self.fence)
 
 
 @lru_cache(maxsize=64)
