@@ -67,9 +67,9 @@ def jit(
                may not end then
     cache      False: nothing of it is read from, or kept on, the disk; nothing of a
                whole process with JITAD_CACHE=0 in its environment
-    compile    "fast": code for the host in about half the time, in four fifths where it
-               is long; slower by a fifth, or more where it calls exp, sin and cos most
-               of the time
+    compile    "fast": code for the host in two thirds of the time, in four fifths where
+               it is long; slower by a fifth, or more where it calls exp, sin and cos
+               most of the time
     All this holds for what any transform makes of the result, too, unless it is told
     otherwise: jacobian(jit(f, cache=False)) keeps nothing.  In a function that calls
     the result it is a part of that function, of which that one's own options hold.
