@@ -7,12 +7,16 @@ values, and asks itself to compile some.  While a trace runs that question comes
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from jitad.ir import redirect
 from jitad.ir.primitive import registry
+from jitad.ir.trace import BOUNDS
 from jitad.ir.tracer import Tracer
 
 from . import frontend
@@ -24,10 +28,21 @@ from .numbers import plain, same
 
 def called(dispatcher: Any, *args: Any, **keywords: Any) -> Callable[..., Any]:
     """What Numba is to call in place of machine code, with the same arguments."""
-    return lambda *_, **__: _read(dispatcher, args, keywords)
+    whole = _is_whole(sys._getframe(1))
+    return lambda *_, **__: _read(dispatcher, args, keywords, whole=whole)
 
 
-def _read(dispatcher: Any, args: Any, keywords: dict[str, Any]) -> Any:
+def _is_whole(frame: FrameType | None) -> bool:
+    """Whether the function is all that is traced, so that nobody sees what it writes.
+
+    Between its call and this module are only the frames of the redirection.
+    """
+    while frame is not None and frame.f_code.co_filename == redirect.__file__:
+        frame = frame.f_back
+    return frame is not None and frame.f_code in BOUNDS
+
+
+def _read(dispatcher: Any, args: Any, keywords: dict[str, Any], *, whole: bool) -> Any:
     state, given = State(), {}
 
     def held(value: Any) -> Any:
@@ -51,7 +66,10 @@ def _read(dispatcher: Any, args: Any, keywords: dict[str, Any]) -> Any:
     arguments = [held(x) for x in args]
     named = {k: held(v) for k, v in keywords.items()}
     before = {c: state.cells[c].value for c in given}
-    result = read(dispatcher, arguments, named, state, Reading())
+    shared = frozenset() if whole else frozenset(given)
+    result = read(dispatcher, arguments, named, state, Reading(), shared=shared)
+    if whole:
+        return _given_back(result, state, given, before)
     for cell, array in given.items():
         now = state.cells[cell].value
         if now is before[cell] or same(now, before[cell]):
@@ -63,15 +81,18 @@ def _read(dispatcher: Any, args: Any, keywords: dict[str, Any]) -> Any:
                 "make the array with jitad.zeros or jitad.array",
             )
         array[...] = now
-    return _given_back(result, state, given)
+    return _given_back(result, state, given, before)
 
 
-def _given_back(value: Any, state: State, given: dict[int, Any]) -> Any:
+def _given_back(
+    value: Any, state: State, given: dict[int, Any], before: dict[int, Any]
+) -> Any:
     """What the function returns: an argument that is given back is itself."""
     if isinstance(value, tuple):
-        items = [_given_back(x, state, given) for x in value]
+        items = [_given_back(x, state, given, before) for x in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    if isinstance(value, Reference) and not value.views and value.cell in given:
+    own = isinstance(value, Reference) and not value.views and value.cell in given
+    if own and same(state.content(value.cell), before[value.cell]):
         return given[value.cell]
     return state.load(value)
 

@@ -40,11 +40,12 @@ class Reading:
 
 def read(
     function: Any, args: Sequence[Any], keywords: dict[str, Any], state: State,
-    reading: Reading, active: Any = True,
+    reading: Reading, active: Any = True, shared: frozenset[int] | None = None,
 ) -> Any:  # fmt: skip
     """What a Numba function returns; what it writes is in the state's cells then.
 
     active  whether the call is made at all, known or traced
+    shared  the arrays that somebody outside may read later; all of the state, if None
     """
     program = frontend.program(function)
     if function in reading.running or len(reading.running) > _DEEP:
@@ -55,7 +56,7 @@ def read(
     given.apply_defaults()
     reading.running.append(function)
     try:
-        frame = Frame(program, reading, state, active)
+        frame = Frame(program, reading, state, active, shared)
         key = program, _kinds(list(given.arguments.values()), state)
         frame.hints = reading.hints.setdefault(key, frame.hints)
         return frame.result(given.arguments)
@@ -67,11 +68,16 @@ class Frame:
     """A function's names, on the way through its blocks."""
 
     def __init__(
-        self, program: Program, reading: Reading, state: State, active: Any
+        self,
+        program: Program,
+        reading: Reading,
+        state: State,
+        active: Any,
+        shared: frozenset[int] | None,
     ) -> None:
         self.program, self.reading, self.active = program, reading, active
         self.caller = state
-        self.outer = frozenset(state.cells)
+        self.outer = frozenset(state.cells) if shared is None else shared
         self.hints: dict[int, Hints] = {}
         self.unknown: set[str] = set()
         self.asked: set[str] = set()

@@ -2,7 +2,7 @@
 
 A Numba function comes in, a Program goes out, in which nothing of Numba's is left but
 the functions and dtypes that the user named.  What Numba calls its pieces is known here
-only, and `tests/test_reading_frontend.py` holds the Numba that is installed to it.
+only, and `tests/reading/test_frontend.py` holds the Numba that is installed to it.
 """
 
 from __future__ import annotations

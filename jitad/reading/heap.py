@@ -21,6 +21,7 @@ from .lines import refuse
 from .numbers import convert, plain, typed
 
 _numbers = count()
+NOBODY = -1  # in place of a cell that is not known outside of an iteration
 
 
 class Cell(NamedTuple):
@@ -120,9 +121,9 @@ class State:
             now = self.cells.get(source)
             if now is not None and now.value is not before:
                 raise refuse(
-                    "an array that is one of two, or a view kept from iteration to "
-                    "iteration, after the other name was written to",
-                    "make it with .copy()",
+                    "an array that a name may mean or not, as a condition or a loop "
+                    "decides, after it was written to by another name,",
+                    "let one name mean one array: .copy()",
                 )
         return found.value
 
@@ -153,6 +154,10 @@ class State:
             return self.hold(seen(self.load(array)))
         base = self.load(array)
         found = seen(base)
+        if isinstance(found, Tracer) and not isinstance(base, Tracer):
+            # At a traced place: of a traced array NumPy's rules say what is a view.
+            base = _owned(base)
+            found = seen(base)
         if found is base:
             return array
         if isinstance(found, Tracer):
@@ -174,9 +179,9 @@ class State:
             )
         if self.cells[array.cell].sources:
             raise refuse(
-                "writing to an array that is one of two, or a view kept from iteration "
-                "to iteration,",
-                "write to a copy, made with .copy()",
+                "writing to an array that a name may mean or not, as a condition or a "
+                "loop decides,",
+                "write to a copy, made with .copy(), or by the array's own name",
             )
         value = typed(self.load(value))
         whole = self.content(array.cell)

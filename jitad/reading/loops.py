@@ -8,6 +8,7 @@ that grows, the body is traced again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +24,7 @@ from jitad.primitives.control.body import Iteration, repeat
 
 from .frontend import Loop
 from .heap import (
+    NOBODY,
     Apart,
     Cell,
     Range,
@@ -67,12 +69,14 @@ class Hints:
     started  names without a value before the loop: types that they get in it
     rebound  names that mean another array after an iteration
     written  names whose arrays are written to
+    tied     the arrays that those in rebound share their elements with
     """
 
     dtypes: dict[Any, np.dtype] = field(default_factory=dict)
     started: dict[str, Any] = field(default_factory=dict)
     rebound: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
+    tied: dict[str, set[int]] = field(default_factory=dict)
 
 
 # -- a loop ----------------------------------------------------------------------------
@@ -206,6 +210,7 @@ class _Repeated:
     def _try(self) -> list[tuple[int, Edge]] | None:
         frame, hints = self.frame, self.hints
         before = self.edge.state.copy()
+        self.tied: dict[int, set[int]] = {}
         self.starts: list[Any] = []
         self.keys: list[Any] = []
         self.apart: dict[str, Any] = {}
@@ -269,27 +274,41 @@ class _Repeated:
         return value
 
     def _own_cell(self, state: State, name: str) -> None:
-        """Let a name that will mean another array mean one of its own."""
+        """Let a name that will mean another array mean one of its own.
+
+        What it shares its elements with, beside names that change likewise, is tied to
+        it: neither may be written to where both are read.
+        """
         found = state.names.get(name)
+        tied = set(self.hints.tied.get(name, ()))
         if found is None:
             if name not in self.hints.started:
                 return
-            state.names[name] = state.new(_blank(self.hints.started[name]))
-            return
-        value = state.load(found)
-        state.names[name] = state.new(value, self._sources(state, found, name))
+            value = _blank(self.hints.started[name])
+        else:
+            value = state.load(found)
+            others = {
+                c
+                for n, v in state.names.items()
+                if n not in self.hints.rebound and self._read_later(n)
+                for c in state.references(v)
+            }
+            if found.views or found.cell in others or not self.frame.ours(found.cell):
+                tied.add(found.cell)
+        state.names[name] = state.new(value)
+        self.tied[state.names[name].cell] = tied
 
-    def _sources(self, state: State, found: Reference, name: str) -> Any:
-        """What a name's array is shared with, other than names that change, too."""
-        others = {
-            c
-            for n, v in state.names.items()
-            if n not in self.hints.rebound and self._read_later(n)
-            for c in state.references(v)
-        }
-        if found.views or found.cell in others or not self.frame.ours(found.cell):
-            return ((found.cell, state.cells[found.cell].value),)
-        return ()
+    def _fill(self, state: State, values: Sequence[Any]) -> None:
+        """Put what is carried into names and cells."""
+        for cell, slot in self.cells.items():
+            state.cells[cell] = Cell(values[slot.number], state.cells[cell].sources)
+        for cell, tied in self.tied.items():
+            sources = [(c, state.cells[c].value) for c in tied if c in state.cells]
+            sources += [(NOBODY, None)] * (NOBODY in tied)
+            state.cells[cell] = Cell(state.cells[cell].value, tuple(sources))
+        for name, template in self.templates.items():
+            if name != _CODE:
+                state.names[name] = _filled(template, values)
 
     def _read_later(self, name: str) -> bool:
         live = self.frame.program.live
@@ -305,11 +324,7 @@ class _Repeated:
     def _body(self, index: Tracer, *values: Tracer) -> Any:
         frame = self.frame
         state = self.before.copy()
-        for cell, slot in self.cells.items():
-            state.cells[cell] = Cell(values[slot.number], state.cells[cell].sources)
-        for name, template in self.templates.items():
-            if name != _CODE:
-                state.names[name] = _filled(template, values)
+        self._fill(state, values)
         began = dict(state.cells)
         if self.name:
             most = self._bound()
@@ -364,6 +379,7 @@ class _Repeated:
                     if cell in self.before.references(v)
                 }
                 self.grown = True
+        self._tie(after, began)
         rebound = {
             self.before.names[n].cell: n
             for n in hints.rebound
@@ -392,8 +408,29 @@ class _Repeated:
             self.hints.started[name] = Type(dtype(array), np.shape(array))
             self.hints.rebound.add(name)
         else:
+            if any(True for _ in after.references(value)):
+                raise refuse(
+                    f"{name}, a tuple of arrays that is made in a loop and read later,",
+                    "give each array a name",
+                )
             self.hints.started[name] = _kinds(value)
         self.grown = True
+
+    def _tie(self, after: State, began: dict[int, Cell]) -> None:
+        """Find what the arrays of names that have others now share elements with."""
+        found = {n: after.names.get(n) for n in self.hints.rebound}
+        every = [c for n in self.kept for c in after.references(after.names.get(n))]
+        private = {self.before.names[n].cell for n in found if n in self.before.names}
+        for name, value in found.items():
+            if not isinstance(value, Reference):
+                continue
+            known_to_all = value.cell in began and value.cell not in private
+            if known_to_all or value.views or every.count(value.cell) > 1:
+                ties = self.hints.tied.setdefault(name, set())
+                tie = value.cell if known_to_all else NOBODY
+                if tie not in ties:
+                    ties.add(tie)
+                    self.grown = True
 
     def _rebound(self, name: str, after: State) -> Any:
         found = after.names.get(name)
@@ -474,13 +511,9 @@ class _Repeated:
     def _leave(self, parts: list[Any]) -> list[tuple[int, Edge]]:
         """The ways out, with what was carried last."""
         state = self.before.copy()
-        for cell, slot in self.cells.items():
-            state.cells[cell] = Cell(parts[slot.number], state.cells[cell].sources)
-        for name, template in self.templates.items():
-            if name != _CODE:
-                state.names[name] = _filled(template, parts)
+        self._fill(state, parts)
         edge = Edge(self.edge.path, self.edge.part, state)
-        exits = [x for x in self.exits]
+        exits = self.exits
         if not self.coded or len(exits) == 1:
             return [(exits[0], edge)]
         code = parts[self.templates[_CODE].number]

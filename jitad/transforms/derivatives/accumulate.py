@@ -6,12 +6,12 @@ after simplification, so each candidate is built, and the cheapest kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 from jitad.errors import UnsupportedError
-from jitad.ir.graph import PACK, Graph, Type
+from jitad.ir.graph import PACK, Graph, Node, Type
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.table import LOOKUP, SCATTER, add_scatter, pick
 from jitad.ir.tracer import Trace
@@ -150,9 +150,7 @@ def _candidates(
     }
     nodes = line.target.nodes
     loops = [v for v in line.order if nodes[v].primitive is LOOP]
-    recorded = [x for x in (loop_of(nodes[v]) for v in loops) if not x.adds]
-    longest = max([x.bound for x in recorded], default=0)
-    if longest > MOST_RECORDED:
+    if _longest(nodes[v] for v in loops) > MOST_RECORDED:
         untried["reverse"] = "a loop has no bound that its record would need"
         del estimates["reverse"]
     least = min(estimates.values())
@@ -174,6 +172,15 @@ def _candidates(
     else:
         modes.append("cross")
     return modes
+
+
+def _longest(nodes: Iterable[Node]) -> int:
+    """The greatest bound of loops that need a record, and of those inside of loops."""
+    longest = 0
+    for loop in [loop_of(n) for n in nodes if n.primitive is LOOP]:
+        own = 0 if loop.adds else loop.bound
+        longest = max(longest, own, _longest(loop.body.nodes))
+    return longest
 
 
 def _at_places(line: Linearized) -> bool:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba_code import FUNCTIONS
 
 import jitad
 from jitad import tree
 from jitad.reading import frame
+from tests.cases.numba_code import FUNCTIONS
 
 EVERY = pytest.mark.parametrize("name", FUNCTIONS)
 
