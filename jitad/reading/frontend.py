@@ -8,6 +8,7 @@ only, and `tests/reading/test_frontend.py` holds the Numba that is installed to 
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -163,9 +164,11 @@ def _converted(function: FunctionType, found: Any) -> Program:
     graph = analysis.compute_cfg_from_blocks(found.blocks)
     use = analysis.compute_use_defs(found.blocks)
     live = analysis.compute_live_map(graph, found.blocks, use.usemap, use.defmap)
-    blocks = {label: _block(block) for label, block in found.blocks.items()}
+    headers = set(graph.loops())
+    blocks = _merged({x: _block(b) for x, b in found.blocks.items()}, headers)
     loops = {
-        x.header: Loop(x.header, frozenset(x.body)) for x in graph.loops().values()
+        x.header: Loop(x.header, frozenset(x.body) & blocks.keys())
+        for x in graph.loops().values()
     }
     return Program(
         function,
@@ -178,6 +181,24 @@ def _converted(function: FunctionType, found: Any) -> Program:
         _order(graph.entry_point(), blocks, loops),
         {label: frozenset(names) for label, names in live.items()},
     )
+
+
+def _merged(blocks: dict[int, Block], headers: set[int]) -> dict[int, Block]:
+    """Blocks, of which those that only one leads to, and only there, are part of it.
+
+    In a long function the end of a loop jumps to a block before the one that asks for
+    the next item.
+    """
+    into = Counter(x for b in blocks.values() for x in b.ending.labels)
+    for label in list(blocks):
+        while label in blocks and len(blocks[label].ending.labels) == 1:
+            (after,) = blocks[label].ending.labels
+            if into[after] > 1 or after in headers or after not in blocks:
+                break
+            rest = blocks.pop(after)
+            statements = (*blocks[label].statements, *rest.statements)
+            blocks[label] = Block(statements, rest.ending)
+    return blocks
 
 
 def _order(

@@ -57,6 +57,19 @@ def test_blocks_come_behind_those_that_lead_to_them() -> None:
             assert following == RETURN or (place[label] < place[following]) != back
 
 
+def test_a_long_loop_begins_where_it_asks_for_an_item() -> None:
+    # Its end is so far from its beginning that a block of its own leads there.
+    lines = ["    for i in range(3):", *["        s = s * 0.5 + x[i]"] * 90]
+    names: dict[str, Any] = {}
+    exec("\n".join(["def f(x):", "    s = 0.0", *lines, "    return s"]), names)
+    f = njit(names["f"])
+    x = np.array([0.2, 0.3, -0.7])
+    made = frontend.program(f)
+    (header,) = made.loops
+    assert "next" in {s.what.op for s in made.blocks[header].statements}
+    np.testing.assert_allclose(jitad.jit(f)(x), f(x), rtol=1e-15)
+
+
 def test_names_alive_are_those_read_later() -> None:
     made = frontend.program(sums)
     (header,) = [h for h in made.loops if len(made.loops[h].body) > 1]
