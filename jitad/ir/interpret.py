@@ -33,13 +33,18 @@ def interpret(graph: Graph, inputs: Sequence[Any], batch: int = 0) -> list[Any]:
         for i, node in enumerate(graph.nodes):
             if node.primitive is INPUT:
                 values[i] = given[i]
-            elif node.primitive in (LOOP, CALL, BRANCH):
-                values[i] = _parts(node, [values[a] for a in node.operands], batch)
-            elif node.primitive is PART:
-                values[i] = values[node.operands[0]][node.index]
             else:
-                values[i] = _evaluate(node, [values[a] for a in node.operands], batch)
+                values[i] = value_of(node, [values[a] for a in node.operands], batch)
     return [values[i] for i in graph.outputs]
+
+
+def value_of(node: Node, operands: list[Any], batch: int = 0) -> Any:
+    """The value of a node, or the list of its parts, from those of its operands."""
+    if node.primitive in (LOOP, CALL, BRANCH):
+        return _parts(node, operands, batch)
+    if node.primitive is PART:
+        return operands[0][node.index]
+    return _evaluate(node, operands, batch)
 
 
 def _evaluate(node: Node, operands: list[Any], batch: int) -> Any:

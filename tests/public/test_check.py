@@ -367,6 +367,11 @@ def branching(x):
     return 2 * x if x == 1.0 else x * x + 1
 
 
+def repeated(body):
+    """A body, with the variable in what is carried."""
+    return lambda x: jitad.scan(lambda c, z: (body(c) + z, None), x, np.ones(2))[0]
+
+
 NOTES = {
     "abs": (np.abs, (0.0,), ["kink of abs"]),
     "abs elsewhere": (np.abs, (0.1,), []),
@@ -381,6 +386,19 @@ NOTES = {
     "guard": (guarded, (0.0,), ["!= compares equal floats"]),
     "guard elsewhere": (guarded, (0.5,), []),
     "branch": (branching, (1.0,), ["== compares equal floats"]),
+    "scan": (repeated(guarded), (0.0,), ["!= compares equal floats"]),
+    "later in a scan": (repeated(lambda c: np.where(c == 1.5, 0.0, c)), (0.5,),
+                        ["== compares equal floats"]),
+    "scan elsewhere": (repeated(lambda c: np.where(c == 1.5, 0.0, c)), (0.7,), []),
+    "abs in a scan": (repeated(np.abs), (-1.0,), []),
+    "abs in a loop": (lambda x: jitad.fori_loop(0, 3, lambda i, c: np.abs(c - 1), x),
+                      (2.0,), ["kink of abs"]),
+    "while": (lambda x: jitad.while_loop(
+        lambda c: c < 3, lambda c: c + guarded(c), x, max_steps=50),
+              (0.0,), ["!= compares equal floats"]),
+    "checkpoint": (jitad.checkpoint(np.abs), (0.0,), ["kink of abs"]),
+    "of a loop's constants": (
+        lambda x: x * jitad.fori_loop(0, 3, lambda i, c: np.abs(c), 0.0), (2.0,), []),
     "twice": (jitad.grad(lambda x: np.abs(x) * x * x), (0.0,), ["kink of abs"]),
 }  # fmt: skip
 
