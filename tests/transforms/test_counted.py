@@ -61,3 +61,38 @@ def test_what_is_far_too_long_is_not_written_out(monkeypatch):
     monkeypatch.setattr(scalarizing, "builder", None)
     with pytest.raises(UnsupportedError, match=r"more than 400000 scalar .* jitad"):
         jitad.jit(chained)(np.ones((400, 400)))
+
+
+TOO_MUCH = {
+    "einsum": lambda x: np.einsum("ij,jk->ik", x, x),
+    "tensordot": lambda x: np.tensordot(x, x, 1),
+    "inner": lambda x: np.inner(x, x),
+    "kron": lambda x: np.kron(x[:60, :60], x[:60, :60]),
+    "outer": lambda x: np.outer(x, x),
+    "multiply.outer": lambda x: np.multiply.outer(x[0], x),
+    "where": lambda x: np.where(x.ravel()[:, None] > x[0], x[0], 0.0),
+    "meshgrid": lambda x: 2 * np.meshgrid(x[:5], x[:5])[0],
+    "vander": lambda x: np.vander(x[0], 2000),
+    "tile": lambda x: np.sin(np.tile(x, (4, 5, 1))),
+    "three": lambda x: np.einsum("ij,jk,kl->il", x, x, x),
+    "cov": np.cov,
+    "norm": lambda x: np.linalg.norm(np.sin(x[:, :, None] * x[:2, 0])),
+    "var": lambda x: np.var(np.stack([x, x * x])),
+    "cumsum": lambda x: np.cumsum(np.stack([x, x * x, x**3])),
+    "logsumexp": lambda x: jitad.logsumexp(np.stack([x, x * x, x**3])),
+}
+
+
+@pytest.mark.parametrize("name", TOO_MUCH)
+def test_what_is_too_large_is_refused_before_it_is_written_out(name, monkeypatch):
+    monkeypatch.setattr(scalarizing, "builder", None)
+    with pytest.raises(UnsupportedError, match=r"(more than|at most) [\d,]* ?"):
+        jitad.jit(TOO_MUCH[name])(np.ones((500, 500)))
+
+
+def test_numbers_without_axes_are_counted_too():
+    def f(x: Any) -> Any:
+        y = np.sin(x) * np.exp(x[0, 0] * 2.0)
+        return np.where(x[0, 0] > 0, np.sum(np.stack([y] * 400)[:, :, 0]), 0.0)
+
+    assert np.isfinite(jitad.jit(f)(SQUARE[:8, :8] * 0.0 + 0.5))

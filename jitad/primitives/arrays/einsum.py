@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,17 @@ def contract(primitive: Any, operands: Sequence[Any], params: dict) -> Any:
 
 
 def _einsum_expand(*operands: np.ndarray, subscripts: str) -> Any:
+    output = _split(subscripts)[1]
+    result, labels = _contracted(operands, subscripts, _multiply)
+    return np.transpose(result, [labels.index(label) for label in output])
+
+
+def _contracted(
+    operands: Sequence[np.ndarray],
+    subscripts: str,
+    multiply: Callable[[Sequence[Table], set[str], dict[str, int]], Table],
+) -> Table:
+    """What is left of operands that are multiplied, in pairs if there are more."""
     inputs, output = _split(subscripts)
     tables = [_diagonal(x, labels) for x, labels in zip(operands, inputs, strict=True)]
     extents = _extents(tables)
@@ -81,10 +92,10 @@ def _einsum_expand(*operands: np.ndarray, subscripts: str) -> Any:
         chosen = [tables[i] for i in step]
         tables = [t for i, t in enumerate(tables) if i not in step]
         kept = {*output, *(label for _, labels in tables for label in labels)}
-        tables.append(_multiply(chosen, kept, extents))
+        tables.append(multiply(chosen, kept, extents))
     ((result, labels),) = tables
-    result = np.transpose(result, [labels.index(label) for label in output])
-    return np.broadcast_to(result, [extents[label] for label in output])
+    whole = [extents[label] for label in labels]
+    return np.broadcast_to(result, whole), labels
 
 
 _einsum = composite(
@@ -123,15 +134,28 @@ def _diagonal(x: np.ndarray, labels: str) -> Table:
     return x, labels
 
 
+def _ordered(
+    tables: Sequence[Table], kept: set[str], extents: dict[str, int]
+) -> tuple[list[str], list[str]]:
+    """The labels that are summed over, and those that are left."""
+    labels = "".join(dict.fromkeys("".join(text for _, text in tables)))
+    check(math.prod(extents[label] for label in labels), "einsum")
+    summed = [label for label in labels if label not in kept]
+    return summed, [label for label in labels if label in kept]
+
+
+def _sized(tables: Sequence[Table], kept: set[str], extents: dict[str, int]) -> Table:
+    """An array of the shape of a product."""
+    left = _ordered(tables, kept, extents)[1]
+    return np.broadcast_to(0.0, [extents[label] for label in left]), "".join(left)
+
+
 def _multiply(
     tables: Sequence[Table], kept: set[str], extents: dict[str, int]
 ) -> Table:
     """The product of operands, summed over the labels that nobody needs any more."""
-    labels = "".join(dict.fromkeys("".join(text for _, text in tables)))
-    summed = [label for label in labels if label not in kept]
-    left = [label for label in labels if label in kept]
+    summed, left = _ordered(tables, kept, extents)
     order = [*summed, *left]
-    check(math.prod(extents[label] for label in order), "einsum")
     product: Any = None
     for x, text in tables:
         present = [label for label in order if label in text]
@@ -251,9 +275,11 @@ def einsum(*args: Any, out: Any = None, dtype: Any = None, **options: Any) -> An
         casting = options.get("casting", "safe")
         told = ask(np.einsum, subscripts, *tracers, dtype=dtype, casting=casting)
         tracers = tuple(cast(a, told.dtype) for a in tracers)
-    return contract(_einsum, tracers, {"subscripts": subscripts})
+    return labelled(tracers, subscripts)
 
 
 def labelled(operands: Sequence[Any], subscripts: str) -> Any:
-    """An einsum whose subscripts are canonical."""
+    """An einsum whose subscripts are canonical; refused where it is too large."""
+    dummies = [np.broadcast_to(0.0, x.shape) for x in operands]
+    _contracted(dummies, subscripts, _sized)
     return contract(_einsum, operands, {"subscripts": subscripts})

@@ -17,6 +17,13 @@ from jitad.ir.interpret import evaluate_array_node
 
 # A count knows no simplifications: it must be so much higher than what is allowed.
 _MARGIN = 1.5
+# Arrays of so many times what is allowed are not written out, whatever is in them.
+_HUGE = 10
+# What takes an operation, or nearly one, for every number that it is given.
+_REDUCTIONS = {
+    "sum", "prod", "cumsum", "cumprod", "max", "min", "norm", "any", "all", "logsumexp",
+    "logsumexp_weighted", "softmax", "log_softmax",
+}  # fmt: skip
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 
@@ -24,27 +31,56 @@ _SHIFT = np.uint64(29)
 def beyond(graph: Graph, most: int) -> Node | None:
     """The node at which there are far more than so many different operations, if any.
 
-    What is not elementwise is not counted.
+    Counted are elementwise operations, and reductions by what they are given.
     """
-    sizes = [n.type.size for n in graph.nodes if n.primitive.kind == "elementwise"]
-    if sum(sizes) <= most or max(node.type.size for node in graph.nodes) > most:
+    nodes = graph.nodes
+    sizes = [_size(graph, node) for node in nodes if _counts(node)]
+    if sum(sizes) <= most:
         return None
     last = {a: i for i, node in enumerate(graph.nodes) for a in node.operands}
     numbers: dict[int, np.ndarray] = {}
     fixed: set[int] = set()
     found = _Different(most)
-    for i, node in enumerate(graph.nodes):
-        given = [numbers[a] for a in node.operands]
-        if node.primitive is CONST or (given and fixed.issuperset(node.operands)):
+    huge: set[int] = set()
+    for i, node in enumerate(nodes):
+        if node.primitive is CONST or (
+            node.operands and fixed.issuperset(node.operands)
+        ):
             fixed.add(i)
+        counts = _counts(node) and i not in fixed and not _chooses(graph, node)
+        if node.type.size > _HUGE * most or not huge.isdisjoint(node.operands):
+            # Nothing is known of numbers that are too many to look at.
+            if counts and _size(graph, node) > _HUGE * most:
+                return node
+            huge.add(i)
+            continue
+        given = [numbers[a] for a in node.operands]
         numbers[i] = _numbers(graph, i, given)
-        counts = node.primitive.kind == "elementwise" and i not in fixed
-        if counts and not _chooses(graph, node) and found.too_many(numbers[i]):
-            return node
+        if counts:
+            elementwise = node.primitive.kind == "elementwise"
+            own = numbers[i] if elementwise else _mixed(str(i), [_nonzero(given[0])])
+            if found.too_many(own):
+                return node
         for a in node.operands:
             if last[a] == i:
                 numbers.pop(a, None)
     return None
+
+
+def _counts(node: Node) -> bool:
+    return node.primitive.kind == "elementwise" or node.primitive.name in _REDUCTIONS
+
+
+def _size(graph: Graph, node: Node) -> int:
+    """The number of operations of a node, if all are different."""
+    if node.primitive.kind == "elementwise":
+        return node.type.size
+    return graph.nodes[node.operands[0]].type.size
+
+
+def _nonzero(numbers: np.ndarray) -> np.ndarray:
+    """The numbers but those of the zeros that structures fill in."""
+    return numbers[numbers != 0]
 
 
 class _Different:
@@ -116,4 +152,5 @@ def _mixed(name: str, given: Sequence[np.ndarray]) -> np.ndarray:
     for x in given:
         made = (made ^ x) * _PRIME
         made = made ^ (made >> _SHIFT)
-    return made * _PRIME
+    # Not of one axis where none has any: that was to have no scalars, which overflow.
+    return (made * _PRIME).reshape(np.broadcast_shapes(*[x.shape for x in given]))
