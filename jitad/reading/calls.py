@@ -94,6 +94,8 @@ def call(
     if to is not None:
         (value,) = args
         return state.hold(convert(state.load(value), to))
+    if isinstance(function, type) and issubclass(function, BaseException):
+        return function  # whoever raises it is refused
     scalar = _scalar(function)
     if scalar is not None:
         return _elementwise(scalar, args, state)
@@ -112,9 +114,20 @@ def _hashable(function: Any) -> bool:
 
 
 def _named(function: Any) -> str:
-    name = getattr(function, "__qualname__", None) or repr(function)
     kind = type(function).__name__
+    if kind in _KINDS:
+        return _KINDS[kind].format(getattr(function, "__name__", ""))
+    name = getattr(function, "__qualname__", None) or repr(function)
     return f"a call of {name} ({kind})"
+
+
+_KINDS = {
+    "StencilFunc": "a call of a @stencil function",
+    "_ObjModeContextType": "objmode",
+    "GUFunc": "a call of {}, a @guvectorize function,",
+    "DUFunc": "a call of {}, a @vectorize function,",
+    "JitClassType": "a call of {}, a @jitclass,",
+}
 
 
 def _remedy(function: Any) -> str:
@@ -191,7 +204,7 @@ def _numpy(
     made = _CREATION.get(function, function)
     keywords = {k: _plain_argument(v, state) for k, v in keywords.items()}
     places = [k for k, x in enumerate(args) if isinstance(x, Reference)]
-    if made is not function:
+    if function in _CREATION:
         _need_known(function, args[:1])
     if len(places) == 1:
         (place,) = places

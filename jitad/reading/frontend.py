@@ -264,7 +264,8 @@ def _statement(found: Any) -> Statement:
 
 
 _REFUSED = {
-    "build_map": "a dict", "build_set": "a set", "make_function": "a function, or a "
+    "build_map": "a dict", "build_set": "a set",
+    "build_string": "text made of values", "make_function": "a function, or a "
     "comprehension, made inside", "yield": "a generator",
 }  # fmt: skip
 
@@ -273,6 +274,8 @@ def _expression(found: Any) -> Expression:
     if isinstance(found, ir.Arg):
         return Expression("arg", (), found.name)
     if isinstance(found, ir.Const | ir.Global | ir.FreeVar):
+        if getattr(found.value, "__module__", "") == "numba.core.unsafe.eh":
+            return Expression("refused", (), "try and except")
         return Expression("value", (), found.value)
     if isinstance(found, ir.Var):
         return Expression("name", (found.name,))
