@@ -20,7 +20,7 @@ from jitad.ir.table import SCATTER
 from jitad.lowering.kernel import Argument, Kernel, Layout
 from jitad.lowering.schedule import Request
 from jitad.transforms.scalars.scalarize import elements, pack
-from jitad.transforms.scalars.templates import builder
+from jitad.transforms.scalars.templates import new_builder
 
 from .derived import Derived
 from .machine import Machine
@@ -142,9 +142,9 @@ def packed(graph: Graph) -> Graph:
     made = (PACK, PART, SCATTER)
     if all(graph.nodes[o].primitive in made for o in graph.outputs):
         return graph
-    target = builder()
-    outputs = inline(target, graph, [target.input(t) for t in graph.input_types])
+    builder = new_builder()
+    outputs = inline(builder, graph, [builder.input(t) for t in graph.input_types])
     for k, (o, type) in enumerate(zip(outputs, graph.output_types, strict=True)):
-        if target.nodes[o].primitive not in made:
-            outputs[k] = pack(target, elements(target, o), type)
-    return target.finish(outputs)
+        if builder.nodes[o].primitive not in made:
+            outputs[k] = pack(builder, elements(builder, o), type)
+    return builder.finish(outputs)

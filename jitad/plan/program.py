@@ -34,7 +34,7 @@ from jitad.ir.table import SCATTER, terms_of
 from jitad.lowering.kernel import Layout
 from jitad.lowering.schedule import Request
 from jitad.transforms.rewrite.expand import expand
-from jitad.transforms.scalars.templates import builder
+from jitad.transforms.scalars.templates import new_builder
 from jitad.transforms.scalars.whole import EAGER
 
 from .choose import fitted
@@ -156,7 +156,7 @@ class _Split:
         What a kernel need not compute is, on the host, only added up.
         """
         slot = dict(zip(graph.inputs, given, strict=True))
-        target, index = _copied(graph)
+        builder, index = _copied(graph)
         spreads = [o for o in outputs if self.host and
                    graph.nodes[o].primitive is SCATTER]  # fmt: skip
         asked = [index[o] for o in outputs if o not in spreads and o not in slot]
@@ -168,8 +168,8 @@ class _Split:
             pairs = ((indices, INT), (values, graph.nodes[o].type.dtype))
             for own, dtype in pairs if terms else ():
                 type = Type(dtype, (len(own),))
-                asked.append(target.add(PACK, tuple(own), type))
-        whole = Graph(tuple(target.nodes), tuple(target.inputs), tuple(asked))
+                asked.append(builder.add(PACK, tuple(own), type))
+        whole = Graph(tuple(builder.nodes), tuple(builder.inputs), tuple(asked))
         made = iter(self._point(whole, asked, given) if asked else ())
         found = {o: slot[o] if o in slot else next(made) for o in outputs
                  if o not in spreads}  # fmt: skip
@@ -275,13 +275,13 @@ class _Split:
         found |= {a: (slot[a], 0) for a in arrays if a in slot}
         if not waiting and not whole:
             return found
-        target, index = _copied(graph)
+        builder, index = _copied(graph)
         packs = [
-            target.add(PACK, tuple([index[a] for a in own]), Type(dtype, (len(own),)))
+            builder.add(PACK, tuple([index[a] for a in own]), Type(dtype, (len(own),)))
             for dtype, own in waiting.items()
         ]
         packs += [index[a] for a in whole]
-        part = Graph(tuple(target.nodes), tuple(target.inputs), tuple(packs))
+        part = Graph(tuple(builder.nodes), tuple(builder.inputs), tuple(packs))
         places = iter(self._arrays(part, part.outputs, given))
         for own in waiting.values():
             place = next(places)
@@ -295,11 +295,11 @@ class _Body:
     def __init__(self, loop: Loop, arrays: Sequence[np.ndarray], wide: bool) -> None:
         """wide: sums are float64, for there are few tiles, and many terms to each."""
         self.loop, self.arrays, self.wide = loop, arrays, wide
-        self.target = builder()
+        self.builder = new_builder()
         self.inputs: list[Rows] = []
         # Neither the number of the iteration nor what is carried is looked at.
         self.values = {
-            i: self.target.number(0, loop.body.nodes[i].type.dtype)
+            i: self.builder.number(0, loop.body.nodes[i].type.dtype)
             for i in (loop.inputs.index, *loop.inputs.carried)
         }
         self._same: dict[int, int] = {}
@@ -309,7 +309,7 @@ class _Body:
         i = self.loop.inputs.shared[k]
         node = graph.nodes[a]
         if node.primitive is CONST:
-            self.values[i] = self.target.add(CONST, (), node.type, node.params)
+            self.values[i] = self.builder.add(CONST, (), node.type, node.params)
             return
         self.values[i] = self._element(self._whole(array), element)
 
@@ -328,7 +328,7 @@ class _Body:
                 array, example, offsets, stride, self.loop.bound
             )
             self.inputs.append(rows)
-            node = self.target.input(Type(example.dtype, (size,)))
+            node = self.builder.input(Type(example.dtype, (size,)))
             place = dict(zip(offsets, numbers, strict=True))
             for i, offset in reads:
                 self.values[i] = self._element(node, place[offset])
@@ -342,15 +342,15 @@ class _Body:
         """The input for all of an array, which all points share."""
         if array not in self._same:
             example = self.arrays[array]
-            self._same[array] = self.target.input(Type(example.dtype, example.shape))
+            self._same[array] = self.builder.input(Type(example.dtype, example.shape))
             placed = place(example, (), ())
             rows = Rows(array, 0, None, placed.elements, placed.layout)
             self.inputs.append(rows)
         return self._same[array]
 
     def _element(self, array: int, k: int) -> int:
-        kind = scalar(self.target.nodes[array].type.dtype)
-        return self.target.add(ELEMENT, (array,), kind, (("index", k),))
+        kind = scalar(self.builder.nodes[array].type.dtype)
+        return self.builder.add(ELEMENT, (array,), kind, (("index", k),))
 
     def graph(self, dtypes: Sequence[np.dtype]) -> Graph:
         """From the inputs to what a point adds to the sums, packed by dtype.
@@ -362,7 +362,7 @@ class _Body:
         spread = self.loop.outputs.summed
         nodes = (*[v for own in terms for v, _ in own], *spread)
         whole = Graph(body.nodes, body.inputs, nodes)
-        found = inline(self.target, whole, [self.values[i] for i in body.inputs])
+        found = inline(self.builder, whole, [self.values[i] for i in body.inputs])
         made = iter(found)
         packs: dict[np.dtype, list[int]] = {d: [] for d in dtypes}
         for own, type in zip(terms, body.output_types, strict=False):
@@ -370,19 +370,21 @@ class _Body:
             total = self._summed(pairs, type)
             packs[type.dtype].append(self._wide(total) if wide else total)
         outputs = [
-            self.target.add(PACK, tuple(p), Type(_widened(d) if wide else d, (len(p),)))
+            self.builder.add(
+                PACK, tuple(p), Type(_widened(d) if wide else d, (len(p),))
+            )
             for d, p in packs.items()
         ]
         outputs += [self._spread(a) for a in found[len(found) - len(spread) :]]
-        return self.target.finish(outputs)
+        return self.builder.finish(outputs)
 
     def _wide(self, v: int) -> int:
         """A term in the dtype that sums of it have."""
-        return self.target.cast(v, _widened(self.target.nodes[v].type.dtype))
+        return self.builder.cast(v, _widened(self.builder.nodes[v].type.dtype))
 
     def _spread(self, a: int) -> int:
         """What a point adds to an array, as a spread."""
-        node = self.target.nodes[a]
+        node = self.builder.nodes[a]
         dtype = _widened(node.type.dtype) if self.wide else node.type.dtype
         type = Type(dtype, node.type.shape)
         arrays, terms = terms_of(node) if node.primitive is SCATTER else ([a], [])
@@ -390,18 +392,18 @@ class _Body:
             terms = [(way, index, self._wide(v)) for way, index, v in terms]
         params = (("ways", Static(tuple([way for way, _, _ in terms]))),)
         operands = (*arrays, *(i for _, *pair in terms for i in pair))
-        return self.target.add(SCATTER, operands, type, params)
+        return self.builder.add(SCATTER, operands, type, params)
 
     def _summed(self, terms: Sequence[tuple[int, bool]], type: Type) -> int:
         total = None
         for v, negated in terms:
             if total is None:
                 neg = registry.primitives["neg"]
-                total = self.target.apply(neg, (v,), type) if negated else v
+                total = self.builder.apply(neg, (v,), type) if negated else v
             else:
                 word = registry.primitives["sub" if negated else "add"]
-                total = self.target.apply(word, (total, v), type)
-        return self.target.number(0, type.dtype) if total is None else total
+                total = self.builder.apply(word, (total, v), type)
+        return self.builder.number(0, type.dtype) if total is None else total
 
 
 def _widened(dtype: np.dtype) -> np.dtype:
@@ -419,26 +421,26 @@ def _without(graph: Graph, i: int, types: Sequence[Type]) -> Graph:
     inputs: dict[np.dtype, int] = {}
     spread: list[int] = []
 
-    def part(target: Builder, k: int, index: Sequence[int]) -> int:
+    def part(builder: Builder, k: int, index: Sequence[int]) -> int:
         if k == loop.carried + loop.summed:
-            return target.number(loop.bound, INT)
+            return builder.number(loop.bound, INT)
         if k >= loop.carried:
             return spread[k - loop.carried]
         type = kinds[k]
         place = sum(t.dtype == type.dtype for t in kinds[:k])
         own = inputs[type.dtype]
-        found = target.add(ELEMENT, (own,), type, (("index", place),))
-        if target.values[index[starts[k]]] == 0:
+        found = builder.add(ELEMENT, (own,), type, (("index", place),))
+        if builder.values[index[starts[k]]] == 0:
             return found
         add = registry.primitives["add"]
-        return target.apply(add, (index[starts[k]], found), type)
+        return builder.apply(add, (index[starts[k]], found), type)
 
-    target = builder()
+    builder = new_builder()
     index = [-1] * len(graph.nodes)
     for a in graph.inputs:
-        index[a] = target.input(graph.nodes[a].type)
+        index[a] = builder.input(graph.nodes[a].type)
     for k, type in enumerate(types):
-        made = target.input(type)
+        made = builder.input(type)
         if k < len(types) - loop.summed:
             inputs[type.dtype] = made
         else:
@@ -447,24 +449,24 @@ def _without(graph: Graph, i: int, types: Sequence[Type]) -> Graph:
         if a == i or node.primitive is INPUT:
             continue
         if node.primitive is PART and node.operands[0] == i:
-            index[a] = part(target, node.index, index)
+            index[a] = part(builder, node.index, index)
         else:
             operands = tuple([index[o] for o in node.operands])
-            index[a] = target.add(node.primitive, operands, node.type, node.params)
-    return target.finish([index[a] for a in graph.outputs])
+            index[a] = builder.add(node.primitive, operands, node.type, node.params)
+    return builder.finish([index[a] for a in graph.outputs])
 
 
 def _copied(graph: Graph) -> tuple[Builder, list[int]]:
     """A graph's nodes in a builder of their own, and where they are."""
-    target = builder()
+    builder = new_builder()
     index = [-1] * len(graph.nodes)
     for a in graph.inputs:
-        index[a] = target.input(graph.nodes[a].type)
+        index[a] = builder.input(graph.nodes[a].type)
     for a, node in enumerate(graph.nodes):
         if index[a] < 0:
             operands = tuple([index[o] for o in node.operands])
-            index[a] = target.add(node.primitive, operands, node.type, node.params)
-    return target, index
+            index[a] = builder.add(node.primitive, operands, node.type, node.params)
+    return builder, index
 
 
 def _added_up(graph: Graph, i: int) -> bool:

@@ -199,10 +199,10 @@ def spreading(
     values: int | None,
 ) -> SpreadStep:
     """A step that adds up what lies at these places of the environment."""
-    target, kind = Builder(), scalar(type.dtype)
-    given = [target.input(type) for _ in arrays]
-    terms = [(way, target.input(scalar(INT)), target.input(kind)) for way in ways]
-    graph = target.finish([add_scatter(target, type, given, terms)])
+    builder, kind = Builder(), scalar(type.dtype)
+    given = [builder.input(type) for _ in arrays]
+    terms = [(way, builder.input(scalar(INT)), builder.input(kind)) for way in ways]
+    graph = builder.finish([add_scatter(builder, type, given, terms)])
     return SpreadStep(graph, type, arrays, ways, indices, values, {})
 
 

@@ -371,8 +371,8 @@ def test_a_derivative_has_its_inputs_dtype() -> None:
 def test_only_paths_from_the_chosen_inputs_are_differentiated() -> None:
     line = linearize(scalars(lambda x, y: np.sin(x) * np.exp(y), 1.0, 2.0), (0,))
     assert len(line.edges) == 2
-    assert "cos" in [n.primitive.name for n in line.target.nodes]
-    exponentials = [n for n in line.target.nodes if n.primitive.name == "exp"]
+    assert "cos" in [n.primitive.name for n in line.builder.nodes]
+    exponentials = [n for n in line.builder.nodes if n.primitive.name == "exp"]
     assert len(exponentials) == 1
 
 
@@ -529,15 +529,15 @@ def test_operations_are_counted_before_any_are_built(name):
         roots = rows if value else []
         counted = {}
         for mode, method in METHODS.items():
-            numbers = Numbers(line.target)
+            numbers = Numbers(line.builder)
             found = method(line, rows, columns, numbers)
             counted[mode] = numbers.cost(found.values(), roots)
-        numbers = Numbers(line.target)
+        numbers = Numbers(line.builder)
         found, order, _ = eliminate(line, rows, columns, numbers)
         again, same, _ = eliminate(line, rows, columns, numbers, order)
         assert (again, same) == (found, order)
         counted["cross"] = numbers.cost(found.values(), roots)
-        found, _, _ = eliminate(line, rows, columns, Scalars(line.target), order)
+        found, _, _ = eliminate(line, rows, columns, Scalars(line.builder), order)
         built = {"cross": cost_of(line, [*roots, *found.values()])}
         for mode in METHODS:
             taken = jacobian(graph, (0,), mode=mode, value=value)

@@ -35,7 +35,7 @@ from jitad.transforms.rewrite.branches import sink
 from jitad.transforms.rewrite.expand import expand
 from jitad.transforms.rewrite.precision import mixed
 from jitad.transforms.scalars.scalarize import scalarize
-from jitad.transforms.scalars.templates import builder
+from jitad.transforms.scalars.templates import new_builder
 from tests.support import engine
 from tests.support.random_cases import over, programs
 from tests.support.random_graphs import Program as Straight
@@ -594,7 +594,7 @@ def test_narrowed_twice_is_narrowed() -> None:
 
 def test_an_array_of_float32_is_widened_where_it_is_added() -> None:
     """A constant table, that is looked up and also added up as a whole."""
-    target = builder()
+    target = new_builder()
     table = target.const(np.full(3, 0.1))
 
     index = target.input(scalar(np.dtype(np.int64)))

@@ -14,7 +14,7 @@ from jitad.ir.graph import ELEMENT, PACK, Builder, Graph, Type, scalar
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import Primitive, registry
 from jitad.transforms.scalars import simplify as module
-from jitad.transforms.scalars.scalarize import builder as simplifying
+from jitad.transforms.scalars.scalarize import new_builder as simplifying
 
 assert primitives
 

@@ -148,7 +148,7 @@ def _candidates(
         "reverse": 3.0 + 2.0 * rows,
         "forward": 1.0 + columns,
     }
-    nodes = line.target.nodes
+    nodes = line.builder.nodes
     loops = [v for v in line.order if nodes[v].primitive is LOOP]
     if _longest(nodes[v] for v in loops) > MOST_RECORDED:
         untried["reverse"] = "a loop has no bound that its record would need"
@@ -185,7 +185,7 @@ def _longest(nodes: Iterable[Node]) -> int:
 
 def _at_places(line: Linearized) -> bool:
     """Whether elements of arrays are named by values, in loops or outside."""
-    nodes = [line.target.nodes[v] for v in line.order]
+    nodes = [line.builder.nodes[v] for v in line.order]
     loops = [loop_of(node) for node in nodes if node.primitive is LOOP]
     return any(node.primitive in (LOOKUP, SCATTER) for node in nodes) or any(
         loop.tables or loop.summed for loop in loops
@@ -199,7 +199,7 @@ def _assemble(
     entries: Entries,
     value: bool,
 ) -> Graph:
-    target = line.target
+    builder = line.builder
     outputs = ad.values(line) if value else []
     large = [k for k in wrt if line.whole(k)]
     last = sum(line.elements[k].size for k in wrt)
@@ -208,27 +208,27 @@ def _assemble(
         ids, type = line.outputs[o], line.types[o]
         column = 0
         for k in wrt:
-            x = target.nodes[line.inputs[k]].type
+            x = builder.nodes[line.inputs[k]].type
             if line.whole(k):
                 found = [
                     entries.get((row + i, last + large.index(k)))
                     for i in range(ids.size)
                 ]
                 outputs.append(
-                    _stacked(target, found, Type(x.dtype, type.shape + x.shape), x)
+                    _stacked(builder, found, Type(x.dtype, type.shape + x.shape), x)
                 )
                 continue
-            zero = target.number(0.0, x.dtype)
+            zero = builder.number(0.0, x.dtype)
             flat = [
-                target.cast(entries.get((row + i, column + j), zero), x.dtype)
+                builder.cast(entries.get((row + i, column + j), zero), x.dtype)
                 for i in range(ids.size)
                 for j in range(x.size)
             ]
             shape = type.shape + x.shape
-            outputs.append(target.add(PACK, tuple(flat), Type(x.dtype, shape)))
+            outputs.append(builder.add(PACK, tuple(flat), Type(x.dtype, shape)))
             column += x.size
         row += ids.size
-    return target.finish(outputs)
+    return builder.finish(outputs)
 
 
 # -- large arrays that are read at computed places -------------------------------------
@@ -238,7 +238,7 @@ def _check_sizes(line: Linearized, large: Sequence[int], of: Sequence[int]) -> N
     """Refuse to write out derivatives of large arrays, or many in large arrays."""
     size = sum(line.outputs[k].size for k in of)
     whole = [line.types[k] for k in of if ad.is_array(line, line.outputs[k])]
-    types = [line.target.nodes[line.inputs[k]].type for k in large]
+    types = [line.builder.nodes[line.inputs[k]].type for k in large]
     many = size > 1 and size * sum(t.size for t in types) > MOST
     if whole or many:
         what = ", ".join(map(str, (*whole, *types)))
@@ -251,7 +251,7 @@ def _check_sizes(line: Linearized, large: Sequence[int], of: Sequence[int]) -> N
 
 def _reverse_only(line: Linearized, large: Sequence[int], mode: Mode | None) -> Mode:
     """The one mode there is for derivatives in large arrays, as arrays."""
-    type = line.target.nodes[line.inputs[large[0]]].type
+    type = line.builder.nodes[line.inputs[large[0]]].type
     if mode not in (None, "reverse"):
         raise UnsupportedError(
             f"mode={mode!r} of the derivative in {type}, which is read at computed "
@@ -261,15 +261,15 @@ def _reverse_only(line: Linearized, large: Sequence[int], mode: Mode | None) -> 
     return "reverse"
 
 
-def _stacked(target: Trace, arrays: Sequence[int | None], type: Type, x: Type) -> int:
+def _stacked(builder: Trace, arrays: Sequence[int | None], type: Type, x: Type) -> int:
     """The array nodes of several rows, one after the other, as one."""
     if len(arrays) == 1:
         (found,) = arrays
-        return add_scatter(target, type, [] if found is None else [found], [])
-    zero = target.number(0.0, x.dtype)
+        return add_scatter(builder, type, [] if found is None else [found], [])
+    zero = builder.number(0.0, x.dtype)
     flat = [
-        zero if found is None else pick(target, found, j)
+        zero if found is None else pick(builder, found, j)
         for found in arrays
         for j in range(x.size)
     ]
-    return target.add(PACK, tuple(flat), type)
+    return builder.add(PACK, tuple(flat), type)

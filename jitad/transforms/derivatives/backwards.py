@@ -23,7 +23,7 @@ from jitad.ir.primitive import registry
 from jitad.ir.table import add_scatter
 from jitad.ir.tracer import Trace
 from jitad.primitives.scalar.elementwise import GATES
-from jitad.transforms.scalars.templates import builder
+from jitad.transforms.scalars.templates import new_builder
 
 from .linearized import Derivatives, Linearized, Sweep, open_body
 from .loops import Key, bent, constant, dependence, one_by_one, or_zero
@@ -52,7 +52,7 @@ class Pullback:
 
     def __init__(
         self,
-        target: Trace,
+        builder: Trace,
         v: int,
         bars: Sequence[dict[int, int]],
         begun: Sequence[dict[int, int]],
@@ -60,8 +60,8 @@ class Pullback:
         sweep: Sweep,
         opens: dict[int, int],
     ) -> None:
-        self.target, self.v, self.bars, self.begun = target, v, bars, begun
-        self.node = target.nodes[v]
+        self.builder, self.v, self.bars, self.begun = builder, v, bars, begun
+        self.node = builder.nodes[v]
         self.loop = loop_of(self.node)
         self.wants = self.loop.split(active)
         self.sweep, self.opens = sweep, opens
@@ -98,7 +98,7 @@ class Pullback:
     def _closed(self, k: int, seed: int, *, missing: bool) -> bool:
         """Whether a cotangent has a gate before the loop, or is not there."""
         bar = self._before(k).get(seed)
-        return missing if bar is None else _opening(self.target, bar) is not None
+        return missing if bar is None else _opening(self.builder, bar) is not None
 
     def _before(self, k: int) -> dict[int, int]:
         """The cotangents of a carried value, or of shared value ~k, before the loop."""
@@ -108,31 +108,31 @@ class Pullback:
         """Whether a cotangent's gate is open before the loop."""
         bar = self._before(k).get(seed)
         if bar is None:
-            return self.target.const(np.False_)
-        found = _opening(self.target, bar)
-        return self.target.const(np.True_) if found is None else found
+            return self.builder.const(np.False_)
+        found = _opening(self.builder, bar)
+        return self.builder.const(np.True_) if found is None else found
 
     def _behind(self, k: int, seed: int, part: int) -> int:
         """A cotangent that the loop gives, gated if all that it comes from is."""
         given = [own[seed] for own in self.bars if seed in own]
         given += [self.begun[~k][seed]] if k < 0 and seed in self.begun[~k] else []
-        found = [_opening(self.target, bar) for bar in given]
+        found = [_opening(self.builder, bar) for bar in given]
         gates = [o for o in found if o is not None]
         if not gates or len(gates) < len(found):
             return part
         either = registry.primitives["or"]
         way = gates[0]
         for other in gates[1:]:
-            way = self.target.apply(either, (way, other), scalar(_BOOL))
-        return gated(self.target, way, part)
+            way = self.builder.apply(either, (way, other), scalar(_BOOL))
+        return gated(self.builder, way, part)
 
     def _finish(self, body: _Sweep, zeros: set[Key]) -> None:
         """Make the loop, and say what comes of it."""
-        loop, target = self.loop, self.target
+        loop, builder = self.loop, self.builder
         _, _, shared, arrays, tables = loop.split(self.node.operands)
         # Where iterations only add to what is carried, nothing depends on its history.
         past = [] if loop.adds else body.own.carried
-        steps, history = (-1, []) if loop.adds else _record(target, self.v)
+        steps, history = (-1, []) if loop.adds else _record(builder, self.v)
         known = loop.head is None and not loop.counted
         keys = [*body.back, *body.sums]
         flagged = [key for key in keys if key in body.gates]
@@ -156,8 +156,11 @@ class Pullback:
         begun = [(self.begun[~k], r, types.shared[~k]) for k, r in body.sums]
         operands = [
             *([] if known else [steps]),
-            *[or_zero(target, self.bars[k], r, types.carried[k]) for k, r in body.back],
-            *[or_zero(target, *given) for given in begun],
+            *[
+                or_zero(builder, self.bars[k], r, types.carried[k])
+                for k, r in body.back
+            ],
+            *[or_zero(builder, *given) for given in begun],
             *[self._open(*key) for key in flagged],
             *shared,
             *history,
@@ -167,15 +170,15 @@ class Pullback:
             *tables,
             *body.given,
         ]
-        parts = add_loop(target, reverse, operands, self.node.line)
+        parts = add_loop(builder, reverse, operands, self.node.line)
         carried, written, summed = reverse.leaving(parts)
         gates = dict(zip(flagged, carried[len(keys) :], strict=True))
         places = loop.split(range(len(self.scalars)))
         for (k, r), part in zip(keys, carried, strict=False):
             if (k, r) in gates:
-                part = gated(target, gates[k, r], part)
+                part = gated(builder, gates[k, r], part)
             elif (k, r) in zeros:
-                part = unless_zero(target, part)
+                part = unless_zero(builder, part)
             else:
                 part = self._behind(k, r, part)
             place = places.shared[~k] if k < 0 else places.carried[k]
@@ -201,10 +204,10 @@ class _Sweep:
     def __init__(self, loop: Pullback, gates: frozenset[Key]) -> None:
         self.gates, whole = gates, loop.loop
         self.line, reached, into = _backwards(
-            whole, loop.bars, inside(loop.target, loop.v)
+            whole, loop.bars, inside(loop.builder, loop.v)
         )
         self.own = own = whole.entering(self.line.inputs)
-        self.inner = inner = self.line.target
+        self.inner = inner = self.line.builder
         self.back = [(k, r) for k, seeds in enumerate(reached) for r in sorted(seeds)]
         shared = zip(loop.wants.shared, into.shared, strict=True)
         self.sums = [
@@ -221,7 +224,7 @@ class _Sweep:
         self.sparse = {
             (k, r)
             for k, r in self.wanted
-            if curved and one_by_one(loop.target, loop.bars[k][r])
+            if curved and one_by_one(loop.builder, loop.bars[k][r])
         }
         self._opens: dict[Key, int] = {}
         seeds: Derivatives = {}
@@ -233,7 +236,7 @@ class _Sweep:
             self._seed(seeds, key, self._place(key[0])) for key in self.sums
         ]
         self._summed, self.given = _of_summed(
-            loop.target, whole, loop.bars, self.line, seeds
+            loop.builder, whole, loop.bars, self.line, seeds
         )
         self._cotangents = found = loop.sweep(self.line, seeds)
         slices = zip(loop.wants.arrays, into.slices, own.slices, strict=True)
@@ -318,27 +321,27 @@ class _Sweep:
         return prune(self.inner.nodes, inputs, tuple(self._made()))
 
 
-def _opening(target: Trace, bar: int) -> int | None:
+def _opening(builder: Trace, bar: int) -> int | None:
     """The condition of a cotangent behind a gate."""
-    node = target.nodes[bar]
+    node = builder.nodes[bar]
     return node.operands[0] if node.primitive.name in GATES else None
 
 
 def _of_summed(
-    target: Trace,
+    builder: Trace,
     loop: Loop,
     bars: Sequence[dict[int, int]],
     line: Linearized,
     seeds: Derivatives,
 ) -> tuple[list[int], list[int]]:
     """Seed what is summed with its cotangents: new inputs, and what they are given."""
-    inner, inputs, given = line.target, [], []
+    inner, inputs, given = line.builder, [], []
     sums = loop.leaving(bars).summed, loop.leaving(line.outputs).summed
     for own_bars, output in zip(*sums, strict=True):
         v = int(output)
         for r, array in sorted(own_bars.items()):
-            type = target.nodes[array].type
-            bar = constant(target, array, type, inner)
+            type = builder.nodes[array].type
+            bar = constant(builder, array, type, inner)
             if bar is None:
                 bar = inner.input(type)
                 inputs.append(bar)
@@ -374,9 +377,9 @@ def _backwards(
     return line, loop.leaving(reached).carried, loop.entering([set(), *into])
 
 
-def _record(target: Trace, v: int) -> tuple[int, Sequence[int]]:
+def _record(builder: Trace, v: int) -> tuple[int, Sequence[int]]:
     """Steps taken, and what was carried into every iteration, for every value."""
-    node = target.nodes[v]
+    node = builder.nodes[v]
     loop = loop_of(node)
     if loop.bound > MOST_RECORDED:
         raise UnsupportedError(
@@ -391,18 +394,18 @@ def _record(target: Trace, v: int) -> tuple[int, Sequence[int]]:
         body=Graph(loop.body.nodes, loop.body.inputs, outputs),
         written=loop.written + len(begun),
     )
-    parts = add_loop(target, kept, node.operands, node.line)
+    parts = add_loop(builder, kept, node.operands, node.line)
     return parts[-1], kept.leaving(parts).written[loop.written :]
 
 
-def sum_arrays(target: Trace, a: int, b: int, word: str) -> int:
+def sum_arrays(builder: Trace, a: int, b: int, word: str) -> int:
     """Two arrays of equal length, element by element, as a loop over them."""
-    type = target.nodes[a].type
-    inner = builder()
+    type = builder.nodes[a].type
+    inner = new_builder()
     inner.input(scalar(INT))
     pair = tuple([inner.input(scalar(type.dtype)) for _ in range(2)])
     made = inner.apply(registry.primitives[word], pair, scalar(type.dtype))
     loop = Loop(
         inner.finish([made]), 0, 0, ((0, 1), (0, 1)), written=1, bound=type.size
     )
-    return add_loop(target, loop, [a, b])[0]
+    return add_loop(builder, loop, [a, b])[0]

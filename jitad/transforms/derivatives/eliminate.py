@@ -33,12 +33,12 @@ def cross(
     search  whether to search for a better order near it
     """
     if not search:
-        return eliminate(line, rows, columns, Scalars(line.target))[0]
-    numbers = Numbers(line.target)
+        return eliminate(line, rows, columns, Scalars(line.builder))[0]
+    numbers = Numbers(line.builder)
     found, order, spent = eliminate(line, rows, columns, numbers)
     start = numbers.cost(found.values(), roots), order, spent
     order = _search(line, rows, columns, roots, start, numbers)
-    return eliminate(line, rows, columns, Scalars(line.target), order)[0]
+    return eliminate(line, rows, columns, Scalars(line.builder), order)[0]
 
 
 def _inner(line: Linearized, rows: Sequence[int], columns: Sequence[int]) -> list[int]:

@@ -22,7 +22,7 @@ Entries = dict[tuple[int, int], int]
 
 def cost(line: Linearized, roots: Sequence[int]) -> float:
     """Weighted operations that computing roots takes."""
-    nodes = line.target.nodes
+    nodes = line.builder.nodes
     return sum(nodes[i].primitive.cost for i in reach(nodes, roots))
 
 
@@ -33,7 +33,7 @@ def _forward(
     by: Algebra | None = None,
 ) -> Entries:
     """All inputs at once: tangents are kept by input."""
-    by = by or Scalars(line.target)
+    by = by or Scalars(line.builder)
     seeds = {x: {c: by.one(x)} for c, x in enumerate(columns)}
     found = forward(line, seeds) if line.loops else _pushed(line, seeds, by)
     return {(r, c): t for r, v in enumerate(rows) for c, t in found.get(v, {}).items()}
@@ -46,7 +46,7 @@ def _reverse(
     by: Algebra | None = None,
 ) -> Entries:
     """All outputs at once: cotangents are kept by output."""
-    by = by or Scalars(line.target)
+    by = by or Scalars(line.builder)
     seeds: Derivatives = {}
     for r, v in enumerate(rows):
         seeds.setdefault(v, {})[r] = by.one(v)

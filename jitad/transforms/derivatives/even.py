@@ -17,7 +17,7 @@ from jitad.ir.graph import PACK, Graph, reach, scalar
 from jitad.ir.primitive import registry
 from jitad.ir.tracer import Trace
 from jitad.primitives.define import plain_root
-from jitad.transforms.scalars.templates import builder, formula, instantiate
+from jitad.transforms.scalars.templates import formula, instantiate, new_builder
 
 from .linearized import between
 from .sweep import forward
@@ -43,9 +43,9 @@ def even(graph: Graph) -> Graph:
     scalars = [_places(graph, i) for i in graph.outputs]
     if not any(node.primitive.square for node in graph.nodes):
         return graph
-    target = builder()
+    builder = new_builder()
     index = dict(
-        zip(graph.inputs, [target.input(t) for t in graph.input_types], strict=True)
+        zip(graph.inputs, [builder.input(t) for t in graph.input_types], strict=True)
     )
     roots: list[Root] = []
     hold = all(own is not None for own in scalars)
@@ -53,25 +53,25 @@ def even(graph: Graph) -> Graph:
         if i in index:
             continue
         operands = tuple([index[a] for a in node.operands])
-        index[i] = target.copy(node, operands)
+        index[i] = builder.copy(node, operands)
         if node.primitive.square is None:
             continue
-        root = root_at(target, index[i])
+        root = root_at(builder, index[i])
         if root is not None:
             index[i] = root.held if hold else root.plain
             roots += [root] if hold else []
     if not roots:
-        return target.finish([index[i] for i in graph.outputs])
+        return builder.finish([index[i] for i in graph.outputs])
     wanted = list(dict.fromkeys(index[a] for own in scalars for a in own or ()))
-    wanted = [a for a in wanted if target.nodes[a].type.dtype.kind == "f"]
-    whole = _completed(target, wanted, roots)
+    wanted = [a for a in wanted if builder.nodes[a].type.dtype.kind == "f"]
+    whole = _completed(builder, wanted, roots)
     outputs = []
     for i, own in zip(graph.outputs, scalars, strict=True):
         made = [whole.get(index[a], index[a]) for a in own or ()]
         node = graph.nodes[i]
         packed = node.primitive is PACK
-        outputs.append(target.add(PACK, tuple(made), node.type) if packed else made[0])
-    return target.finish(outputs)
+        outputs.append(builder.add(PACK, tuple(made), node.type) if packed else made[0])
+    return builder.finish(outputs)
 
 
 def _places(graph: Graph, i: int) -> tuple[int, ...] | None:
@@ -82,49 +82,49 @@ def _places(graph: Graph, i: int) -> tuple[int, ...] | None:
     return None if node.type.shape else (i,)
 
 
-def root_at(target: Trace, i: int) -> Root | None:
+def root_at(builder: Trace, i: int) -> Root | None:
     """A root that can be 0 where it has a kink; None: it is of something else."""
-    primitive, operands, _, type, _ = target.nodes[i]
+    primitive, operands, _, type, _ = builder.nodes[i]
     if primitive.square is None:
         return None
-    dtypes = tuple([target.nodes[a].type.dtype for a in operands])
+    dtypes = tuple([builder.nodes[a].type.dtype for a in operands])
     (square,) = instantiate(
-        target, formula(primitive.square, dtypes, type.dtype), operands
+        builder, formula(primitive.square, dtypes, type.dtype), operands
     )
-    if not _of_squares(target, square):
+    if not _of_squares(builder, square):
         return None
-    plain = target.apply(plain_root(primitive), operands, type)
-    zero = target.number(0.0, type.dtype)
+    plain = builder.apply(plain_root(primitive), operands, type)
+    zero = builder.number(0.0, type.dtype)
     both = [
-        target.apply(registry.primitives["eq"], (a, zero), _BOOL)
+        builder.apply(registry.primitives["eq"], (a, zero), _BOOL)
         for a in (square, plain)
     ]
-    none = target.apply(registry.primitives["and"], (both[0], both[1]), _BOOL)
-    held = target.apply(registry.primitives["select"], (none, zero, plain), type)
+    none = builder.apply(registry.primitives["and"], (both[0], both[1]), _BOOL)
+    held = builder.apply(registry.primitives["select"], (none, zero, plain), type)
     return Root(plain, held, square, none)
 
 
-def _of_squares(target: Trace, i: int) -> bool:
+def _of_squares(builder: Trace, i: int) -> bool:
     """Whether a number is a sum of squares, or of multiples of them."""
-    known = target.values[i]
+    known = builder.values[i]
     if known is not None:
         return known == 0
-    name, operands = target.nodes[i].primitive.name, target.nodes[i].operands
+    name, operands = builder.nodes[i].primitive.name, builder.nodes[i].operands
     if name == "add":
-        return all(_of_squares(target, a) for a in operands)
-    if name in ("mul", "div") and target.values[operands[1]] is not None:
-        return _of_squares(target, operands[0])
-    if name == "mul" and target.values[operands[0]] is not None:
-        return _of_squares(target, operands[1])
+        return all(_of_squares(builder, a) for a in operands)
+    if name in ("mul", "div") and builder.values[operands[1]] is not None:
+        return _of_squares(builder, operands[0])
+    if name == "mul" and builder.values[operands[0]] is not None:
+        return _of_squares(builder, operands[1])
     return name == "mul" and operands[0] == operands[1]
 
 
 def _completed(
-    target: Trace, outputs: Sequence[int], roots: Sequence[Root]
+    builder: Trace, outputs: Sequence[int], roots: Sequence[Root]
 ) -> dict[int, int]:
     """For every output y + Σ (where its root is 0: φ'' s / 2, or the root)."""
     held = {root.held: k for k, root in enumerate(roots)}
-    slopes = _slopes(target, outputs, held)
+    slopes = _slopes(builder, outputs, held)
     behind: dict[int, list[int]] = {}
     for found in slopes.values():
         for k, slope in found.items():
@@ -132,14 +132,14 @@ def _completed(
     curves: dict[tuple[int, int], int | None] = {}
     mixed: dict[tuple[int, int], list[int]] = {}
     for k, own in behind.items():
-        near = held.keys() & set(reach(target.nodes, own)) - {roots[k].held}
+        near = held.keys() & set(reach(builder.nodes, own)) - {roots[k].held}
         others = {i: held[i] for i in sorted(near)}
         known = others if len(others) <= _FEW else {}
-        again = _slopes(target, own, {roots[k].held: k} | known)
+        again = _slopes(builder, own, {roots[k].held: k} | known)
         for a in own:
             curves[k, a] = again[a].get(k)
             mixed[k, a] = [
-                _both(target, roots[m].zero, again[a].get(m))
+                _both(builder, roots[m].zero, again[a].get(m))
                 for i, m in others.items()
                 if i not in known or m in again[a]
             ]
@@ -147,57 +147,58 @@ def _completed(
     for y, found in slopes.items():
         total = y
         for k, slope in found.items():
-            term = _term(target, roots[k], slope, curves[k, slope], mixed[k, slope])
-            total = _plus(target, total, term)
+            term = _term(builder, roots[k], slope, curves[k, slope], mixed[k, slope])
+            total = _plus(builder, total, term)
         whole[y] = total
     return whole
 
 
 def _slopes(
-    target: Trace, outputs: Sequence[int], held: dict[int, int]
+    builder: Trace, outputs: Sequence[int], held: dict[int, int]
 ) -> dict[int, dict[int, int]]:
     """The derivatives of outputs by numbers of the graph, by what each has as key."""
-    line = between(target, set(held), [np.asarray(y) for y in outputs])
+    line = between(builder, set(held), [np.asarray(y) for y in outputs])
     seeds = {
-        i: {k: target.number(1.0, target.nodes[i].type.dtype)} for i, k in held.items()
+        i: {k: builder.number(1.0, builder.nodes[i].type.dtype)}
+        for i, k in held.items()
     }
     found = forward(line, seeds)
     return {y: dict(found.get(y, {})) for y in outputs}
 
 
-def _both(target: Trace, zero: int, slope: int | None) -> int:
+def _both(builder: Trace, zero: int, slope: int | None) -> int:
     """Whether another root is 0, too, and the function is not even in each of both."""
     if slope is None:
         return zero
-    nought = target.number(0.0, target.nodes[slope].type.dtype)
-    bent = target.apply(registry.primitives["ne"], (slope, nought), _BOOL)
-    return target.apply(registry.primitives["and"], (zero, bent), _BOOL)
+    nought = builder.number(0.0, builder.nodes[slope].type.dtype)
+    bent = builder.apply(registry.primitives["ne"], (slope, nought), _BOOL)
+    return builder.apply(registry.primitives["and"], (zero, bent), _BOOL)
 
 
 def _term(
-    target: Trace, root: Root, slope: int, curve: int | None, mixed: Sequence[int]
+    builder: Trace, root: Root, slope: int, curve: int | None, mixed: Sequence[int]
 ) -> int:
     """Where the root is 0: φ'' s / 2 if φ' is 0, else a root without derivatives.
 
     mixed  conditions under which it is not even because of other roots
     """
-    type = target.nodes[root.plain].type
-    zero, half = (target.number(v, type.dtype) for v in (0.0, 0.5))
+    type = builder.nodes[root.plain].type
+    zero, half = (builder.number(v, type.dtype) for v in (0.0, 0.5))
     mul, select, gate = (registry.primitives[n] for n in ("mul", "select", "gate"))
     smooth = zero
     if curve is not None:
-        scale = target.apply(mul, (half, target.cast(curve, type.dtype)), type)
-        smooth = target.apply(mul, (scale, root.square), type)
-    nought = target.number(0.0, target.nodes[slope].type.dtype)
-    flat = target.apply(registry.primitives["eq"], (slope, nought), _BOOL)
+        scale = builder.apply(mul, (half, builder.cast(curve, type.dtype)), type)
+        smooth = builder.apply(mul, (scale, root.square), type)
+    nought = builder.number(0.0, builder.nodes[slope].type.dtype)
+    flat = builder.apply(registry.primitives["eq"], (slope, nought), _BOOL)
     for bent in mixed:
-        smooth_there = target.apply(registry.primitives["not"], (bent,), _BOOL)
-        flat = target.apply(registry.primitives["and"], (flat, smooth_there), _BOOL)
-    term = target.apply(select, (flat, smooth, root.plain), type)
-    return target.apply(gate, (root.zero, term), type)
+        smooth_there = builder.apply(registry.primitives["not"], (bent,), _BOOL)
+        flat = builder.apply(registry.primitives["and"], (flat, smooth_there), _BOOL)
+    term = builder.apply(select, (flat, smooth, root.plain), type)
+    return builder.apply(gate, (root.zero, term), type)
 
 
-def _plus(target: Trace, a: int, b: int) -> int:
-    type = target.nodes[a].type
+def _plus(builder: Trace, a: int, b: int) -> int:
+    type = builder.nodes[a].type
     add = registry.primitives["add"]
-    return target.apply(add, (a, target.cast(b, type.dtype)), type)
+    return builder.apply(add, (a, builder.cast(b, type.dtype)), type)

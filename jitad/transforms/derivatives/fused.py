@@ -33,24 +33,24 @@ class Fused:
     """The edges of operations in a graph, past what they are fused with."""
 
     def __init__(
-        self, target: Trace, edges: Mapping[int, Own], active: Set[int]
+        self, builder: Trace, edges: Mapping[int, Own], active: Set[int]
     ) -> None:
-        self.target, self.edges, self.active = target, edges, active
+        self.builder, self.edges, self.active = builder, edges, active
         # The sums that have eigenvalues among their terms.
         self.spectral: set[int] = set()
 
     def past(self, v: int, own: Own) -> Own:
         """The edges of v, whose own are given."""
-        rule = _RULES.get(self.target.nodes[v].primitive.name)
+        rule = _RULES.get(self.builder.nodes[v].primitive.name)
         return rule(self, v, own) if rule is not None and own else own
 
     def value(self, i: int) -> Tracer:
         """A node to compute with."""
-        return Tracer(self.target, i, self.target.nodes[i].type)
+        return Tracer(self.builder, i, self.builder.nodes[i].type)
 
     def made(self, i: int, name: str) -> tuple[int, ...]:
         """The operands of a node, if it is made by the primitive of this name."""
-        node = self.target.nodes[i]
+        node = self.builder.nodes[i]
         return node.operands if node.primitive.name == name else ()
 
 
@@ -69,7 +69,7 @@ def _factor(context: Fused, i: int) -> tuple[str, int] | None:
     """The function and the argument of f u, or of that times what is not active."""
     factors = context.made(i, "mul")
     for m, f in (factors, factors[::-1]) if factors else ((None, i),):
-        node = context.target.nodes[f]
+        node = context.builder.nodes[f]
         if node.primitive.name in _GROWTH and m not in context.active:
             (u,) = node.operands
             return (node.primitive.name, u) if u in context.active else None
@@ -112,7 +112,7 @@ def _over(context: Fused, v: int, own: Own, base: int, exponent: Any) -> Own:
             return own
     slope = (exponent * context.value(v)) * growth
     kept = {a: p for a, p in own if a != base}
-    products.include(context.target, kept, u, slope.index)
+    products.include(context.builder, kept, u, slope.index)
     return tuple(kept.items())
 
 
@@ -128,7 +128,7 @@ _falling = implicit(
 
 
 def _quotient(context: Fused, v: int, own: Own) -> Own:
-    a, b = context.target.nodes[v].operands
+    a, b = context.builder.nodes[v].operands
     if context.made(b, "mul") == (a, a):
         x = context.value(a)
         return ((a, (-(context.value(v) * (1.0 / x))).index),)
@@ -137,14 +137,14 @@ def _quotient(context: Fused, v: int, own: Own) -> Own:
 
 def _whole_power(exponent: float) -> Callable[..., Own]:
     def rule(context: Fused, v: int, own: Own) -> Own:
-        (base,) = context.target.nodes[v].operands
+        (base,) = context.builder.nodes[v].operands
         return _over(context, v, own, base, exponent)
 
     return rule
 
 
 def _power(context: Fused, v: int, own: Own) -> Own:
-    base, p = context.target.nodes[v].operands
+    base, p = context.builder.nodes[v].operands
     return own if base == p else _over(context, v, own, base, context.value(p))
 
 
@@ -156,7 +156,7 @@ _OVERFLOWING = frozenset({*_GROWTH, "expm1"})
 
 def _overflowing(context: Fused, i: int) -> list[int]:
     """The functions that overflow in the factors of a node's terms."""
-    found, stack, nodes = [], [i], context.target.nodes
+    found, stack, nodes = [], [i], context.builder.nodes
     for _ in range(_LONGEST):
         if not stack:
             break
@@ -176,7 +176,7 @@ def _exponential(context: Fused, v: int, own: Own) -> Own:
     y = context.value(v)
     for i in _overflowing(context, t):
         there = np.isfinite(context.value(i)) | (y != 0)
-        partial = products.gated(context.target, there.index, partial)
+        partial = products.gated(context.builder, there.index, partial)
     return ((t, partial),)
 
 
@@ -190,7 +190,7 @@ _slope = stated(
 
 
 def _times_log(context: Fused, v: int, own: Own) -> Own:
-    pair: Sequence[int] = context.target.nodes[v].operands
+    pair: Sequence[int] = context.builder.nodes[v].operands
     for i, log in (pair, pair[::-1]):
         if context.made(log, "log") == (i,) and log in context.edges:
             ((_, partial),) = context.edges[log]
@@ -205,9 +205,9 @@ def _times_log(context: Fused, v: int, own: Own) -> Own:
 
 def _sum(context: Fused, v: int, own: Own) -> Own:
     """The trace for all eigenvalues of a matrix; other terms as they are."""
-    target, spectral = context.target, context.spectral
-    operands = target.nodes[v].operands
-    if not any(a in spectral or is_eigenvalue(target.nodes[a]) for a in operands):
+    builder, spectral = context.builder, context.spectral
+    operands = builder.nodes[v].operands
+    if not any(a in spectral or is_eigenvalue(builder.nodes[a]) for a in operands):
         return own
     spectral.add(v)
     terms: dict[int, float] = {}
@@ -217,20 +217,20 @@ def _sum(context: Fused, v: int, own: Own) -> Own:
         if i not in spectral:
             terms[i] = terms.get(i, 0.0) + weight
             continue
-        later = -weight if target.nodes[i].primitive.name in ("sub", "neg") else weight
-        first, *rest = target.nodes[i].operands
+        later = -weight if builder.nodes[i].primitive.name in ("sub", "neg") else weight
+        first, *rest = builder.nodes[i].operands
         stack += [(first, weight if rest else later), *((a, later) for a in rest)]
-    values = {i for i in terms if is_eigenvalue(target.nodes[i])}
-    found = whole_spectrum({target.nodes[i]: terms[i] for i in values})
+    values = {i for i in terms if is_eigenvalue(builder.nodes[i])}
+    found = whole_spectrum({builder.nodes[i]: terms[i] for i in values})
     if found is None:
         return own
     weight, diagonal = found
     kept = {i: w for i, w in terms.items() if i not in values}
     for i in diagonal:
         kept[i] = kept.get(i, 0.0) + weight
-    dtype = target.nodes[v].type.dtype
+    dtype = builder.nodes[v].type.dtype
     return tuple(
-        [(i, target.number(w, dtype)) for i, w in kept.items() if i in context.active]
+        [(i, builder.number(w, dtype)) for i, w in kept.items() if i in context.active]
     )
 
 

@@ -32,7 +32,7 @@ from .sweep import forward, reverse
 
 def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
     """Every loop or call as one step: edges from what it reads to what it gives."""
-    target, nodes = line.target, line.target.nodes
+    builder, nodes = line.builder, line.builder.nodes
     edges: Edges = {}
     known = set(columns)
 
@@ -41,30 +41,30 @@ def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
             return [a]
         if nodes[a].primitive is PACK:
             return list(nodes[a].operands)
-        return sc.elements(target, a).ravel().tolist()
+        return sc.elements(builder, a).ravel().tolist()
 
     for v in line.order:
         if v in line.edges:
             edges[v] = line.edges[v]
             known.add(v)
         if nodes[v].primitive is LOOKUP:
-            edges[v] = _looked_up(target, v, scalars(nodes[v].operands[0]), known)
+            edges[v] = _looked_up(builder, v, scalars(nodes[v].operands[0]), known)
             known.add(v)
         if nodes[v].primitive not in (LOOP, CALL):
             continue
         seeds = [_ones(line, a, scalars(a), known) for a in nodes[v].operands]
         loop = nodes[v].primitive is LOOP
         through = (
-            push(target, v, seeds, through_body)
+            push(builder, v, seeds, through_body)
             if loop
-            else push_call(target, v, seeds, forward, reverse)
+            else push_call(builder, v, seeds, forward, reverse)
         )
         chooses = loop and _chooses(loop_of(nodes[v]).body)
         for part, found in through.items():
             columns_of = {c: scalars(t) for c, t in found.items()}
             if chooses:
                 columns_of = {
-                    c: [products.unless_zero(target, t) for t in own]
+                    c: [products.unless_zero(builder, t) for t in own]
                     for c, own in columns_of.items()
                 }
             for k, e in enumerate(scalars(part)):
@@ -83,16 +83,16 @@ def _chooses(body: Graph) -> bool:
 
 
 def _looked_up(
-    target: Trace, v: int, scalars: Sequence[int], known: set[int]
+    builder: Trace, v: int, scalars: Sequence[int], known: set[int]
 ) -> tuple[tuple[int, int], ...]:
     """Edges to a lookup from all that it may be of."""
-    _, index = target.nodes[v].operands
+    _, index = builder.nodes[v].operands
     found = []
-    for k, place in enumerate(way_of(target.nodes[v]).all()):
+    for k, place in enumerate(way_of(builder.nodes[v]).all()):
         if scalars[place] in known:
-            number = target.number(1.0, target.nodes[v].type.dtype)
-            there = named_by(target, index, k)
-            found.append((scalars[place], products.gated(target, there, number)))
+            number = builder.number(1.0, builder.nodes[v].type.dtype)
+            there = named_by(builder, index, k)
+            found.append((scalars[place], products.gated(builder, there, number)))
     return tuple(found)
 
 
@@ -100,37 +100,37 @@ def _ones(
     line: Linearized, a: int, scalars: Sequence[int], known: set[int]
 ) -> dict[int, int]:
     """For every scalar of an operand that matters, the derivative of the operand."""
-    target, type = line.target, line.target.nodes[a].type
-    one = Scalars(target).one
+    builder, type = line.builder, line.builder.nodes[a].type
+    one = Scalars(builder).one
     wanted = [e for e in dict.fromkeys(scalars) if e in known]
     if not type.shape:
         return {e: one(e) for e in wanted}
-    zero = target.number(0.0, type.dtype) if wanted else 0
+    zero = builder.number(0.0, type.dtype) if wanted else 0
     return {
-        e: target.add(PACK, tuple([one(e) if s == e else zero for s in scalars]), type)
+        e: builder.add(PACK, tuple([one(e) if s == e else zero for s in scalars]), type)
         for e in wanted
     }
 
 
 def through_body(line: Linearized, seeds: Derivatives) -> Derivatives:
     """Tangents of a body's outputs: its Jacobian, accumulated first, times seeds."""
-    target = line.target
-    if any(target.nodes[v].primitive in (LOOKUP, SCATTER) for v in line.order):
+    builder = line.builder
+    if any(builder.nodes[v].primitive in (LOOKUP, SCATTER) for v in line.order):
         return forward(line, seeds)
     rows = list(dict.fromkeys(int(o) for o in line.outputs))
     columns = list(seeds)
     tangents: Derivatives = {v: dict(own) for v, own in seeds.items()}
     local = _local(line, rows, columns)
     terms = [
-        (target.values[t] is None, r, c, seed)
+        (builder.values[t] is None, r, c, seed)
         for r, c in local
         for seed, t in seeds[columns[c]].items()
         if rows[r] not in seeds
     ]
     # Sums begin with what is no product, so that each product is fused into them.
     for _, r, c, seed in sorted(terms):
-        term = products.multiply(target, local[r, c], seeds[columns[c]][seed])
-        products.include(target, tangents.setdefault(rows[r], {}), seed, term)
+        term = products.multiply(builder, local[r, c], seeds[columns[c]][seed])
+        products.include(builder, tangents.setdefault(rows[r], {}), seed, term)
     return tangents
 
 

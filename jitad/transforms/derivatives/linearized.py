@@ -45,7 +45,7 @@ class Linearized:
     active    the same, and what they begin from
     """
 
-    target: Trace
+    builder: Trace
     inputs: tuple[int, ...]
     elements: tuple[np.ndarray, ...]
     outputs: tuple[np.ndarray, ...]
@@ -58,22 +58,22 @@ class Linearized:
     @cached_property
     def upward(self) -> Edges:
         """The edges for sweeps forward, by which infinite slopes come last."""
-        nodes = self.target.nodes
+        nodes = self.builder.nodes
         ends = {int(v) for o in self.outputs for v in o.ravel()}
         ends |= {
             a for v in self.order if v not in self.edges for a in nodes[v].operands
         }
-        return above(self.target, self.edges, ends)
+        return above(self.builder, self.edges, ends)
 
     @cached_property
     def downward(self) -> Edges:
         """The same for sweeps in reverse."""
-        return below(self.target, self.edges)
+        return below(self.builder, self.edges)
 
     @cached_property
     def across(self) -> Edges:
         """The same for eliminations in any order."""
-        return below(self.target, self.upward)
+        return below(self.builder, self.upward)
 
     @property
     def loops(self) -> bool:
@@ -82,7 +82,7 @@ class Linearized:
 
     def whole(self, k: int) -> bool:
         """Whether input k is differentiated as an array, not scalar by scalar."""
-        size = self.target.nodes[self.inputs[k]].type.size
+        size = self.builder.nodes[self.inputs[k]].type.size
         return size > 0 and not self.elements[k].size
 
 
@@ -97,23 +97,25 @@ def linearize(
 
     values  has the values of the graph's outputs, if it is not the graph itself
     """
-    target = templates.builder()
-    inputs = tuple([target.input(t) for t in graph.input_types])
+    builder = templates.new_builder()
+    inputs = tuple([builder.input(t) for t in graph.input_types])
     large = large_tables(graph)
     elements = tuple(
-        [_elements(target, i, k in wrt and k not in large)
+        [_elements(builder, i, k in wrt and k not in large)
          for k, i in enumerate(inputs)]
     )  # fmt: skip
-    outputs = scalars_of(target, inline(target, graph, inputs))
-    plain = scalars_of(target, inline(target, values, inputs)) if values else outputs
+    outputs = scalars_of(builder, inline(builder, graph, inputs))
+    plain = scalars_of(builder, inline(builder, values, inputs)) if values else outputs
     active = {int(e) for k in wrt for e in elements[k].ravel()}
     active |= {inputs[k] for k in wrt}
-    number(target, inputs, elements)
-    return between(target, active, outputs, inputs, elements, plain, graph.output_types)
+    number(builder, inputs, elements)
+    return between(
+        builder, active, outputs, inputs, elements, plain, graph.output_types
+    )
 
 
 def between(
-    target: Trace,
+    builder: Trace,
     active: set[int],
     outputs: Sequence[np.ndarray],
     inputs: Sequence[int] = (),
@@ -122,16 +124,16 @@ def between(
     types: Sequence[Type] = (),
 ) -> Linearized:
     """What leads from active nodes of a builder to outputs, with its partials."""
-    edges, order = _active(target, outputs, active)
+    edges, order = _active(builder, outputs, active)
     return Linearized(
-        target, tuple(inputs), tuple(elements), tuple(outputs),
+        builder, tuple(inputs), tuple(elements), tuple(outputs),
         tuple(values or outputs), tuple(types), edges, order, frozenset(active),
     )  # fmt: skip
 
 
-def _elements(target: Trace, index: int, wanted: bool) -> np.ndarray:
-    if wanted or target.nodes[index].type.size <= EAGER:
-        return sc.elements(target, index)
+def _elements(builder: Trace, index: int, wanted: bool) -> np.ndarray:
+    if wanted or builder.nodes[index].type.size <= EAGER:
+        return sc.elements(builder, index)
     return np.empty(0, np.int64)
 
 
@@ -163,30 +165,30 @@ def open_body(
 
     sources  what its inputs depend on, as bits (see `steep.inside`)
     """
-    target = templates.builder()
-    inputs = tuple([target.input(t) for t in body.input_types])
+    builder = templates.new_builder()
+    inputs = tuple([builder.input(t) for t in body.input_types])
     elements = tuple([np.asarray(i) for i in inputs])
-    outputs = [np.asarray(i) for i in inline(target, body, inputs)]
+    outputs = [np.asarray(i) for i in inline(builder, body, inputs)]
     active = {inputs[k] for k in wrt}
     if sources is not None:
-        target.sources |= zip(inputs, sources, strict=True)
-    return between(target, active, outputs, inputs, elements, (), body.output_types)
+        builder.sources |= zip(inputs, sources, strict=True)
+    return between(builder, active, outputs, inputs, elements, (), body.output_types)
 
 
-def scalars_of(target: Trace, packed: Sequence[int]) -> tuple[np.ndarray, ...]:
+def scalars_of(builder: Trace, packed: Sequence[int]) -> tuple[np.ndarray, ...]:
     """The scalars of packed arrays, shaped; another array node is one by itself."""
-    return tuple([_scalars(target, i) for i in packed])
+    return tuple([_scalars(builder, i) for i in packed])
 
 
-def _scalars(target: Trace, index: int) -> np.ndarray:
-    node = target.nodes[index]
+def _scalars(builder: Trace, index: int) -> np.ndarray:
+    node = builder.nodes[index]
     if node.primitive is not PACK:
         return np.asarray(index)
     return np.array(node.operands, np.int64).reshape(node.type.shape)
 
 
 def _active(
-    target: Trace,
+    builder: Trace,
     outputs: Sequence[np.ndarray],
     active: set[int],
 ) -> tuple[Edges, tuple[int, ...]]:
@@ -194,14 +196,14 @@ def _active(
     edges: Edges = {}
     order = []
     roots = [int(e) for o in outputs for e in o.ravel()]
-    reached = reach(target.nodes, roots)
-    fused, factors = Fused(target, edges, active), Factors(target, reached, roots)
+    reached = reach(builder.nodes, roots)
+    fused, factors = Fused(builder, edges, active), Factors(builder, reached, roots)
     for v in reached:
-        node = target.nodes[v]
+        node = builder.nodes[v]
         if v in active or active.isdisjoint(node.operands):
             continue
         if node.primitive.kind == "elementwise":
-            found = fused.past(v, _edges(target, v, active))
+            found = fused.past(v, _edges(builder, v, active))
             found = factors.closed(v, found)
             if not found:
                 continue
@@ -217,8 +219,8 @@ def _active(
     return edges, tuple(order)
 
 
-def _edges(target: Trace, v: int, active: set[int]) -> tuple[tuple[int, int], ...]:
-    primitive, operands, _, type, line = target.nodes[v]
+def _edges(builder: Trace, v: int, active: set[int]) -> tuple[tuple[int, int], ...]:
+    primitive, operands, _, type, line = builder.nodes[v]
     for slot, name in primitive.unknown.items():
         if operands[slot] in active:
             raise UnsupportedError(
@@ -227,17 +229,17 @@ def _edges(target: Trace, v: int, active: set[int]) -> tuple[tuple[int, int], ..
                 "what is differentiated in: pass a constant, or hold it fixed with "
                 "jitad.stop_gradient"
             )
-    dtypes = tuple([target.nodes[a].type.dtype for a in operands])
+    dtypes = tuple([builder.nodes[a].type.dtype for a in operands])
     template, slots = templates.partials(primitive, dtypes, type.dtype)
     if not slots:
         return ()
     found: dict[int, int] = {}
-    partials = templates.instantiate(target, template, (v, *operands))
+    partials = templates.instantiate(builder, template, (v, *operands))
     for slot, partial in zip(slots, partials, strict=True):
         a = operands[slot]
-        if a in active and _nonzero(target.values[partial]):
+        if a in active and _nonzero(builder.values[partial]):
             found[a] = (
-                products.add(target, found[a], partial) if a in found else partial
+                products.add(builder, found[a], partial) if a in found else partial
             )
     return tuple(found.items())
 

@@ -24,34 +24,34 @@ Key = tuple[int, int]  # the number of a value, and a seed
 
 
 def push(
-    target: Trace, v: int, tangents: Sequence[dict[int, int]], sweep: Sweep
+    builder: Trace, v: int, tangents: Sequence[dict[int, int]], sweep: Sweep
 ) -> Derivatives:
     """Tangents of the parts of loop v, given those of its operands."""
-    node = target.nodes[v]
+    node = builder.nodes[v]
     loop = loop_of(node)
     _, *kinds = loop.split(tangents)
     given = [own for kind in kinds for own in kind]
     group_of = [group for group, kind in enumerate(kinds) for _ in kind]
-    line, reached = _opened(loop, given, inside(target, v))
+    line, reached = _opened(loop, given, inside(builder, v))
     index, *own = line.inputs
     dots: Derivatives = {}
     groups: list[list[Key]] = [[], [], [], []]
     fresh: list[list[int]] = [[], [], [], []]
     for k, seeds_of in enumerate(reached):
         group = group_of[k]
-        type = line.target.nodes[own[k]].type
+        type = line.builder.nodes[own[k]].type
         for c in seeds_of:
             # What no iteration changes and is known, the body may simplify with.
             known = None
             if group in (1, 3) and c in given[k]:
-                known = constant(target, given[k][c], type, line.target)
+                known = constant(builder, given[k][c], type, line.builder)
             if known is not None:
                 dots.setdefault(own[k], {})[c] = known
                 continue
-            dot = line.target.input(type)
-            sparse = group == 2 and one_by_one(target, given[k][c])
+            dot = line.builder.input(type)
+            sparse = group == 2 and one_by_one(builder, given[k][c])
             sparse = sparse and bent(line, [own[k]])
-            made = unless_zero(line.target, dot) if sparse else dot
+            made = unless_zero(line.builder, dot) if sparse else dot
             dots.setdefault(own[k], {})[c] = made
             groups[group].append((k, c))
             fresh[group].append(dot)
@@ -72,7 +72,7 @@ def push(
     _, *old = loop.entering(line.inputs)
     inputs = [index, *_alternating(old, fresh)]
     made = _alternating(loop.leaving(outputs), [steps, records, sums])
-    body = prune(line.target.nodes, inputs, tuple(made))
+    body = prune(line.builder.nodes, inputs, tuple(made))
     first = group_of.index(2) if groups[2] else 0
     ways = [loop.slices[k - first] for k, _ in groups[2]]
     widened = replace(
@@ -90,12 +90,12 @@ def push(
         widened = replace(widened, head=_head(loop, widened))
     _, *old = split = loop.split(node.operands)
     new = [
-        [or_zero(target, given[k], c, loop.body.input_types[1 + k]) for k, c in group]
+        [or_zero(builder, given[k], c, loop.body.input_types[1 + k]) for k, c in group]
         for group in groups
     ]
     operands = [*split.counts, *_alternating(old, new)]
-    parts = widened.leaving(add_loop(target, widened, operands, node.line))
-    old_parts = parts_of(target, v, loop.types())
+    parts = widened.leaving(add_loop(builder, widened, operands, node.line))
+    old_parts = parts_of(builder, v, loop.types())
     result: Derivatives = {}
     for keys, own, count in (
         (groups[0], parts.carried, loop.carried),
@@ -115,15 +115,15 @@ def _alternating(
     return [i for before, after in pairs for i in (*before, *after)]
 
 
-def one_by_one(target: Trace, array: int) -> bool:
+def one_by_one(builder: Trace, array: int) -> bool:
     """Whether an array of derivatives is one of constants, zeros among them.
 
     They are the elements of a seed: an iteration that reads a zero has none at all.
     """
-    node = target.nodes[array]
+    node = builder.nodes[array]
     if node.primitive is not PACK:
         return False
-    known = [target.values[a] for a in node.operands]
+    known = [builder.values[a] for a in node.operands]
     return None not in known and 0 in known
 
 
@@ -133,26 +133,26 @@ def bent(line: Linearized, starts: Sequence[int]) -> bool:
     for v in line.order:
         edges = line.edges.get(v)
         if edges is None:
-            operands = line.target.nodes[v].operands
+            operands = line.builder.nodes[v].operands
             if not reached.isdisjoint(operands):
                 return True
             continue
         partials = [p for a, p in edges if a in reached]
-        if any(line.target.values[p] is None for p in partials):
+        if any(line.builder.values[p] is None for p in partials):
             return True
         if partials:
             reached.add(v)
     return False
 
 
-def constant(target: Trace, i: int, type: Type, inner: Trace) -> int | None:
+def constant(builder: Trace, i: int, type: Type, inner: Trace) -> int | None:
     """A constant, or an array of constants, inside a body; None: it is neither."""
-    if target.values[i] is not None and not type.shape:
-        return inner.number(target.values[i], type.dtype)
-    node = target.nodes[i]
+    if builder.values[i] is not None and not type.shape:
+        return inner.number(builder.values[i], type.dtype)
+    node = builder.nodes[i]
     if node.primitive is not PACK:
         return None
-    known = [target.values[a] for a in node.operands]
+    known = [builder.values[a] for a in node.operands]
     if any(value is None for value in known):
         return None
     return inner.add(PACK, tuple([inner.const(value) for value in known]), node.type)
@@ -163,18 +163,18 @@ def _derivative(line: Linearized, found: Derivatives, k: int, seed: int) -> int:
     dtype = line.types[k].dtype
     value = found.get(int(line.outputs[k]), {}).get(seed)
     if value is None:
-        return line.target.number(0.0, dtype)
-    return line.target.cast(value, dtype)
+        return line.builder.number(0.0, dtype)
+    return line.builder.cast(value, dtype)
 
 
-def or_zero(target: Trace, found: dict[int, int], seed: int, type: Type) -> int:
+def or_zero(builder: Trace, found: dict[int, int], seed: int, type: Type) -> int:
     """A derivative of an operand, zero where there is none."""
     value = found.get(seed)
     if value is None:
-        return target.number(0.0, type.dtype)
-    if target.nodes[value].type.shape:
+        return builder.number(0.0, type.dtype)
+    if builder.nodes[value].type.shape:
         return value
-    return target.cast(value, type.dtype)
+    return builder.cast(value, type.dtype)
 
 
 def _opened(
@@ -207,7 +207,7 @@ def dependence(line: Linearized) -> list[list[int]]:
     for v in line.order:
         edges = line.edges.get(v)
         operands = (
-            line.target.nodes[v].operands if edges is None else [a for a, _ in edges]
+            line.builder.nodes[v].operands if edges is None else [a for a, _ in edges]
         )
         mask = 0
         for a in operands:

@@ -46,7 +46,7 @@ class Choice:
     ) -> Entries:
         """The entries, built in this mode."""
         if self.mode == "cross":
-            by = Scalars(line.target)
+            by = Scalars(line.builder)
             return eliminate(line, rows, columns, by, self.order)[0]
         return METHODS[self.mode](line, rows, columns)
 
@@ -83,7 +83,7 @@ def choose(
     made: dict[Mode, int] = {}
     gated = False
     for mode in sweeps:
-        numbers = Numbers(line.target)
+        numbers = Numbers(line.builder)
         found = wanted(METHODS[mode](line, rows, columns, numbers))
         costs[mode], made[mode] = numbers.cost(found.values(), roots), numbers.made
         gated = gated or numbers.gated
@@ -93,7 +93,7 @@ def choose(
     best = min(sweeps, key=ranks.__getitem__)
     if "cross" in untried:
         return Choice(best, costs, untried)
-    numbers = Numbers(line.target)
+    numbers = Numbers(line.builder)
 
     def enough(spent: int) -> bool:
         return numbers.made > made[best] or spent > HOPELESS * least

@@ -45,8 +45,8 @@ class Algebra(Protocol):
 class Scalars:
     """The scalars of the graph that is being built."""
 
-    def __init__(self, target: Trace) -> None:
-        self.target = target
+    def __init__(self, builder: Trace) -> None:
+        self.builder = builder
 
     def edges(self, edges: Edges) -> Edges:
         """As they are."""
@@ -54,15 +54,15 @@ class Scalars:
 
     def one(self, v: int) -> int:
         """1, of the dtype of a scalar."""
-        return self.target.number(1.0, self.target.nodes[v].type.dtype)
+        return self.builder.number(1.0, self.builder.nodes[v].type.dtype)
 
     def multiply(self, p: int, t: int) -> int:
         """p * t."""
-        return products.multiply(self.target, p, t)
+        return products.multiply(self.builder, p, t)
 
     def add(self, a: int, b: int) -> int:
         """a + b."""
-        return products.add(self.target, a, b)
+        return products.add(self.builder, a, b)
 
 
 class Numbers:
@@ -73,8 +73,8 @@ class Numbers:
     outside of them (see `products`).
     """
 
-    def __init__(self, target: Trace) -> None:
-        self.target = target
+    def __init__(self, builder: Trace) -> None:
+        self.builder = builder
         # Of each number of ours what it is made of, and of constants the values: the
         # first of ours is 1.
         self.operands: list[tuple[int, ...]] = [()]
@@ -136,12 +136,12 @@ class Numbers:
                 own = self.operands[n - _ONE]
                 total += 1.0 if own else 0.0
                 stack += own
-        nodes = self.target.nodes
+        nodes = self.builder.nodes
         return total + sum([nodes[i].primitive.cost for i in reach(nodes, leaves)])
 
     def _number(self, p: int) -> int:
         """The number of a node."""
-        value, node = self.target.values[p], self.target.nodes[p]
+        value, node = self.builder.values[p], self.builder.nodes[p]
         if value is not None:
             number = self._of_values.setdefault(float(value), p)
             self.constants.setdefault(number, float(value))
@@ -239,5 +239,5 @@ class Numbers:
         """The node that is a product or sum of two nodes, if there is one."""
         if a >= _ONE or b >= _ONE:
             return None
-        type = self.target.nodes[a].type
-        return self.target.known(registry.primitives[name], (a, b), type)
+        type = self.builder.nodes[a].type
+        return self.builder.known(registry.primitives[name], (a, b), type)

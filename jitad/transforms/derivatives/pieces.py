@@ -28,7 +28,12 @@ from jitad.ir.primitive import registry
 from jitad.ir.tracer import Trace
 from jitad.transforms.rewrite.tidy import in_order
 from jitad.transforms.scalars import scalarize as sc
-from jitad.transforms.scalars.templates import builder, formula, instantiate, partials
+from jitad.transforms.scalars.templates import (
+    formula,
+    instantiate,
+    new_builder,
+    partials,
+)
 from jitad.transforms.scalars.whole import EAGER
 
 from .even import even, root_at
@@ -47,15 +52,15 @@ def opened(graph: Graph, wrt: Sequence[int]) -> Linearized:
     if not marked(graph):
         return linearize(graph, wrt)
     average, side = taken(graph, 0), taken(graph, 1)
-    target = Builder()
-    inputs = [target.input(t) for t in graph.input_types]
-    plain = inline(target, average, inputs)
+    builder = Builder()
+    inputs = [builder.input(t) for t in graph.input_types]
+    plain = inline(builder, average, inputs)
     apart = [k for k, i in enumerate(graph.outputs) if _sided(graph, i)]
     outputs = tuple([side.outputs[k] for k in apart])
     sided = one_sided(Graph(side.nodes, side.inputs, outputs), wrt)
-    found = inline(target, sided, inputs)
+    found = inline(builder, sided, inputs)
     rows = [found[apart.index(k)] if k in apart else i for k, i in enumerate(plain)]
-    return linearize(target.finish(rows), wrt, average)
+    return linearize(builder.finish(rows), wrt, average)
 
 
 def smooth(graph: Graph) -> Graph:
@@ -109,15 +114,15 @@ def taken(graph: Graph, which: int) -> Graph:
     def change(i: int, operands: tuple[int, ...]) -> int | None:
         return operands[which] if graph.nodes[i].primitive.name == "either" else None
 
-    return graph.rewritten(builder(), change)
+    return graph.rewritten(new_builder(), change)
 
 
 def exchanged(graph: Graph, other: Graph, outputs: Sequence[int]) -> Graph:
     """The graph with some of its outputs from another graph of the same inputs."""
-    target = builder()
-    inputs = [target.input(t) for t in graph.input_types]
-    made, given = (inline(target, g, inputs) for g in (graph, other))
-    return target.finish([given[k] if k in outputs else i for k, i in enumerate(made)])
+    builder = new_builder()
+    inputs = [builder.input(t) for t in graph.input_types]
+    made, given = (inline(builder, g, inputs) for g in (graph, other))
+    return builder.finish([given[k] if k in outputs else i for k, i in enumerate(made)])
 
 
 # -- graphs inside graphs --------------------------------------------------------------
@@ -174,33 +179,33 @@ def _differentiable(graph: Graph) -> set[int]:
 def _pieces(graph: Graph) -> Graph:
     """Every primitive with a kink by its piece."""
     through = _differentiable(graph)
-    target = builder()
+    builder = new_builder()
 
     def change(i: int, operands: tuple[int, ...]) -> int | None:
         piece, type = graph.nodes[i].primitive.piece, graph.nodes[i].type
         if i not in through or piece is None:
             return None
-        dtypes = tuple([target.nodes[a].type.dtype for a in operands])
-        (made,) = instantiate(target, formula(piece, dtypes, type.dtype), operands)
+        dtypes = tuple([builder.nodes[a].type.dtype for a in operands])
+        (made,) = instantiate(builder, formula(piece, dtypes, type.dtype), operands)
         return made
 
-    return graph.rewritten(target, change)
+    return graph.rewritten(builder, change)
 
 
 def compared(graph: Graph) -> Graph:
     """The numbers that are equal at the kinks of a graph, in pairs: a, b, a, b …"""
-    target = builder()
-    inputs = [target.input(t) for t in graph.input_types]
-    outputs = inline(target, _pieces(graph), inputs)
+    builder = new_builder()
+    inputs = [builder.input(t) for t in graph.input_types]
+    outputs = inline(builder, _pieces(graph), inputs)
     pairs = []
-    for i in reach(target.nodes, outputs):
-        node = target.nodes[i]
-        root = root_at(target, i)
+    for i in reach(builder.nodes, outputs):
+        node = builder.nodes[i]
+        root = root_at(builder, i)
         if node.primitive.name == "ahead":
             pairs += node.operands
         elif root is not None:
-            pairs += [root.plain, target.number(0.0, node.type.dtype)]
-    return target.finish(pairs)
+            pairs += [root.plain, builder.number(0.0, node.type.dtype)]
+    return builder.finish(pairs)
 
 
 # -- which of tied numbers is ahead ----------------------------------------------------
@@ -214,30 +219,30 @@ def _settled(
 ) -> Graph:
     """The graph with ties told, by the tangents of what is compared."""
     graph = _inside(graph, _settled_body)
-    target = builder()
-    inputs = [target.input(t) for t in graph.input_types]
+    builder = new_builder()
+    inputs = [builder.input(t) for t in graph.input_types]
     large = large_tables(graph)
     own = [
         int(e)
         for k in wrt
         if k not in large and graph.input_types[k].size <= EAGER
-        for e in scalars(target, inputs[k]).ravel()
+        for e in scalars(builder, inputs[k]).ravel()
     ]
-    outputs = inline(target, graph, inputs)
-    nodes = target.nodes
+    outputs = inline(builder, graph, inputs)
+    nodes = builder.nodes
     ties = [i for i in reach(nodes, outputs) if nodes[i].primitive.name in _TOLD]
     if not ties:
         return graph
     sides = dict.fromkeys(a for i in ties for a in nodes[i].operands)
     compared = [np.asarray(a) for a in sides if nodes[a].type.dtype.kind == "f"]
-    line = between(target, set(own), compared)
+    line = between(builder, set(own), compared)
     seeds = {
-        x: {0: target.number(1.0 / (1.0 + k / _GOLDEN), nodes[x].type.dtype)}
+        x: {0: builder.number(1.0 / (1.0 + k / _GOLDEN), nodes[x].type.dtype)}
         for k, x in enumerate(own)
     }
     tangents = forward(line, seeds)
     slopes = {a: tangents.get(a, {}).get(0) for a in sides}
-    decided = _decided(target, outputs, slopes, rounds)
+    decided = _decided(builder, outputs, slopes, rounds)
     return _settled(decided, wrt, scalars, rounds - 1) if rounds else decided
 
 
@@ -249,12 +254,12 @@ def _settled_body(body: Graph) -> Graph:
 
 
 def _decided(
-    target: Trace, outputs: Sequence[int], slopes: dict[int, int | None], rounds: int
+    builder: Trace, outputs: Sequence[int], slopes: dict[int, int | None], rounds: int
 ) -> Graph:
     """The graph with ties told by slopes, and equal slopes by theirs, later on."""
-    nodes = target.nodes
-    made = builder()
-    index = {i: made.input(nodes[i].type) for i in target.inputs}
+    nodes = builder.nodes
+    made = new_builder()
+    index = {i: made.input(nodes[i].type) for i in builder.inputs}
     boolean = scalar(np.dtype(bool))
 
     def is_tie(i: int) -> bool:

@@ -16,7 +16,7 @@ from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, loop_of, parts_of
 from jitad.ir.tracer import Trace
 from jitad.primitives.scalar.elementwise import GATES
-from jitad.transforms.scalars.templates import builder
+from jitad.transforms.scalars.templates import new_builder
 
 from .linearized import Derivatives, Sweep, open_body
 from .products import gated, include
@@ -26,15 +26,15 @@ _MANY = 1_000_003  # more than there are nodes
 
 
 def push_call(
-    target: Trace,
+    builder: Trace,
     v: int,
     tangents: Sequence[dict[int, int]],
     forward: Sweep,
     reverse: Sweep,
 ) -> Derivatives:
     """Tangents of the parts of call v, given those of its operands."""
-    custom = custom_of(target.nodes[v])
-    sources = inside(target, v)
+    custom = custom_of(builder.nodes[v])
+    sources = inside(builder, v)
 
     def rule(given: Sequence[int]) -> Graph:
         if custom.kind == "again":
@@ -42,26 +42,26 @@ def push_call(
         return custom.rule if custom.kind == "jvp" else transposed(custom, reverse)
 
     types = custom.types()
-    numbered = zip(parts_of(target, v, types), types, strict=True)
+    numbered = zip(parts_of(builder, v, types), types, strict=True)
     parts = [part for part, t in numbered if t.dtype.kind == "f"]
     found: Derivatives = {p: {} for p in parts}
     inputs = custom.value.inputs
-    for seed, dots in _applied(target, v, inputs, tangents, rule, forward).items():
+    for seed, dots in _applied(builder, v, inputs, tangents, rule, forward).items():
         for part, dot in zip(parts, dots, strict=True):
             found[part][seed] = dot
     return found
 
 
 def pull_call(
-    target: Trace,
+    builder: Trace,
     v: int,
     bars: Sequence[dict[int, int]],
     forward: Sweep,
     reverse: Sweep,
 ) -> list[dict[int, int]]:
     """Cotangents of the operands of call v, given those of its parts."""
-    custom = custom_of(target.nodes[v])
-    sources = inside(target, v)
+    custom = custom_of(builder.nodes[v])
+    sources = inside(builder, v)
 
     def rule(given: Sequence[int]) -> Graph:
         if custom.kind == "again":
@@ -71,7 +71,7 @@ def pull_call(
     smooth = _smooth(custom.value, custom.value.inputs)
     found: list[dict[int, int]] = [{} for _ in custom.value.inputs]
     outputs = custom.value.outputs
-    for seed, terms in _applied(target, v, outputs, bars, rule, forward).items():
+    for seed, terms in _applied(builder, v, outputs, bars, rule, forward).items():
         for k, term in zip(smooth, terms, strict=True):
             found[k][seed] = term
     return found
@@ -83,7 +83,7 @@ def _pushed(
     """(x …, ẋ …) -> (ẏ …) of the value itself, for the tangents that are there."""
     value = custom.value
     line = open_body(value, given, sources)
-    inner = line.target
+    inner = line.builder
     dots = [inner.input(value.input_types[k]) for k in given]
     seeds: Derivatives = {
         line.inputs[k]: {0: dot} for k, dot in zip(given, dots, strict=True)
@@ -105,7 +105,7 @@ def _pulled(
     value = custom.value
     wrt = _smooth(value, value.inputs)
     line = open_body(_apart(value, apart), wrt, sources)
-    inner = line.target
+    inner = line.builder
     seeds: Derivatives = {}
     bars = []
     for k in given:
@@ -117,16 +117,16 @@ def _pulled(
     return prune(inner.nodes, (*line.inputs, *bars), tuple(results))
 
 
-def _derivative(target: Trace, found: Derivatives, v: int) -> int:
+def _derivative(builder: Trace, found: Derivatives, v: int) -> int:
     """The derivative of a node in its dtype, zero where there is none."""
-    dtype = target.nodes[v].type.dtype
+    dtype = builder.nodes[v].type.dtype
     term = found.get(v, {}).get(0)
-    return target.number(0.0, dtype) if term is None else target.cast(term, dtype)
+    return builder.number(0.0, dtype) if term is None else builder.cast(term, dtype)
 
 
 def _apart(graph: Graph, number: int) -> Graph:
     """The graph with loops that are run together with no others but their own."""
-    target = builder()
+    builder = new_builder()
 
     def change(i: int, operands: tuple[int, ...]) -> int | None:
         node = graph.nodes[i]
@@ -134,9 +134,9 @@ def _apart(graph: Graph, number: int) -> Graph:
             return None
         loop = loop_of(node)
         apart = node.holding(replace(loop, apart=_MANY * loop.apart + number))
-        return target.copy(apart, operands)
+        return builder.copy(apart, operands)
 
-    return graph.rewritten(target, change)
+    return graph.rewritten(builder, change)
 
 
 def _smooth(graph: Graph, nodes: Sequence[int]) -> list[int]:
@@ -145,7 +145,7 @@ def _smooth(graph: Graph, nodes: Sequence[int]) -> list[int]:
 
 
 def _applied(
-    target: Trace,
+    builder: Trace,
     v: int,
     seeded: Sequence[int],
     given: Sequence[dict[int, int]],
@@ -156,7 +156,7 @@ def _applied(
 
     It takes only what is there: a zero times an infinite slope would be NaN.
     """
-    node = target.nodes[v]
+    node = builder.nodes[v]
     custom = custom_of(node)
     smooth = _smooth(custom.value, seeded)
     rules: dict[tuple[int, ...], Graph] = {}
@@ -171,24 +171,26 @@ def _applied(
         places = tuple(seeds)
         if places not in rules:
             rules[places] = made_for(places)
-        return inline(target, rules[places], [*node.operands, *seeds.values()])
+        return inline(builder, rules[places], [*node.operands, *seeds.values()])
 
     made = {}
     for seed in sorted({s for found in given for s in found}):
         own = {
-            k: target.cast(given[k][seed], custom.value.nodes[seeded[k]].type.dtype)
+            k: builder.cast(given[k][seed], custom.value.nodes[seeded[k]].type.dtype)
             for k in smooth
             if seed in given[k]
         }
-        made[seed] = _apart_from_gates(target, own, results)
+        made[seed] = _apart_from_gates(builder, own, results)
     return made
 
 
 def _apart_from_gates(
-    target: Trace, seeds: dict[int, int], results: Callable[[dict[int, int]], list[int]]
+    builder: Trace,
+    seeds: dict[int, int],
+    results: Callable[[dict[int, int]], list[int]],
 ) -> list[int]:
     """What is linear in seeds; the part of one behind a gate is behind it, too."""
-    gates = {k for k, i in seeds.items() if target.nodes[i].primitive.name in GATES}
+    gates = {k for k, i in seeds.items() if builder.nodes[i].primitive.name in GATES}
     if not gates:
         return results(seeds)
     sums: dict[int, int] = {}
@@ -196,9 +198,9 @@ def _apart_from_gates(
     if free:
         sums |= dict(enumerate(results(free)))
     for k in sorted(gates):
-        condition, seed = target.nodes[seeds[k]].operands
+        condition, seed = builder.nodes[seeds[k]].operands
         for number, term in enumerate(results({k: seed})):
-            include(target, sums, number, gated(target, condition, term))
+            include(builder, sums, number, gated(builder, condition, term))
     return list(sums.values())
 
 
@@ -224,7 +226,7 @@ def _of_some(
     if _calls(rule):
         return _at_zero(rule, {*range(count, len(rule.inputs))} - {*places})
     line = open_body(rule, places)
-    inner = line.target
+    inner = line.builder
     dots = [inner.input(rule.input_types[p]) for p in places]
     seeds: Derivatives = {
         line.inputs[p]: {0: dot} for p, dot in zip(places, dots, strict=True)
@@ -239,7 +241,7 @@ def transposed(custom: Custom, sweep: Sweep) -> Graph:
     """(x …, s …) -> (t …), linear in s, as  (x …, t̄ …) -> (s̄ …)."""
     rule, count = custom.rule, len(custom.value.inputs)
     line = open_body(rule, range(count, len(rule.inputs)))
-    inner, seeds = line.target, line.inputs[count:]
+    inner, seeds = line.builder, line.inputs[count:]
     bars = [inner.input(t) for t in rule.output_types]
     given: Derivatives = {}
     for output, bar in zip(line.outputs, bars, strict=True):
@@ -270,9 +272,9 @@ def _linear(custom: Custom, graph: Graph, end: int) -> Graph:
 
 def _at_zero(graph: Graph, places: set[int]) -> Graph:
     """The graph with some of its inputs zero: of what is linear in them, all of it."""
-    target = builder()
+    builder = new_builder()
     inputs = [
-        target.number(0.0, t.dtype) if k in places else target.input(t)
+        builder.number(0.0, t.dtype) if k in places else builder.input(t)
         for k, t in enumerate(graph.input_types)
     ]
-    return target.finish(inline(target, graph, inputs))
+    return builder.finish(inline(builder, graph, inputs))

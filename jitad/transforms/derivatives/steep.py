@@ -52,18 +52,18 @@ _AT_LEAST, _MORE, _FLAT = 1, 2, 4  # what is known of a node, as bits
 _NOT_NEGATIVE = _EVEN | {"abs", "sqrt", "hypot", "norm_of", "pow-2", "pow-4"}
 
 
-def steep(target: Trace, node: Node) -> Steep | None:
+def steep(builder: Trace, node: Node) -> Steep | None:
     """Where the slope of a node may be infinite, if its operands may be there."""
     found = node.primitive.steep
     if found is None:
         return None
     z = node.operands[found.operand]
-    if found.at == 0 and positive(target, z):
+    if found.at == 0 and positive(builder, z):
         return None
-    if found.at == -1 and not_negative(target, z):
+    if found.at == -1 and not_negative(builder, z):
         return None
     if node.primitive.name in ("pow", "pow_plain"):
-        exponent = target.values[node.operands[1]]
+        exponent = builder.values[node.operands[1]]
         return None if exponent is not None and exponent >= 1 else found
     return found
 
@@ -71,45 +71,45 @@ def steep(target: Trace, node: Node) -> Steep | None:
 # -- what is known of a node without its value ----------------------------------------
 
 
-def _made(target: Trace, i: int) -> tuple[str, tuple[int, ...]]:
-    primitive, operands = target.nodes[i][:2]
+def _made(builder: Trace, i: int) -> tuple[str, tuple[int, ...]]:
+    primitive, operands = builder.nodes[i][:2]
     return primitive.name.removesuffix("_plain"), operands
 
 
-def not_negative(target: Trace, i: int) -> bool:
+def not_negative(builder: Trace, i: int) -> bool:
     """Whether a node is a square, a sum of squares or the like."""
-    return bool(_signs(target, i) & _AT_LEAST)
+    return bool(_signs(builder, i) & _AT_LEAST)
 
 
-def positive(target: Trace, i: int) -> bool:
+def positive(builder: Trace, i: int) -> bool:
     """Whether a node is more than 0, or an exponential that has underflowed."""
-    return bool(_signs(target, i) & _MORE)
+    return bool(_signs(builder, i) & _MORE)
 
 
-def _level(target: Trace, i: int) -> bool:
+def _level(builder: Trace, i: int) -> bool:
     """Whether a node is never 0, or is so with all its derivatives: a sum of squares.
 
     Then a slope that is infinite at 0 gives NaN whatever the order.
     """
-    return bool(_signs(target, i) & _FLAT)
+    return bool(_signs(builder, i) & _FLAT)
 
 
-def _signs(target: Trace, i: int) -> int:
+def _signs(builder: Trace, i: int) -> int:
     """The same as bits, found once for every node, and for those before it first."""
-    while len(target.signs) <= i:
-        target.signs.append(_sign(target, len(target.signs)))
-    return target.signs[i]
+    while len(builder.signs) <= i:
+        builder.signs.append(_sign(builder, len(builder.signs)))
+    return builder.signs[i]
 
 
-def _sign(target: Trace, i: int) -> int:
-    name, operands = _made(target, i)
-    value = target.values[i]
-    if target.nodes[i].type.shape:
+def _sign(builder: Trace, i: int) -> int:
+    name, operands = _made(builder, i)
+    value = builder.values[i]
+    if builder.nodes[i].type.shape:
         return 0
     if value is not None:
         more = _MORE | _FLAT if value > 0 else 0
         return more | (_AT_LEAST if value >= 0 else 0)
-    given = [target.signs[a] for a in operands]
+    given = [builder.signs[a] for a in operands]
     every = reduce(and_, given, _AT_LEAST | _MORE | _FLAT)
     found = 0
     square = name == "mul" and operands[0] == operands[1]
@@ -139,36 +139,36 @@ def _sign(target: Trace, i: int) -> int:
 # -- slopes that come last ------------------------------------------------------------
 
 
-def below(target: Trace, edges: Edges) -> Edges:
+def below(builder: Trace, edges: Edges) -> Edges:
     """The edges, with those of infinite slopes to nodes that one path each leads to."""
     found: Ways = {}
-    within, users, longest = _read(target, edges)
+    within, users, longest = _read(builder, edges)
     for v, own in edges.items():
         z, kept = within[v], dict(own)
         slopes = None
         if z in found and z in kept:
-            slopes = _slopes(target, z, found, users, _most(target, v), longest)
+            slopes = _slopes(builder, z, found, users, _most(builder, v), longest)
         if slopes is not None:
             partial = kept.pop(z)
             for a, slope in slopes.items():
-                term = products.multiply(target, partial, slope)
-                products.include(target, kept, a, term)
+                term = products.multiply(builder, partial, slope)
+                products.include(builder, kept, a, term)
         found[v] = kept
     return _frozen(found)
 
 
-def above(target: Trace, edges: Edges, ends: Set[int]) -> Edges:
+def above(builder: Trace, edges: Edges, ends: Set[int]) -> Edges:
     """The edges, with those to infinite slopes from nodes that one path each leads to.
 
     ends  nodes whose derivatives are wanted, which must not lose any
     """
     found: Ways = {v: dict(own) for v, own in edges.items()}
-    within, users, longest = _read(target, edges)
+    within, users, longest = _read(builder, edges)
     for v in reversed(edges):
         if within[v] not in found[v] or v not in users:
             continue
-        most = _most(target, v)
-        slopes = _slopes(target, v, users, found, most, longest, ends)
+        most = _most(builder, v)
+        slopes = _slopes(builder, v, users, found, most, longest, ends)
         if slopes is not None:
             for u in users.pop(v):
                 del found[u][v]
@@ -178,9 +178,9 @@ def above(target: Trace, edges: Edges, ends: Set[int]) -> Edges:
     return _frozen(found)
 
 
-def _read(target: Trace, edges: Edges) -> tuple[dict[int, int], Ways, int]:
+def _read(builder: Trace, edges: Edges) -> tuple[dict[int, int], Ways, int]:
     """Where slopes may be infinite, the users of every node, and how far to go."""
-    within = {v: _within(target, v) for v in edges}
+    within = {v: _within(builder, v) for v in edges}
     users: Ways = {}
     for v, own in edges.items():
         for a, p in own:
@@ -193,36 +193,36 @@ def _frozen(ways: Ways) -> Edges:
     return {v: tuple(own.items()) for v, own in ways.items()}
 
 
-def _within(target: Trace, v: int) -> int:
+def _within(builder: Trace, v: int) -> int:
     """The operand of v in which its slope may be infinite and meet others; -1: none.
 
     In derivatives that is what an infinite slope is multiplied with.
     """
-    node = target.nodes[v]
+    node = builder.nodes[v]
     if node.primitive.name == "mul":
         a, b = node.operands
-        return b if _slope(target, a) else a if _slope(target, b) else -1
-    found = steep(target, node)
+        return b if _slope(builder, a) else a if _slope(builder, b) else -1
+    found = steep(builder, node)
     if found is None or node.primitive.name == "factor_mul":
         return -1
     z = node.operands[found.operand]
-    return -1 if _level(target, z) else z
+    return -1 if _level(builder, z) else z
 
 
-def _slope(target: Trace, i: int) -> bool:
+def _slope(builder: Trace, i: int) -> bool:
     """Whether a node is a slope that may be infinite."""
-    node = target.nodes[i]
-    return is_slope(node.primitive) and steep(target, node) is not None
+    node = builder.nodes[i]
+    return is_slope(node.primitive) and steep(builder, node) is not None
 
 
-def _most(target: Trace, v: int) -> int:
+def _most(builder: Trace, v: int) -> int:
     """In how many nodes the slope of v may be."""
-    found = target.nodes[v].primitive.steep
+    found = builder.nodes[v].primitive.steep
     return _FEW if found is not None and not found.finite else _WIDEST
 
 
 def _slopes(
-    target: Trace,
+    builder: Trace,
     z: int,
     ways: Ways,
     back: Ways,
@@ -247,12 +247,14 @@ def _slopes(
         most = len(cone)
     elif sum(len(ways.get(v, ())) for v in cone) > _LONGEST:
         return None
-    slopes: dict[int, int] = {z: target.number(1.0, target.nodes[z].type.dtype)}
+    slopes: dict[int, int] = {z: builder.number(1.0, builder.nodes[z].type.dtype)}
     for v in cone:
         if v in slopes and v not in apart:
             slope = slopes.pop(v)
             for a, p in ways[v].items():
-                products.include(target, slopes, a, products.multiply(target, p, slope))
+                products.include(
+                    builder, slopes, a, products.multiply(builder, p, slope)
+                )
     return slopes if len(slopes) <= most else None
 
 
@@ -301,9 +303,9 @@ class Factors:
     """
 
     def __init__(
-        self, target: Trace, reached: Sequence[int], outputs: Iterable[int]
+        self, builder: Trace, reached: Sequence[int], outputs: Iterable[int]
     ) -> None:
-        self.target, none = target, frozenset[int]()
+        self.builder, none = builder, frozenset[int]()
         self.poles: dict[int, frozenset[int]] = dict.fromkeys(outputs, none)
         within: set[int] = set()
         summed: set[int] = set()
@@ -312,15 +314,15 @@ class Factors:
             if v not in self.poles:
                 # Nothing that is differentiated depends on it.
                 continue
-            node = target.nodes[v]
-            slope, poles = steep(target, node), self.poles[v]
+            node = builder.nodes[v]
+            slope, poles = steep(builder, node), self.poles[v]
             if slope is not None and not slope.finite:
                 slope, poles = None, poles | {v}
             everywhere = v in within or _steep_inside(node)
             if v in self.factors:
-                self.factors.update(_factors(target, v))
+                self.factors.update(_factors(builder, v))
             sums = v in summed and node.primitive.name in _PLAIN
-            for k in _smooth(target, node):
+            for k in _smooth(builder, node):
                 a = node.operands[k]
                 self.poles[a] = self.poles.get(a, none) | poles
                 starts = slope if slope is not None and slope.operand == k else None
@@ -337,8 +339,8 @@ class Factors:
         if v not in self.into:
             return own
         name, operands = (
-            self.target.nodes[v].primitive.name,
-            self.target.nodes[v].operands,
+            self.builder.nodes[v].primitive.name,
+            self.builder.nodes[v].operands,
         )
         if name not in ("mul", "div") or operands[0] == operands[1]:
             return own
@@ -346,23 +348,23 @@ class Factors:
         for a, p in own:
             if name == "mul" or a == operands[1]:
                 p = self._gated(v, p, a, operands[a == operands[0]])
-            if self.target.values[p] is None or self.target.values[p] != 0:
+            if self.builder.values[p] is None or self.builder.values[p] != 0:
                 found.append((a, p))
         return tuple(found)
 
     def _gated(self, v: int, partial: int, a: int, factor: int) -> int:
-        target, masks = self.target, depends(self.target)
-        if positive(target, factor):
+        builder, masks = self.builder, depends(self.builder)
+        if positive(builder, factor):
             return partial
         primitives, boolean = registry.primitives, scalar(np.dtype(bool))
         for zero in self._zeros(v, factor, masks[a]):
-            nought = target.number(0.0, target.nodes[zero].type.dtype)
-            there = target.apply(primitives["ne"], (zero, nought), boolean)
-            if target.values[there] is None:
+            nought = builder.number(0.0, builder.nodes[zero].type.dtype)
+            there = builder.apply(primitives["ne"], (zero, nought), boolean)
+            if builder.values[there] is None:
                 for pole in sorted(self.poles[v]):
-                    infinite = target.apply(primitives["isinf"], (pole,), boolean)
-                    there = target.apply(primitives["or"], (there, infinite), boolean)
-            partial = products.gated(target, there, partial, "factor_gate")
+                    infinite = builder.apply(primitives["isinf"], (pole,), boolean)
+                    there = builder.apply(primitives["or"], (there, infinite), boolean)
+            partial = products.gated(builder, there, partial, "factor_gate")
         return partial
 
     def _zeros(self, v: int, factor: int, mask: int) -> list[int]:
@@ -370,19 +372,19 @@ class Factors:
 
         If it depends on that itself, only where a zero means an infinite slope.
         """
-        masks, found, stack = depends(self.target), set(), [factor]
+        masks, found, stack = depends(self.builder), set(), [factor]
         while stack:
             i = stack.pop()
             if not masks[i] & mask:
                 found.add(i)
             elif v in self.factors:
-                stack += _factors(self.target, i)
-        return sorted(i for i in found if not positive(self.target, i))
+                stack += _factors(self.builder, i)
+        return sorted(i for i in found if not positive(self.builder, i))
 
 
-def _factors(target: Trace, i: int) -> tuple[int, ...]:
+def _factors(builder: Trace, i: int) -> tuple[int, ...]:
     """The operands that a node is 0 with."""
-    name, operands = _made(target, i)
+    name, operands = _made(builder, i)
     if name == "factor_mul":
         return operands[1::2]
     if name == "mul":
@@ -390,11 +392,11 @@ def _factors(target: Trace, i: int) -> tuple[int, ...]:
     return operands[:1] if name in ("div", "neg", "cast", "sqrt", "abs") else ()
 
 
-def _smooth(target: Trace, node: Node) -> Sequence[int]:
+def _smooth(builder: Trace, node: Node) -> Sequence[int]:
     """The numbers of the operands that a derivative may be taken in."""
     if node.primitive.kind != "elementwise":
         return range(len(node.operands))
-    dtypes = tuple([target.nodes[a].type.dtype for a in node.operands])
+    dtypes = tuple([builder.nodes[a].type.dtype for a in node.operands])
     return templates.partials(node.primitive, dtypes, node.type.dtype)[1]
 
 
@@ -416,28 +418,28 @@ def _steep_inside(node: Node) -> bool:
 # -- what depends on what -------------------------------------------------------------
 
 
-def number(target: Trace, inputs: Sequence[int], elements: Sequence[Any]) -> None:
+def number(builder: Trace, inputs: Sequence[int], elements: Sequence[Any]) -> None:
     """Give every floating-point scalar of the inputs a bit, and whole arrays theirs."""
     count = 0
     for i, own in zip(inputs, elements, strict=True):
-        if target.nodes[i].type.dtype.kind != "f":
-            target.sources[i] = 0
+        if builder.nodes[i].type.dtype.kind != "f":
+            builder.sources[i] = 0
             continue
         ids = own.ravel().tolist() or [i]
         here = {e: 1 << (count + k) % _BITS for k, e in enumerate(ids)}
         count += len(ids)
-        target.sources |= {i: reduce(int.__or__, here.values(), 0)} | here
+        builder.sources |= {i: reduce(int.__or__, here.values(), 0)} | here
 
 
-def depends(target: Trace) -> list[int]:
+def depends(builder: Trace) -> list[int]:
     """For every node the bits of the inputs that it depends on.
 
     An input of which nothing is known depends on everything.
     """
-    masks = target.masks
-    for v in range(len(masks), len(target.nodes)):
-        node = target.nodes[v]
-        mask = target.sources.get(v)
+    masks = builder.masks
+    for v in range(len(masks), len(builder.nodes)):
+        node = builder.nodes[v]
+        mask = builder.sources.get(v)
         if mask is None:
             unknown = node.primitive is INPUT and node.type.dtype.kind == "f"
             mask = -1 if unknown else 0
@@ -447,12 +449,12 @@ def depends(target: Trace) -> list[int]:
     return masks
 
 
-def inside(target: Trace, v: int) -> list[int]:
+def inside(builder: Trace, v: int) -> list[int]:
     """The bits of what the body of a loop, or the graph of a call, is given.
 
     What a loop carries may depend on everything that is given to it.
     """
-    node, masks = target.nodes[v], depends(target)
+    node, masks = builder.nodes[v], depends(builder)
     if node.primitive is CALL:
         return [masks[a] for a in node.operands]
     loop = loop_of(node)

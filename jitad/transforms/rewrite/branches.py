@@ -15,7 +15,7 @@ from jitad.ir.branch import Branch, add_branch
 from jitad.ir.graph import CONST, ELEMENT, INPUT, Graph, reach
 from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.primitive import registry
-from jitad.transforms.scalars.templates import builder
+from jitad.transforms.scalars.templates import new_builder
 
 from .tidy import has_loops, in_order, times, weight
 
@@ -172,8 +172,10 @@ def _branched(
     inner = _seen(graph, literal, set(guarded))
     groups = _groups(graph, inner, guarded)
     home = {i: k for k, group in enumerate(groups) for i in group.nodes}
-    target = builder()
-    index: dict[int, int] = {i: target.input(graph.nodes[i].type) for i in graph.inputs}
+    builder = new_builder()
+    index: dict[int, int] = {
+        i: builder.input(graph.nodes[i].type) for i in graph.inputs
+    }
     parts: dict[int, dict[int, int]] = {}
     condition, holds = literal
 
@@ -185,21 +187,21 @@ def _branched(
     def copy(i: int) -> int:
         if i not in home:
             given = tuple([index[a] for a in graph.nodes[i].operands])
-            return target.copy(graph.nodes[i], given)
+            return builder.copy(graph.nodes[i], given)
         k = home[i]
         if k not in parts:
             mask = index[condition]
             if not holds:
                 primitive = registry.primitives["not"]
-                mask = target.apply(primitive, (mask,), target.nodes[mask].type)
+                mask = builder.apply(primitive, (mask,), builder.nodes[mask].type)
             body = _body(graph, groups[k], inner)
             given = [mask, *(index[a] for a in groups[k].inputs)]
-            made = add_branch(target, Branch(sink(body, depth + 1)), given)
+            made = add_branch(builder, Branch(sink(body, depth + 1)), given)
             parts[k] = dict(zip(groups[k].outputs, made, strict=True))
         return parts[k].get(i, -1)
 
     in_order(graph.outputs, operands, index, copy)
-    return target.finish([index[i] for i in graph.outputs])
+    return builder.finish([index[i] for i in graph.outputs])
 
 
 def _seen(
@@ -249,11 +251,11 @@ def _groups(
 
 def _body(graph: Graph, group: _Group, inner: dict[int, tuple[int, ...]]) -> Graph:
     """The graph of a branch; constants are its own."""
-    target = builder()
-    index = {a: target.input(graph.nodes[a].type) for a in group.inputs}
+    builder = new_builder()
+    index = {a: builder.input(graph.nodes[a].type) for a in group.inputs}
     for i in group.nodes:
         for a in inner[i]:
             if a not in index:
-                index[a] = target.copy(graph.nodes[a], ())
-        index[i] = target.copy(graph.nodes[i], tuple([index[a] for a in inner[i]]))
-    return target.finish([index[i] for i in group.outputs])
+                index[a] = builder.copy(graph.nodes[a], ())
+        index[i] = builder.copy(graph.nodes[i], tuple([index[a] for a in inner[i]]))
+    return builder.finish([index[i] for i in group.outputs])

@@ -16,7 +16,7 @@ from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.primitive import Primitive
 from jitad.ir.table import LOOKUP, SCATTER
 from jitad.ir.tracer import Trace
-from jitad.transforms.scalars.templates import builder, expansion
+from jitad.transforms.scalars.templates import expansion, new_builder
 
 from .tidy import tidy
 
@@ -34,21 +34,21 @@ def called(graph: Graph) -> Graph:
     """Calls replaced by what they call, also in the bodies of loops."""
     if not any(node.primitive.kind == "control" for node in graph.nodes):
         return graph
-    target = builder()
+    builder = new_builder()
     parts: dict[int, list[int]] = {}
 
     def change(i: int, operands: tuple[int, ...]) -> int | None:
         node = graph.nodes[i]
         if node.primitive is CALL:
-            parts[i] = inline(target, called(custom_of(node).value), operands)
+            parts[i] = inline(builder, called(custom_of(node).value), operands)
             return _NONE
         if node.primitive is LOOP:
-            return target.copy(_with_graphs(node, called), operands)
+            return builder.copy(_with_graphs(node, called), operands)
         if node.primitive is PART and node.operands[0] in parts:
             return parts[node.operands[0]][node.index]
         return None
 
-    return graph.rewritten(target, change)
+    return graph.rewritten(builder, change)
 
 
 def _with_graphs(node: Node, change: Callable[[Graph], Graph]) -> Node:
@@ -59,10 +59,10 @@ def _with_graphs(node: Node, change: Callable[[Graph], Graph]) -> Node:
 
 
 def _expanded(graph: Graph) -> Graph:
-    target = builder()
+    builder = new_builder()
     index = [0] * len(graph.nodes)
     for i in graph.inputs:
-        index[i] = target.input(graph.nodes[i].type)
+        index[i] = builder.input(graph.nodes[i].type)
     for i, node in enumerate(graph.nodes):
         if i < len(graph.inputs):
             continue
@@ -71,25 +71,25 @@ def _expanded(graph: Graph) -> Graph:
         if primitive is LOOP:
             params = _with_graphs(node, _expanded).params
         if primitive in _KEPT:
-            index[i] = target.add(primitive, operands, type, params, line)
+            index[i] = builder.add(primitive, operands, type, params, line)
         else:
-            index[i] = _words(target, primitive, operands, type)
-    return target.finish([index[i] for i in graph.outputs])
+            index[i] = _words(builder, primitive, operands, type)
+    return builder.finish([index[i] for i in graph.outputs])
 
 
 def _words(
-    target: Trace, primitive: Primitive, operands: Sequence[int], type: Type
+    builder: Trace, primitive: Primitive, operands: Sequence[int], type: Type
 ) -> int:
     if primitive.word is not None:
-        return target.apply(primitive, tuple(operands), type)
-    dtypes = tuple([target.nodes[a].type.dtype for a in operands])
+        return builder.apply(primitive, tuple(operands), type)
+    dtypes = tuple([builder.nodes[a].type.dtype for a in operands])
     template = expansion(primitive, dtypes, type.dtype)
     index = [*operands, *([0] * (len(template.nodes) - len(operands)))]
     for k in range(len(operands), len(template.nodes)):
         inner, args, params, kind, _ = template.nodes[k]
         ids = [index[a] for a in args]
         if inner is CONST:
-            index[k] = target.add(CONST, (), kind, params)
+            index[k] = builder.add(CONST, (), kind, params)
         else:
-            index[k] = _words(target, inner, ids, kind)
+            index[k] = _words(builder, inner, ids, kind)
     return index[template.outputs[0]]

@@ -32,7 +32,7 @@ from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
 from jitad.ir.primitive import registry
 from jitad.ir.table import LOOKUP, SCATTER, pick, terms_of
 from jitad.ir.tracer import Trace
-from jitad.transforms.scalars.templates import builder
+from jitad.transforms.scalars.templates import new_builder
 
 _DOUBLE, _SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 # What keeps a fraction one, if all other operands are constants.
@@ -187,12 +187,12 @@ def _narrowed(
     results = {(node.operands[0], node.index) for node in parts}
     again = _Again(graph, sums, arrays, results)
     for i, dtype in zip(graph.inputs, inputs, strict=True):
-        again.index[i] = again.target.input(Type(dtype, graph.nodes[i].type.shape))
+        again.index[i] = again.builder.input(Type(dtype, graph.nodes[i].type.shape))
     for i, node in enumerate(graph.nodes):
         if node.primitive is not INPUT:
             again.index[i] = again.copied(i, node)
     pairs = zip(graph.outputs, outputs, strict=True)
-    return again.target.finish(
+    return again.builder.finish(
         [again.wide(o) if d == _DOUBLE else again.narrow(o) for o, d in pairs]
     )
 
@@ -221,7 +221,7 @@ class _Again:
     sums: Mapping[int, int]
     arrays: AbstractSet[int]
     results: AbstractSet[tuple[int, int]]
-    target: Trace = field(default_factory=builder)
+    builder: Trace = field(default_factory=new_builder)
     index: dict[int, int] = field(default_factory=dict)
     exact: dict[int, int] = field(default_factory=dict)
     fine: set[int] = field(default_factory=set)
@@ -229,12 +229,12 @@ class _Again:
 
     def dtype(self, a: int) -> np.dtype:
         """How an old node lies."""
-        return self.target.nodes[self.index[a]].type.dtype
+        return self.builder.nodes[self.index[a]].type.dtype
 
     def narrow(self, a: int) -> int:
         """An old scalar, in float32 if it was float64."""
         found = self.index[a]
-        return self.target.cast(found, _SINGLE) if self.dtype(a) == _DOUBLE else found
+        return self.builder.cast(found, _SINGLE) if self.dtype(a) == _DOUBLE else found
 
     def wide(self, a: int) -> int:
         """An old node as it was: in float64, rounded or not."""
@@ -242,12 +242,12 @@ class _Again:
         if self.dtype(a) == node.type.dtype:
             return found
         if node.primitive is CONST:
-            return self.target.add(CONST, (), node.type, node.params)
+            return self.builder.add(CONST, (), node.type, node.params)
         if not node.type.shape:
-            return self.target.cast(found, _DOUBLE)
-        scalars = [pick(self.target, found, k) for k in range(node.type.size)]
-        widened = [self.target.cast(x, _DOUBLE) for x in scalars]
-        return self.target.add(PACK, tuple(widened), node.type)
+            return self.builder.cast(found, _DOUBLE)
+        scalars = [pick(self.builder, found, k) for k in range(node.type.size)]
+        widened = [self.builder.cast(x, _DOUBLE) for x in scalars]
+        return self.builder.add(PACK, tuple(widened), node.type)
 
     def copied(self, i: int, node: Node) -> int:
         """The same node on what its operands have become; of control, nothing."""
@@ -261,29 +261,29 @@ class _Again:
         elif primitive is PART:
             return self.parts[operands[0]][node.index]
         elif primitive is CONST and type.dtype == _DOUBLE:
-            return self.target.const(_rounded(node.value))
+            return self.builder.const(_rounded(node.value))
         elif primitive in (ELEMENT, LOOKUP):
             given = tuple([self.index[a] for a in operands])
             kind = scalar(self.dtype(operands[0]))
-            return self.target.add(primitive, given, kind, params, line)
+            return self.builder.add(primitive, given, kind, params, line)
         elif primitive is PACK and type.dtype == _DOUBLE:
             return self._pack(i, node)
         elif primitive.kind == "elementwise":
             return self._operation(i, node)
         else:
             given = tuple([self.wide(a) for a in operands])
-            return self.target.add(primitive, given, type, params, line)
+            return self.builder.add(primitive, given, type, params, line)
         return -1
 
     def _pack(self, i: int, node: Node) -> int:
         """An array of scalars, as most of them lie."""
-        known = self.target.values
+        known = self.builder.values
         lie = [self.dtype(a) for a in node.operands if known[self.index[a]] is None]
         if i in self.arrays or 2 * lie.count(_DOUBLE) > len(lie):
             given = tuple([self.wide(a) for a in node.operands])
-            return self.target.add(PACK, given, node.type)
+            return self.builder.add(PACK, given, node.type)
         given = tuple([self.narrow(a) for a in node.operands])
-        return self.target.add(PACK, given, Type(_SINGLE, node.type.shape))
+        return self.builder.add(PACK, given, Type(_SINGLE, node.type.shape))
 
     # -- operations
 
@@ -291,37 +291,37 @@ class _Again:
         primitive, operands, _, type, line = node
         if i in self.sums:
             given = tuple([self.wide(a) for a in operands])
-            return self.target.apply(primitive, given, type, line)
+            return self.builder.apply(primitive, given, type, line)
         if type.dtype == _DOUBLE:
             self._exactly(i, node)
             if i in self.fine:
-                down = self.target.number(_DOWN, _DOUBLE)
+                down = self.builder.number(_DOWN, _DOUBLE)
                 multiply = registry.primitives["mul"]
-                less = self.target.apply(multiply, (self.exact[i], down), type)
-                return self.target.cast(less, _SINGLE)
+                less = self.builder.apply(multiply, (self.exact[i], down), type)
+                return self.builder.cast(less, _SINGLE)
             type = scalar(_SINGLE)
         elif primitive.name == "cast" and type.dtype.kind in "iu":
             # An integer is that of the number as it lies.
             (a,) = operands
             found = self.exact.get(a, self.index[a])
-            return self.target.apply(primitive, (found,), type, line)
+            return self.builder.apply(primitive, (found,), type, line)
         given = tuple([self.narrow(a) for a in operands])
-        return self.target.apply(primitive, given, type, line)
+        return self.builder.apply(primitive, given, type, line)
 
     def _exactly(self, i: int, node: Node) -> None:
         """A node in float64 also, if only whole numbers and constants are in it."""
         primitive, operands, _, type, _ = node
         if primitive.name == "cast" and self.dtype(operands[0]).kind in "iu":
             found = self.index[operands[0]]
-            self.exact[i] = self.target.apply(primitive, (found,), type)
+            self.exact[i] = self.builder.apply(primitive, (found,), type)
         if primitive.name not in _PLAIN or self.exact.keys().isdisjoint(operands):
             return
-        known = [self.target.values[self.index[a]] for a in operands]
+        known = [self.builder.values[self.index[a]] for a in operands]
         pairs = [*zip(operands, known, strict=True)]
         if any(v is None and a not in self.exact for a, v in pairs):
             return
         given = [self.exact[a] if a in self.exact else self.wide(a) for a in operands]
-        self.exact[i] = self.target.apply(primitive, tuple(given), type)
+        self.exact[i] = self.builder.apply(primitive, tuple(given), type)
         if _scales(primitive.name, known) or not self.fine.isdisjoint(operands):
             self.fine.add(i)
 
@@ -337,7 +337,7 @@ class _Again:
         ]
         given = [*starts, *(self.narrow(a) for a in split.shared)]
         read = [self.index[a] for a in (*split.arrays, *split.tables)]
-        inputs = [INT, *(self.target.nodes[v].type.dtype for v in (*given, *read))]
+        inputs = [INT, *(self.builder.nodes[v].type.dtype for v in (*given, *read))]
         made = loop.leaving(_dtypes(loop.body.output_types))
         written = [
             _single(d) if (i, k) not in self.results else d
@@ -350,7 +350,7 @@ class _Again:
         body = _narrowed(loop.body, inputs, outputs, added)
         again = replace(loop, body=body, head=head)
         counts = [self.index[a] for a in split.counts]
-        return add_loop(self.target, again, [*counts, *given, *read], node.line)
+        return add_loop(self.builder, again, [*counts, *given, *read], node.line)
 
     def _call(self, node: Node) -> list[int]:
         custom = custom_of(node)
@@ -361,7 +361,7 @@ class _Again:
             inputs, outputs = _dtypes(value.input_types), _dtypes(value.output_types)
             custom = replace(custom, value=_narrowed(value, inputs, outputs, sums))
         given = [self.wide(a) for a in node.operands]
-        return add_call(self.target, custom, given, node.line)
+        return add_call(self.builder, custom, given, node.line)
 
     def _branch(self, node: Node) -> list[int]:
         body = branch_of(node).body
@@ -370,7 +370,7 @@ class _Again:
             for types in (body.input_types, body.output_types)
         )
         again = replace(branch_of(node), body=_narrowed(body, inputs, outputs, {}))
-        return add_branch(self.target, again, [self.narrow(a) for a in node.operands])
+        return add_branch(self.builder, again, [self.narrow(a) for a in node.operands])
 
 
 def _single(dtype: np.dtype) -> np.dtype:

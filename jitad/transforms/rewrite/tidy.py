@@ -15,7 +15,7 @@ from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import Builder, Graph, Node, prune, reach, scalar
 from jitad.ir.interpret import inline
 from jitad.ir.loop import INT, LOOP, PART, Loop, Operands, Outputs, add_loop, loop_of
-from jitad.transforms.scalars.templates import builder
+from jitad.transforms.scalars.templates import new_builder
 
 # So many steps of a loop are counted at most: it may end before its bound.
 MOST_COUNTED = 1000
@@ -106,18 +106,18 @@ def _reduced(graph: Graph) -> Graph:
 
 
 def _rebuilt(graph: Graph, live: Sequence[int], cuts: dict[int, _Cut]) -> Graph:
-    target = builder()
+    builder = new_builder()
     index: list[int] = [-1] * len(graph.nodes)
     parts: dict[int, list[int]] = {}
     for i in graph.inputs:
-        index[i] = target.input(graph.nodes[i].type)
+        index[i] = builder.input(graph.nodes[i].type)
     for i, node in enumerate(graph.nodes):
         if index[i] >= 0 or not live[i]:
             continue
         if node.primitive is LOOP:
             operands = [index[node.operands[p]] for p in cuts[i].operands]
-            parts[i] = add_loop(target, cuts[i].loop, operands, node.line)
-            index[i] = target.nodes[parts[i][0]].operands[0]
+            parts[i] = add_loop(builder, cuts[i].loop, operands, node.line)
+            index[i] = builder.nodes[parts[i][0]].operands[0]
         elif node.primitive is PART and node.operands[0] in cuts:
             loop = node.operands[0]
             kind, place = cuts[loop].parts[node.index]
@@ -127,8 +127,8 @@ def _rebuilt(graph: Graph, live: Sequence[int], cuts: dict[int, _Cut]) -> Graph:
                 index[i] = index[graph.nodes[loop].operands[place]]
         else:
             operands = tuple([index[a] for a in node.operands])
-            index[i] = target.copy(graph.nodes[i], operands)
-    return target.finish([index[i] for i in graph.outputs])
+            index[i] = builder.copy(graph.nodes[i], operands)
+    return builder.finish([index[i] for i in graph.outputs])
 
 
 def _cut(loop: Loop, used: set[int]) -> _Cut:
@@ -185,8 +185,8 @@ def _needed(graph: Graph) -> set[int]:
 
 def _with_inputs(graph: Graph, order: Sequence[int]) -> Graph:
     """The graph with some of its inputs, in this order."""
-    target, types = builder(), graph.input_types
-    inputs = {k: target.input(types[k]) for k in order}
+    builder, types = new_builder(), graph.input_types
+    inputs = {k: builder.input(types[k]) for k in order}
     unused = -1
     given = [inputs.get(k, unused) for k in range(len(graph.inputs))]
     wanted = reach(graph.nodes, graph.outputs)
@@ -194,8 +194,8 @@ def _with_inputs(graph: Graph, order: Sequence[int]) -> Graph:
     for i in wanted:
         if i not in index:
             operands = tuple([index[a] for a in graph.nodes[i].operands])
-            index[i] = target.copy(graph.nodes[i], operands)
-    return target.finish([index[i] for i in graph.outputs])
+            index[i] = builder.copy(graph.nodes[i], operands)
+    return builder.finish([index[i] for i in graph.outputs])
 
 
 # -- loops that run together ---------------------------------------------------
@@ -263,7 +263,7 @@ def _merged(graph: Graph, nodes: Sequence[int]) -> _Merged | None:
     kinds = [t for x in loops for t in x.entering(x.body.input_types).carried]
     classes = _numbered(list(zip(starts, kinds, strict=True)))
     while True:
-        target, outputs, alive = _together(
+        builder, outputs, alive = _together(
             graph, loops, split, classes, starts, shared, reads
         )
         nexts = [o for made in outputs for o in made.carried]
@@ -273,7 +273,7 @@ def _merged(graph: Graph, nodes: Sequence[int]) -> _Merged | None:
         classes = finer
     if len(set(alive)) > 1:
         return None
-    return _assembled(graph, nodes, loops, (classes, starts, shared, reads), target,
+    return _assembled(graph, nodes, loops, (classes, starts, shared, reads), builder,
                       outputs, alive)  # fmt: skip
 
 
@@ -293,16 +293,16 @@ def _together(
     reads: Sequence[tuple],
 ) -> tuple[Builder, list[Outputs[int]], list[int]]:
     """All bodies and heads in one builder, equal carried values being one input."""
-    target = builder()
-    index = target.input(scalar(INT))
+    builder = new_builder()
+    index = builder.input(scalar(INT))
     first: dict[int, int] = {}
     for c, s in zip(classes, starts, strict=True):
         if c not in first:
-            first[c] = target.input(graph.nodes[s].type)
-    same = {s: target.input(graph.nodes[s].type) for s in shared}
+            first[c] = builder.input(graph.nodes[s].type)
+    same = {s: builder.input(graph.nodes[s].type) for s in shared}
     types = [graph.nodes[a].type for a, _ in reads]
     read = {
-        (a, way): target.input(type if way is None else scalar(type.dtype))
+        (a, way): builder.input(type if way is None else scalar(type.dtype))
         for (a, way), type in zip(reads, types, strict=True)
     }
     outputs, alive, place = [], [], 0
@@ -313,11 +313,11 @@ def _together(
         slices = [read[key] for key in zip(arrays, loop.slices, strict=True)]
         slices += [read[a, None] for a in tables]
         given = [index, *carried, *constants]
-        made = inline(target, loop.body, [*given, *slices])
+        made = inline(builder, loop.body, [*given, *slices])
         outputs.append(loop.leaving(made))
         if loop.head is not None:
-            alive += inline(target, loop.head, given)
-    return target, outputs, alive
+            alive += inline(builder, loop.head, given)
+    return builder, outputs, alive
 
 
 def _assembled(
@@ -325,7 +325,7 @@ def _assembled(
     nodes: Sequence[int],
     loops: Sequence[Loop],
     operands: tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[tuple]],
-    target: Builder,
+    builder: Builder,
     outputs: Sequence[Outputs[int]],
     alive: Sequence[int],
 ) -> _Merged:
@@ -344,12 +344,12 @@ def _assembled(
         place += len(made.carried)
         own += [count + kept.index(o) for o in (*made.written, *made.summed)]
         parts.append([*own, count + len(kept)])
-    inputs = tuple(target.inputs)
+    inputs = tuple(builder.inputs)
     head_inputs = inputs[: 1 + count + len(shared)]
     loop = replace(
         loops[0],
-        body=prune(target.nodes, inputs, (*nexts, *kept)),
-        head=prune(target.nodes, head_inputs, (alive[0],)) if alive else None,
+        body=prune(builder.nodes, inputs, (*nexts, *kept)),
+        head=prune(builder.nodes, head_inputs, (alive[0],)) if alive else None,
         carried=count,
         shared=len(shared),
         slices=tuple([way for _, way in reads if way is not None]),
@@ -366,8 +366,10 @@ def _fused(graph: Graph, a: int, b: int) -> Graph:
     """The graph with two loops made one, in an order that still holds."""
     merged = _merged(graph, [a, b])
     assert merged is not None
-    target = builder()
-    index: dict[int, int] = {i: target.input(graph.nodes[i].type) for i in graph.inputs}
+    builder = new_builder()
+    index: dict[int, int] = {
+        i: builder.input(graph.nodes[i].type) for i in graph.inputs
+    }
     parts: list[int] = []
 
     def operands(i: int) -> tuple[int, ...]:
@@ -381,15 +383,17 @@ def _fused(graph: Graph, a: int, b: int) -> Graph:
                 lines = dict.fromkeys(
                     x for n in (a, b) for x in lines_of(graph.nodes[n])
                 )
-                parts.extend(add_loop(target, merged.loop, given, _BETWEEN.join(lines)))
-            return target.nodes[parts[0]].operands[0]
+                parts.extend(
+                    add_loop(builder, merged.loop, given, _BETWEEN.join(lines))
+                )
+            return builder.nodes[parts[0]].operands[0]
         if node.primitive is PART and node.operands[0] in (a, b):
             which = (a, b).index(node.operands[0])
             return parts[merged.parts[which][node.index]]
-        return target.copy(graph.nodes[i], tuple([index[o] for o in node.operands]))
+        return builder.copy(graph.nodes[i], tuple([index[o] for o in node.operands]))
 
     in_order(graph.outputs, operands, index, copy)
-    return target.finish([index[i] for i in graph.outputs])
+    return builder.finish([index[i] for i in graph.outputs])
 
 
 def in_order(

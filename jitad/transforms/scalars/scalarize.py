@@ -44,7 +44,7 @@ from .tables import (
     tables_inside,
     without_constants,
 )
-from .templates import apply, builder
+from .templates import apply, new_builder
 from .totals import totals
 from .whole import (
     EAGER,
@@ -72,38 +72,38 @@ def scalarize(graph: Graph) -> Graph:
         if node.primitive.name == "matmul":
             a, b = (graph.nodes[i].type.shape for i in node.operands)
             check_matmul(a, b)
-    target = builder()
-    given = [_given(target, target.input(t)) for t in graph.input_types]
-    made = unroll(target, graph, given, lasting=True)
+    builder = new_builder()
+    given = [_given(builder, builder.input(t)) for t in graph.input_types]
+    made = unroll(builder, graph, given, lasting=True)
     types = graph.output_types
-    outputs = [_result(target, x, t) for x, t in zip(made, types, strict=True)]
-    return target.finish(outputs)
+    outputs = [_result(builder, x, t) for x, t in zip(made, types, strict=True)]
+    return builder.finish(outputs)
 
 
-def _result(target: Trace, value: np.ndarray | Whole, type: Type) -> int:
+def _result(builder: Trace, value: np.ndarray | Whole, type: Type) -> int:
     """A result as one node: scalars packed, or an array that was added up."""
-    summed = isinstance(value, Whole) and target.nodes[value.index].primitive in (
+    summed = isinstance(value, Whole) and builder.nodes[value.index].primitive in (
         SCATTER, PART
     )  # fmt: skip
     if summed and type.size > EAGER:
-        return as_node(target, value, type)
-    return pack(target, apart(target, value), type)
+        return as_node(builder, value, type)
+    return pack(builder, apart(builder, value), type)
 
 
-def _given(target: Trace, index: int) -> np.ndarray | Whole:
+def _given(builder: Trace, index: int) -> np.ndarray | Whole:
     """An array's scalars, or the whole of a large one."""
-    size = target.nodes[index].type.size
-    return elements(target, index) if size <= EAGER else whole(target, index)
+    size = builder.nodes[index].type.size
+    return elements(builder, index) if size <= EAGER else whole(builder, index)
 
 
 def unroll(
-    target: Trace,
+    builder: Trace,
     graph: Graph,
     inputs: Sequence[np.ndarray | Whole],
     *,
     lasting: bool = False,
 ) -> list[np.ndarray | Whole]:
-    """The scalars of a graph's outputs inside target; inputs are scalars, shaped.
+    """The scalars of a graph's outputs inside builder; inputs are scalars, shaped.
 
     lasting  whether large constants stay arrays
     """
@@ -116,29 +116,29 @@ def unroll(
             continue
         operands = [values[a] for a in node.operands]
         if node.primitive is CONST and (i in tabled or (lasting and _large(node))):
-            values[i] = whole(target, target.add(CONST, (), node.type, node.params))
+            values[i] = whole(builder, builder.add(CONST, (), node.type, node.params))
             continue
-        values[i] = at_places(target, node, operands)
+        values[i] = at_places(builder, node, operands)
         if values[i] is not None:
             continue
         if node.primitive is not LOOP and Whole in map(type, operands):
             values[i] = _moved(node, operands)
             if values[i] is not None:
                 continue
-            operands = _apart(target, values, node.operands)
+            operands = _apart(builder, values, node.operands)
         if node.primitive is LOOP:
             kept = may_stay_whole(loop_of(node))
-            _apart(target, values, [a for p, a in enumerate(node.operands)
+            _apart(builder, values, [a for p, a in enumerate(node.operands)
                                     if p not in kept])  # fmt: skip
             operands = [values[a] for a in node.operands]
-            values[i] = scalar_loop(target, node, operands)
+            values[i] = scalar_loop(builder, node, operands)
         elif node.primitive is CALL:
-            values[i] = scalar_call(target, node, operands)
+            values[i] = scalar_call(builder, node, operands)
         elif node.primitive is PART:
             values[i] = operands[0][node.index]
         else:
-            values[i] = _scalarize_node(target, node, operands)
-        if len(target.nodes) > MOST_OPERATIONS:
+            values[i] = _scalarize_node(builder, node, operands)
+        if len(builder.nodes) > MOST_OPERATIONS:
             raise _too_long(node)
     return [values[i] for i in graph.outputs]
 
@@ -164,11 +164,11 @@ def _moved(node: Node, operands: Sequence[np.ndarray | Whole]) -> Whole | None:
     return moved(array, node) if len(operands) == 1 else None
 
 
-def _apart(target: Trace, values: list[Any], wanted: Sequence[int]) -> list[Any]:
+def _apart(builder: Trace, values: list[Any], wanted: Sequence[int]) -> list[Any]:
     """Values as scalars, from now on."""
     for i in wanted:
         if isinstance(values[i], Whole):
-            values[i] = scalars(target, values[i])
+            values[i] = scalars(builder, values[i])
     return [values[i] for i in wanted]
 
 
@@ -176,7 +176,7 @@ def _apart(target: Trace, values: list[Any], wanted: Sequence[int]) -> list[Any]
 
 
 def scalar_call(
-    target: Trace, node: Node, operands: Sequence[np.ndarray]
+    builder: Trace, node: Node, operands: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
     """The parts of a call over scalars, each an array of their indices, shaped."""
     custom = custom_of(node)
@@ -185,7 +185,7 @@ def scalar_call(
         value=scalar_graph(custom.value),
         state=lambda: scalar_graph(custom.rule),
     )
-    left = iter(add_call(target, scalars, _flat(operands), node.line))
+    left = iter(add_call(builder, scalars, _flat(operands), node.line))
     return [
         np.array([next(left) for _ in range(t.size)], np.int64).reshape(t.shape)
         for t in custom.types()
@@ -194,7 +194,7 @@ def scalar_call(
 
 def scalar_graph(graph: Graph) -> Graph:
     """A graph whose inputs and outputs are the scalars of another's, all apart."""
-    inner = builder()
+    inner = new_builder()
     inputs = []
     for type in graph.input_types:
         ids = [inner.input(scalar(type.dtype)) for _ in range(type.size)]
@@ -205,7 +205,7 @@ def scalar_graph(graph: Graph) -> Graph:
 
 
 def scalar_loop(
-    target: Trace, node: Node, operands: Sequence[Any]
+    builder: Trace, node: Node, operands: Sequence[Any]
 ) -> list[np.ndarray | Whole]:
     """The parts of a loop over scalars, each an array of their indices, shaped."""
     loop = loop_of(node)
@@ -215,17 +215,17 @@ def scalar_loop(
     shared = [x for k, x in enumerate(same) if k not in read]
     given = [*(same[k] for k in sorted(read)), *given]
     reads = [
-        _reads(target, x, s, loop) for x, s in zip(arrays, loop.slices, strict=True)
+        _reads(builder, x, s, loop) for x, s in zip(arrays, loop.slices, strict=True)
     ]
     varying = [x for r in reads for x in r.flat if isinstance(x, Read)]
     # What every iteration reads alike is shared.
     alike = np.array([x for r in reads for x in r.flat if not isinstance(x, Read)], int)
-    inner = builder()
-    index, *outer = _inside(inner, target, [*carried], [*shared, alike])
+    inner = new_builder()
+    index, *outer = _inside(inner, builder, [*carried], [*shared, alike])
     slots = iter([inner.input(scalar(r.dtype)) for r in varying])
     again = iter(outer.pop().tolist())
     slices = [_slots(r, slots, again) for r in reads]
-    tables, sources = tables_inside(target, inner, given)
+    tables, sources = tables_inside(builder, inner, given)
     inside = _with_tables(outer, loop, read, tables)
     made = unroll(inner, loop.body, [index, *inside, *slices, *tables[len(read) :]])
     pairs = loop.leaving([*zip(made, loop.body.output_types, strict=True)])
@@ -236,16 +236,16 @@ def scalar_loop(
     sums = [as_node(inner, x, t) for x, t in pairs.summed]
     whole_body = prune(inner.nodes, inner.inputs, (*_flat(outputs), *sums))
     body, constants = without_constants(whole_body)
-    sources += [target.add(CONST, (), c.type, c.params) for c in constants]
+    sources += [builder.add(CONST, (), c.type, c.params) for c in constants]
     head = None
     if loop.head is not None:
-        test = builder()
-        index, *outer = _inside(test, target, [*carried], [*shared, alike])[:-1]
+        test = new_builder()
+        index, *outer = _inside(test, builder, [*carried], [*shared, alike])[:-1]
         inside = _with_tables(outer, loop, read, tables)
         (alive,) = unroll(test, loop.head, [index, *inside])
         head = test.finish([int(apart(test, alive))])
     starts = _flat(carried)
-    alike = [i for i in _flat([*shared, alike]) if target.values[i] is None]
+    alike = [i for i in _flat([*shared, alike]) if builder.values[i] is None]
     scalars = Loop(
         body=body,
         head=head,
@@ -261,8 +261,8 @@ def scalar_loop(
     )
     counts = [int(count) for count in split.counts]
     sources = [*(r.array for r in varying), *sources]
-    parts = add_loop(target, scalars, [*counts, *starts, *alike, *sources], node.line)
-    return _shaped(target, parts, outputs, loop)
+    parts = add_loop(builder, scalars, [*counts, *starts, *alike, *sources], node.line)
+    return _shaped(builder, parts, outputs, loop)
 
 
 def _with_tables(
@@ -289,27 +289,27 @@ class Read:
 
 
 def _reads(
-    target: Trace, ids: np.ndarray | Whole, how: tuple[int, int] | None, loop: Loop
+    builder: Trace, ids: np.ndarray | Whole, how: tuple[int, int] | None, loop: Loop
 ) -> np.ndarray:
     """What an iteration reads of an array: a Read, or a scalar that is always it."""
     steps = loop.bound
     if isinstance(ids, Whole):
         if how is None and steps:
-            return _slice(target, ids)
-        ids = scalars(target, ids)
+            return _slice(builder, ids)
+        ids = scalars(builder, ids)
     if how is not None:
         offset, stride = how
         ids = ids.ravel()[offset + stride * np.arange(steps)]
     columns = ids.reshape(len(ids), -1)
     found = np.empty(columns.shape[1], object)
     for k in range(columns.shape[1]):
-        found[k] = _read(target, columns[:, k].tolist())
+        found[k] = _read(builder, columns[:, k].tolist())
     return found.reshape(ids.shape[1:])
 
 
-def _slice(target: Trace, array: Whole) -> np.ndarray:
+def _slice(builder: Trace, array: Whole) -> np.ndarray:
     """What an iteration reads of a whole array, along its leading axis."""
-    dtype, step = target.nodes[array.index].type.dtype, array.view.strides[0]
+    dtype, step = builder.nodes[array.index].type.dtype, array.view.strides[0]
     own = array.offset + places(array.view[0])
     found = np.empty(own.shape, object)
     for place, offset in np.ndenumerate(own):
@@ -317,10 +317,10 @@ def _slice(target: Trace, array: Whole) -> np.ndarray:
     return found
 
 
-def _read(target: Trace, ids: list[int]) -> Read | int:
+def _read(builder: Trace, ids: list[int]) -> Read | int:
     if len(set(ids)) == 1:
         return ids[0]
-    nodes = [target.nodes[i] for i in ids]
+    nodes = [builder.nodes[i] for i in ids]
     dtype = nodes[0].type.dtype
     sources = {n.operands for n in nodes if n.primitive is ELEMENT}
     if len(sources) == 1 and all(n.primitive is ELEMENT for n in nodes):
@@ -328,13 +328,13 @@ def _read(target: Trace, ids: list[int]) -> Read | int:
         stride = places[1] - places[0]
         if places == [places[0] + k * stride for k in range(len(ids))]:
             return Read(nodes[0].operands[0], places[0], stride, dtype)
-    packed = target.add(PACK, tuple(ids), Type(dtype, (len(ids),)))
+    packed = builder.add(PACK, tuple(ids), Type(dtype, (len(ids),)))
     return Read(packed, 0, 1, dtype)
 
 
 def _inside(
     inner: Trace,
-    target: Trace,
+    builder: Trace,
     carried: Sequence[np.ndarray],
     shared: Sequence[np.ndarray],
 ) -> list[np.ndarray]:
@@ -346,8 +346,8 @@ def _inside(
     for k, ids in enumerate((*carried, *shared)):
         flat = []
         for i in ids.ravel().tolist():
-            known = target.values[i] if k >= len(carried) else None
-            type = target.nodes[i].type
+            known = builder.values[i] if k >= len(carried) else None
+            type = builder.nodes[i].type
             flat.append(inner.input(type) if known is None else inner.const(known))
         made.append(np.array(flat, np.int64).reshape(ids.shape))
     return made
@@ -359,8 +359,8 @@ def _slots(reads: np.ndarray, slots: Iterator[int], again: Iterator[int]) -> np.
     return np.array(made, np.int64).reshape(reads.shape)
 
 
-def _cast_all(target: Trace, ids: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    made = [lift(target, Tracer(target, i, target.nodes[i].type), dtype)
+def _cast_all(builder: Trace, ids: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    made = [lift(builder, Tracer(builder, i, builder.nodes[i].type), dtype)
             for i in ids.ravel().tolist()]  # fmt: skip
     return np.array(made, np.int64).reshape(ids.shape)
 
@@ -370,7 +370,7 @@ def _flat(arrays: Sequence[np.ndarray]) -> list[int]:
 
 
 def _shaped(
-    target: Trace, parts: Sequence[int], outputs: Sequence[np.ndarray], loop: Loop
+    builder: Trace, parts: Sequence[int], outputs: Sequence[np.ndarray], loop: Loop
 ) -> list[np.ndarray | Whole]:
     """The parts of a loop over scalars as those of the loop over arrays."""
     left = iter(parts)
@@ -380,28 +380,28 @@ def _shaped(
         if k < loop.carried:
             made.append(own.reshape(ids.shape))
             continue
-        columns = [elements(target, int(i)) for i in own]
+        columns = [elements(builder, int(i)) for i in own]
         table = np.array(columns, np.int64).reshape(len(own), loop.bound)
         made.append(table.T.reshape((loop.bound, *ids.shape)))
-    made += [whole(target, next(left)) for _ in range(loop.summed)]
+    made += [whole(builder, next(left)) for _ in range(loop.summed)]
     return [*made, np.asarray(next(left))]
 
 
-def elements(target: Builder, index: int) -> np.ndarray:
+def elements(builder: Builder, index: int) -> np.ndarray:
     """The indices of an array node's scalars, in the array's shape."""
-    type = target.nodes[index].type
+    type = builder.nodes[index].type
     check_size(type)
     kind = scalar(type.dtype)
     ids = [
-        target.add(ELEMENT, (index,), kind, (("index", k),)) for k in range(type.size)
+        builder.add(ELEMENT, (index,), kind, (("index", k),)) for k in range(type.size)
     ]
     return np.array(ids, np.int64).reshape(type.shape)
 
 
-def pack(target: Builder, ids: np.ndarray, type: Type) -> int:
+def pack(builder: Builder, ids: np.ndarray, type: Type) -> int:
     """The node that assembles an array of scalars."""
     operands = tuple(ids.ravel().tolist())
-    return target.add(PACK, operands, type)
+    return builder.add(PACK, operands, type)
 
 
 def unpack(graph: Graph) -> list[np.ndarray]:
@@ -415,67 +415,71 @@ def unpack(graph: Graph) -> list[np.ndarray]:
 
 
 def _scalarize_node(
-    target: Trace, node: Node, operands: Sequence[np.ndarray]
+    builder: Trace, node: Node, operands: Sequence[np.ndarray]
 ) -> np.ndarray:
     primitive = node.primitive
     if primitive is CONST:
-        return _constants(target, node)
+        return _constants(builder, node)
     if primitive is ELEMENT:
         return np.asarray(operands[0].flat[node.index])
     if primitive is PACK:
         flat = [int(o) for o in operands]
         return np.array(flat, np.int64).reshape(node.type.shape)
     if primitive.kind == "elementwise":
-        return _elementwise(target, node, operands)
+        return _elementwise(builder, node, operands)
     if primitive.kind == "structure":
-        return _structure(target, node, operands)
-    return _composite(target, node, operands)
+        return _structure(builder, node, operands)
+    return _composite(builder, node, operands)
 
 
-def _constants(target: Trace, node: Node) -> np.ndarray:
+def _constants(builder: Trace, node: Node) -> np.ndarray:
     value = node.value
     if isinstance(value, np.generic):
-        return np.asarray(target.add(CONST, (), node.type, node.params))
-    ids = [target.const(v) for v in value.ravel()]
+        return np.asarray(builder.add(CONST, (), node.type, node.params))
+    ids = [builder.const(v) for v in value.ravel()]
     return np.array(ids, np.int64).reshape(value.shape)
 
 
 def _elementwise(
-    target: Trace, node: Node, operands: Sequence[np.ndarray]
+    builder: Trace, node: Node, operands: Sequence[np.ndarray]
 ) -> np.ndarray:
     kind = scalar(node.type.dtype)
     if not node.type.shape:
         ids = tuple(map(int, operands))
-        return np.asarray(apply(target, node.primitive, ids, kind, node.line))
+        return np.asarray(apply(builder, node.primitive, ids, kind, node.line))
     spread = [np.broadcast_to(o, node.type.shape).ravel().tolist() for o in operands]
     ids = [
-        apply(target, node.primitive, args, kind, node.line)
+        apply(builder, node.primitive, args, kind, node.line)
         for args in zip(*spread, strict=True)
     ]
     return np.array(ids, np.int64).reshape(node.type.shape)
 
 
-def _structure(target: Trace, node: Node, operands: Sequence[np.ndarray]) -> np.ndarray:
+def _structure(
+    builder: Trace, node: Node, operands: Sequence[np.ndarray]
+) -> np.ndarray:
     """Move positions by NumPy's own call; position 0 is the zero that it fills in."""
     moved = positions(node, [o.shape for o in operands])
     zero = -1
     if moved.size and moved.min() == 0:
-        zero = target.number(0.0, node.type.dtype)
+        zero = builder.number(0.0, node.type.dtype)
     flat = np.concatenate([np.array([zero]), *(o.ravel() for o in operands)])
     return flat[moved]
 
 
-def _composite(target: Trace, node: Node, operands: Sequence[np.ndarray]) -> np.ndarray:
+def _composite(
+    builder: Trace, node: Node, operands: Sequence[np.ndarray]
+) -> np.ndarray:
     assert node.primitive.expand is not None
-    arrays = [tracers(target, o) for o in operands]
+    arrays = [tracers(builder, o) for o in operands]
     result = np.asarray(node.primitive.expand(*arrays, **arguments(node)), object)
-    ids = [lift(target, v, node.type.dtype) for v in result.ravel()]
+    ids = [lift(builder, v, node.type.dtype) for v in result.ravel()]
     return np.array(ids, np.int64).reshape(node.type.shape)
 
 
-def tracers(target: Trace, ids: np.ndarray) -> np.ndarray:
+def tracers(builder: Trace, ids: np.ndarray) -> np.ndarray:
     """An object array of traced scalars from an array of node indices."""
     result = np.empty(ids.shape, object)
     for place, i in np.ndenumerate(ids):
-        result[place] = Tracer(target, int(i), target.nodes[i].type)
+        result[place] = Tracer(builder, int(i), builder.nodes[i].type)
     return result

@@ -39,21 +39,21 @@ FEW = 8
 Value = np.ndarray | Whole
 
 
-def at_places(target: Trace, node: Node, operands: Sequence[Value]) -> Value | None:
+def at_places(builder: Trace, node: Node, operands: Sequence[Value]) -> Value | None:
     """What a node reads of, or adds up to, a whole array; None if it does neither."""
     if node.primitive is SCATTER:
-        return _scatter(target, node, operands)
+        return _scatter(builder, node, operands)
     if node.primitive is LOOKUP:
-        return _looked_up(target, node, *operands)
+        return _looked_up(builder, node, *operands)
     if node.primitive.name == "gather":
-        return _gathered(target, node, *operands)
+        return _gathered(builder, node, *operands)
     if node.primitive is CALL:
         _check_call(node, operands)
     array = operands[0] if operands else None
     if node.primitive is ELEMENT and isinstance(array, Whole):
         key = np.unravel_index(node.index, array.view.shape)
         place = array.offset + int(np.dot(key, array.view.strides))
-        return np.asarray(pick(target, array.index, place))
+        return np.asarray(pick(builder, array.index, place))
     return None
 
 
@@ -74,41 +74,44 @@ def _check_call(node: Node, operands: Sequence[Value]) -> None:
         )
 
 
-def _scatter(target: Trace, node: Node, operands: Sequence[Value]) -> Whole:
+def _scatter(builder: Trace, node: Node, operands: Sequence[Value]) -> Whole:
     ways = node.value
     count = len(operands) - 2 * len(ways)
     arrays = [
-        as_node(target, x, Type(node.type.dtype, _shape(x))) for x in operands[:count]
+        as_node(builder, x, Type(node.type.dtype, _shape(x))) for x in operands[:count]
     ]
-    pairs = [int(apart(target, x)) for x in operands[count:]]
+    pairs = [int(apart(builder, x)) for x in operands[count:]]
     terms = list(zip(ways, pairs[::2], pairs[1::2], strict=True))
-    return whole(target, add_scatter(target, node.type, arrays, terms))
+    return whole(builder, add_scatter(builder, node.type, arrays, terms))
 
 
 def _shape(value: Value) -> tuple[int, ...]:
     return value.view.shape if isinstance(value, Whole) else value.shape
 
 
-def whole_of(target: Trace, value: Value) -> Whole:
+def whole_of(builder: Trace, value: Value) -> Whole:
     """A value as a view of an array node, which is made if there is none."""
     if isinstance(value, Whole):
         return value
-    found = viewed(target, value)
+    found = viewed(builder, value)
     if found is None:
-        dtype = target.nodes[value.flat[0]].type.dtype
-        found = whole(target, as_node(target, value, Type(dtype, value.shape)))
+        dtype = builder.nodes[value.flat[0]].type.dtype
+        found = whole(builder, as_node(builder, value, Type(dtype, value.shape)))
     return found
 
 
-def _looked_up(target: Trace, node: Node, array: Value, index: Value) -> np.ndarray:
+def _looked_up(builder: Trace, node: Node, array: Value, index: Value) -> np.ndarray:
     """The same lookup in a view of an array node."""
     way = way_of(node)
-    table, at = whole_of(target, array), int(apart(target, index))
+    table, at = whole_of(builder, array), int(apart(builder, index))
     moved = _moved(table, way)
     if moved is None:
         type = Type(node.type.dtype, table.view.shape)
-        table, moved = whole(target, as_node(target, apart(target, table), type)), way
-    return np.asarray(add_lookup(target, table.index, at, moved, node.line))
+        table, moved = (
+            whole(builder, as_node(builder, apart(builder, table), type)),
+            way,
+        )
+    return np.asarray(add_lookup(builder, table.index, at, moved, node.line))
 
 
 def _moved(table: Whole, way: Way) -> Way | None:
@@ -126,14 +129,14 @@ def _moved(table: Whole, way: Way) -> Way | None:
 
 
 def _gathered(
-    target: Trace, node: Node, array: Value, *given: Value
+    builder: Trace, node: Node, array: Value, *given: Value
 ) -> np.ndarray | None:
     """The elements that traced indices name; None where they had better select."""
     base, steps = arguments(node)["base"], arguments(node)["steps"]
     few = math.prod(extent for _, extent in steps) <= FEW
     if not base.size or (few and not isinstance(array, Whole)):
         return None
-    table = array if isinstance(array, Whole) else viewed(target, array)
+    table = array if isinstance(array, Whole) else viewed(builder, array)
     if table is None:
         return None
     shape, strides = table.view.shape, table.view.strides
@@ -141,19 +144,19 @@ def _gathered(
     starts = np.full(base.shape, table.offset)
     for key, stride in zip(keys, strides, strict=True):
         starts = starts + key * stride
-    indices = [apart(target, x) for x in given]
+    indices = [apart(builder, x) for x in given]
     found, known = np.empty(base.shape, np.int64), {}
-    dtype = target.nodes[table.index].type.dtype
+    dtype = builder.nodes[table.index].type.dtype
     for place in np.ndindex(base.shape):
         here = tuple([int(x[place]) for x in indices])
         if here not in known:
-            known[here] = _named(target, here, _own_steps(table, steps), steps)
+            known[here] = _named(builder, here, _own_steps(table, steps), steps)
         valid, index, way = known[here]
         own = way._replace(element=int(starts[place]) + way.element)
-        value = add_lookup(target, table.index, index, own, node.line)
-        kind = target.nodes[value].type
-        chosen = np.where(valid, Tracer(target, value, kind), missing(dtype))
-        found[place] = lift(target, chosen, dtype)
+        value = add_lookup(builder, table.index, index, own, node.line)
+        kind = builder.nodes[value].type
+        chosen = np.where(valid, Tracer(builder, value, kind), missing(dtype))
+        found[place] = lift(builder, chosen, dtype)
     return found
 
 
@@ -168,7 +171,7 @@ def _own_steps(table: Whole, steps: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def _named(
-    target: Trace,
+    builder: Trace,
     indices: Sequence[int],
     strides: Sequence[int],
     steps: Sequence[tuple[int, int]],
@@ -179,7 +182,7 @@ def _named(
     terms: list[Any] = []
     first, last = 0, 0
     for i, stride, (_, extent) in zip(indices, strides, steps, strict=True):
-        index = cast(Tracer(target, i, target.nodes[i].type), INT)
+        index = cast(Tracer(builder, i, builder.nodes[i].type), INT)
         valid = valid & (index >= 0) & (index < extent)
         if not stride:
             continue
@@ -190,7 +193,7 @@ def _named(
         scale = abs(stride) // common
         terms.append(index if scale == 1 else index * scale)
         last += abs(stride) // common * (extent - 1)
-    index = lift(target, sum(terms[1:], terms[0]) if terms else np.int64(0), INT)
+    index = lift(builder, sum(terms[1:], terms[0]) if terms else np.int64(0), INT)
     return valid, index, Way(first, common, last + 1)
 
 
@@ -256,15 +259,15 @@ def may_stay_whole(loop: Loop) -> set[int]:
 
 
 def tables_inside(
-    target: Trace, inner: Trace, given: Sequence[Value]
+    builder: Trace, inner: Trace, given: Sequence[Value]
 ) -> tuple[list[Whole], list[int]]:
     """Arrays as the body of a loop sees them, and the array nodes that it is given."""
     inputs: dict[int, int] = {}
     made = []
     for value in given:
-        table = whole_of(target, value)
+        table = whole_of(builder, value)
         if table.index not in inputs:
-            inputs[table.index] = inner.input(target.nodes[table.index].type)
+            inputs[table.index] = inner.input(builder.nodes[table.index].type)
         made.append(Whole(inputs[table.index], table.root, table.view))
     return made, list(inputs)
 

@@ -20,13 +20,13 @@ from jitad.ir.tracer import Trace, Tracer, as_tracer
 from .simplify import simplify
 
 
-def builder() -> Trace:
+def new_builder() -> Trace:
     """An empty scalar graph under construction, simplifying as it grows."""
     return Trace(level=1 << 30, simplify=simplify, lines=False)
 
 
 def apply(
-    target: Builder,
+    builder: Builder,
     primitive: Primitive,
     operands: tuple[int, ...],
     type: Type,
@@ -34,20 +34,22 @@ def apply(
 ) -> int:
     """Apply a scalar primitive; one that is only an expansion is expanded at once."""
     if primitive.word is None and primitive.partials is None:
-        return expand(target, primitive, operands, type)
-    return target.apply(primitive, operands, type, line)
+        return expand(builder, primitive, operands, type)
+    return builder.apply(primitive, operands, type, line)
 
 
 def expand(
-    target: Builder, primitive: Primitive, operands: tuple[int, ...], type: Type
+    builder: Builder, primitive: Primitive, operands: tuple[int, ...], type: Type
 ) -> int:
     """The node of a primitive's expansion over scalar operands."""
-    dtypes = tuple([target.nodes[a].type.dtype for a in operands])
-    return instantiate(target, expansion(primitive, dtypes, type.dtype), operands)[0]
+    dtypes = tuple([builder.nodes[a].type.dtype for a in operands])
+    return instantiate(builder, expansion(primitive, dtypes, type.dtype), operands)[0]
 
 
-def instantiate(target: Builder, template: Graph, operands: Sequence[int]) -> list[int]:
-    """Copy a small scalar graph into target; its inputs are operands."""
+def instantiate(
+    builder: Builder, template: Graph, operands: Sequence[int]
+) -> list[int]:
+    """Copy a small scalar graph into builder; its inputs are operands."""
     nodes = template.nodes
     index = [0] * len(nodes)
     for i, a in zip(template.inputs, operands, strict=True):
@@ -55,13 +57,13 @@ def instantiate(target: Builder, template: Graph, operands: Sequence[int]) -> li
     for i in range(len(template.inputs), len(nodes)):
         primitive, args, params, type, _ = nodes[i]
         if primitive is CONST:
-            index[i] = target.add(CONST, (), type, params)
+            index[i] = builder.add(CONST, (), type, params)
         elif primitive in (ELEMENT, PACK) and nodes[args[0]].type == type:
             # Of a derivative that is taken in a formula: the number itself.
             index[i] = index[args[0]]
         else:
             ids = tuple([index[a] for a in args])
-            index[i] = apply(target, primitive, ids, type)
+            index[i] = apply(builder, primitive, ids, type)
     return [index[i] for i in template.outputs]
 
 
@@ -78,17 +80,17 @@ def formula(
     function: Callable[..., Any], dtypes: tuple[np.dtype, ...], dtype: np.dtype
 ) -> Graph:
     """A function of scalars, in plain NumPy, as a small scalar graph."""
-    target = builder()
-    args = [as_input(target, d) for d in dtypes]
+    builder = new_builder()
+    args = [as_input(builder, d) for d in dtypes]
     with differentiating():
-        value = as_tracer(target, function(*args), dtype)
-    return target.finish([value.index])
+        value = as_tracer(builder, function(*args), dtype)
+    return builder.finish([value.index])
 
 
-def as_input(target: Trace, dtype: np.dtype) -> Tracer:
+def as_input(builder: Trace, dtype: np.dtype) -> Tracer:
     """A scalar input of a template."""
     type = scalar(dtype)
-    return Tracer(target, target.input(type), type)
+    return Tracer(builder, builder.input(type), type)
 
 
 @lru_cache(maxsize=4096)
@@ -101,9 +103,9 @@ def partials(
     """
     if primitive.partials is None:
         return Graph((), (), ()), ()
-    target = builder()
-    y = as_input(target, dtype)
-    args = [as_input(target, d) for d in dtypes]
+    builder = new_builder()
+    y = as_input(builder, dtype)
+    args = [as_input(builder, d) for d in dtypes]
     with differentiating():
         found = primitive.partials(y, *args)
     assert len(found) == len(args), f"{primitive} states {len(found)} partials"
@@ -111,5 +113,5 @@ def partials(
         k for k, p in enumerate(found) if p is not None and dtypes[k].kind == "f"
     )
     # A result that does not depend on its operands is a number, and stays one.
-    outputs = [as_tracer(target, found[k], dtype).index for k in active]
-    return target.finish(outputs), active
+    outputs = [as_tracer(builder, found[k], dtype).index for k in active]
+    return builder.finish(outputs), active

@@ -39,10 +39,10 @@ def totals(graph: Graph) -> Graph:
     sums = [i for i, node in enumerate(graph.nodes) if _over_points(graph, node)]
     if not sums:
         return graph
-    target = Builder()
+    builder = Builder()
     index = [-1] * len(graph.nodes)
     for i in graph.inputs:
-        index[i] = target.input(graph.nodes[i].type)
+        index[i] = builder.input(graph.nodes[i].type)
     points: dict[int, frozenset[int]] = {}
     for i, node in enumerate(graph.nodes):
         if node.primitive is INPUT:
@@ -53,13 +53,13 @@ def totals(graph: Graph) -> Graph:
                 points[count] = _points(graph, count)
             if node.operands[0] in points[count]:
                 made = _Point(graph, count, points[count])
-                index[i] = made.total(target, node, index)
+                index[i] = made.total(builder, node, index)
                 continue
         operands = tuple([index[a] for a in node.operands])
-        index[i] = target.add(
+        index[i] = builder.add(
             node.primitive, operands, node.type, node.params, node.line
         )
-    return target.finish([index[i] for i in graph.outputs])
+    return builder.finish([index[i] for i in graph.outputs])
 
 
 def _over_points(graph: Graph, node: Node) -> bool:
@@ -142,8 +142,8 @@ class _Point:
     slices: dict[int, int] = field(default_factory=dict)
     loops: dict[int, list[int]] = field(default_factory=dict)
 
-    def total(self, target: Builder, node: Node, index: Sequence[int]) -> int:
-        """The sum of a node over all points, as a part of a loop in target."""
+    def total(self, builder: Builder, node: Node, index: Sequence[int]) -> int:
+        """The sum of a node over all points, as a part of a loop in builder."""
         start = self.body.input(scalar(INT))
         carry = self.body.input(node.type)
         last = node.operands[0]
@@ -166,8 +166,8 @@ class _Point:
         )
         zero = np.zeros(node.type.shape, node.type.dtype)
         outside = [index[i] for i in (*self.shared, *self.slices)]
-        operands = [target.const(zero if zero.ndim else zero[()]), *outside]
-        return add_loop(target, loop, operands, node.line)[0]
+        operands = [builder.const(zero if zero.ndim else zero[()]), *outside]
+        return add_loop(builder, loop, operands, node.line)[0]
 
     def _needed(self, last: int) -> list[int]:
         """The nodes with a value of every point that one needs, in order."""

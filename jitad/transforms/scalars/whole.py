@@ -40,9 +40,9 @@ class Whole:
         return self.view.ctypes.data - self.root.ctypes.data
 
 
-def whole(target: Builder, index: int) -> Whole:
+def whole(builder: Builder, index: int) -> Whole:
     """All of an array node."""
-    type = target.nodes[index].type
+    type = builder.nodes[index].type
     root = np.zeros(type.size, np.uint8)
     return Whole(index, root, root.reshape(type.shape))
 
@@ -63,30 +63,30 @@ def places(view: np.ndarray) -> np.ndarray:
     return found
 
 
-def scalars(target: Builder, array: Whole) -> np.ndarray:
+def scalars(builder: Builder, array: Whole) -> np.ndarray:
     """The indices of its scalars, in the view's shape."""
-    type = target.nodes[array.index].type
+    type = builder.nodes[array.index].type
     check_size(Type(type.dtype, array.view.shape))
     numbers = (array.offset + places(array.view)).ravel().tolist()
-    ids = [pick(target, array.index, k) for k in numbers]
+    ids = [pick(builder, array.index, k) for k in numbers]
     return np.array(ids, np.int64).reshape(array.view.shape)
 
 
-def apart(target: Builder, value: np.ndarray | Whole) -> np.ndarray:
+def apart(builder: Builder, value: np.ndarray | Whole) -> np.ndarray:
     """A value as scalars."""
-    return scalars(target, value) if isinstance(value, Whole) else value
+    return scalars(builder, value) if isinstance(value, Whole) else value
 
 
-def viewed(target: Builder, ids: np.ndarray) -> Whole | None:
+def viewed(builder: Builder, ids: np.ndarray) -> Whole | None:
     """Scalars as a view of the array node that they are the elements of.
 
     None where they are of several, or of none, or do not lie evenly.
     """
-    nodes = [target.nodes[i] for i in ids.ravel().tolist()]
+    nodes = [builder.nodes[i] for i in ids.ravel().tolist()]
     if nodes and all(n.primitive is CONST for n in nodes):
         values = [n.value for n in nodes]
         constants = np.array(values, nodes[0].type.dtype).reshape(ids.shape)
-        return whole(target, target.const(constants))
+        return whole(builder, builder.const(constants))
     sources = {n.operands for n in nodes if n.primitive is ELEMENT}
     if len(sources) != 1 or any(n.primitive is not ELEMENT for n in nodes):
         return None
@@ -99,18 +99,18 @@ def viewed(target: Builder, ids: np.ndarray) -> Whole | None:
         even = even[..., None] + np.arange(extent) * strides[-1]
     if not np.array_equal(even, found):
         return None
-    root = whole(target, index).root
+    root = whole(builder, index).root
     view = np.ndarray(ids.shape, np.uint8, root, first, tuple(strides))
     return Whole(index, root, view)
 
 
-def as_node(target: Builder, value: np.ndarray | Whole, type: Type) -> int:
+def as_node(builder: Builder, value: np.ndarray | Whole, type: Type) -> int:
     """A value as one array node of a type."""
     if isinstance(value, Whole):
         full = value.offset == 0 and value.view.flags.c_contiguous
-        if full and target.nodes[value.index].type == type:
+        if full and builder.nodes[value.index].type == type:
             return value.index
-    return array_of(target, apart(target, value).ravel().tolist(), type)
+    return array_of(builder, apart(builder, value).ravel().tolist(), type)
 
 
 def check_size(type: Type) -> None:
