@@ -118,6 +118,7 @@ def test_ways_of_writing_agree(mode, layout, shift, monkeypatch):
     assert not memory[x.size + shift // 8 :].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_many_callers_at_once(layer):
     out = in_subprocess(
@@ -142,6 +143,7 @@ def test_many_callers_at_once(layer):
     assert out.split() == ["0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_call_after_fork(layer):
     out = in_subprocess(
@@ -166,6 +168,7 @@ def test_call_after_fork(layer):
     assert out.split() == ["True", "0", "True"]
 
 
+@pytest.mark.slow
 def test_interrupt_ends_a_long_launch():
     out = in_subprocess(
         """
@@ -197,6 +200,7 @@ def test_nothing_to_do(executable):
     assert launched(executable, x).shape == (0, 3)
 
 
+@pytest.mark.slow
 def test_import_starts_nothing():
     out = in_subprocess(
         """

@@ -86,6 +86,7 @@ def in_subprocess(code: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_a_thread_compiles_kernels() -> None:
     out = in_subprocess(
         """
@@ -98,6 +99,7 @@ def test_a_thread_compiles_kernels() -> None:
     assert out.strip() == str([True] * 4)
 
 
+@pytest.mark.slow
 def test_a_thread_compiles_with_numba() -> None:
     out = in_subprocess(
         """
@@ -119,6 +121,7 @@ def test_a_thread_compiles_with_numba() -> None:
     assert out.split() == ["True"] * 2
 
 
+@pytest.mark.slow
 def test_a_thread_holds_a_lock_of_the_house() -> None:
     out = in_subprocess(
         """
@@ -141,6 +144,7 @@ def test_a_thread_holds_a_lock_of_the_house() -> None:
     assert out.split() == ["True"] * 4
 
 
+@pytest.mark.slow
 def test_a_thread_traces() -> None:
     """The child's functions of SciPy are its own again, and the parent's stay."""
     out = in_subprocess(

@@ -87,6 +87,7 @@ def branched(d: np.ndarray) -> Any:
     return jitad.grad(lambda x: np.sin(x[0]) * d[0] if x[1] > d[1] else x[0] * d[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [value, fast, batch, total, stepped, solved, branched])
 def test_functions_over_new_data_are_freed(
     libraries: Callable[[], int], make: Callable[[np.ndarray], Any]
@@ -99,6 +100,7 @@ def test_functions_over_new_data_are_freed(
     assert libraries() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MAPS.exists(), reason="this system does not tell its maps")
 def test_memory_maps_are_given_back() -> None:
     def maps() -> int:
@@ -155,6 +157,7 @@ def test_a_running_kernel_is_not_freed(libraries: Callable[[], int]) -> None:
     assert libraries() == 0
 
 
+@pytest.mark.slow
 def test_what_numba_compiled_keeps_its_kernel(libraries: Callable[[], int]) -> None:
     slope = jitad.njit(jitad.grad(lambda x: np.sum(np.sin(x))), X)
 
@@ -200,6 +203,7 @@ print(kept[0](1.0) == np.sin(1.0), make(0.5)(1.0) == np.sin(0.5))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MAPS.exists(), reason="other systems have other limits")
 def test_at_the_limit_there_is_an_error() -> None:
     result = subprocess.run(

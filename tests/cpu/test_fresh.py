@@ -346,6 +346,7 @@ def block(size: int) -> int:
     return fresh.held().used - before.used + 0 * array.size
 
 
+@pytest.mark.slow
 def test_memory_is_constant_in_a_loop():
     f = jitad.vmap(np.sin)
     for n in (1 << 10, 1 << 14, 1 << 17, 1 << 20):
@@ -414,6 +415,7 @@ def test_control_groups_bound_it(tmp_path):
     assert 1 << 20 < machine.memory_bytes() < 1 << 50
 
 
+@pytest.mark.slow
 def test_info_shows_it():
     r = jitad.vmap(np.sin)(np.ones(1 << 20))
     found = jitad.info()
@@ -470,6 +472,7 @@ def run(program: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_a_forked_child_has_memory_of_its_own():
     run(
         """
@@ -494,6 +497,7 @@ def test_a_forked_child_has_memory_of_its_own():
     )
 
 
+@pytest.mark.slow
 def test_memory_is_given_back_where_none_is_left():
     run(
         """
@@ -524,6 +528,7 @@ def test_memory_is_given_back_where_none_is_left():
     )
 
 
+@pytest.mark.slow
 def test_arrays_outlive_everything():
     run(
         """
@@ -590,6 +595,7 @@ def test_minimizers_get_fresh_gradients(method):
     assert np.allclose(plain.x, expected.x, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["hybr", "lm"])
 def test_roots_and_least_squares_get_fresh_jacobians(method):
     viewed, copied = first_row(jitad.jacobian(system))

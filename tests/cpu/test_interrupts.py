@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 def test_long_calls_are_interrupted() -> None:
     """Each would run for an hour."""
     found = in_subprocess(
@@ -65,6 +66,7 @@ def test_long_calls_are_interrupted() -> None:
     assert found == ["True"] * 30
 
 
+@pytest.mark.slow
 def test_handlers_run_while_a_kernel_does() -> None:
     """They may call what they interrupt; another thread's kernel goes on."""
     found = in_subprocess(
@@ -86,6 +88,7 @@ def test_handlers_run_while_a_kernel_does() -> None:
     assert found == ["True"] * 4
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_compiling_is_raised() -> None:
     found = in_subprocess(
         """

@@ -560,6 +560,7 @@ def end(child: subprocess.Popen[str]) -> tuple[list[int], str]:
     return count, bits
 
 
+@pytest.mark.slow
 def test_processes_find_what_others_made(tmp_path: Path) -> None:
     """Two make it at once; the third makes nothing, and computes the same bits."""
     both = [end(child) for child in [start(tmp_path), start(tmp_path)]]

@@ -154,6 +154,7 @@ def test_sine_and_cosine_of_a_lane_do_not_depend_on_the_others(value):
         assert np.all(signs | np.isnan(want))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_accuracy_is_as_stated(dtype, target):

@@ -48,6 +48,7 @@ def test_the_numbers_of_the_kernel(name: str) -> None:
     identical(user(args), want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", [False, True])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_in_loops(dtype: str, parallel: bool) -> None:
@@ -105,6 +106,7 @@ def test_arguments_are_only_read() -> None:
     np.testing.assert_array_equal(columns(x), compiled(x))
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind() -> None:
     compiled = jitad.njit(jitad.jacobian(model, argnums=(0, 1)), X[0], 1.0)
 

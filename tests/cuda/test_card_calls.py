@@ -93,6 +93,7 @@ def test_results_are_of_the_library_and_on_the_stream_of_the_arguments(library):
     same(found, J(X))
 
 
+@pytest.mark.slow
 def test_a_call_that_is_repeated_looks_at_its_arguments_again(library):
     def g(x: Any, y: Any) -> Any:
         return np.stack([x[0] * y, x[1] / y])
@@ -206,6 +207,7 @@ def test_one_point_and_constants(cupy):
     assert isinstance(value, float)
 
 
+@pytest.mark.slow
 def test_products_and_pullbacks(cupy):
     x, v = X[0], X[1]
     y, y_dot = jitad.jvp(f, (cupy.asarray(x),), (cupy.asarray(v),))

@@ -158,6 +158,7 @@ def use(folder: Path, seed: int, most: int) -> None:
         assert get(folder, Compiler(), text, most=most) == Compiler()(text, (9, 0))
 
 
+@pytest.mark.slow
 def test_several_processes_evict_at_once(tmp_path):
     folder = tmp_path / "own"
     get(folder, Compiler())

@@ -164,6 +164,7 @@ def test_what_lanes_spread_is_added_up_in_phases(dtype, adapter):
     assert np.array_equal(table, want)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_column_blocks_are_launched_side_by_side(adapter):
     """As many blocks of threads for each block of lanes."""
@@ -218,6 +219,7 @@ def test_sums_are_of_as_many_blocks_on_every_card(monkeypatch):
     ]
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("name", ["bundle adjustment", "Gaussians", "arm"])
 def test_what_the_plan_places_runs_on_the_card(name, adapter):

@@ -160,6 +160,7 @@ def called(
 # -- the text ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("name", CASES)
 def test_the_numbers_are_those_of_the_call(name: str) -> None:

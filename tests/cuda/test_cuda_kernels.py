@@ -240,6 +240,7 @@ def test_random_loops(build):
         agree(launch.kernel, (19,), launch)
 
 
+@pytest.mark.slow
 def test_random_programs_and_their_jacobians(build):
     made = [programs(5, 50)(random.Random(k).randint) for k in range(40)]
     pairs = [(p, scalars(p.function, p)) for p in made]
@@ -310,6 +311,7 @@ def test_rows_go_in_runs_of_columns(columns, build):
         agree(made, extents, launch)
 
 
+@pytest.mark.slow
 def test_rows_of_every_width(build):
     kernels = [moving("rows", "rows", d, n, n) for d in (F8, F4) for n in range(1, 45)]
     rng = np.random.default_rng(0)

@@ -41,6 +41,7 @@ SPILLED = {"Hessian": 0, "Gaussians": 136, "adaptive trajectories": 56}
 F8 = np.dtype(float)
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("name", NAMES)
 def test_every_candidate_computes_the_same(name):
@@ -90,6 +91,7 @@ def test_arrays_that_loops_read_are_there_in_every_order():
             np.testing.assert_allclose(y[:, 0], want, rtol=1e-14)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_column_blocks_have_the_bits_of_the_whole():
     """Products of the whole are fused: what is used once may be used in one block."""
@@ -109,6 +111,7 @@ def test_column_blocks_have_the_bits_of_the_whole():
             np.testing.assert_array_equal(a, b, strict=True)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_sums_of_column_blocks_have_the_bits_of_the_whole():
     made, p = kernel(F8), np.array(2.0)
@@ -225,6 +228,7 @@ def test_what_spills_is_held_against_blocks_and_more_registers(
     assert len(found.tried) == len(usage)
 
 
+@pytest.mark.slow
 def test_of_long_kernels_one_is_compiled():
     short = sines(0, 1)
     load, _, _ = short.body
@@ -243,6 +247,7 @@ def test_blocks_are_tried_within_every_limit_that_makes_all_spill():
     assert len(found.tried) == 6
 
 
+@pytest.mark.slow
 @needs_nvrtc
 @pytest.mark.parametrize("name", NAMES)
 def test_every_card_compiles_them(name):
@@ -274,6 +279,7 @@ def test_nothing_spills_within_128_registers(name, layout, capability):
     assert found.usage.stack <= 40
 
 
+@pytest.mark.slow
 @needs_nvrtc
 @pytest.mark.parametrize("capability", CAPABILITIES)
 @pytest.mark.parametrize("name", SPILLED)
@@ -284,6 +290,7 @@ def test_little_spills_of_what_is_chosen(name, capability):
     assert found.usage.spilled <= SPILLED[name]
 
 
+@pytest.mark.slow
 @needs_nvrtc
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_many_sums_are_split_and_do_not_spill(capability):
@@ -294,6 +301,7 @@ def test_many_sums_are_split_and_do_not_spill(capability):
     assert found.usage.spilled == 0
 
 
+@pytest.mark.slow
 @needs_nvrtc
 @pytest.mark.parametrize("layout", ["rows", "streams"])
 @pytest.mark.parametrize("name", REGISTERS)
@@ -308,6 +316,7 @@ def test_registers_are_as_recorded(name, layout):
         assert min(taken) <= REGISTERS[name][capability >= (10, 0)]
 
 
+@pytest.mark.slow
 @needs_nvrtc
 @pytest.mark.parametrize("shared, most", [(100, 12), (228, 16)])
 @pytest.mark.parametrize("name", NAMES)

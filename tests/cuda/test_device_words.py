@@ -182,6 +182,7 @@ def test_where_they_raise_they_are_not_numbers() -> None:
     assert OWN["divided_as_numpy"](1.0) == np.inf
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_derivatives_and_branches(dtype: str, core: Core) -> None:
@@ -203,6 +204,7 @@ def test_derivatives_and_branches(dtype: str, core: Core) -> None:
         np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_sums_over_points(core: Core) -> None:
     x = np.linspace(-2.0, 2.0, 1000)
@@ -296,6 +298,7 @@ def test_without_the_function_nothing_is_linked() -> None:
     assert nvjitlink.link([code, *parts, *parts], (9, 0)).usage
 
 
+@pytest.mark.slow
 @needs_linker
 def test_what_a_kernel_takes_counts_what_it_calls() -> None:
     used = []

@@ -110,6 +110,7 @@ def test_arithmetic_is_ieees():
     assert "sqrt.rn.f32" in root
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_threads_compile_at_once_though_none_has_before():
     """In a process of its own, in which nothing is loaded yet."""

@@ -137,6 +137,7 @@ def test_products_with_tangents_and_cotangents(
     close(np.sum(other * v), np.sum(product * w), factor=5000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", (3, 300))
 def test_the_hessian_of_a_sum(count: int) -> None:
     table, p, i = data((40, 3), count)
@@ -150,6 +151,7 @@ def test_the_hessian_of_a_sum(count: int) -> None:
     assert not found[np.setdiff1d(np.arange(40), rows)].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("backend", ("cpu", "numpy"))
 def test_several_sums_and_what_is_read_outside_of_them(
@@ -262,6 +264,7 @@ def test_reads(name: str, shape: Any, count: int) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READS)
 def test_lookups_are_what_selects_would_be(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -507,6 +510,7 @@ def test_explain_tells_of_lookups() -> None:
     assert isinstance(jitad.vmap(f, (None, 0, 0)).prepare(table, p, i), Compiled)
 
 
+@pytest.mark.slow
 def test_what_is_too_large_is_refused() -> None:
     table, p, i = data((3000, 3), 300)
     with pytest.raises(jitad.UnsupportedError, match=r"hvp.*jvp"):
@@ -539,6 +543,7 @@ def test_a_checkpoint_takes_what_was_read(shape: Any) -> None:
         whole(table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("count", (3, 300))
 def test_batches_of_tangents_and_cotangents(shape: Any, count: int) -> None:

@@ -198,12 +198,14 @@ def test_values(name):
             same([np.asarray(v) for v in found], expected)
 
 
+@pytest.mark.slow
 def test_values_interpreted():
     f = several(CASES)
     found = jitad.vmap(f, backend="numpy")(*BATCH)
     same(tree.flatten(found)[0], batched(f, POINTS))
 
 
+@pytest.mark.slow
 def test_values_compiled():
     f = several(COMPILED)
     expected = batched(f, POINTS)

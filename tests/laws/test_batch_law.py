@@ -247,6 +247,7 @@ def test_edges(start: int) -> None:
         close([y[0] for y in leaves(one)], [y[k] for y in leaves(want)], 1e-14)
 
 
+@pytest.mark.slow
 def test_random_programs() -> None:
     @over(3, structured("scan"))
     def law(program: Program) -> None:

@@ -24,6 +24,7 @@ SEEDS = range(5000, 5010)
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_programs_hold_every_law(seed: int) -> None:
     statistics: Counter[str] = Counter()

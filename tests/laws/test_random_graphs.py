@@ -176,6 +176,7 @@ def check_differences(seen: Seen, program: Program, graph: Graph, found: Any) ->
         seen.within(size + a, size, allowed)
 
 
+@pytest.mark.slow
 def test_interpreter_orders_seeds_and_differences_agree() -> None:
     with mostly_sharp() as seen:
 
@@ -187,6 +188,7 @@ def test_interpreter_orders_seeds_and_differences_agree() -> None:
             check_differences(seen, program, graph, found)
 
 
+@pytest.mark.slow
 def test_programs_of_two_hundred_lines() -> None:
     with mostly_sharp(0.3) as seen:
 
@@ -199,6 +201,7 @@ def test_programs_of_two_hundred_lines() -> None:
 # -- second derivatives --------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_hessians_are_symmetric_in_every_order() -> None:
     with mostly_sharp() as seen:
 
@@ -224,6 +227,7 @@ def test_hessians_are_symmetric_in_every_order() -> None:
 # -- NaN -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_nan_goes_the_same_ways() -> None:
     """One element of an input is NaN: patterns agree in values and in all orders."""
     with mostly_sharp() as seen:
@@ -259,6 +263,7 @@ def flat(result: Any) -> list[np.ndarray]:
     return [np.asarray(x) for x in jitad.tree.flatten(result)[0]]
 
 
+@pytest.mark.slow
 def test_the_machine_agrees_at_a_point_and_over_a_batch() -> None:
     with mostly_sharp() as seen:
 
@@ -309,6 +314,7 @@ def test_points_that_are_one_point_without_copies() -> None:
                 seen.bounded(g, np.broadcast_to(v, (BATCH, *v.shape)), e)
 
 
+@pytest.mark.slow
 def test_seeds_and_hessians_on_the_machine() -> None:
     with mostly_sharp() as seen:
 
@@ -375,6 +381,7 @@ def test_every_line_is_numpy_and_agrees(line: str) -> None:
     assert count > 0
 
 
+@pytest.mark.slow
 def test_every_primitive_occurs() -> None:
     found = set(ELSEWHERE)
     for line in LINES:

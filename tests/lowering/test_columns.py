@@ -88,6 +88,7 @@ def test_random_loops_and_branches(seed):
     hold(whole, (3,), loops.inputs(whole, np.random.default_rng(seed), (3,)))
 
 
+@pytest.mark.slow
 def test_random_graphs_and_their_jacobians():
     cut = 0
     for k in range(12):
@@ -106,6 +107,7 @@ def test_random_graphs_and_their_jacobians():
     assert cut
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
 def test_random_programs(kind, mode):
@@ -207,6 +209,7 @@ def test_what_ends_a_loop_is_needed_for_what_is_written_in_it():
     assert [str(part).count("repeat") for part in split(whole, 3)] == [0, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "most"), [("Hessian", 1.8), ("adaptive trajectories", 1.5)]
 )

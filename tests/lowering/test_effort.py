@@ -62,6 +62,7 @@ def test_both_give_the_same_bits(name, dtype):
         np.testing.assert_array_equal(full, fast)
 
 
+@pytest.mark.slow
 def test_sums_over_points_are_the_same():
     x = np.linspace(0.0, 1.0, 5000)
     full, fast = (

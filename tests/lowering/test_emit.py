@@ -179,6 +179,7 @@ def test_rows_of_what_all_lanes_share(width, dtype):
     assert np.array_equal(z, np.full(width, c[width + 3]))
 
 
+@pytest.mark.slow
 def test_long_kernels_are_split(capfd):
     count = 9000
     body: list = [Load(0, 0, 0, F8), Load(1, 0, 1, F8)]

@@ -175,6 +175,7 @@ def is_branch(s: Statement) -> bool:
     return isinstance(s, If)
 
 
+@pytest.mark.slow
 def test_not_where_sums_would_count_twice():
     total = jitad.grad(lambda a, x: np.sum(jitad.vmap(lambda x: choosing(a * x))(x)))
     want = sum(jitad.grad(lambda a, x=x: choosing(a * x))(1.1) for x in X[::50])

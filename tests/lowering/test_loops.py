@@ -96,6 +96,7 @@ def test_parts_that_share_nothing():
     assert np.array_equal(y, np.full((9, 2), 2.0))
 
 
+@pytest.mark.slow
 def test_long_loops_are_cut():
     """Their body is not one function, which compilers would take too long for."""
     k = Lines()

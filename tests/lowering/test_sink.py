@@ -170,6 +170,7 @@ def test_cheap_sides_are_only_selected():
     assert not any(isinstance(s, If) for s in found(jitad.jacobian(f)))
 
 
+@pytest.mark.slow
 def test_a_choice_among_many_costly_values():
     """An element named by a number is a chain of choices, which nest only so deep."""
 
@@ -235,6 +236,7 @@ def agree(got: Any, want: Any, tolerance: float) -> None:
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GIVEN)
 def test_what_all_lanes_share_under_a_guard(name):
     f, args = GIVEN[name]

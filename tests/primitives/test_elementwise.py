@@ -315,6 +315,7 @@ def test_mixed_second_derivatives() -> None:
     )
 
 
+@pytest.mark.slow
 def test_interp_through_many_knots() -> None:
     rng = np.random.default_rng(3)
     for count in (1, 2, 3, 1000):

@@ -286,6 +286,7 @@ def run(steps, x):
     return arrays
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     STEPS,

@@ -202,6 +202,7 @@ def test_eigenvalues_and_vectors(n):
     same_value(np.linalg.eigvalsh, symmetric(n, 2), ulp=1000)
 
 
+@pytest.mark.slow
 def test_derivatives_of_eigenvalues_and_vectors():
     a = symmetric(3)
 
@@ -223,6 +224,7 @@ def test_derivatives_of_eigenvalues_and_vectors():
     np.testing.assert_allclose(j, want, rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_signs_of_eigenvectors_follow_a_rule(n):
     """The first entry that is at least 0.4 of a vector's largest is positive."""
@@ -276,6 +278,7 @@ def test_mistakes_are_named():
             traced(f, np.eye(2))
 
 
+@pytest.mark.slow
 def test_entries_of_a_large_inverse_are_shared():
     # A gradient asks for the 144 entries once more: they are the same primitives.
     graph = scalarize(traced(lambda a: np.sum(np.linalg.inv(a)), np.eye(12)).graph)

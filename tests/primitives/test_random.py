@@ -76,6 +76,7 @@ def agree(name: str, got: Any, want: Any) -> None:
         np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", SAMPLES)
 def test_one_stream_on_every_back_end(name: str, shape: Any) -> None:

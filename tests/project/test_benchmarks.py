@@ -125,6 +125,7 @@ def test_a_picture_has_a_bar_for_everyone_who_did_it(tmp_path, monkeypatch):
     assert main([*asked, "--tools", "jitad"]) == 2
 
 
+@pytest.mark.slow
 def test_fresh_results_are_timed_beside_the_same_memory():
     found = fresh_results.table(QUICK)
     assert [line[1] for line in found.lines] == 2 * list(fresh_results.WAYS)
@@ -138,6 +139,7 @@ def test_unknown_rows_and_tools_are_named(wrong, capsys):
     assert "nothing" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_quick_row_needs_only_numpy_and_jitad():
     blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in OTHERS)
     program = (
@@ -263,6 +265,7 @@ ROWS_OF_PROGRAMS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS_OF_PROGRAMS)
 def test_quick_row_of_a_program_times_right_results(name):
     (row,) = choose(rows(), name)
@@ -283,6 +286,7 @@ def test_sweep_by_hand_agrees_with_complex_steps():
     assert compare(tuple(by_hand), exact, 0) < 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "digits"), [(fixed_work, 2e-4), (adaptive_work, 2e-7)]
 )
@@ -299,6 +303,7 @@ def test_trajectories_end_where_another_integrator_ends(make, digits):
     assert J.shape == (work.points, 2, 6)
 
 
+@pytest.mark.slow
 def test_adaptive_sensitivities_are_those_of_small_equal_steps(monkeypatch):
     monkeypatch.setattr(trajectories, "STEPS", 2_000)
     works = fixed_work(QUICK), adaptive_work(QUICK)
@@ -306,6 +311,7 @@ def test_adaptive_sensitivities_are_those_of_small_equal_steps(monkeypatch):
     assert 1e-12 < compare(chosen, fine, 0) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [1 + 1e-5, -1.0, np.nan])
 def test_a_wide_tolerance_still_finds_wrong_competitors(factor):
     work = adaptive_work(QUICK)
@@ -348,6 +354,7 @@ def full_lines(table):
     return [line for line in table.lines if len(line) == len(table.headers)]
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("row", rows("cuda")[:-1], ids=lambda row: row.name)
 def test_rows_of_a_card_are_right_and_compared_with_their_targets(row, stand_in):
@@ -365,6 +372,7 @@ def test_rows_of_a_card_are_right_and_compared_with_their_targets(row, stand_in)
 HAND_WRITTEN = ("card-ba", "card-ba-soa", "card-launch")
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("row", HAND_WRITTEN)
 def test_a_wrong_kernel_on_a_card_is_not_timed(row, stand_in, monkeypatch, tmp_path):
@@ -401,6 +409,7 @@ def test_no_card_ends_with_the_reason(monkeypatch, capsys):
     assert capsys.readouterr().err == "expected CUDA card 0\n"
 
 
+@pytest.mark.slow
 def test_a_row_that_fails_is_told_and_the_others_are_measured(monkeypatch, capsys):
     def broken(setting):
         raise MemoryError("planted")
@@ -479,6 +488,7 @@ def test_calls_in_a_row_are_waited_for_once():
     assert max(map(len, loops)) >= 100
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_first_calls_of_a_card_are_those_of_fresh_processes(stand_in, monkeypatch):
     homes = []

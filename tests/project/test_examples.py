@@ -50,6 +50,7 @@ def example(
 Example = Callable[[str], dict[str, Any]]
 
 
+@pytest.mark.slow
 def test_the_inverse_problem_is_solved(example: Example) -> None:
     found = example("inverse_problem")
     path = found["main"]()
@@ -94,6 +95,7 @@ def test_a_step_of_all_descents_is_one_call(monkeypatch: pytest.MonkeyPatch) -> 
     assert calls == [(50, 2)] * 7
 
 
+@pytest.mark.slow
 def test_nist_fits_agree_with_the_certificates(example: Example) -> None:
     digits = example("nist_fits")["main"]()
     assert len(digits) == 16
@@ -125,6 +127,7 @@ def test_the_band_of_a_line_is_the_textbook_one() -> None:
     np.testing.assert_allclose(deviation, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_bundle_adjustment_finds_the_scene(example: Example) -> None:
     found = example("bundle_adjustment")
     costs, (before, after), false, (start, end), truth = found["main"]()
@@ -164,6 +167,7 @@ def test_the_rotation_is_one_at_any_angle() -> None:
     np.testing.assert_allclose(slopes[3], slopes[4], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_custom_functions_pass_their_check(example: Example) -> None:
     found = example("custom_functions")
     reports = found["main"]()
@@ -173,6 +177,7 @@ def test_custom_functions_pass_their_check(example: Example) -> None:
     np.testing.assert_allclose(found["tanh"](x[1:4]), np.tanh(x[1:4]), rtol=1e-15)
 
 
+@pytest.mark.slow
 def test_hares_and_lynxes_have_the_published_rates(example: Example) -> None:
     found = example("lynx_hare")
     (ends, costs), (again, costs_again) = found["main"](300)
@@ -211,6 +216,7 @@ def integrated(p: np.ndarray) -> np.ndarray:
     return np.log(solved.y.T)
 
 
+@pytest.mark.slow
 def test_the_orbit_is_reached_with_little_thrust(example: Example) -> None:
     found = example("orbit")
     thrusts, states, last, costs = found["main"](120, 150)
@@ -224,6 +230,7 @@ def test_the_orbit_is_reached_with_little_thrust(example: Example) -> None:
     np.testing.assert_array_equal(states[0], found["START"])
 
 
+@pytest.mark.slow
 def test_a_flight_with_checkpoints_has_the_same_gradient(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -256,6 +263,7 @@ def test_forces_of_numba_code_keep_the_energy(example: Example) -> None:
     assert abs(total[-1] - total[100]) < 1e-3
 
 
+@pytest.mark.slow
 def test_custom_primitives_pass_their_check(example: Example) -> None:
     found = example("custom_primitives")
     reports = found["main"]()
@@ -270,6 +278,7 @@ def test_custom_primitives_pass_their_check(example: Example) -> None:
     np.testing.assert_allclose(slopes, (steps[1:] + steps[:-1]) / 2, rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_an_example_runs_as_a_script(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", str(FOLDER / "inverse_problem.py")],
@@ -284,6 +293,7 @@ def test_an_example_runs_as_a_script(tmp_path: Path) -> None:
     assert (tmp_path / "inverse_problem.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_points_beyond_memory_are_summed_by_a_cluster(tmp_path: Path) -> None:
     for library in ("dask.array", "distributed"):
         pytest.importorskip(library)

@@ -93,6 +93,7 @@ def imported(tree: ast.AST, path: Path) -> Iterator[str]:
             yield ast.literal_eval(node.args[0])
 
 
+@pytest.mark.slow
 def test_no_test_module_is_imported() -> None:
     for path in Path(__file__).parents[1].rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -152,6 +153,7 @@ print([name for name in {heavy} if name in sys.modules])
 """
 
 
+@pytest.mark.slow
 def test_a_first_call_needs_no_heavy_room() -> None:
     assert run(_FIRST.format(heavy=HEAVY)).split("\n") == ["[]", "[]", ""]
 
@@ -170,6 +172,7 @@ def test_heavy_rooms_are_there() -> None:
     assert all(importlib.util.find_spec(name) for name in HEAVY)
 
 
+@pytest.mark.slow
 def test_every_public_name_is_there() -> None:
     names = [*jitad.__all__, "testing", "__version__"]
     text = f"import jitad\nfor name in {names}: getattr(jitad, name)\nprint('all')"
@@ -197,6 +200,7 @@ _ORDERS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", _ORDERS)
 def test_functions_are_known_whenever_their_library_is_imported(order: str) -> None:
     text = f"""

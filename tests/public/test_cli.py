@@ -86,6 +86,7 @@ def test_info_says_what_there_is(capsys):
     assert "math library" in out
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_module():
     call = [sys.executable, "-m", "jitad", "--help"]
     done = subprocess.run(call, capture_output=True, text=True, check=True)
@@ -105,6 +106,7 @@ def test_check_at_random_points(capsys, there):
     assert out.endswith("2 of 2 points passed\n")
 
 
+@pytest.mark.slow
 def test_check_at_given_points(capsys, there):
     points = {"camera": np.ones((3, 3)), "point": np.full((3, 3), 2.0)}
     np.savez("named.npz", **points)
@@ -179,6 +181,7 @@ def test_jacobian_of_files(capsys, there, batch, order, chunk):
     assert not list(there.glob("*.part"))
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_jacobian_of_files_on_a_card(capsys, there, batch, monkeypatch):
     camera, point = batch
@@ -336,6 +339,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(demo, "_REPETITIONS", 2)
 
 
+@pytest.mark.slow
 def test_demo_fits_draws_and_measures(capsys, there, quick):
     pytest.importorskip("matplotlib")
     status, out, _ = ran(capsys, "demo")
@@ -359,6 +363,7 @@ def test_demo_without_matplotlib(capsys, there, quick, monkeypatch):
     assert not list(there.glob("*.png"))
 
 
+@pytest.mark.slow
 def test_the_demo_differentiates_correctly():
     camera, point, weight, observed = (a[3] for a in demo.observations(4))
     args = (camera, point, weight, observed)

@@ -51,6 +51,7 @@ def test_numpy_reads_ours_and_we_read_numpys(x):
     assert back.strides == x.strides or not x.size
 
 
+@pytest.mark.slow
 def test_arrays_live_as_long_as_whoever_took_them():
     lent = Lent(np.arange(4.0))
     gone = weakref.ref(lent)

@@ -53,6 +53,7 @@ def test_the_page_names_every_adapter() -> None:
         interop.lmfit_jacobian  # noqa: B018
 
 
+@pytest.mark.slow
 def test_libraries_are_imported_when_they_are_used() -> None:
     code = """
 import sys, jitad

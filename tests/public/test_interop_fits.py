@@ -209,6 +209,7 @@ def test_iminuit_fits_as_with_its_own_differences() -> None:
     np.testing.assert_allclose(found.errors, expected.errors, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_iminuit_densities_of_events_and_bins() -> None:
     cost = pytest.importorskip("iminuit.cost")
     erf = pytest.importorskip("scipy.special").erf

@@ -182,6 +182,7 @@ def openmdao_problem(*parts):
     return problem
 
 
+@pytest.mark.slow
 def test_openmdao_partials_against_its_own_check() -> None:
     pytest.importorskip("openmdao.api")
     part = interop.openmdao_component(
@@ -295,6 +296,7 @@ def test_ida_with_userdata(linsolver: str) -> None:
     np.testing.assert_allclose(JJ, expected, rtol=1e-6, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Custom sparse Jacobian:UserWarning")
 def test_cvode_with_a_sparse_system_of_a_hundred() -> None:
     cvode = pytest.importorskip("sksundae.cvode")

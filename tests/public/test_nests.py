@@ -160,6 +160,7 @@ def test_steps_stored_and_recomputed(
     assert sweep.bytes == 8 * sweep.kept
 
 
+@pytest.mark.slow
 def test_lengths_tell_segments() -> None:
     sweep = explain(backwards(scanned(1000, "sqrt")), X).sweeps[0]
     assert sweep.lengths == ((31, 32), (8,))

@@ -156,6 +156,7 @@ def test_six_digits_from_both_starts(name, start):
         assert nist.digits(fit.residual, fit.problem.residual) >= 9
 
 
+@pytest.mark.slow
 @needs_files
 def test_only_one_start_is_lost():
     reached = [fitted(*case).parameter_digits >= 6 for case in CASES]

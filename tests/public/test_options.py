@@ -112,6 +112,7 @@ def test_products_at_a_point_are_made_as_told(places: list[Where]) -> None:
     assert {*places} == {Where(cache=False, compile="fast")}
 
 
+@pytest.mark.slow
 def test_check_tries_both_back_ends_as_told(places: list[Where]) -> None:
     options: list[dict[str, Any]]
     options = [{"backend": "numpy"}, {"cache": False, "compile": "fast"}, {}]
@@ -124,6 +125,7 @@ def test_check_tries_both_back_ends_as_told(places: list[Where]) -> None:
     assert check(jitad.jit(f, precision="mixed"), X).passed
 
 
+@pytest.mark.slow
 def test_nothing_of_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     told = jitad.jit(lambda x: np.sum(np.cos(x) ** 5 * x[0]), cache=False)

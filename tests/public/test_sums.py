@@ -137,6 +137,7 @@ def test_what_is_summed(name: str, count: int) -> None:
     assert isinstance(call, Summed if count >= 256 else Compiled)
 
 
+@pytest.mark.slow
 def test_a_sum_with_steps_before_and_after() -> None:
     rng = np.random.default_rng(2)
     x = rng.normal(size=(700, 2))
@@ -200,6 +201,7 @@ def test_views_of_data_are_read_as_they_are() -> None:
     close(jitad.grad(f)(p, np.asfortranarray(wide)), by_hand(p, x, y)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", (70, 300))
 def test_a_batch_runs_the_loop_in_its_lanes(count: int) -> None:
     _, x, y = data(count)

@@ -94,6 +94,7 @@ def test_a_primitive_is_one_wherever_it_comes_from() -> None:
         assert copy.deepcopy(own) is own is copy.copy(own)
 
 
+@pytest.mark.slow
 def test_closures_of_a_primitive_travel_by_cloudpickle() -> None:
     """It is one function in another process, too, however often it comes."""
     cloudpickle = pytest.importorskip("cloudpickle")
@@ -127,6 +128,7 @@ def test_a_linear_map_travels_with_its_point() -> None:
     assert turned.matvec(X[1, :2]).tobytes() == map_.rmatvec(X[1, :2]).tobytes()
 
 
+@pytest.mark.slow
 def test_processes_compute_the_same_bits() -> None:
     names = list(FUNCTIONS)
     expected = [bits(*_call(name)) for name in names]
@@ -189,6 +191,7 @@ def test_closures_travel_by_cloudpickle() -> None:
     assert pickle.loads(pickle.dumps(jitad.grad(np.hypot)))(3.0, 4.0) == 0.6
 
 
+@pytest.mark.slow
 def test_joblib_computes_the_same_bits() -> None:
     joblib = pytest.importorskip("joblib")
     scale = 2.5
@@ -271,6 +274,7 @@ def _threads() -> Any:
 # -- Dask and xarray -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_dask_computes_the_same_bits() -> None:
     da = pytest.importorskip("dask.array")
     expected = J(X)

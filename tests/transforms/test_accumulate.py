@@ -546,6 +546,7 @@ def test_operations_are_counted_before_any_are_built(name):
             assert count == pytest.approx(built[mode], rel=0.01, abs=1)
 
 
+@pytest.mark.slow
 def test_what_is_known_of_the_sign_of_long_ways_is_found_in_linear_time():
     def f(x: Any) -> Any:
         s = x * x

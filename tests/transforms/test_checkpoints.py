@@ -33,6 +33,7 @@ def recorded(f: Any) -> int:
     return sum(own.elements for own in kernel(f).locals)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("length", [1, 2, 3, 5, 7, 16, 17, 30])
 def test_every_schedule_gives_the_same_bits(length, reverse):
@@ -106,6 +107,7 @@ def stages(wrap: Any) -> Any:
     return f
 
 
+@pytest.mark.slow
 def test_checkpointed_stages_share_one_record():
     plain, spared = (
         jitad.jacobian(stages(wrap), mode="reverse")

@@ -65,6 +65,7 @@ def test_derivatives_of_every_order() -> None:
     np.testing.assert_allclose(jitad.hvp(root)(0.5, 3.0), 3 * second[2], rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_they_compose_and_broadcast() -> None:
     x, k = np.array([[-1.0], [0.5], [2.0]]), np.array([0.5, 1.0, 2.0, 3.0])
     assert ramp(x, k).shape == (3, 4)
@@ -90,6 +91,7 @@ def test_arguments() -> None:
     assert root([0.0, 2.0]).tolist() == [0.0, 1.0]
 
 
+@pytest.mark.slow
 def test_what_numba_returns_is_converted() -> None:
     """A float64 of float32 arguments, an integer, a bool."""
     for name, value in {

@@ -51,6 +51,7 @@ def test_square_roots_to_the_third_derivative(name, mode, backend):
         factor, power = factor * power, power - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SQUARE_ROOTS)
 def test_every_way_agrees(name):
     jitad.check(SQUARE_ROOTS[name], 2.7)
@@ -81,6 +82,7 @@ def test_the_equation_of_kepler(f, mode):
     close(d_e, np.sin(wanted) / slope, 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -94,6 +96,7 @@ def test_systems_have_the_derivatives_of_their_solutions(name, mode, backend):
     close(second(points), jitad.vmap(jitad.hessian(g))(points), 1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_systems_agree_in_every_way(name):
     f, _, points = SYSTEMS[name]
@@ -122,6 +125,7 @@ ITERATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ITERATIONS)
 def test_derivatives_are_those_of_the_converged_iteration(name, mode):
@@ -177,6 +181,7 @@ def test_every_lane_is_what_it_is_alone(solve):
     assert np.isnan(wanted[[-3, -1]]).all() and np.isfinite(wanted[:-4]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solve", [jitad.root, jitad.fixed_point])
 def test_lanes_take_their_own_numbers_of_steps(solve):
     def f(a: Any, steps: int) -> Any:
@@ -199,6 +204,7 @@ def test_lanes_take_their_own_numbers_of_steps(solve):
     assert found == sorted(found) and len(set(found)) >= 3 and found[-1] == len(A)
 
 
+@pytest.mark.slow
 def test_in_a_batch_inside_a_trace():
     def loss(points: Any) -> Any:
         return np.sum(jitad.vmap(square_root)(points) ** 3)
@@ -235,6 +241,7 @@ def test_implicit_steps_in_a_scan(solve, mode):
     close(d_y, (1 + h * k) ** -n, 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_root_inside_a_root(mode):
     """√x = √√a, as a root of a root: x = √a."""

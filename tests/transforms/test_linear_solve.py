@@ -31,6 +31,7 @@ def by_function(a: Any, b: Any) -> Any:
     return jitad.linear_solve(lambda x: a @ x, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("f", [by_matrix, by_function])
@@ -43,6 +44,7 @@ def test_linear_solutions(f, mode, backend):
     close(got, jitad.jacobian(wanted, (0, 1))(MATRIX, b), 1e-12)
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_linear_solutions():
     def second(f: Any) -> Any:
         return jitad.hessian(lambda a: np.sum(f(a, RIGHT) ** 2))(MATRIX)

@@ -75,6 +75,7 @@ def test_second_derivatives(name, order, backend):
     close(jitad.jit(SECOND[order](looped), backend=backend)(X), wanted, 1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOOPS)
 def test_products_and_values_together(name):
     looped, flat = LOOPS[name]
@@ -86,6 +87,7 @@ def test_products_and_values_together(name):
     close(jitad.value_and_grad(total(looped))(X), jitad.value_and_grad(total(flat))(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOOPS)
 def test_a_batch_is_its_points(name):
     """Bit for bit, though every point may run its own number of times."""

@@ -118,6 +118,7 @@ def wide(f: Callable[..., Any], *args: Any) -> Counter[str]:
 # -- straight lines ------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_random_graphs_are_off_by_float32_rounding() -> None:
     with mostly_sharp(0.4) as seen:
 
@@ -136,6 +137,7 @@ def test_random_graphs_are_off_by_float32_rounding() -> None:
                     seen.bounded(g, v, e)
 
 
+@pytest.mark.slow
 def test_the_machine_agrees_with_the_interpreter() -> None:
     with mostly_sharp() as seen:
 
@@ -186,6 +188,7 @@ def test_float32_and_integers_stay_as_they_are() -> None:
         assert mixed(graph) is graph
 
 
+@pytest.mark.slow
 def test_a_long_chain() -> None:
     """Twenty thousand operations, one after the other."""
 
@@ -451,6 +454,7 @@ def test_loops_and_branches_are_off_by_float32_rounding(kind: str) -> None:
                             seen.bounded(g[k], v, e, times=3)
 
 
+@pytest.mark.slow
 def test_a_batch_of_mixed_points_is_its_points() -> None:
     @over(4, structured("scan"))
     def hold(program: Program) -> None:
@@ -580,6 +584,7 @@ def test_a_rule_is_followed_before_and_after() -> None:
     assert len(casts) == 2
 
 
+@pytest.mark.slow
 def test_narrowed_twice_is_narrowed() -> None:
     @over(5, structured("scan"))
     def hold(program: Program) -> None:

@@ -185,6 +185,7 @@ def test_casts_there_and_back_keep_every_bit(
                 b, "cast", (apply(b, "cast", (x,), target),), source))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_expressions_of_three_operations_keep_every_bit() -> None:
     """Rules fire one after the other: all small trees over x, y and their like."""
     atoms: list[Leaf] = [("x", 0), ("y", 1), ("neg", 0)]
