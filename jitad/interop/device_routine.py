@@ -9,7 +9,7 @@ from jitad.backends.cuda import for_numba as backend
 from jitad.calls.names import result_names
 from jitad.errors import InputError
 from jitad.ir.source import source_line
-from jitad.lowering.cuda import device_function as emit_device
+from jitad.lowering.cuda import device_function
 from jitad.lowering.cuda.device_function import Given
 from jitad.plan.choose import make
 from jitad.plan.derived import lifted
@@ -48,7 +48,7 @@ def routine(
     inside, outside = [_READ] * len(graph.inputs), [_WRITTEN] * len(types)
     made = make(derived, (), inside, outside, machine)
     given = [every[k] for k in made.buffers]
-    symbol = f"jitad_{_digest(emit_device.emit(made.kernel, given, ''))}"
+    symbol = f"jitad_{_digest(device_function.emit(made.kernel, given, ''))}"
     count, first = len(leaves), len(graph.inputs)
     numbers = [*range(count), *range(first, first + len(types))]
     names = [*example.names, *result_names(derived.result)]
@@ -56,7 +56,7 @@ def routine(
         Place(name, *kind, k if k in made.buffers else None)
         for name, kind, k in zip(names, [*kinds, *results], numbers, strict=True)
     ]
-    text = emit_device.emit(made.kernel, given, symbol)
+    text = device_function.emit(made.kernel, given, symbol)
     return backend.Routine(
         function.name, symbol, text, tuple(places[:count]), tuple(places[count:])
     )

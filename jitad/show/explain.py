@@ -47,12 +47,12 @@ from jitad.transforms.rewrite.expand import called
 from jitad.transforms.rewrite.tidy import times, weight
 
 if TYPE_CHECKING:
-    from jitad.lowering.cuda import rows as cuda_rows
+    from jitad.lowering.cuda import rows
 
     from . import explanation, facts, nests
 else:
     explanation, facts = late("jitad.show.explanation"), late("jitad.show.facts")
-    nests, cuda_rows = late("jitad.show.nests"), late("jitad.lowering.cuda.rows")
+    nests, rows = late("jitad.show.nests"), late("jitad.lowering.cuda.rows")
 
 _ENTRY = re.compile(r"([a-z]+\d+)(\.\d+)+")
 
@@ -172,7 +172,7 @@ def _sums(step: SumStep) -> facts.Sums:
         points=step.count,
         count=sum(b.elements for b in outputs),
         operations=operations(step.graph),
-        lanes=step.executable.width if on_host else cuda_rows.THREADS,
+        lanes=step.executable.width if on_host else rows.THREADS,
         tile=sum_tile(step.executable.outline, step.count) if on_host else 0,
     )
 
@@ -336,7 +336,7 @@ def _gpu(call: Call, executable: Any) -> facts.Gpu:
         registers=used.registers,
         spilled=used.spilled,
         shared=used.shared,
-        threads=cuda_rows.THREADS,
+        threads=rows.THREADS,
         blocks=found.blocks,
         warps=found.warps,
         most=found.most,

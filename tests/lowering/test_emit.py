@@ -15,7 +15,7 @@ from jitad.backends.cpu import executable as cpu
 from jitad.backends.cpu import simd
 from jitad.backends.cpu.link import assembly, link
 from jitad.lowering.kernel import Argument, Buffer, Kernel
-from jitad.lowering.llvm import copies as emit_copies
+from jitad.lowering.llvm import copies
 from jitad.lowering.llvm.emit import emit
 from jitad.lowering.llvm.memory import Block, Memory
 from jitad.lowering.llvm.target import memory_type
@@ -269,7 +269,7 @@ def test_streams_written_past_the_cache(source, dtype, width):
 @pytest.mark.skipif(not cpu.host().streaming, reason="no such stores here")
 def test_tiles_are_written_past_the_cache_by_any_vectors():
     """Where a line is several vectors, too: they are written one after the other."""
-    assert "movnt" in assembly(emit_copies.usual())
+    assert "movnt" in assembly(copies.usual())
 
 
 def test_what_all_lanes_share_is_computed_before_them():

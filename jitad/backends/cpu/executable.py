@@ -17,7 +17,7 @@ import numpy as np
 
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Kernels
 from jitad.lowering.llvm import arguments as frame
-from jitad.lowering.llvm import copies as emit_copies
+from jitad.lowering.llvm import copies
 from jitad.lowering.llvm.emit import LONGEST, NAME, emit
 from jitad.lowering.llvm.target import Target, lanes
 from jitad.lowering.outline import Outline, of_plain, outline
@@ -308,11 +308,11 @@ def _share(called: Collection[str]) -> None:
     if "jitad.look" in called:
         watch.share()
     shared = partial(link.shared, link=objects.linked)
-    if not set(emit_copies.USUAL).isdisjoint(called):
-        shared(emit_copies.usual(), *emit_copies.USUAL)
-    for size in emit_copies.SIZES:
-        if (name := f"jitad.copy{size}") in called and name not in emit_copies.USUAL:
-            shared(emit_copies.copies(size), name)
+    if not set(copies.USUAL).isdisjoint(called):
+        shared(copies.usual(), *copies.USUAL)
+    for size in copies.SIZES:
+        if (name := f"jitad.copy{size}") in called and name not in copies.USUAL:
+            shared(copies.copies(size), name)
     for symbol in called:
         mathlib.tell(symbol)
 

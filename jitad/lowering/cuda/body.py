@@ -31,8 +31,7 @@ from jitad.lowering.statements import (
     Write,
 )
 
-from . import rows as cuda_rows
-from . import values as cuda_values
+from . import rows, values
 from .functions import accumulator
 from .parameters import stride
 from .rows import WARP, Place, Run
@@ -66,9 +65,9 @@ class Body:
         self.constants = {
             s.target: constant(s.value, s.dtype) for s in every if isinstance(s, Const)
         }
-        self.dtypes = cuda_values.dtypes(kernel)
-        self.rows = cuda_rows.plan(kernel, shared)
-        self.single = cuda_values.single(kernel)
+        self.dtypes = values.dtypes(kernel)
+        self.rows = rows.plan(kernel, shared)
+        self.single = values.single(kernel)
         self.shared: dict[Place, str] = {}
         self.waiting = [{p for run in b for p in run.places} for b in self.rows.outputs]
         self.known: set[int] = set()
@@ -165,10 +164,10 @@ class Body:
         What a loop over lanes does not change, compilers compute before it, and keep in
         registers, which are then missing.
         """
-        step, rows = "(long long)blockDim.x", self.rows.bytes > 0
-        i, own = ("first", "threadIdx.x - lane") if rows else ("i0", "threadIdx.x")
+        step, together = "(long long)blockDim.x", self.rows.bytes > 0
+        i, own = ("first", "threadIdx.x - lane") if together else ("i0", "threadIdx.x")
         start = f"long long {i} = {self.turn} * {step} + {own};"
-        if rows:
+        if together:
             self.add(f"int lane = threadIdx.x % {WARP};")
         if looping:
             head = f"for ({start} {i} < n0; {i} += {self.turns} * {step})"
@@ -176,7 +175,7 @@ class Body:
             self.add(start)
             head = f"if ({i} < n0)"
         with self.block(head):
-            if rows:
+            if together:
                 self._take_rows(again=looping)
             self._pointers(0)
             self.walk(self.kernel.body)
@@ -332,8 +331,8 @@ class Body:
     def _move(self, verb: str, run: Run) -> None:
         k = run.buffer
         far = run.element * self.kernel.buffers[k].dtype.itemsize
-        rows = f"p{k} + first * s{k}_0 + {far}, s{k}_0, count"
-        self.add(f"{verb}_rows<{run.width}>({_shared(run)}, {rows});")
+        given = f"p{k} + first * s{k}_0 + {far}, s{k}_0, count"
+        self.add(f"{verb}_rows<{run.width}>({_shared(run)}, {given});")
 
     def _gather_row(self, place: Place, value: str) -> None:
         """Put an element where it waits for its batch, and move that with the last."""

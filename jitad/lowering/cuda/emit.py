@@ -16,9 +16,7 @@ import numpy as np
 from jitad.lowering.fuse import fuse
 from jitad.lowering.kernel import Kernel
 
-from . import functions as cuda_functions
-from . import rows as cuda_rows
-from . import scatter as cuda_spread
+from . import functions, rows, scatter
 from .body import Body
 from .functions import accumulator
 from .parameters import parameters
@@ -61,16 +59,16 @@ def emit_columns(
     signature = ", ".join(p.declaration for p in parameters(kernel))
     return "\n".join(
         [
-            *cuda_functions.functions(words),
-            *([cuda_rows.FUNCTIONS] if together else []),
-            *(cuda_functions.block_sum(d, THREADS) for d in added),
-            *cuda_spread.functions(kernel),
+            *functions.functions(words),
+            *([rows.FUNCTIONS] if together else []),
+            *(functions.block_sum(d, THREADS) for d in added),
+            *scatter.functions(kernel),
             f'extern "C" __global__ void {name}({signature}) {{',
             *_room(together),
             *_chosen([body.whole() for body in bodies]),
             "}",
-            *(cuda_functions.totals(totals_name(name, d), d) for d in dtypes),
-            *cuda_spread.kernels(kernel, name),
+            *(functions.totals(totals_name(name, d), d) for d in dtypes),
+            *scatter.kernels(kernel, name),
             "",
         ]
     )
@@ -80,7 +78,7 @@ def entries(kernel: Kernel, name: str = NAME) -> list[str]:
     """The names of all kernels in the text."""
     dtypes = dict.fromkeys(b.dtype for b in kernel.buffers if b.layout == "sum")
     totals = [totals_name(name, d) for d in dtypes]
-    return [name, *totals, *cuda_spread.names(kernel, name)]
+    return [name, *totals, *scatter.names(kernel, name)]
 
 
 def _room(bytes: int) -> list[str]:

@@ -18,7 +18,7 @@ from jitad.lowering.kernel import Buffer, Kernel
 from jitad.lowering.statement import statements
 from jitad.lowering.statements import Load, Store
 
-from . import values as cuda_values
+from . import values
 from .functions import accumulator
 
 WARP = 32
@@ -190,7 +190,7 @@ def _batches(kernel: Kernel, most: int) -> Iterator[tuple[Run, ...]]:
 
 def _room(kernel: Kernel, shared: int) -> int:
     """Bytes of shared memory for a lane, so that it is registers that limit blocks."""
-    registers = min(max(cuda_values.registers(kernel), 1), _MOST_REGISTERS)
+    registers = min(max(values.registers(kernel), 1), _MOST_REGISTERS)
     blocks = min(_REGISTERS // (registers * THREADS), _BLOCKS)
     sums = {accumulator(b.dtype) for b in kernel.buffers if b.layout == "sum"}
     most = min(shared // blocks - 1, _MOST_SHARED) * 1024

@@ -29,10 +29,7 @@ from jitad.lowering.statements import (
 )
 
 from . import arguments as frame
-from . import loops as emit_loops
-from . import places as emit_tables
-from . import staging as emit_frame
-from . import words as emit_words
+from . import loops, places, staging, words
 from .formulas import Operation
 from .memory import block_of
 from .pieces import Loop, RowDot, RowSum, StoreRow, accessed
@@ -84,20 +81,20 @@ class Body(Values):
     def read_frame(self) -> None:
         """Read from the frame what concerns no buffer of its own."""
         for axis in range(1, self.module.kernel.axes):
-            emit_frame.word(self.lines, f"%n{axis}", "%frame", frame.extent(axis))
+            staging.word(self.lines, f"%n{axis}", "%frame", frame.extent(axis))
         if self.module.framed:
-            emit_frame.word(self.lines, "%valid", "%frame", frame.VALID)
-            emit_frame.word(self.lines, "%ragged", "%frame", frame.RAGGED)
+            staging.word(self.lines, "%valid", "%frame", frame.VALID)
+            staging.word(self.lines, "%ragged", "%frame", frame.RAGGED)
             self.add(["%staged = icmp ne i64 %ragged, 0", "%last = sub i64 %valid, 1"])
         if self.module.noting:
-            emit_frame.word(self.lines, "%later", "%frame", frame.LATER, "ptr")
+            staging.word(self.lines, "%later", "%frame", frame.LATER, "ptr")
 
     def frame_of(self, buffers: Set[int]) -> list[str]:
         """Read from the frame what has been asked for of buffers, by `asked`."""
         lines: list[str] = []
         for i in sorted(buffers):
             at = frame.slots(self.module.kernel, i)
-            words = [
+            wanted = [
                 ("address", at.address, "ptr"),
                 ("lane", at.lane, "i64"),
                 ("element", at.element, "i64"),
@@ -106,11 +103,11 @@ class Body(Values):
                 ("scratch", at.scratch, "ptr"),
             ]
             axes = self.module.kernel.buffers[i].axes
-            words += [(f"stride{axis}.", at.stride + axis, "i64") for axis in axes]
-            for what, index, kind in words:
+            wanted += [(f"stride{axis}.", at.stride + axis, "i64") for axis in axes]
+            for what, index, kind in wanted:
                 name = f"%{what}{i}"
                 if name in self._asked:
-                    emit_frame.word(lines, name, "%frame", index, kind)
+                    staging.word(lines, name, "%frame", index, kind)
         return lines
 
     def asked(self, what: str, buffer: int) -> str:
@@ -166,7 +163,7 @@ class Body(Values):
         self.add([f"br i1 {condition}, label %{yes}, label %{no}"])
         self.begin(yes)
         buffer = self.module.kernel.buffers[i]
-        call = emit_frame.copy_call(buffer, to, source, count, "%last")
+        call = staging.copy_call(buffer, to, source, count, "%last")
         self.add([call])
         self.go(no)
 
@@ -178,7 +175,7 @@ class Body(Values):
     def _user(self, i: int) -> _Side:
         """Where a buffer really lies: address, lane, element, table."""
         buffer = self.module.kernel.buffers[i]
-        element = emit_frame.element_stride(buffer, self.asked("given", i))
+        element = staging.element_stride(buffer, self.asked("given", i))
         stride, table = self.asked("stride0.", i), self.asked("table", i)
         return (self.user[i], stride, element, table)
 
@@ -198,38 +195,38 @@ class Body(Values):
         self.loop(s.axis, accessed(s.body), partial(self.steps, s.body))
 
     def _branch(self, s: If) -> None:
-        emit_loops.branch(self, s, partial(self.inside, s.body))
+        loops.branch(self, s, partial(self.inside, s.body))
 
     def _repeat(self, s: Repeat) -> None:
-        for load in emit_loops.hoisted(s):
+        for load in loops.hoisted(s):
             if load.index is None or load.index in self.numbers:
                 self._load(load)
         head, body = partial(self.inside, s.head), partial(self.inside, s.body)
-        emit_loops.repeat(self, s, head, body)
+        loops.repeat(self, s, head, body)
 
     def _gather(self, s: Gather) -> None:
-        emit_tables.gather(self, s, self._rows(s))
+        places.gather(self, s, self._rows(s))
 
     def _spread(self, s: Spread) -> None:
         mask = None if s.buffer is None else self.there()
-        emit_tables.spread(self, s, self._rows(s), mask)
+        places.spread(self, s, self._rows(s), mask)
 
     def _store_all(self, s: StoreAll) -> None:
         element = self.asked("element", s.buffer)
-        emit_tables.store_all(self, s, self.pointers[s.buffer], element)
+        places.store_all(self, s, self.pointers[s.buffer], element)
 
     def _op(self, s: Op) -> None:
         name = f"%v{s.target}"
         operands = list(map(self.value, s.operands))
         source = self.module.dtypes[s.operands[s.word == "select"]]
-        instruction = emit_words.instruction(s.word, source.kind)
+        instruction = words.instruction(s.word, source.kind)
         if instruction is not None:
             a, b = operands
             self.lines.append(f"  {name} = {instruction} {self.type(source)} {a}, {b}")
         else:
             calls = self.module.calls
             op = Operation(calls, name, s.word, operands, source, s.dtype)
-            self.add(emit_words.lines(op))
+            self.add(words.lines(op))
         self.define(s.target, name)
 
     def _load(self, s: Load) -> None:
@@ -243,7 +240,7 @@ class Body(Values):
             return self._load_same(s)
         if buffer.layout != "rows" or s.buffer in self.module.plan.copied:
             name, stride = self.fresh(), self.asked("element", s.buffer)
-            pointer = emit_loops.far(self, pointer, s, stride)
+            pointer = loops.far(self, pointer, s, stride)
             self.add(
                 self.module.memory.load_stream(name, pointer, stride, s.element, dtype)
             )
@@ -263,7 +260,7 @@ class Body(Values):
         lines: list[str] = []
         match buffer.layout:
             case "general":
-                table = emit_loops.far(self, self.asked("table", s.buffer), s, "8")
+                table = loops.far(self, self.asked("table", s.buffer), s, "8")
                 entry, amount = self.fresh(), self.fresh()
                 lines += [
                     f"{entry} = getelementptr i64, ptr {table}, i64 {s.element}",
@@ -271,10 +268,10 @@ class Body(Values):
                 ]
             case "streams":
                 stride, amount = self.asked("element", s.buffer), self.fresh()
-                pointer = emit_loops.far(self, pointer, s, stride)
+                pointer = loops.far(self, pointer, s, stride)
                 lines.append(f"{amount} = mul i64 {stride}, {s.element}")
             case _:
-                pointer = emit_loops.far(self, pointer, s, size)
+                pointer = loops.far(self, pointer, s, size)
                 amount = s.element * buffer.dtype.itemsize
         address = self.module.memory.offset(pointer, amount, lines)
         name = self.fresh()
@@ -282,20 +279,20 @@ class Body(Values):
         self.add(lines)
         return name
 
-    def _rows(self, s: Gather | Spread) -> emit_tables.Where:
+    def _rows(self, s: Gather | Spread) -> places.Where:
         """Where the elements of lanes are that a statement finds by an index."""
         if s.buffer is None:
-            return emit_tables.in_local(self, s)
+            return places.in_local(self, s)
         i, buffer = s.buffer, self.module.kernel.buffers[s.buffer]
         pointer, size = self.pointers[i], str(buffer.dtype.itemsize)
         table = self.asked("table", i) if buffer.layout == "general" else None
         if not buffer.varies:
             streams = buffer.layout == "streams"
             element = self.asked("element", i) if streams else size
-            return emit_tables.Where(pointer, None, element, buffer.dtype, table)
+            return places.Where(pointer, None, element, buffer.dtype, table)
         if buffer.layout == "rows" and i not in self.module.plan.copied:
-            return emit_tables.Where(pointer, self.asked("lane", i), size, buffer.dtype)
-        return emit_tables.Where(pointer, size, self.asked("element", i), buffer.dtype)
+            return places.Where(pointer, self.asked("lane", i), size, buffer.dtype)
+        return places.Where(pointer, size, self.asked("element", i), buffer.dtype)
 
     def _store(self, s: Store) -> None:
         buffer = self.module.kernel.buffers[s.buffer]
@@ -389,13 +386,13 @@ _PRINTERS: dict[type[Statement], Callable[[Body, Any], None]] = {
     Const: _known,
     Op: Body._op,
     Load: Body._load,
-    Read: emit_loops.read,
+    Read: loops.read,
     Gather: Body._gather,
     Store: Body._store,
     StoreRow: Body._store_row,
     StoreAll: Body._store_all,
-    Write: emit_loops.write,
-    Clear: emit_tables.clear,
+    Write: loops.write,
+    Clear: places.clear,
     Spread: Body._spread,
     RowDot: Body._row_dot,
     RowSum: Body._row_sum,

@@ -20,14 +20,7 @@ from jitad.lowering.statements import (
     Op,
 )
 
-from . import copies as emit_copies
-from . import later as emit_later
-from . import loops as emit_loops
-from . import memory as emit_memory
-from . import places as emit_tables
-from . import series as emit_series
-from . import staging as emit_frame
-from . import watch as emit_watch
+from . import copies, later, loops, memory, places, series, staging, watch
 from .body import Body
 from .calls import Calls
 from .formulas import constant
@@ -80,7 +73,7 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     calls = Calls(target, width)
     body = list(flat(steps))
     every = [*kernel.once, *body]
-    plan = emit_frame.staging(kernel, width, indexed)
+    plan = staging.staging(kernel, width, indexed)
     module = Module(
         kernel=kernel,
         calls=calls,
@@ -89,25 +82,23 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
         constants=_constants(every, width),
         dtypes={v: dtype for s in every for v, dtype in s.made},
         slots=keep(items),
-        noting=whole and emit_later.waits(steps) and emit_later.few(width) > 0,
+        noting=whole and later.waits(steps) and later.few(width) > 0,
     )
     if whole:
         functions = [_whole(module, steps)]
     else:
         functions = [*_parts(module, items, ()), _outline(module, steps, items)]
     texts = [
-        emit_copies.DECLARATIONS,
-        *emit_frame.declarations(target.fence),
-        *([emit_watch.DECLARATION] if emit_watch.long_loops(steps) else []),
+        copies.DECLARATIONS,
+        *staging.declarations(target.fence),
+        *([watch.DECLARATION] if watch.long_loops(steps) else []),
         *calls.texts(sum([isinstance(s, Op) for s in body])),
         *functions,
-        emit_frame.staged(
-            kernel, width, plan, fence=target.fence, noting=module.noting
-        ),
+        staging.staged(kernel, width, plan, fence=target.fence, noting=module.noting),
         *_entries(module),
-        emit_frame.tiles(NAME),
-        emit_memory.METADATA,
-        emit_series.METADATA,
+        staging.tiles(NAME),
+        memory.METADATA,
+        series.METADATA,
     ]
     text = "\n".join(texts) + "\n"
     return text if whole else PARTS + text
@@ -118,12 +109,12 @@ def _entries(module: Module) -> list[str]:
     kernel, width, plan = module.kernel, module.calls.width, module.plan
     fence = module.calls.target.fence
     if not module.noting:
-        return [emit_frame.entry(NAME, kernel, width, plan, fence)]
+        return [staging.entry(NAME, kernel, width, plan, fence)]
     return [
-        emit_later.DECLARATION,
-        emit_later.again(kernel, width, plan),
-        emit_frame.entry("run", kernel, width, plan, fence, "internal "),
-        emit_later.entry(NAME, "run", kernel, width),
+        later.DECLARATION,
+        later.again(kernel, width, plan),
+        staging.entry("run", kernel, width, plan, fence, "internal "),
+        later.entry(NAME, "run", kernel, width),
     ]
 
 
@@ -137,7 +128,7 @@ def _constants(every: Sequence[Statement], width: int) -> dict[int, str]:
 
 def _live(module: Module) -> tuple[list[str], list[str]]:
     """Reserve and release memory for values between parts, and for locals."""
-    return emit_frame.room("%live", max(module.offsets[-1], LINE))
+    return staging.room("%live", max(module.offsets[-1], LINE))
 
 
 def _stack(module: Module) -> str:
@@ -193,7 +184,7 @@ def _whole(module: Module, steps: Sequence[Statement]) -> str:
         body.there()
     body.steps(steps)
     reserve, release = _live(module) if module.kernel.locals else ([], [])
-    room = [*emit_tables.room(steps, body.width), *emit_watch.room(steps)]
+    room = [*places.room(steps, body.width), *watch.room(steps)]
     before, after = body.finish()
     return _lanes(body, used, [*reserve, *room, *before], [*after, *release])
 
@@ -208,7 +199,7 @@ def _outline(module: Module, steps: Sequence[Statement], items: Sequence[Item]) 
     body.enter(0, used, copying=True)
     _call_parts(body, items)
     reserve, release = _live(module)
-    return _lanes(body, used, [*reserve, *emit_watch.room(steps)], release)
+    return _lanes(body, used, [*reserve, *watch.room(steps)], release)
 
 
 def _call_parts(body: Body, items: Sequence[Item]) -> None:
@@ -219,7 +210,7 @@ def _call_parts(body: Body, items: Sequence[Item]) -> None:
                 indices = ", ".join(f"i64 {body.index.get(a, '0')}" for a in axes)
                 call = f"call void @part{item.number}(ptr %frame, ptr %live, {indices})"
                 body.add([call])
-                emit_watch.after(body, item.steps)
+                watch.after(body, item.steps)
             case Nest():
                 inside = accessed([s for part in each([item]) for s in part.steps])
                 body.loop(item.axis, inside, partial(_call_parts, body, item.items))
@@ -227,10 +218,10 @@ def _call_parts(body: Body, items: Sequence[Item]) -> None:
                 printers = (
                     partial(_call_parts, body, x) for x in (item.head, item.body)
                 )
-                emit_loops.repeat(body, item.repeat, *printers)
+                loops.repeat(body, item.repeat, *printers)
             case Branch():
                 printer = partial(_call_parts, body, item.items)
-                emit_loops.branch(body, item.choice, printer)
+                loops.branch(body, item.choice, printer)
 
 
 def _parts(
@@ -261,7 +252,7 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
     if spreads(part.steps):
         body.there()
     body.steps(part.steps)
-    room = [*emit_tables.room(part.steps, body.width), *emit_watch.room(part.steps)]
+    room = [*places.room(part.steps, body.width), *watch.room(part.steps)]
     ending = ("  br label %exit", "exit:", "  ret void", "}")
     lines = [*room, *body.frame_of(used), *body.lines, *ending]
     # Without optimisation LLVM 22 cannot compile some shuffles of 16-bit integers.

@@ -13,7 +13,7 @@ import numpy as np
 
 from jitad.lowering.statements import Access, Carried, If, Load, Read, Repeat, Write
 
-from . import watch as emit_watch
+from . import watch
 from .formulas import constant
 from .later import put_off
 from .values import LINE, Values
@@ -53,7 +53,7 @@ def _counted(
         phis.add(i, "i64", str(first), f"{i}.next")
         _enter(f, s)
         body()
-        emit_watch.latch(f, s, latch)
+        watch.latch(f, s, latch)
         nexts = [f.value(c.next) for c in s.carried]
         _carry(f, s.carried, starts, nexts, phis)
         phis.close()
@@ -93,7 +93,7 @@ def _masked(
         head()
         active = _active(f, s, phis, out)
         body()
-        emit_watch.latch(f, s, latch)
+        watch.latch(f, s, latch)
         nexts = [_kept(f, c, active) for c in s.carried]
         _carry(f, s.carried, starts, nexts, phis)
         if s.steps is not None and s.alive is not None:

@@ -15,7 +15,7 @@ import numpy as np
 from jitad.lowering.kernel import Kernel
 from jitad.process.locks import cached_property
 
-from . import staging as emit_frame
+from . import staging
 from .calls import Calls
 from .memory import Block, Memory
 from .target import memory_type, value_type
@@ -36,7 +36,7 @@ class Module:
     kernel: Kernel
     calls: Calls
     memory: Memory
-    plan: emit_frame.Staging
+    plan: staging.Staging
     constants: Mapping[int, str]
     dtypes: Mapping[int, np.dtype]
     slots: Mapping[int, int]
@@ -50,7 +50,7 @@ class Module:
     @cached_property
     def framed(self) -> bool:
         """Whether the body asks which lanes of its frame are real."""
-        return emit_frame.framed(self.kernel)
+        return staging.framed(self.kernel)
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from jitad.lowering.statement import Statement
 from jitad.lowering.statements import Repeat
 
 from . import arguments as frame
-from . import staging as emit_frame
+from . import staging
 from .pieces import flat
 from .values import Values
 
@@ -33,7 +33,7 @@ def room(steps: Sequence[Statement]) -> list[str]:
     if not long_loops(steps):
         return []
     lines: list[str] = []
-    emit_frame.word(lines, "%watch", "%frame", frame.WATCH, "ptr")
+    staging.word(lines, "%watch", "%frame", frame.WATCH, "ptr")
     return [
         *lines,
         "  %account = alloca i64",
