@@ -21,7 +21,7 @@ Kind = Literal["leaf", "elementwise", "structure", "composite", "control", "acce
 class Steep:
     """Where a partial may be infinite: in which operand, at which number, if one alone.
 
-    finite  whether the value is finite there; slopes count as finite
+    finite  whether the value is finite there; of a slope, that of its function
     """
 
     at: float | None = 0.0

@@ -59,15 +59,17 @@ def stated(
     partials: Callable[..., Sequence[Any]],
     *,
     infinite_at: float | None = None,
+    finite: bool = True,
 ) -> Callable[..., Any]:
     """(value, *x) -> value, whose derivative is that of partials (y, *x) alone.
 
     infinite_at  where the first x makes both infinite, NaN if at several numbers
+    finite       whether what it is the slope of is finite there
     """
     steep = None
     if infinite_at is not None:
         at = None if math.isnan(infinite_at) else infinite_at
-        steep = Steep(at, operand=1)
+        steep = Steep(at, finite, operand=1)
     primitive = implicit(
         _SLOPE + name, 0, lambda y, value, *x: [None, *partials(y, *x)], steep
     )

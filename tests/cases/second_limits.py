@@ -186,6 +186,15 @@ MADE_OF_SLOPES = [
          -inf * np.outer(_SIGNS, _SIGNS)),
 ]  # fmt: skip
 
+# Of many variables the entries on the diagonal, -inf in truth, are ∞ - ∞.
+_APART = np.where(np.eye(12), nan, -inf)
+MADE_OF_SLOPES += [
+    case("sqrt of twelve", lambda v: np.sqrt(np.sum(v + v * v)), [0.0] * 12, _APART),
+    case("log of twelve", lambda v: np.log(np.sum(v + v * v)), [0.0] * 12, _APART),
+    case("log2 of three", lambda v: np.log2(np.sum(v + v * v)), [0.0] * 3,
+         _APART[:3, :3]),
+]  # fmt: skip
+
 EYE = np.eye(2)
 SPECTRA = [
     case("sum of equal eigenvalues", lambda a: np.sum(np.linalg.eigvalsh(a)), EYE,

@@ -41,13 +41,19 @@ _exponential("expm1", np.expm1, lambda y, x: [np.exp(x)])
 
 
 def _logarithm(name: str, ufunc: np.ufunc, factor: float) -> None:
+    slope = stated(
+        f"{name}'", lambda y, x: [-y * (y if factor == 1.0 else y / factor)],
+        infinite_at=0.0, finite=False,
+    )  # fmt: skip
     # x + 0 makes -0 to 0, where the limit is +inf; below it there is no derivative.
     elementwise(
         name,
         ufunc,
         word=name,
         cost=15,
-        partials=lambda y, x: [undefined_where(x < 0, NAN, factor / (x + 0.0))],
+        partials=lambda y, x: [
+            slope(undefined_where(x < 0, NAN, factor / (x + 0.0)), x)
+        ],
         points=_POSITIVE,
         steep=Steep(finite=False),
     )

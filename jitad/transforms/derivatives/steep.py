@@ -17,6 +17,7 @@ same number comes out however many they are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -41,7 +42,7 @@ Ways = dict[int, dict[int, int]]  # the same, either way: to operands, or to use
 # Slopes in more than so many nodes, or of longer ways, stay as they are where others
 # go the same ways: one gradient would become the Jacobian of many intermediate results.
 # Where the value is infinite, too, as that of a logarithm, less is done for its slope.
-# Ways are followed for longer where few slopes have to share the graph's edges.
+# Longer ways are followed as long as there are not many of them.
 _WIDEST, _FEW, _LONGEST = 8, 2, 48
 # Inputs beyond this number share bits, and count as depending on each other.
 _BITS = 512
@@ -142,12 +143,12 @@ def _sign(builder: Trace, i: int) -> int:
 def below(builder: Trace, edges: Edges) -> Edges:
     """The edges, with those of infinite slopes to nodes that one path each leads to."""
     found: Ways = {}
-    within, users, longest = _read(builder, edges)
+    within, users, left = _read(builder, edges)
     for v, own in edges.items():
         z, kept = within[v], dict(own)
         slopes = None
         if z in found and z in kept:
-            slopes = _slopes(builder, z, found, users, _most(builder, v), longest)
+            slopes = _slopes(builder, z, found, users, _most(builder, v), left)
         if slopes is not None:
             partial = kept.pop(z)
             for a, slope in slopes.items():
@@ -163,12 +164,12 @@ def above(builder: Trace, edges: Edges, ends: Set[int]) -> Edges:
     ends  nodes whose derivatives are wanted, which must not lose any
     """
     found: Ways = {v: dict(own) for v, own in edges.items()}
-    within, users, longest = _read(builder, edges)
+    within, users, left = _read(builder, edges)
     for v in reversed(edges):
         if within[v] not in found[v] or v not in users:
             continue
         most = _most(builder, v)
-        slopes = _slopes(builder, v, users, found, most, longest, ends)
+        slopes = _slopes(builder, v, users, found, most, left, ends)
         if slopes is not None:
             for u in users.pop(v):
                 del found[u][v]
@@ -178,15 +179,21 @@ def above(builder: Trace, edges: Edges, ends: Set[int]) -> Edges:
     return _frozen(found)
 
 
-def _read(builder: Trace, edges: Edges) -> tuple[dict[int, int], Ways, int]:
+@dataclass
+class _Steps:
+    """How many edges long ways may be followed, all of them together."""
+
+    left: int
+
+
+def _read(builder: Trace, edges: Edges) -> tuple[dict[int, int], Ways, _Steps]:
     """Where slopes may be infinite, the users of every node, and how far to go."""
     within = {v: _within(builder, v) for v in edges}
     users: Ways = {}
     for v, own in edges.items():
         for a, p in own:
             users.setdefault(a, {})[v] = p
-    count = sum(z >= 0 for z in within.values())
-    return within, users, max(_LONGEST, sum(map(len, edges.values())) // max(count, 1))
+    return within, users, _Steps(2 * sum(map(len, edges.values())))
 
 
 def _frozen(ways: Ways) -> Edges:
@@ -210,9 +217,10 @@ def _within(builder: Trace, v: int) -> int:
 
 
 def _slope(builder: Trace, i: int) -> bool:
-    """Whether a node is a slope that may be infinite."""
+    """Whether a node is a slope that may be infinite where its function is finite."""
     node = builder.nodes[i]
-    return is_slope(node.primitive) and steep(builder, node) is not None
+    found = steep(builder, node) if is_slope(node.primitive) else None
+    return found is not None and found.finite
 
 
 def _most(builder: Trace, v: int) -> int:
@@ -227,7 +235,7 @@ def _slopes(
     ways: Ways,
     back: Ways,
     most: int,
-    longest: int,
+    steps: _Steps,
     ends: Set[int] = frozenset(),
 ) -> dict[int, int] | None:
     """The products along ways from z, added up at the nodes beyond which none meet.
@@ -236,7 +244,7 @@ def _slopes(
     None  where none meet at all, or there is an end among them; and where there are
           more than so many in nodes, and others go some of these ways
     """
-    cone = _cone(z, ways, longest)
+    cone = _cone(z, ways, steps)
     if cone is None or z in (apart := _apart(z, cone, ways)):
         return None
     inner = set(cone) - apart
@@ -258,17 +266,20 @@ def _slopes(
     return slopes if len(slopes) <= most else None
 
 
-def _cone(z: int, ways: Ways, longest: int) -> list[int] | None:
+def _cone(z: int, ways: Ways, steps: _Steps) -> list[int] | None:
     """The nodes that ways from z lead to, it first, in order; None: there are many."""
     seen, stack, count = {z}, [z], 0
     while stack:
         for a in ways.get(stack.pop(), ()):
             count += 1
-            if count > longest:
+            if count > max(_LONGEST, steps.left):
+                steps.left -= count
                 return None
             if a not in seen:
                 seen.add(a)
                 stack.append(a)
+    if count > _LONGEST:
+        steps.left -= count
     return sorted(seen, reverse=z == max(seen))
 
 
