@@ -314,6 +314,16 @@ SCALARS += [
          0.0),
     case("stretched", lambda t, a, p, q: a * np.exp(-((t / p) ** q)),
          (0.0, 3.0, 2.0, 0.5), 3.0, -inf, 1.0, 0.0, 0.0),
+    *[
+        case(f"Hill at 0, n = {n}", lambda t, a, k, n: a * t**n / (t**n + k**n),
+             (0.0, 3.0, 2.0, n), 0.0, slope, 0.0, 0.0, 0.0)
+        for n, slope in ((2.0, 0.0), (1.0, 1.5), (0.5, inf))
+    ],
+    # Limits that nothing finite is computed of.
+    case("Hill, through infinity", lambda t, a, k, n: a / (1.0 + (k / t) ** n),
+         (0.0, 3.0, 2.0, 2.0), 0.0, nan, 0.0, nan, nan),
+    case("exp(q log(t/p))", lambda t, p, q: np.exp(q * np.log(t / p)),
+         (0.0, 2.0, 2.0), 0.0, nan, nan, nan),
     case("log1p((t / p)**.5)", lambda t, p: np.log1p((t / p) ** 0.5), (0.0, 2.0), 0.0,
          inf, 0.0),
     case("arccos(1 - t p)", lambda t, p: np.arccos(1.0 - t * p), (0.0, 2.0), 0.0, inf,
