@@ -10,6 +10,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from .numbers import dtype, shape
+
 Interval = tuple[int, int]
 
 
@@ -35,6 +37,9 @@ class Bounds:
     def binary(self, function: Callable[..., Any], a: Any, b: Any, made: Any) -> Any:
         """The result of an operator, with what the operands' intervals say of it."""
         ends = self.of(a), self.of(b)
+        whole = dtype(made).kind in "iu" and not shape(made)
+        if function is operator.mod and whole and ends[1] and ends[1][0] > 0:
+            return self.note(made, 0, ends[1][1] - 1)
         if ends[0] is None or ends[1] is None:
             return made
         pairs = [(x, y) for x in ends[0] for y in ends[1]]
@@ -42,8 +47,6 @@ class Bounds:
             found = [function(x, y) for x, y in pairs]
         elif function is operator.floordiv and ends[1][0] > 0:
             found = [x // y for x, y in pairs]
-        elif function is operator.mod and ends[1][0] > 0:
-            found = [0, ends[1][1] - 1]
         elif function is min:
             found = [min(e[k] for e in ends if e) for k in (0, 1)]
         elif function is max:

@@ -40,7 +40,7 @@ def test_everybody_agrees(text: str) -> None:
     slopes = [y.slope if isinstance(y, Dual) else 0.0 for y in slopes]
     near = {"rtol": 1e-10, "atol": 1e-12}
     with pytest.MonkeyPatch.context() as patch:
-        for most in (0, 512, 10**6):
+        for most in (0, 512, 4000):
             patch.setattr(frame, "UNROLLED", most)
             read = jitad.vmap(jitad.jit(compiled), backend="numpy")
             np.testing.assert_allclose(read(POINTS), want, rtol=1e-13, atol=1e-15)

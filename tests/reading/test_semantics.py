@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import njit
 
 import jitad
 from jitad.errors import UnsupportedError
@@ -30,6 +31,23 @@ STEPS = {"intdiv", "collatz", "bits", "overflow", "f32"}
 def most(request: Any, monkeypatch: Any) -> int:
     monkeypatch.setattr(frame, "UNROLLED", request.param)
     return request.param
+
+
+@njit
+def remainders(x):
+    s = 0.0
+    k = int(x[3]) * 3
+    for i in range(k % 4):
+        for j in range(k % 3, i + 4):
+            s += x[j % 5] * x[0]
+    return s
+
+
+def test_a_remainder_bounds_a_record() -> None:
+    reverse = jitad.jacobian(remainders, mode="reverse")(X)
+    forward = jitad.jacobian(remainders, mode="forward")(X)
+    np.testing.assert_allclose(reverse, forward, rtol=1e-14)
+    assert reverse.any()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -45,6 +45,9 @@ class Dual:
     def __le__(self, other: Any) -> bool:
         return self.value <= Dual.of(other).value
 
+    def __ge__(self, other: Any) -> bool:
+        return self.value >= Dual.of(other).value
+
     def __int__(self) -> int:
         return int(self.value)
 

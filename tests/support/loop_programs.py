@@ -122,7 +122,7 @@ class Writer:
     def repeat(self, depth: int) -> None:
         name = f"n{len(self.lines)}"
         self.say(depth, f"{name} = 0")
-        self.say(depth, f"while {name} < 3 and {self.test()}:")
+        self.say(depth, f"while {name} < 3 and ({self.test()}):")
         self.say(depth + 1, f"{name} += 1")
         self.block(depth + 1, True)
 
