@@ -6,6 +6,7 @@ The compiler is NVIDIA's, which needs no GPU.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -247,13 +248,21 @@ def test_blocks_are_tried_within_every_limit_that_makes_all_spill():
     assert len(found.tried) == 6
 
 
+@cache
+def cubin(
+    text: str, capability: tuple[int, int], registers: int | None = None
+) -> Cubin:
+    """Machine code, which several tests look at."""
+    return nvrtc.compile_cubin(text, capability, registers=registers)
+
+
 @pytest.mark.slow
 @needs_nvrtc
 @pytest.mark.parametrize("name", NAMES)
 def test_every_card_compiles_them(name):
     text = emit(case(name).kernel)
     for major, minor in CAPABILITIES:
-        assert nvrtc.compile_cubin(text, (major, minor)).usage["kernel"].registers
+        assert cubin(text, (major, minor)).usage["kernel"].registers
         assert f"sm_{major}{minor}" in nvrtc.compile_ptx(text, (major, minor))
 
 
@@ -261,7 +270,7 @@ def best(kernels, capability, limits=LIMITS) -> Chosen:
     """What is chosen for a card."""
 
     def compile(text: str, limit: int | None) -> Cubin:
-        return nvrtc.compile_cubin(text, capability, registers=limit)
+        return cubin(text, capability, limit)
 
     return chosen(kernels, compile, capability, limits=limits)
 
@@ -311,7 +320,7 @@ def test_registers_are_as_recorded(name, layout):
     for capability in CAPABILITIES:
         taken = []
         for made in case(name).candidates(layout):
-            used = nvrtc.compile_cubin(emit(made), capability).usage["kernel"]
+            used = cubin(emit(made), capability).usage["kernel"]
             taken.append(used.registers)
         assert min(taken) <= REGISTERS[name][capability >= (10, 0)]
 
@@ -324,6 +333,6 @@ def test_shared_memory_limits_no_blocks(name, shared, most):
     """A multiprocessor has as many at a time as registers let it have."""
     for made in case(name).candidates():
         text = emit(made, shared=shared)
-        used = nvrtc.compile_cubin(text, (9, 0), registers=128).usage["kernel"]
+        used = cubin(text, (9, 0), 128).usage["kernel"]
         blocks = min(65536 // (128 * used.registers), most)
         assert used.shared and blocks * (used.shared + 1024) <= shared * 1024
