@@ -180,7 +180,7 @@ def check_differences(seen: Seen, program: Program, graph: Graph, found: Any) ->
 def test_interpreter_orders_seeds_and_differences_agree() -> None:
     with mostly_sharp() as seen:
 
-        @over(30, programs(5, 50))
+        @over(20, programs(5, 50))
         def hold(program: Program) -> None:
             graph = check_values(seen, program)
             found = check_orders(seen, program, graph)
@@ -205,7 +205,7 @@ def test_programs_of_two_hundred_lines() -> None:
 def test_hessians_are_symmetric_in_every_order() -> None:
     with mostly_sharp() as seen:
 
-        @over(25, programs(5, 12))
+        @over(16, programs(5, 12))
         def hold(program: Program) -> None:
             graph = scalars(program.total, program)
             inputs = program.inputs
@@ -232,7 +232,7 @@ def test_nan_goes_the_same_ways() -> None:
     """One element of an input is NaN: patterns agree in values and in all orders."""
     with mostly_sharp() as seen:
         # What LAPACK makes of NaN is nobody's rule.
-        @over(25, programs(5, 30, factors=False), integers(0, 20))
+        @over(16, programs(5, 30, factors=False), integers(0, 20))
         def hold(program: Program, place: int) -> None:
             poisoned = [x.copy() for x in program.inputs]
             x = poisoned[place % len(poisoned)]
