@@ -21,7 +21,7 @@ from .statements import (
     Op,
     Read,
     Repeat,
-    Spread,
+    Scatter,
     Store,
     StoreAll,
     Write,
@@ -85,7 +85,7 @@ class _Lane:
                     array, at = self._array(s, index)
                     place = _named(s, s.element, env)
                     env[s.target] = array[(*at, place)].astype(s.dtype)[()]
-                case Spread():
+                case Scatter():
                     array, at = self._array(s, index)
                     for element, value in s.terms:
                         array[(*at, _named(s, element, env))] += env[value]
@@ -114,7 +114,7 @@ class _Lane:
                         env[m.outer] = inner[m.inner if env[s.mask] else m.otherwise]
 
     def _array(
-        self, s: Gather | Spread, index: Mapping[int, int]
+        self, s: Gather | Scatter, index: Mapping[int, int]
     ) -> tuple[np.ndarray, tuple[int, ...]]:
         """What a statement reads or adds to, and where this lane's own elements are."""
         if s.local is not None:
@@ -157,7 +157,7 @@ def _element(s: Access, env: _Values) -> int:
     return element
 
 
-def _named(s: Gather | Spread, element: int, env: _Values) -> int:
+def _named(s: Gather | Scatter, element: int, env: _Values) -> int:
     index = int(env[s.index])  # pyright: ignore
     inside = 0 <= index < s.count
     return element + s.stride * (index if inside else s.count - 1)

@@ -19,7 +19,7 @@ import numpy as np
 from .statement import Body, Memory
 from .statements import Const, Load, Op
 
-Layout = Literal["streams", "lines", "rows", "fixed", "general", "sum", "spread"]
+Layout = Literal["streams", "lines", "rows", "fixed", "general", "sum", "scatter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Buffer:
             general  i * lane_stride + offsets[j]             (anything else)
             sum      a vector of partial sums at j * vector   (outputs only): what is
                      stored is added to it, lane by lane; it varies along no axis
-            spread   as fixed (outputs only): sums that lanes add to, one after the
-                     other, by `Spread`; it varies along no axis
+            scatter  as fixed (outputs only): sums that lanes add to, one after the
+                     other, by `Scatter`; it varies along no axis
     axes    the batch axes along which the buffer varies, ascending
     Bools are one byte each, as in NumPy.
     """

@@ -26,7 +26,7 @@ def put_off(
     Not before a loop that asks its lanes whether to go on, as those that wait have
     nothing to say; nor where sums have been added to already.
     """
-    if any(b.layout in ("sum", "spread") for b in buffers):
+    if any(b.layout in ("sum", "scatter") for b in buffers):
         return body
     if not any(isinstance(s, If) for s in body):
         return body

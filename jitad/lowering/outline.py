@@ -13,7 +13,7 @@ import numpy as np
 from .cost import Work, is_long, work
 from .kernel import Buffer, Kernel
 from .statement import statements
-from .statements import Repeat, Spread
+from .statements import Repeat, Scatter
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def outline(kernel: Kernel) -> Outline:
     """The outline of a kernel."""
     found = list(statements((*kernel.once, *kernel.body)))
     long = any(isinstance(s, Repeat) and is_long(s) for s in found)
-    terms = sum(len(s.terms) for s in found if isinstance(s, Spread))
+    terms = sum(len(s.terms) for s in found if isinstance(s, Scatter))
     return Outline(kernel.buffers, kernel.axes, work(kernel), long, terms)
 
 

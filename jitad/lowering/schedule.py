@@ -29,7 +29,7 @@ class Request:
 
     varying[k]  the batch axes along which input k varies, ascending
     layouts     the layouts of inputs, then of outputs; outputs vary along all axes,
-                sums, and what is spread, along none
+                sums, and what is scattered, along none
     """
 
     axes: int
@@ -67,8 +67,8 @@ def schedule(graph: Graph, request: Request, ordering: Ordering = order) -> Kern
     places, roots = _places(graph), _roots(graph)
     first = len(graph.inputs)
     for k, o in enumerate(graph.outputs):
-        if layouts[first + k] == "spread":
-            assert writer.aim(o, (first + k, None)), "a spread of its own"
+        if layouts[first + k] == "scatter":
+            assert writer.aim(o, (first + k, None)), "a scatter of its own"
     for i, value in ordering(graph, roots):
         if i < 0 and graph.nodes[value].type.shape:
             buffer, _ = places[~i]
@@ -107,7 +107,7 @@ def _buffers(graph: Graph, request: Request) -> tuple[Buffer, ...]:
             f"y{k}",
             t.dtype,
             t.size,
-            () if how in ("sum", "spread") else everywhere,
+            () if how in ("sum", "scatter") else everywhere,
             how,
             True,
         )

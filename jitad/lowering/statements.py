@@ -273,12 +273,12 @@ class Clear(Statement):
 
 
 @dataclass(frozen=True, slots=True)
-class Spread(Statement):
+class Scatter(Statement):
     """owner[element + index * stride] += value for every term, one lane after another.
 
     index  as in `Gather`
     terms  (element, value)
-    The owner is a buffer of layout spread, to which lanes that do not exist add
+    The owner is a buffer of layout scatter, to which lanes that do not exist add
     nothing, or a local.  It may stand in a Repeat or an If, where lanes that do not
     take part add what they have.
     """
@@ -309,7 +309,7 @@ class Spread(Statement):
     def lines(self, names: Names) -> Iterator[str]:
         for element, value in self.terms:
             place = f"{names(owner(self))}[{element} + {self.stride} v{self.index}]"
-            yield f"spread {place} += v{value}"
+            yield f"scatter {place} += v{value}"
 
 
 # -- loops and branches ---------------------------------------------------------------
@@ -476,7 +476,7 @@ class If(Statement):
 Access = Load | Read | Write
 
 
-def owner(s: Gather | Spread) -> Memory:
+def owner(s: Gather | Scatter) -> Memory:
     """The buffer or local whose elements every lane finds by an index of its own."""
     if s.local is not None:
         return ~s.local

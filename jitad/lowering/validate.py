@@ -17,7 +17,7 @@ from .statements import (
     Load,
     Read,
     Repeat,
-    Spread,
+    Scatter,
     Store,
     StoreAll,
     Write,
@@ -105,7 +105,7 @@ class _Scope:
                 self._access(s, known)
             case Gather():
                 self._places(s, [s.element], known)
-            case Spread():
+            case Scatter():
                 self._places(s, [e for e, _ in s.terms], known)
             case _:
                 pass
@@ -123,7 +123,7 @@ class _Scope:
         return found[place]
 
     def _written(self, own: Buffer | Local, s: Statement) -> None:
-        if isinstance(own, Local) or isinstance(s, Spread):
+        if isinstance(own, Local) or isinstance(s, Scatter):
             return
         assert own.output, s
         covered = {0} if own.layout == "sum" else set(own.axes)
@@ -144,7 +144,7 @@ class _Scope:
 
     def _places(
         self,
-        s: Gather | Spread,
+        s: Gather | Scatter,
         elements: Sequence[int],
         known: Mapping[int, np.dtype],
     ) -> None:
@@ -152,8 +152,8 @@ class _Scope:
         own = self._owner(owner(s), s)
         if isinstance(own, Buffer):
             assert set(own.axes) <= self.loops, s
-            spread = own.layout == "spread"
-            assert spread == own.output == isinstance(s, Spread), s
+            scatter = own.layout == "scatter"
+            assert scatter == own.output == isinstance(s, Scatter), s
         far = s.stride * (s.count - 1)
         assert s.stride > 0 and s.count > 0, s
         assert all(e >= 0 and e + far < own.elements for e in elements), s

@@ -31,7 +31,7 @@ from .statements import (
     Op,
     Read,
     Repeat,
-    Spread,
+    Scatter,
     Write,
 )
 
@@ -84,7 +84,7 @@ class Writer:
         if node.primitive is PACK:
             return self._pack(i)
         if node.primitive is SCATTER:
-            return self._spread(i)
+            return self._scatter(i)
         target = self._number(i)
         if node.primitive is LOOKUP:
             (array, index), way = node.operands, way_of(node)
@@ -138,8 +138,8 @@ class Writer:
         loop = loop_of(self.graph.nodes[part.operands[0]])
         return part.index in loop.numbers.summed
 
-    def _spread(self, i: int) -> list[Statement]:
-        """What a spread adds up: where it is wanted, or in storage of its own."""
+    def _scatter(self, i: int) -> list[Statement]:
+        """What a scatter adds up: where it is wanted, or in storage of its own."""
         arrays, terms = terms_of(self.graph.nodes[i])
         made: list[Statement] = []
         if i not in self.aims:
@@ -155,7 +155,7 @@ class Writer:
             given, masked = self._masked(self.values[value], self.graph.nodes[value])
             made += masked
             groups.setdefault(key, []).append((way.element, given))
-        made += [Spread(*owner, *key, tuple(own)) for key, own in groups.items()]
+        made += [Scatter(*owner, *key, tuple(own)) for key, own in groups.items()]
         return made
 
     def add_array(self, a: int, owner: Owner) -> list[Statement]:
@@ -169,7 +169,7 @@ class Writer:
             assert buffer is not None
             body = [Load(value, buffer, 0, dtype, index, 1)]
         given, masked = self._masked(value, node)
-        body += [*masked, Spread(*owner, index, 1, size, ((0, given),))]
+        body += [*masked, Scatter(*owner, index, 1, size, ((0, given),))]
         return [Repeat(index, size, None, (), (), None, tuple(body))]
 
     def _masked(self, value: int, node: Node) -> tuple[int, list[Statement]]:

@@ -25,7 +25,7 @@ from jitad.transforms.scalars.templates import new_builder
 from .derived import Derived
 from .machine import Machine
 from .pipeline import compiled
-from .placement import Placement, around_cache, place, place_output, place_spread
+from .placement import Placement, around_cache, place, place_output, place_scatter
 
 # With at least so many points the outermost batch axis gives the lanes.
 _ENOUGH_LANES = 64
@@ -91,7 +91,7 @@ def fitted(
     order = lane_order(extents) if order is None else order
     before = [place(x, extents, order) for x in inputs]
     after = [
-        place_spread() if k in added else place_output(y, extents, order)
+        place_scatter() if k in added else place_output(y, extents, order)
         for k, y in enumerate(outputs)
     ]
     if around:

@@ -94,9 +94,9 @@ def place_output(
     return Placement(layout, axes, strides or (lane,), elements)
 
 
-def place_spread() -> Placement:
+def place_scatter() -> Placement:
     """The placement of a result that a kernel of one point adds up in place."""
-    return Placement("spread", (), (0,), 0)
+    return Placement("scatter", (), (0,), 0)
 
 
 def around_cache(

@@ -43,7 +43,7 @@ from .machine import Machine, Place
 from .pipeline import compiled
 from .placement import place
 from .rows import Rows, along
-from .steps import PointStep, Step, SumStep, moving, spreading
+from .steps import PointStep, Step, SumStep, moving, scattering
 
 # From so many points a sum over them is a kernel of its own.
 _ENOUGH_POINTS = 256
@@ -157,10 +157,10 @@ class _Split:
         """
         slot = dict(zip(graph.inputs, given, strict=True))
         builder, index = _copied(graph)
-        spreads = [o for o in outputs if self.host and
+        scatters = [o for o in outputs if self.host and
                    graph.nodes[o].primitive is SCATTER]  # fmt: skip
-        asked = [index[o] for o in outputs if o not in spreads and o not in slot]
-        for o in spreads:
+        asked = [index[o] for o in outputs if o not in scatters and o not in slot]
+        for o in scatters:
             arrays, terms = terms_of(graph.nodes[o])
             asked += [index[a] for a in arrays if a not in slot]
             indices = [index[i] for _, i, _ in terms]
@@ -172,14 +172,14 @@ class _Split:
         whole = Graph(tuple(builder.nodes), tuple(builder.inputs), tuple(asked))
         made = iter(self._point(whole, asked, given) if asked else ())
         found = {o: slot[o] if o in slot else next(made) for o in outputs
-                 if o not in spreads}  # fmt: skip
-        for o in spreads:
+                 if o not in scatters}  # fmt: skip
+        for o in scatters:
             arrays, terms = terms_of(graph.nodes[o])
             places = tuple([slot[a] if a in slot else next(made) for a in arrays])
             indices, values = (next(made), next(made)) if terms else (None, None)
             ways = tuple([way for way, _, _ in terms])
             type = graph.nodes[o].type
-            step = spreading(type, places, ways, indices, values)
+            step = scattering(type, places, ways, indices, values)
             self.made.append(step)
             found[o] = self._append([np.zeros(type.shape, type.dtype)])[0]
         return [found[o] for o in outputs]
@@ -231,8 +231,12 @@ class _Split:
         points = body.graph(dtypes)
         varying = tuple([() if r.lane is None else (0,) for r in body.inputs])
         sums: list[Layout] = ["sum"] * len(dtypes)
-        spread: list[Layout] = ["spread"] * loop.summed
-        layouts: tuple[Layout, ...] = (*[r.layout for r in body.inputs], *sums, *spread)
+        scatter: list[Layout] = ["scatter"] * loop.summed
+        layouts: tuple[Layout, ...] = (
+            *[r.layout for r in body.inputs],
+            *sums,
+            *scatter,
+        )
         executable, seconds = compiled(
             points,
             Request(1, varying, layouts),
@@ -355,12 +359,12 @@ class _Body:
     def graph(self, dtypes: Sequence[np.dtype]) -> Graph:
         """From the inputs to what a point adds to the sums, packed by dtype.
 
-        What is spread comes after it.
+        What is scattered comes after it.
         """
         terms = [self.loop.added(k) or [] for k in range(self.loop.carried)]
         body, wide = self.loop.body, self.wide
-        spread = self.loop.outputs.summed
-        nodes = (*[v for own in terms for v, _ in own], *spread)
+        scatter = self.loop.outputs.summed
+        nodes = (*[v for own in terms for v, _ in own], *scatter)
         whole = Graph(body.nodes, body.inputs, nodes)
         found = inline(self.builder, whole, [self.values[i] for i in body.inputs])
         made = iter(found)
@@ -375,15 +379,15 @@ class _Body:
             )
             for d, p in packs.items()
         ]
-        outputs += [self._spread(a) for a in found[len(found) - len(spread) :]]
+        outputs += [self._scatter(a) for a in found[len(found) - len(scatter) :]]
         return self.builder.finish(outputs)
 
     def _wide(self, v: int) -> int:
         """A term in the dtype that sums of it have."""
         return self.builder.cast(v, _widened(self.builder.nodes[v].type.dtype))
 
-    def _spread(self, a: int) -> int:
-        """What a point adds to an array, as a spread."""
+    def _scatter(self, a: int) -> int:
+        """What a point adds to an array, as a scatter."""
         node = self.builder.nodes[a]
         dtype = _widened(node.type.dtype) if self.wide else node.type.dtype
         type = Type(dtype, node.type.shape)
@@ -413,19 +417,19 @@ def _widened(dtype: np.dtype) -> np.dtype:
 def _without(graph: Graph, i: int, types: Sequence[Type]) -> Graph:
     """The graph with the sums of loop i as new inputs.
 
-    types  of an array for each dtype of what is carried, then of what is spread
+    types  of an array for each dtype of what is carried, then of what is scattered
     """
     loop = loop_of(graph.nodes[i])
     _, starts, _, _, _ = loop.split(graph.nodes[i].operands)
     kinds = loop.body.output_types
     inputs: dict[np.dtype, int] = {}
-    spread: list[int] = []
+    scatter: list[int] = []
 
     def part(builder: Builder, k: int, index: Sequence[int]) -> int:
         if k == loop.carried + loop.summed:
             return builder.number(loop.bound, INT)
         if k >= loop.carried:
-            return spread[k - loop.carried]
+            return scatter[k - loop.carried]
         type = kinds[k]
         place = sum(t.dtype == type.dtype for t in kinds[:k])
         own = inputs[type.dtype]
@@ -444,7 +448,7 @@ def _without(graph: Graph, i: int, types: Sequence[Type]) -> Graph:
         if k < len(types) - loop.summed:
             inputs[type.dtype] = made
         else:
-            spread.append(made)
+            scatter.append(made)
     for a, node in enumerate(graph.nodes):
         if a == i or node.primitive is INPUT:
             continue

@@ -54,7 +54,7 @@ class PointStep:
     def run(self, environment: Environment, place: Place) -> None:
         """Compute, and append the results."""
         made = [
-            place.zeros(t.shape, t.dtype) if p.layout == "spread"
+            place.zeros(t.shape, t.dtype) if p.layout == "scatter"
             else place.empty(t.shape, t.dtype)
             for t, p in zip(self.types, self.fitted.outputs, strict=True)
         ]  # fmt: skip
@@ -154,7 +154,7 @@ class SumStep:
 
 
 @dataclass(frozen=True, eq=False)
-class SpreadStep:
+class ScatterStep:
     """A result that is the sum of arrays, and of numbers added to elements of them.
 
     arrays   places in the environment
@@ -191,19 +191,19 @@ class SpreadStep:
         environment.append(total)
 
 
-def spreading(
+def scattering(
     type: Type,
     arrays: tuple[int, ...],
     ways: tuple[Way, ...],
     indices: int | None,
     values: int | None,
-) -> SpreadStep:
+) -> ScatterStep:
     """A step that adds up what lies at these places of the environment."""
     builder, kind = Builder(), scalar(type.dtype)
     given = [builder.input(type) for _ in arrays]
     terms = [(way, builder.input(scalar(INT)), builder.input(kind)) for way in ways]
     graph = builder.finish([add_scatter(builder, type, given, terms)])
-    return SpreadStep(graph, type, arrays, ways, indices, values, {})
+    return ScatterStep(graph, type, arrays, ways, indices, values, {})
 
 
-Step = PointStep | MoveStep | SumStep | SpreadStep
+Step = PointStep | MoveStep | SumStep | ScatterStep

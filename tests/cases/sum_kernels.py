@@ -11,7 +11,7 @@ from jitad import tree
 from jitad.ir.graph import Type
 from jitad.ir.trace import Input, trace
 from jitad.lowering.kernel import Buffer, Kernel
-from jitad.lowering.statements import Load, Spread, Store
+from jitad.lowering.statements import Load, Scatter, Store
 from jitad.transforms.rewrite.expand import expand
 from jitad.transforms.scalars.scalarize import scalarize
 from tests.cases.layouts import I8
@@ -92,10 +92,10 @@ def adding(dtype: np.dtype, elements: int, layout: Any = "streams") -> Kernel:
         Buffer("i", I8, 1, (0,), layout, False),
         Buffer("x", dtype, 3, (0,), layout, False),
         Buffer("total", dtype, 1, (), "sum", True),
-        Buffer("table", dtype, elements, (), "spread", True),
+        Buffer("table", dtype, elements, (), "scatter", True),
     )
     body = (
         *(Load(0, 0, 0, I8), *(Load(1 + e, 1, e, dtype) for e in range(3))),
-        *(Store(2, 0, 1), Spread(3, None, 0, 1, elements, ((0, 1),))),
+        *(Store(2, 0, 1), Scatter(3, None, 0, 1, elements, ((0, 1),))),
     )
     return Kernel(buffers, 1, body)

@@ -134,7 +134,7 @@ def test_sums_stay_on_the_card(count, adapter):
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["f8", "i4"])
-def test_what_lanes_spread_is_added_up_in_phases(dtype, adapter):
+def test_what_lanes_scatter_is_added_up_in_phases(dtype, adapter):
     core = Core()
     executable = on_card(adding(np.dtype(dtype), 301), core, adapter)
     core.events.clear()

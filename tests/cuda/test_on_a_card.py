@@ -361,7 +361,7 @@ def rearranging() -> list[Part]:
         "quantile": lambda x: np.quantile(x, [0.2, 0.9]),
         "extremes": lambda x: np.max(x) - np.min(x),
         "sums": lambda x: (np.cumsum(x), np.cumprod(x), np.prod(x), np.mean(x)),
-        "spread": lambda x: (np.var(x), np.std(x), np.linalg.norm(x)),
+        "scatter": lambda x: (np.var(x), np.std(x), np.linalg.norm(x)),
         "conditions": lambda x: (np.any(x > 1), np.all(x > -9), np.count_nonzero(x)),
         "convolve": lambda x: np.convolve(x, x[:3]),
         "pad": lambda x: np.pad(np.roll(x, 2), 1, mode="reflect"),

@@ -17,7 +17,7 @@ from jitad.lowering.execute import execute
 from jitad.lowering.kernel import Buffer, Kernel, Local
 from jitad.lowering.order import ORDERS
 from jitad.lowering.statement import statements
-from jitad.lowering.statements import Op, Spread, Store
+from jitad.lowering.statements import Op, Scatter, Store
 from jitad.lowering.validate import validate
 from jitad.lowering.words import meaning
 from jitad.transforms.derivatives.accumulate import jacobian
@@ -130,7 +130,7 @@ def test_sums():
     assert hold(kernel(F8), (5,), given) == 4
 
 
-def test_what_is_spread_is_whole():
+def test_what_is_scatter_is_whole():
     rng = np.random.default_rng(1)
     x, i, table = rng.random((4, 3)), rng.integers(0, 18, 4), rng.normal(size=(20, 3))
 
@@ -195,14 +195,14 @@ def test_what_ends_a_loop_is_needed_for_what_is_written_in_it():
 
     def writing(body: Lines, i: int, a: int) -> list[int]:
         body.write(0, 0, x)
-        body.body.append(Spread(2, None, zero, 1, 1, ((0, x),)))
+        body.body.append(Scatter(2, None, zero, 1, 1, ((0, x),)))
         return [body.op("add", a, x, dtype=F8)]
 
     k.repeat([(x, F8)], writing, alive=going)
     k.store(1, [x, k.read(0, 0, F8)])
     buffers = (
         *(varying("x", F8, 1), varying("y", F8, 2, output=True)),
-        Buffer("s", F8, 1, (), "spread", True),
+        Buffer("s", F8, 1, (), "scatter", True),
     )
     whole = Kernel(buffers, 1, tuple(k.body), locals=(Local("own", F8, 1),))
     assert hold(whole, (3,), [np.arange(3.0).reshape(3, 1)]) == 3

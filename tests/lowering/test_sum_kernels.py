@@ -1,6 +1,6 @@
 """Kernels that sum over lanes: the machine against plain Python, whole and in parts.
 
-What they sum may be spread over an array at places that lanes compute.
+What they sum may be scattered over an array at places that lanes compute.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def test_the_machine_sums_as_python_does(count: int, longest: int, dtype: Any) -
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("case", CASES)
 def test_products_with_rows(case: str, dtype: Any, n: int, width: int) -> None:
-    f, extra, dots, spreads = CASES[case]
+    f, extra, dots, scatters = CASES[case]
     made, _ = tabled(f, dtype, n, extra, "rows")
     code = cpu.compile(made, cpu.target(width))
     wide = n >= code.width
-    assert ("%rows0" in code.ir) == (spreads and wide)
+    assert ("%rows0" in code.ir) == (scatters and wide)
     assert ("masked.load" in code.ir) == (dots and wide and n % code.width != 0)
     rng = np.random.default_rng(n)
     w = (rng.normal(size=n + extra) / n).astype(dtype)
@@ -104,7 +104,7 @@ def _seen(array: np.ndarray, by_point: bool) -> np.ndarray:
 @pytest.mark.parametrize("count", (1, 7, 8, 65, 1003))
 @pytest.mark.parametrize("longest", (3000, 4))
 @pytest.mark.parametrize("strided", (False, True))
-def test_the_machine_spreads_as_python_does(
+def test_the_machine_scatters_as_python_does(
     count: int, longest: int, strided: bool
 ) -> None:
     rng = np.random.default_rng(1)
@@ -118,7 +118,7 @@ def test_the_machine_spreads_as_python_does(
     assert isinstance(call, Summed)
     (step,) = call.program.sums
     layouts = [b.layout for b in step.kernel.buffers]
-    assert "spread" in layouts and ("general" in layouts) == strided
+    assert "scatter" in layouts and ("general" in layouts) == strided
     environment = [table, *call.program.constants]
     for before in call.program.steps[: call.program.steps.index(step)]:
         before.run(environment, cpu.HOST)

@@ -124,7 +124,7 @@ class Executable:
         It can be kept, and addresses in it replaced, for calls of `entry`.  Tables of
         offsets in arguments, and the watch, must live as long.
         """
-        tile = _ENDLESS if self._spreads else self.width
+        tile = _ENDLESS if self._scatters else self.width
         words = [0, extents[0], tile, frame.DIRECT, 0, 0, 0]
         words += [watch.ctypes.data, *extents[1:]]
         for argument in arguments:
@@ -167,7 +167,7 @@ class Executable:
 
         arguments  None for the buffers that take sums.  Lanes are added up in vectors,
         those in tiles, and tiles pairwise: in the same order whatever runs them.  What
-        is spread is added up lane by lane, and then tile by tile.
+        is scattered is added up lane by lane, and then tile by tile.
         """
         size = schedule.sum_tile(self.outline, count)
         tiles = max(1, -(-count // size))
@@ -175,7 +175,7 @@ class Executable:
         for buffer, argument in zip(self.buffers, arguments, strict=True):
             if argument is None:
                 shape = (tiles, buffer.elements, self.width)
-                shape = shape[:2] if buffer.layout == "spread" else shape
+                shape = shape[:2] if buffer.layout == "scatter" else shape
                 partial.append(fresh.aligned(shape, buffer.dtype))
                 partial[-1][...] = 0
                 argument = Argument(partial[-1].ctypes.data, (0,))
@@ -192,8 +192,8 @@ class Executable:
         return [_added(x) for x in partial]
 
     @property
-    def _spreads(self) -> bool:
-        return any(b.layout == "spread" for b in self.buffers)
+    def _scatters(self) -> bool:
+        return any(b.layout == "scatter" for b in self.buffers)
 
     def _apart(self, arguments: Sequence[Argument]) -> int:
         """How many lanes come before the first vector that can be a part of a line.

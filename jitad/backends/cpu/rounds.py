@@ -27,8 +27,8 @@ _GRAIN = 64  # lanes: tiles of it begin on cache lines where the array does
 _SUM_LANES = 2048
 _FEW_SUMS = 128  # with more of them, tiles are longer: a tile keeps a vector of each
 
-_SPREAD_TILES = 32
-_SPREAD_BYTES = 1 << 26  # of the sums of all tiles
+_SCATTER_TILES = 32
+_SCATTER_BYTES = 1 << 26  # of the sums of all tiles
 
 
 def exceeds_cache(written: int) -> bool:
@@ -77,20 +77,20 @@ def sum_tile(kernel: Outline, count: int) -> int:
 
     It depends on these alone, so that sums do not depend on who takes a tile.
     """
-    spread = sum(b.elements for b in kernel.buffers if b.layout == "spread")
-    if spread:
-        return _spread_tile(kernel.terms, spread, count)
+    scatter = sum(b.elements for b in kernel.buffers if b.layout == "scatter")
+    if scatter:
+        return _scatter_tile(kernel.terms, scatter, count)
     elements = sum(b.elements for b in kernel.buffers if b.layout == "sum")
     return max(_SUM_LANES, -(-elements * _SUM_LANES // _FEW_SUMS // _GRAIN) * _GRAIN)
 
 
-def _spread_tile(terms: int, elements: int, count: int) -> int:
+def _scatter_tile(terms: int, elements: int, count: int) -> int:
     """The same where a tile has so many sums, and a lane adds so many terms to them.
 
     There are only so many tiles that their sums fit in memory, and that to add up all
     of them is little work beside that of the lanes.
     """
-    tiles = min(_SPREAD_TILES, _SPREAD_BYTES // (8 * elements))
+    tiles = min(_SCATTER_TILES, _SCATTER_BYTES // (8 * elements))
     tiles = max(1, min(tiles, count * terms // (4 * elements)))
     return max(1, -(-count // (tiles * _GRAIN))) * _GRAIN
 

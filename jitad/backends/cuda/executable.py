@@ -95,7 +95,7 @@ class Executable:
     ) -> None:
         """Start the kernel on all points; outputs must not overlap inputs.
 
-        A kernel that spreads adds to what is there, and there must be one point.
+        A kernel that scatters adds to what is there, and there must be one point.
         arguments  with addresses on the card; tables of offsets are copied there
         """
         if 0 not in extents:
@@ -117,7 +117,7 @@ class Executable:
     ) -> list[Any]:
         """Start the sums over count lanes: memory on the card, for each buffer of them.
 
-        arguments  None for the buffers that take sums, or that lanes spread.  The sums
+        arguments  None for the buffers that take sums, or that lanes scatter.  The sums
                    have the same bits for every card
         """
         blocks = _blocks(count)

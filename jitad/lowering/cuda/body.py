@@ -25,7 +25,7 @@ from jitad.lowering.statements import (
     Op,
     Read,
     Repeat,
-    Spread,
+    Scatter,
     Store,
     StoreAll,
     Write,
@@ -92,7 +92,7 @@ class Body:
             self.add(f"{c_type(dtype)} {zeros};")
         self._pointers(-1)
         self.walk(self.kernel.once)
-        added = any(b.layout in ("sum", "spread") for b in self.kernel.buffers)
+        added = any(b.layout in ("sum", "scatter") for b in self.kernel.buffers)
         self._lanes(looping=added)
         for k, elements in self.sums.items():
             self._sum_blocks(k, elements)
@@ -249,7 +249,7 @@ class Body:
     def _clear(self, s: Clear) -> None:
         self.add(f"for (auto &x : m{s.local}) x = 0;")
 
-    def _named(self, s: Gather | Spread, element: int) -> str:
+    def _named(self, s: Gather | Scatter, element: int) -> str:
         """The number of the element at this lane's index, as C text."""
         index, last = self.value(s.index), s.count - 1
         inside = f"((unsigned long long){index} < {s.count} ? {index} : {last})"
@@ -268,13 +268,13 @@ class Body:
         """The condition on which a thread adds: that it has a lane, if it might not."""
         return "if (lane < count) " if self.rows.bytes else ""
 
-    def _spread(self, s: Spread) -> None:
+    def _scatter(self, s: Scatter) -> None:
         """Add to storage of this lane's own or to a table, one term after the other."""
         for element, value in s.terms:
             place, term = self._named(s, element), self.value(value)
             if s.buffer is not None:
                 t = c_type(self.kernel.buffers[s.buffer].dtype)
-                added = f"spread(q{s.buffer}, {place}, ({t}){term}, phase);"
+                added = f"scatter(q{s.buffer}, {place}, ({t}){term}, phase);"
                 self.add(f"{self._there()}{added}")
                 continue
             assert s.local is not None
@@ -436,7 +436,7 @@ _PRINTERS: dict[type[Statement], Callable[[Body, Any], None]] = {
     StoreAll: Body._store_all,
     Write: Body._write,
     Clear: Body._clear,
-    Spread: Body._spread,
+    Scatter: Body._scatter,
     For: Body._for,
     Repeat: Body._repeat,
     If: Body._branch,

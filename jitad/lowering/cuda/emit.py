@@ -30,7 +30,7 @@ def emit(kernel: Kernel, *, name: str = NAME, shared: int = SHARED) -> str:
 
     It takes `parameters`, in a grid of one dimension: of a thread for every lane, or
     more, in blocks of whole warps, of at most THREADS.  With buffers of sums, or that
-    lanes spread, it may be any number of blocks, and the text has the kernels that are
+    lanes scatter, it may be any number of blocks, and the text has the kernels that are
     launched besides: `totals_name` for each dtype of sums, which adds up those of the
     blocks (see `functions.totals`), and those of `scatter`.
 

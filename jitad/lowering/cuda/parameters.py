@@ -21,9 +21,9 @@ class Parameter:
     """One parameter of a GPU kernel.
 
     kind  extent   of a batch axis
-          phase    of a kernel whose lanes spread (see `scatter`)
+          phase    of a kernel whose lanes scatter (see `scatter`)
           address  of a buffer; of a buffer of sums: of [elements][blocks] partial sums
-                   (see `functions.accumulator`); of a buffer that is spread: in
+                   (see `functions.accumulator`); of a buffer that is scattered: in
                    phase 0 of the table, later of what it is made from
           stride   of a buffer along an axis, in bytes
           element  the stride of a buffer's elements, in bytes (streams, lines)
@@ -64,7 +64,7 @@ class Parameter:
 def parameters(kernel: Kernel) -> tuple[Parameter, ...]:
     """The parameters of a kernel: extents, then for every buffer where it lies."""
     found = [Parameter("extent", axis=a) for a in range(kernel.axes)]
-    if any(b.layout == "spread" for b in kernel.buffers):
+    if any(b.layout == "scatter" for b in kernel.buffers):
         found.append(Parameter("phase"))
     for k, b in enumerate(kernel.buffers):
         found.append(Parameter("address", k, output=b.output))

@@ -26,7 +26,7 @@ struct Sum {
 };
 
 template <class T>
-static __device__ void spread(char *table, long long place, T term, long long phase) {
+static __device__ void scatter(char *table, long long place, T term, long long phase) {
   if (phase == 0) {
     ((T *)table)[place] += term;
     return;
@@ -73,7 +73,7 @@ static __device__ T rounded(const Sum &sum) {
 }
 """
 _INTEGER = """\
-static __device__ void spread(
+static __device__ void scatter(
     char *table, long long place, {t} term, long long phase) {{
   if (phase != 1) atomicAdd(({u} *)table + place, ({u})term);
 }}
@@ -105,9 +105,9 @@ _SUM_BYTES = 32
 def phases(kernel: Kernel) -> tuple[int, ...]:
     """The phases in which a kernel is launched over many lanes, one after the other.
 
-    Before them every buffer of layout spread is memory of `space` bytes an element that
-    `clear_name` has filled with zeros; after them that of a dtype with `finish_name` is
-    made into a table of floats.  Of integers it is the table.
+    Before them every buffer of layout scatter is memory of `space` bytes an element,
+    which `clear_name` has filled with zeros; after them that of a dtype with
+    `finish_name` is made into a table of floats.  Of integers it is the table.
     """
     dtypes = _dtypes(kernel)
     if any(d.kind == "f" for d in dtypes):
@@ -176,5 +176,5 @@ def names(kernel: Kernel, name: str) -> list[str]:
 
 
 def _dtypes(kernel: Kernel) -> list[np.dtype]:
-    spread = (b.dtype for b in kernel.buffers if b.layout == "spread")
-    return list(dict.fromkeys(spread))
+    scatter = (b.dtype for b in kernel.buffers if b.layout == "scatter")
+    return list(dict.fromkeys(scatter))

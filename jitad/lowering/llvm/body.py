@@ -22,7 +22,7 @@ from jitad.lowering.statements import (
     Op,
     Read,
     Repeat,
-    Spread,
+    Scatter,
     Store,
     StoreAll,
     Write,
@@ -207,9 +207,9 @@ class Body(Values):
     def _gather(self, s: Gather) -> None:
         places.gather(self, s, self._rows(s))
 
-    def _spread(self, s: Spread) -> None:
+    def _scatter(self, s: Scatter) -> None:
         mask = None if s.buffer is None else self.there()
-        places.spread(self, s, self._rows(s), mask)
+        places.scatter(self, s, self._rows(s), mask)
 
     def _store_all(self, s: StoreAll) -> None:
         element = self.asked("element", s.buffer)
@@ -279,7 +279,7 @@ class Body(Values):
         self.add(lines)
         return name
 
-    def _rows(self, s: Gather | Spread) -> places.Where:
+    def _rows(self, s: Gather | Scatter) -> places.Where:
         """Where the elements of lanes are that a statement finds by an index."""
         if s.buffer is None:
             return places.in_local(self, s)
@@ -393,7 +393,7 @@ _PRINTERS: dict[type[Statement], Callable[[Body, Any], None]] = {
     StoreAll: Body._store_all,
     Write: loops.write,
     Clear: places.clear,
-    Spread: Body._spread,
+    Scatter: Body._scatter,
     RowDot: Body._row_dot,
     RowSum: Body._row_sum,
     Loop: Body._loop,

@@ -37,9 +37,9 @@ from .pieces import (
     each,
     flat,
     length,
+    scatters,
     settle,
     split,
-    spreads,
 )
 from .row_products import by_rows
 from .target import Target, lanes
@@ -180,7 +180,7 @@ def _whole(module: Module, steps: Sequence[Statement]) -> str:
     body.steps(once)
     body.lines += _LOOP
     body.enter(0, used, copying=True)
-    if spreads(steps):
+    if scatters(steps):
         body.there()
     body.steps(steps)
     reserve, release = _live(module) if module.kernel.locals else ([], [])
@@ -249,7 +249,7 @@ def _part(module: Module, part: Part, axes: tuple[int, ...]) -> str:
     for axis in (0, *axes):
         body.index[axis] = f"%x{axis}"
         body.enter(axis, used, copying=False)
-    if spreads(part.steps):
+    if scatters(part.steps):
         body.there()
     body.steps(part.steps)
     room = [*places.room(part.steps, body.width), *watch.room(part.steps)]

@@ -26,7 +26,7 @@ from jitad.lowering.statements import (
     For,
     If,
     Repeat,
-    Spread,
+    Scatter,
     Store,
 )
 
@@ -243,9 +243,9 @@ def accessed(steps: Sequence[Statement]) -> frozenset[int]:
     return frozenset(m for m in found if m >= 0)
 
 
-def spreads(steps: Sequence[Statement]) -> bool:
+def scatters(steps: Sequence[Statement]) -> bool:
     """Whether steps add to a buffer lane by lane."""
-    return any(isinstance(s, Spread) and s.buffer is not None for s in flat(steps))
+    return any(isinstance(s, Scatter) and s.buffer is not None for s in flat(steps))
 
 
 def flat(steps: Iterable[Statement]) -> Iterator[Statement]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jitad.lowering.statement import Statement
-from jitad.lowering.statements import Clear, Gather, Spread, StoreAll
+from jitad.lowering.statements import Clear, Gather, Scatter, StoreAll
 
 from .formulas import constant
 from .pieces import flat
@@ -40,7 +40,7 @@ class Where:
     table: str | None = None
 
 
-def in_local(f: Values, s: Gather | Spread) -> Where:
+def in_local(f: Values, s: Gather | Scatter) -> Where:
     """Where the elements of a local lie: a vector of lanes for each."""
     assert s.local is not None
     dtype = f.module.kernel.locals[s.local].dtype
@@ -62,13 +62,13 @@ def gather(f: Values, s: Gather, where: Where) -> None:
 
 
 def room(steps: Sequence[Statement], width: int) -> list[str]:
-    """Reserve memory for the values of one `Spread` after the other, if any."""
-    terms = [len(s.terms) for s in flat(steps) if isinstance(s, Spread)]
+    """Reserve memory for the values of one `Scatter` after the other, if any."""
+    terms = [len(s.terms) for s in flat(steps) if isinstance(s, Scatter)]
     size = 8 * width * (1 + max(terms, default=0))
-    return [f"  %spread = alloca [{size} x i8], align 64"] if terms else []
+    return [f"  %scatter = alloca [{size} x i8], align 64"] if terms else []
 
 
-def spread(f: Values, s: Spread, where: Where, mask: str | None) -> None:
+def scatter(f: Values, s: Scatter, where: Where, mask: str | None) -> None:
     """Print additions of every lane at its own index, one lane after the other.
 
     Offsets and values are put into memory, where a loop over lanes finds them.
@@ -76,11 +76,11 @@ def spread(f: Values, s: Spread, where: Where, mask: str | None) -> None:
     """
     scalar, size = memory_type(where.dtype), where.dtype.itemsize
     add = "fadd" if where.dtype.kind == "f" else "add"
-    f.add([f"store {f.type(_INDEX)} {_far(f, s, where)}, ptr %spread, align 8"])
+    f.add([f"store {f.type(_INDEX)} {_far(f, s, where)}, ptr %scatter, align 8"])
     for k, (_, value) in enumerate(s.terms):
         given = _masked(f, value, f.memory(where.dtype), mask)
         lines: list[str] = []
-        at = f.module.memory.offset("%spread", 8 * f.width * (1 + k), lines)
+        at = f.module.memory.offset("%scatter", 8 * f.width * (1 + k), lines)
         f.add(
             [*lines, f"store {f.memory(where.dtype)} {given}, ptr {at}, align {size}"]
         )
@@ -91,14 +91,14 @@ def spread(f: Values, s: Spread, where: Where, mask: str | None) -> None:
     f.add(
         [
             f"{lane} = phi i64 [0, %{before}], [{lane}.next, %{each}]",
-            f"{own} = getelementptr i64, ptr %spread, i64 {lane}",
+            f"{own} = getelementptr i64, ptr %scatter, i64 {lane}",
             f"{far} = load i64, ptr {own}",
             f"{place} = getelementptr i8, ptr {where.pointer}, i64 {far}",
         ]
     )
     for k, (element, _) in enumerate(s.terms):
         value, old, new = (f.fresh() for _ in range(3))
-        lines = [f"{own}.{k} = getelementptr i8, ptr %spread, "
+        lines = [f"{own}.{k} = getelementptr i8, ptr %scatter, "
                  f"i64 {8 * f.width * (1 + k)}"]  # fmt: skip
         to = f.module.memory.offset(place, int(where.element) * element, lines)
         f.add(
@@ -192,7 +192,7 @@ def _loaded(f: Values, addresses: str, dtype: np.dtype) -> str:
     return name
 
 
-def _addresses(f: Values, s: Gather | Spread, element: int, where: Where) -> str:
+def _addresses(f: Values, s: Gather | Scatter, element: int, where: Where) -> str:
     """Where the element of every lane is, as a vector of pointers."""
     key = (s.index, s.stride, s.count, element, where)
     if key not in f.named:
@@ -215,7 +215,7 @@ def _further(f: Values, pointer: str, far: str) -> str:
     return name
 
 
-def _far(f: Values, s: Gather | Spread, where: Where) -> str:
+def _far(f: Values, s: Gather | Scatter, where: Where) -> str:
     """How many bytes the index of every lane leads further, and the lane itself."""
     key = (s.index, s.stride, s.count, where.lane, where.element)
     if key not in f.named:
@@ -250,7 +250,7 @@ def _everywhere(f: Values, number: str, factor: int) -> str:
     return name
 
 
-def _inside(f: Values, s: Gather | Spread) -> str:
+def _inside(f: Values, s: Gather | Scatter) -> str:
     """The index taken into its range: as unsigned, whatever is not in it is larger."""
     key = (s.index, s.count)
     if key not in f.named:

@@ -63,7 +63,7 @@ def has_loops(kernel: Kernel) -> bool:
 
 def sums(kernel: Kernel) -> list[int]:
     """The buffers that take sums over lanes."""
-    layouts = ("sum", "spread")
+    layouts = ("sum", "scatter")
     return [i for i, b in enumerate(kernel.buffers) if b.layout in layouts]
 
 

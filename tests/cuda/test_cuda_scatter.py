@@ -17,7 +17,7 @@ from jitad.errors import UnsupportedError
 from jitad.lowering.cuda.emit import emit, entries
 from jitad.lowering.cuda.scatter import finish_name
 from jitad.lowering.kernel import Argument, Buffer, Kernel
-from jitad.lowering.statements import Const, If, Load, Op, Repeat, Spread
+from jitad.lowering.statements import Const, If, Load, Op, Repeat, Scatter
 from jitad.plan.steps import PointStep
 from tests.cases.layouts import BOOL, F4, F8, I4, I8
 from tests.cases.sum_kernels import adding
@@ -208,16 +208,16 @@ def test_loops_and_branches_add_what_they_run(build):
     buffers = (
         Buffer("i", I8, 2, (0,), "rows", False),
         Buffer("x", F8, 3, (0,), "rows", False),
-        Buffer("table", F8, 12, (), "spread", True),
-        Buffer("small", F4, 4, (), "spread", True),
+        Buffer("table", F8, 12, (), "scatter", True),
+        Buffer("small", F4, 4, (), "scatter", True),
     )
     zero = Const(9, np.float64(0), F8)
-    spread = Spread(2, None, 0, 3, 4, ((0, 2), (2, 3), (0, 4)))
-    branch = If(5, (Op(6, "cast", (2,), F4), Spread(3, None, 1, 1, 4, ((0, 6),))), ())
+    scatter = Scatter(2, None, 0, 3, 4, ((0, 2), (2, 3), (0, 4)))
+    branch = If(5, (Op(6, "cast", (2,), F4), Scatter(3, None, 1, 1, 4, ((0, 6),))), ())
     body = (
         *(Load(0, 0, 0, I8), Load(1, 0, 1, I8), zero),
         *(Load(2 + e, 1, e, F8) for e in range(3)),
-        Repeat(7, None, 1, (), (), None, (spread,)),
+        Repeat(7, None, 1, (), (), None, (scatter,)),
         *(Op(5, "gt", (2, 9), BOOL), branch),
     )
     (launch,) = build([Kernel(buffers, 1, body)])
@@ -238,16 +238,16 @@ def test_one_lane_adds_in_place(build):
     buffers = (
         Buffer("i", I8, 1, (0,), "rows", False),
         Buffer("x", F8, 3, (0,), "rows", False),
-        Buffer("table", F8, 5, (), "spread", True),
-        Buffer("n", I4, 5, (), "spread", True),
+        Buffer("table", F8, 5, (), "scatter", True),
+        Buffer("n", I4, 5, (), "scatter", True),
     )
     body = (
         *(Load(0, 0, 0, I8), *(Load(1 + e, 1, e, F8) for e in range(3))),
         *(
-            Spread(2, None, 0, 1, 4, ((0, 1), (0, 2), (1, 3))),
+            Scatter(2, None, 0, 1, 4, ((0, 1), (0, 2), (1, 3))),
             Const(4, np.int32(7), I4),
         ),
-        Spread(3, None, 0, 1, 5, ((0, 4),)),
+        Scatter(3, None, 0, 1, 5, ((0, 4),)),
     )
     (launch,) = build([Kernel(buffers, 1, body)])
     i, x = np.array([2]), np.array([1e16, 1.0, 0.1])
@@ -281,7 +281,7 @@ def test_gradients_of_sums(shape, dtype, build):
     (launch,) = build([step.kernel])
     arguments = [*(a for a, _ in found), *outputs]
     made = [shaped.total(step.count, arguments) for shaped in shapes(launch)]
-    (k,) = [k for k, b in enumerate(buffers) if b.layout == "spread"]
+    (k,) = [k for k, b in enumerate(buffers) if b.layout == "scatter"]
     tables = [sums[k - len(found)] for sums in made]
     assert len({t.tobytes() for t in tables}) == 1
     eps = np.finfo(dtype).eps
@@ -309,7 +309,7 @@ def test_steps_of_one_point(build):
         if not isinstance(step, PointStep):
             continue
         kernel = step.plan.kernel
-        seen += any(b.layout == "spread" for b in kernel.buffers)
+        seen += any(b.layout == "scatter" for b in kernel.buffers)
         (launch,) = build([kernel])
         made = [np.zeros(t.shape, t.dtype) for t in step.types]
         arrays = [*(environment[k] for k in step.inputs), *made]
