@@ -15,6 +15,7 @@ from .statements import (
     Gather,
     If,
     Load,
+    Op,
     Read,
     Repeat,
     Scatter,
@@ -73,6 +74,9 @@ class _Scope:
         """Check statements that see known values, and add theirs."""
         for s in body:
             match s:
+                case Op():  # the most: by rules of all, a little sooner
+                    assert known.keys() >= {*s.operands}, s
+                    self._assign(s.target, s.dtype, known)
                 case Const():
                     pass  # known everywhere
                 case For():

@@ -122,14 +122,14 @@ def test_text_is_deterministic():
     assert emit(kernel, cpu.host()) == emit(kernel, cpu.host())
 
 
-@pytest.mark.parametrize("width", [2, 4, 8])
+@pytest.mark.parametrize("width", simd.of_processor())
 def test_what_leaves_the_registers_does_not_cross_cache_lines(width):
     kernel = nested(("rows", "general", "streams", "rows"))
     for longest in (3, 10_000):
-        text = emit(kernel, cpu.target(8 * width), longest=longest)
+        text = emit(kernel, cpu.target(width), longest=longest)
         heads = re.findall("define internal void @(?:lanes|part).*", text)
         assert heads
-        assert all(f"alignstack({8 * width}) {{" in head for head in heads)
+        assert all(f"alignstack({width}) {{" in head for head in heads)
 
 
 @pytest.mark.parametrize("longest", [3, 7, 12])
