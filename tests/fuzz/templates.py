@@ -45,8 +45,9 @@ np.cumsum({a}, axis={ax})|np.cumprod({f}, axis={ax})|np.nansum({f}, axis={ax})
 np.average({f}, axis={ax})|np.count_nonzero({a}, axis={ax})|np.linalg.norm({w})
 np.add.reduce({a})|np.maximum.accumulate({v})|np.diff({v}, axis={ax})|np.trace({v})
 np.trapezoid({w})|np.ediff1d({a})|np.add.accumulate({v})|np.multiply.reduce({f})
-np.sum({f}, where={m})|np.max({f}, initial={c})|np.sum({a}, dtype={d})|np.gradient({w})
-np.quantile({f}, 0.3)|np.logaddexp.reduce({w})|np.minimum.reduce({v}, axis={ax})
+np.sum({f}, where={m})|np.max({f}, initial={c})|np.sum({a}, dtype={d})
+np.gradient({w}, axis=-1)|np.quantile({f}, 0.3)|np.logaddexp.reduce({w})
+np.minimum.reduce({v}, axis={ax})
 np.linalg.norm({w}, axis={ax})|np.nanmax({f})|np.cumulative_sum({v}, axis={ax})
 """
 
