@@ -27,7 +27,7 @@ def made(text: str, numpy: Any) -> Any:
     return names["f"]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=programs())
 def test_everybody_agrees(text: str) -> None:
     f = made(text, np)
