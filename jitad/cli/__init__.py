@@ -141,7 +141,7 @@ def _points(parser: argparse.ArgumentParser, count: int) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--count", type=int, default=count, metavar="N",
-        help="take so many points (default: %(default)s)",
+        help="the number of points to take (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--seed", type=int, default=0, help="of random points (default: %(default)s)"

@@ -24,7 +24,7 @@ _GROWTH = 10.0
 class Anderson:
     """How x = F(x) is solved.
 
-    max_steps  f is evaluated at most so many times, and once more
+    max_steps  how often f is evaluated at most, but for once more
     tol        how small the last |f(x) - x| has to be, relative to x
     scale      how large x is at least taken to be
     memory     how many differences are used; 0 is plain iteration

@@ -18,7 +18,7 @@ from .closed import Closed
 # The least part of a step that is tried.
 _SHORTEST = 2.0**-10
 
-# A step is rounding error if no part of it decreases |f|, and it is so many times
+# A step is rounding error if no part of it decreases |f|, and it is this many times
 # tol^(3/2), by default ε, of the largest step.
 _NOISE = 16
 
@@ -30,7 +30,7 @@ _QUADRATIC, _STAGNANT = 0.25, 0.95
 class Newton:
     """How F(x) = 0 is solved.
 
-    max_steps  at most so many steps
+    max_steps  the most steps
     tol        how small the last step has to be, relative to x
     scale      how large x is at least taken to be
     """

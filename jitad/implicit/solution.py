@@ -46,7 +46,7 @@ def root(
     number of steps.  Outside of jitad.jit, jitad.vmap and the like it is interpreted.
 
     x0         where to begin; the derivative with respect to it is zero
-    max_steps  at most so many steps
+    max_steps  the most steps
     tol        converged is a point whose last step was |dx| ≤ tol · |x|, |·| being the
                largest of all numbers of x; that step is taken, so that the error is
                about its square.  By default ε^(2/3): 4e-11 in double, 2e-5 in single
@@ -88,7 +88,7 @@ def fixed_point(
     the same structure, shapes and dtypes, and may use any traced values.
 
     x0         where to begin; the derivative with respect to it is zero
-    max_steps  at most so many iterations
+    max_steps  the most iterations
     tol        converged is a point where |f(x) - x| ≤ tol · |x|, |·| being the largest
                of all numbers of x; f(x) is returned.  By default ε^(3/4): 2e-12 in
                double, 6e-6 in single precision.  The error may be (1 - L)⁻¹ times

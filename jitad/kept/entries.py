@@ -21,7 +21,7 @@ from pathlib import Path
 
 MOST = 256 << 20  # bytes of all entries of a folder together
 CUBINS, KERNELS = "cubins", "kernels"
-# All entries are looked through where one is large, or once for so many.
+# All entries are looked through where one is large, or once for this number.
 _SELDOM = 16
 _LARGE = MOST // 64
 
@@ -125,7 +125,7 @@ def add(folder: Path | None, key: str, payload: bytes) -> None:
 
 
 def evict(folder: Path | None, most: int) -> None:
-    """Remove what was not used for longest until no more than so many bytes are left.
+    """Remove what was not used for longest until no more than `most` bytes are left.
 
     Others may do so at the same time: they remove the same, and who reads or writes
     what is removed does as if it had never been there.

@@ -32,7 +32,7 @@ _MOST_COMPARED = 500_000
 
 
 def split(kernel: Kernel, parts: int) -> tuple[Kernel, ...]:
-    """At most so many kernels of about equal work, which together store the same.
+    """At most `parts` kernels of about equal work, which together store the same.
 
     They have the buffers and locals of the whole, needed or not: one list of arguments
     serves them all.  Each does for its stores what the whole does, bit for bit.

@@ -15,7 +15,7 @@ from .statement import Statement, statements
 from .statements import If, Repeat
 
 _COPY = 2.0  # nanoseconds to move a scalar of a single lane
-SHARE = 4  # a branch is put off for up to one in so many lanes
+SHARE = 4  # a branch is put off for up to one lane in this number
 
 
 def put_off(

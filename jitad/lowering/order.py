@@ -2,8 +2,8 @@
 
 `order` gives the best of two orders, depth-first from the outputs as they stand and
 from the output that is nearest to done, by a count of the vectors that a processor
-with so many registers would move out to memory and back.  `ORDERS` are those to choose
-from where a compiler tells how many it moves.
+with a number of registers would move out to memory and back.  `ORDERS` are those to
+choose from where a compiler tells how many it moves.
 """
 
 from __future__ import annotations

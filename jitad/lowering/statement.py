@@ -46,7 +46,7 @@ class Statement:
         return ()
 
     def elements(self, size: int) -> Sequence[int]:
-        """The elements that it may touch of its buffer, if that has so many in all."""
+        """The elements that it may touch of its buffer, which has `size` in all."""
         return range(size)
 
     @property

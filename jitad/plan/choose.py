@@ -27,7 +27,7 @@ from .machine import Machine
 from .pipeline import compiled
 from .placement import Placement, around_cache, place, place_output, place_scatter
 
-# With at least so many points the outermost batch axis gives the lanes.
+# From this number of points on the outermost batch axis gives the lanes.
 _ENOUGH_LANES = 64
 
 

@@ -34,7 +34,7 @@ class Machine(Protocol):
         ...
 
     def exceeds_cache(self, written: int) -> bool:
-        """Whether so many bytes of results had better be written around its cache."""
+        """Whether results of this size in bytes had better go around its cache."""
         ...
 
     def compile(self, kernels: Kernels, name: bytes | None) -> Any:

@@ -107,7 +107,7 @@ def around_cache(
 ) -> list[Placement]:
     """The placements of results, as lines where streams can be and had better be.
 
-    exceeds  whether so many bytes had better be written around the cache
+    exceeds  whether a number of bytes had better be written around the cache
 
     Their scalars must be as wide as the widest value, and wide enough to fill a vector,
     for a vector of them is a line, and begin at the same place in a line as the largest

@@ -45,7 +45,7 @@ from .placement import place
 from .rows import Rows, along
 from .steps import PointStep, Step, SumStep, moving, scattering
 
-# From so many points a sum over them is a kernel of its own.
+# From this number of points on a sum over them is a kernel of its own.
 _ENOUGH_POINTS = 256
 
 

@@ -122,7 +122,7 @@ def _constant(node: Node) -> str:
 
 
 def figures(value: Any, digits: int | None = _DIGITS) -> str:
-    """A number or a small array to so many digits, or all; nothing for a large one."""
+    """A number or a small array to some digits, or all; nothing for a large one."""
     array = np.asarray(value)
     if array.size > _WRITTEN:
         return ""

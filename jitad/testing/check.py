@@ -34,7 +34,7 @@ _MODES = ("forward", "reverse", "cross")
 _INTERPRETED: dict[str, Any] = {"backend": "numpy", "device": "cpu"}
 _COMPILED: dict[str, Any] = {"backend": "cpu"}
 _LANES = 11
-# Errors may be so many times what was estimated from samples.
+# Errors may be this many times what was estimated from samples.
 _ALLOWANCE = 8
 # A number is decided if the error allowed is no larger a part of it.
 _DECIDED = 1e-3

@@ -14,7 +14,7 @@ _LEVELS = 12
 _FIRST_STEP = 13 / 128
 # Finer steps for jumps that the others straddle, each so much smaller than the last.
 _FINER = 1 / 8
-# Two estimates contradict each other if they are so many errors apart.
+# Two estimates contradict each other if they are this many errors apart.
 _ALLOWANCE = 8
 
 

@@ -23,7 +23,7 @@ _EXACT = {
     "abs", "neg", "copysign", "select", "gate", "factor_gate", "maximum", "minimum",
     "fmax", "fmin", "max_of", "min_of", "hold", "stop_gradient", "undefined_where",
 }  # fmt: skip
-# Functions on whole vectors are accurate to so many units of the last place.
+# Functions on whole vectors are accurate to this number of units of the last place.
 _ULPS = 4
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from jitad.lowering.llvm.staging import QUICK
 
 # Bytes from which a block is the system's; a smaller one is the C library's, for a
-# process may have only so many pieces of the system's.
+# process may have only a limited number of the system's.
 _SYSTEM = 1 << 20
 # How many blocks are kept at most.
 BLOCKS = 64
@@ -80,7 +80,7 @@ define internal i1 @wide(i64 %bytes) alwaysinline {{
   ret i1 %both
 }}
 
-; Takes block k, of so many bytes, off the list: where it is.
+; Takes block k, of a number of bytes, off the list: where it is.
 define internal ptr @remove(i64 %k, i64 %bytes) alwaysinline {{
   %at = getelementptr %block, ptr @blocks, i64 %k
   %next = getelementptr %block, ptr %at, i64 1

@@ -232,7 +232,7 @@ def _added(partial: np.ndarray) -> np.ndarray:
 
 
 def past_cache(written: int) -> bool:
-    """Whether a kernel had better write so many bytes as lines, around the cache.
+    """Whether a kernel had better write its bytes as lines, around the cache.
 
     Where a line is two vectors or more, a line of every stream would be begun before
     one is whole: of twelve streams this took nine times as long (2.8 ns, not 0.3, per

@@ -30,9 +30,9 @@ from .objects import linked
 LINE = 64
 # Bytes from which it pays that memory is kept, and that it begins on a cache line.
 _LARGE = 1 << 16
-# One part in so many of the memory that there is may be kept: where the system can take
-# it when it runs short, and where it cannot; and for so many seconds while other memory
-# comes back.
+# One part in this number of the memory that there is may be kept: where the system can
+# take it when it runs short, and where it cannot; and the seconds for which it is while
+# other memory comes back.
 _PART, _FIXED_PART, _LONGEST = 8, 64, 10
 _LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 

@@ -107,7 +107,7 @@ def shared(text: str, *names: str, link: Callable[[str], Library] = link) -> Non
 
 
 def need_room(size: int) -> None:
-    """Raise MemoryError where the system has no room for so many bytes of code."""
+    """Raise MemoryError where the system has no room for code of a size in bytes."""
     if _has_room(size):
         return
     gc.collect()

@@ -32,7 +32,7 @@ _SCATTER_BYTES = 1 << 26  # of the sums of all tiles
 
 
 def exceeds_cache(written: int) -> bool:
-    """Whether results of so many bytes are better written around the cache."""
+    """Whether results of a size in bytes are better written around the cache."""
     # Asking the system how large its caches are takes a millisecond.
     return written > _SMALL and written > last_level_cache_bytes()
 
@@ -85,9 +85,9 @@ def sum_tile(kernel: Outline, count: int) -> int:
 
 
 def _scatter_tile(terms: int, elements: int, count: int) -> int:
-    """The same where a tile has so many sums, and a lane adds so many terms to them.
+    """The same where a tile has sums, to which a lane adds a number of terms.
 
-    There are only so many tiles that their sums fit in memory, and that to add up all
+    There are so few tiles that their sums fit in memory, and that to add up all
     of them is little work beside that of the lanes.
     """
     tiles = min(_SCATTER_TILES, _SCATTER_BYTES // (8 * elements))

@@ -264,7 +264,7 @@ def get_threads() -> int:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let launches inside use so many threads at most: those of this thread's calls.
+    """Let launches inside use at most count threads: those of this thread's calls.
 
         with jitad.threads(1):  # in each of many tasks that run side by side
             slopes = J(block)

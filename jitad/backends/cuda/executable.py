@@ -134,7 +134,7 @@ class Executable:
         return [self._added(b, memory, blocks, stream) for b, memory in made]
 
     def _space(self, b: Buffer, blocks: int, stream: Any) -> Any:
-        """Memory in which a buffer is added up by so many blocks."""
+        """Memory in which a number of blocks add up a buffer."""
         if b.layout == "sum":
             size = b.elements * accumulator(b.dtype).itemsize
             return self.card.empty(blocks * size, stream)
@@ -324,5 +324,5 @@ class Work:
 
 
 def _blocks(count: int) -> int:
-    """How many blocks share so many lanes, or elements."""
+    """How many blocks share `count` lanes, or elements."""
     return max(1, min(SUM_BLOCKS, -(-count // THREADS)))

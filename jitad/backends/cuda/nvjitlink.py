@@ -24,7 +24,7 @@ def link(
 ) -> Cubin:
     """PTX that was compiled to be linked -> machine code for a compute capability.
 
-    registers  at most so many for a thread
+    registers  the most for a thread
     What it says a kernel takes counts what it calls, but for spills, which are its own.
     Raises CompilerError with the linker's log, or where there is no linker.
     """

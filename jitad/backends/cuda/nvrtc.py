@@ -75,7 +75,7 @@ def compile_cubin(
 ) -> Cubin:
     """CUDA C -> machine code for a compute capability, as (9, 0).
 
-    registers  at most so many for a thread
+    registers  the most for a thread
     Raises CompilerError with the compiler's log, where there is no compiler, and where
     it does not know such cards.
     """

@@ -28,7 +28,7 @@ PART = 1 << 25
 SLOTS = 3  # a part is copied in, one is computed, one is copied out
 # Lanes of a part, at least, where there are several cards.
 _LEAST = 1 << 14
-_LINE = 256  # arrays begin at multiples of so many bytes
+_LINE = 256  # bytes; arrays begin at multiples of it
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Mirror:
         return shown(_LINE, self.shape, self.dtype, self.strides)
 
     def of(self, raw: np.ndarray, count: int) -> np.ndarray:
-        """The array in bytes of the host, of so many lanes."""
+        """The array of `count` lanes in bytes of the host."""
         whole = np.ndarray(self.shape, self.dtype, raw.data, self.place, self.strides)
         return whole[(slice(None),) * (self.axis or 0) + (slice(count),)]
 
@@ -103,7 +103,7 @@ class _Slot:
         self.memory: Any = None
 
     def reserve(self, nbytes: int) -> None:
-        """Have at least so many bytes on both sides."""
+        """Have at least `nbytes` on both sides."""
         if self.host.size < nbytes:
             self.memory = None
             self.host = self.card.pinned(nbytes)

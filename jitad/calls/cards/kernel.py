@@ -39,7 +39,7 @@ class CardKernel:
     def launch(
         self, addresses: Sequence[int], stream: Any, count: int = 0, card: int = 0
     ) -> None:
-        """Start it on so many lanes, by default all, on one of the cards.
+        """Start it on `count` lanes, by default all, on one of the cards.
 
         addresses  of all inputs and outputs
         """

@@ -82,7 +82,7 @@ def entries(kernel: Kernel, name: str = NAME) -> list[str]:
 
 
 def _room(bytes: int) -> list[str]:
-    """The line that declares so many bytes of shared memory for each warp."""
+    """The line that declares bytes of shared memory for each warp."""
     size = f"{THREADS // WARP}][{bytes // 8}"
     return [f"  __shared__ long long shared[{size}];"] if bytes else []
 

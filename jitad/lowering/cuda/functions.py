@@ -181,7 +181,7 @@ extern "C" __global__ void {name}(
 
 
 def functions(words: Iterable[tuple[str, np.dtype, int]]) -> list[str]:
-    """What these words, on these dtypes, of so many operands, call.
+    """What words call, each on a dtype and of a number of operands.
 
     That is the texts of functions, and the declarations of the user's.
     """
@@ -205,7 +205,7 @@ def accumulator(dtype: np.dtype) -> np.dtype:
 
 
 def block_sum(dtype: np.dtype, threads: int) -> str:
-    """The function that sums a value over the threads of a block, at most so many."""
+    """The function that sums a value over the threads of a block, `threads` at most."""
     sum = expression("add", ("a", "b"), dtype, dtype)
     return _BLOCK_SUM.format(t=c_type(dtype), threads=threads, sum=sum)
 

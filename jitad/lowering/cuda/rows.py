@@ -27,7 +27,7 @@ THREADS = 128  # in a block
 # Of the cards of compute capability 8 and later, those with least shared memory a
 # multiprocessor have 100 KiB, and 12 blocks at most; a block takes one more than it
 # asks for, which is at most 48.  All have as many registers, and kernels that would
-# take more than 128 a thread are compiled for so many.
+# take more than 128 a thread are compiled for 128.
 SHARED, _MOST_SHARED = 100, 48
 _REGISTERS, _MOST_REGISTERS, _BLOCKS = 65536, 128, 12
 # Columns of a run.  Two would go into 1.25 sectors a row, in place of 2.

@@ -121,7 +121,7 @@ def space(dtype: np.dtype) -> int:
 
 
 def clear_name(name: str) -> str:
-    """The name of the kernel (count, words): it sets so many 4-byte words to zero."""
+    """The name of the kernel (count, words): it sets 4-byte words to zero."""
     return f"{name}_clear"
 
 

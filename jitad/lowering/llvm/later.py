@@ -31,7 +31,7 @@ def waits(steps: Sequence[Statement]) -> bool:
 
 
 def few(width: int) -> int:
-    """In up to so many lanes of a vector a branch is put off."""
+    """How many lanes of a vector there are at most for which a branch is put off."""
     return width // SHARE
 
 

@@ -289,7 +289,7 @@ def _local(f: Values, s: Read | Write) -> tuple[str, str]:
 
 
 def far(f: Values, pointer: str, s: Access, size: str) -> str:
-    """The pointer further by index * stride elements of so many bytes."""
+    """The pointer further by index * stride elements of a size in bytes."""
     if s.index is None:
         return pointer
     lines, bytes_ = [], f.fresh()

@@ -189,7 +189,7 @@ class Memory:
         ]
 
     def offset(self, pointer: str, amount: str | int, lines: list[str]) -> str:
-        """The pointer so many bytes further."""
+        """The pointer an amount of bytes further."""
         if amount == 0:
             return pointer
         name = self.fresh()

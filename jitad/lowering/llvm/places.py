@@ -209,7 +209,7 @@ def _addresses(f: Values, s: Gather | Scatter, element: int, where: Where) -> st
 
 
 def _further(f: Values, pointer: str, far: str) -> str:
-    """A pointer further by so many bytes in every lane."""
+    """A pointer that is further in every lane, by that lane's bytes."""
     name, vector = f.fresh(), f.type(_INDEX)
     f.add([f"{name} = getelementptr i8, ptr {pointer}, {vector} {far}"])
     return name

@@ -16,7 +16,7 @@ from .pieces import RowDot, RowSum
 from .target import memory_type
 from .values import LINE, Values
 
-# Rows are brought near so many vectors of rows before they are read; farther is worse.
+# How many vectors of rows before they are read rows are brought near; more is worse.
 _AHEAD = 2
 
 
@@ -85,7 +85,7 @@ class RowPrinter:
         return current[0]
 
     def _paired(self, a: str, b: str, step: int) -> str:
-        """Chunks of so many lanes of a, then of b, each added to the next chunk."""
+        """Chunks of `step` lanes of a, then of b, each added to the next chunk."""
         even, odd = [], []
         for first in range(0, self.width, 2 * step):
             for start in (first, first + self.width):

@@ -24,7 +24,7 @@ _DECLARATIONS: tuple[str, ...] = (
 )
 # Scratch for outputs: small enough that copying it out overlaps with what follows.
 _TILE_BYTES = 8192
-# Streams are copied out in runs, which should not be short: so many vectors at least,
+# Streams are copied out in runs, which should not be short: `_RUN` vectors at least,
 # unless their scratch exceeded this.
 _RUN = 16
 _LONG_TILE_BYTES = 1 << 17

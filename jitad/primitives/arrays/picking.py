@@ -267,7 +267,7 @@ def _piece_beside_nan(x: Any, knots: np.ndarray, pieces: Sequence[Any]) -> Any:
     return _chosen(x > knots[last], pieces[-1], found)
 
 
-# So many knots are looked at one after the other, or are near the one to begin with.
+# How many knots are looked at one after the other, and how many are near the first.
 _WALKED, _NEAR = 4, 8
 
 

@@ -47,7 +47,7 @@ def scan(
     length   how many steps; needed where xs is None
     reverse  begin with the last element of xs; ys are in the order of xs
     checkpoint  what reverse mode keeps: None, every carry; "sqrt", about 2 √length of
-             them, running every step once more; a number, at most about so many,
+             them, running every step once more; a number, at most about that many,
              running every step as often as that takes; "auto", every carry of up to
              1,000 steps, else "sqrt"
     Returns the last carry and the y's, stacked along a new leading axis.
@@ -224,7 +224,7 @@ def while_loop(
     body_fun   returns the structure, shapes and dtypes of init_val, which may be any
                containers
     max_steps  a point that would go on has NaN in its floating-point results; the
-               default is ten million.  Reverse mode keeps a record of so many steps.
+               default is ten million.  Reverse mode keeps a record of them all.
     status     whether to return (c', finished)
     Raises InputError, ShapeError where the body returns another carry than it got.
     """

@@ -115,9 +115,9 @@ def _norm_partials(y: Any, *xs: Any) -> list[Any]:
     return [_STATED_SLOPES[k](s, *xs) for k, s in enumerate(slopes)]
 
 
-# Of so many operands a slope's own partials are written out one by one, so that none is
-# a difference.  Of more, that would be the square of their number for one product with
-# a Hessian: they are stated by what all slopes have in common.
+# Of this number of operands a slope's own partials are written out one by one, so that
+# none is a difference.  Of more, that would be the square of their number for one
+# product with a Hessian: they are stated by what all slopes have in common.
 _FEW = 8
 
 

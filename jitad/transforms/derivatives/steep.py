@@ -39,7 +39,7 @@ Own = tuple[tuple[int, int], ...]  # the edges of one node: operands and partial
 Edges = dict[int, Own]
 Ways = dict[int, dict[int, int]]  # the same, either way: to operands, or to users
 
-# Slopes in more than so many nodes, or of longer ways, stay as they are where others
+# Slopes in more nodes than this, or of longer ways, stay as they are where others
 # go the same ways: one gradient would become the Jacobian of many intermediate results.
 # Where the value is infinite, too, as that of a logarithm, less is done for its slope.
 # Longer ways are followed as long as there are not many of them.
@@ -242,7 +242,7 @@ def _slopes(
 
     back  the ways to a node
     None  where none meet at all, or there is an end among them; and where there are
-          more than so many in nodes, and others go some of these ways
+          more than those nodes, and others go some of these ways
     """
     cone = _cone(z, ways, steps)
     if cone is None or z in (apart := _apart(z, cone, ways)):

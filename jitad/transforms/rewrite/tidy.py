@@ -17,7 +17,7 @@ from jitad.ir.interpret import inline
 from jitad.ir.loop import INT, LOOP, PART, Loop, Operands, Outputs, add_loop, loop_of
 from jitad.transforms.scalars.templates import new_builder
 
-# So many steps of a loop are counted at most: it may end before its bound.
+# The steps of a loop that are counted at most: it may end before its bound.
 MOST_COUNTED = 1000
 # Lines of a loop that was several.
 _BETWEEN = "; "

@@ -17,7 +17,7 @@ from jitad.ir.interpret import evaluate_array_node
 
 # A count knows no simplifications: it must be so much higher than what is allowed.
 _MARGIN = 1.5
-# Arrays of so many times what is allowed are not written out, whatever is in them.
+# Arrays of this many times what is allowed are not written out, whatever is in them.
 _HUGE = 10
 # What takes an operation, or nearly one, for every number that it is given.
 _REDUCTIONS = {
@@ -29,7 +29,7 @@ _SHIFT = np.uint64(29)
 
 
 def beyond(graph: Graph, most: int) -> Node | None:
-    """The node at which there are far more than so many different operations, if any.
+    """The node at which there are far more than `most` different operations, if any.
 
     Counted are elementwise operations, and reductions by what they are given.
     """

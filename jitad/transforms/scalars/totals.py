@@ -96,7 +96,7 @@ def _points(graph: Graph, count: int) -> frozenset[int]:
 
 
 def _maps(node: Node, count: int) -> bool:
-    """Whether a node is a loop over so many points that know nothing of each other."""
+    """Whether a node is a loop over the points, which know nothing of each other."""
     if node.primitive is not LOOP:
         return False
     loop = loop_of(node)
