@@ -302,6 +302,7 @@ class Writer:
         nodes, loop = self.graph.nodes, loop_of(self.graph.nodes[i])
         if loop.head is None and not loop.counted:
             return
+        records = set(loop.leaving(range(len(loop.body.outputs))).written)
         read = {
             a
             for node in nodes
@@ -309,6 +310,7 @@ class Writer:
             or (node.primitive is LOOP and not loop_of(node).counted)
             for a in node.operands
             if nodes[a].primitive is PART and nodes[a].operands[0] == i
+            if nodes[a].index in records
         }
         for part in sorted(read & self.arrays.keys()):
             dtype = nodes[part].type.dtype
