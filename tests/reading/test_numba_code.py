@@ -58,7 +58,7 @@ def test_forward_is_reverse_is_a_central_difference(name: str) -> None:
     np.testing.assert_allclose(slope, (up - down) / (2 * h), rtol=1e-6)
 
 
-SHORT = ("thomas", "de_boor", "kepler", "pair_energy", "heat", "clenshaw")
+SHORT = ("thomas", "de_boor", "kepler", "mean_field", "pair_energy", "heat", "clenshaw")
 
 
 @pytest.mark.parametrize("name", SHORT)

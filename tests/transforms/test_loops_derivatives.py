@@ -379,3 +379,104 @@ def test_what_no_iteration_lets_through_is_nothing(f, mode, backend):
         np.testing.assert_allclose(found, GATED[f], rtol=1e-14)
         batch = jitad.vmap(jitad.grad(f), backend=backend)(np.stack([ZERO, ZERO]))
         np.testing.assert_allclose(batch, [GATED[f]] * 2, rtol=1e-14)
+
+
+def test_a_loop_of_counted_steps_adds_up_what_is_smaller_than_its_record():
+    """Fixed points of tanh: of j, 9 elements, a slope is added up over 40 sweeps."""
+
+    def fixed(j, h):
+        def sweep(c):
+            m, _ = c
+
+            def spin(i, m):
+                field = jitad.fori_loop(0, 3, lambda k, t: t + j[i, k] * m[k], h[i])
+                m = m.copy()
+                m[i] = np.tanh(field)
+                return m
+
+            new = jitad.fori_loop(0, 3, spin, m)
+            return new, np.max(np.abs(new - m))
+
+        start = np.zeros_like(h), 1.0 + 0.0 * h[0]
+        ends = jitad.while_loop(lambda c: c[1] > 1e-14, sweep, start, max_steps=40)
+        return np.sum(ends[0])
+
+    j, h = np.full((3, 3), 0.1), np.linspace(0.1, 0.3, 3)
+    m = np.zeros(3)
+    for _ in range(60):
+        m = np.tanh(j @ m + h)
+    back = np.linalg.solve((np.eye(3) - (1 - m * m)[:, None] * j).T, np.ones(3))
+    wanted = np.outer(back * (1 - m * m), m)
+    for backend in BACKENDS:
+        for mode in MODES:
+            found = jitad.jacobian(fixed, mode=mode, backend=backend)(j, h)
+            close(found, wanted, rtol=1e-11)
+
+
+def swept(m: Any, j: Any, h: Any) -> Any:
+    """m, each of its elements computed anew from all of them, in loops."""
+
+    def spin(i, m):
+        field = jitad.fori_loop(0, 3, lambda k, t: t + j[i, k] * m[k], h[i])
+        m = m.copy()
+        m[i] = np.tanh(field)
+        return m
+
+    return jitad.fori_loop(0, 3, spin, m)
+
+
+def flat_swept(m: Any, j: Any, h: Any) -> Any:
+    m = m * 1.0
+    for i in range(3):
+        m[i] = np.tanh(h[i] + np.sum(j[i] * m))
+    return m
+
+
+def twice(f: Any) -> Any:
+    return lambda m, j, h: f(f(m, j, h), j, h)
+
+
+# In loops in loops an array is read at places that are known when they run.
+PLACED = {
+    "a sum": (
+        lambda m, j, h: jitad.fori_loop(
+            0, 3,
+            lambda i, s: jitad.fori_loop(0, 3, lambda k, t: t + j[i, k] ** 2, s),
+            m[0],
+        ),
+        lambda m, j, h: m[0] + np.sum(j**2),
+    ),
+    "a product": (
+        lambda m, j, h: jitad.fori_loop(
+            0, 2,
+            lambda i, s: jitad.fori_loop(0, 3, lambda k, t: t * j[i, k] + h[k], s),
+            m[1],
+        ),
+        lambda m, j, h: sum(
+            [h[k % 3] * np.prod(j[:2].ravel()[k + 1:]) for k in range(6)],
+            m[1] * np.prod(j[:2]),
+        ),
+    ),
+    "written": (swept, flat_swept),
+    "written twice": (twice(swept), twice(flat_swept)),
+    "in three": (
+        lambda m, j, h: jitad.fori_loop(0, 2, lambda _, m: swept(m, j, h), m),
+        twice(flat_swept),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", PLACED)
+def test_reads_at_computed_places_in_loops_in_loops(name, mode, backend):
+    looped, flat = PLACED[name]
+    rng = np.random.default_rng(5)
+    given = rng.normal(size=3), rng.normal(size=(3, 3)), rng.normal(size=3)
+    options: Any = {"argnums": (0, 1, 2), "mode": mode}
+    found = jitad.jacobian(looped, backend=backend, **options)(*given)
+    close(found, jitad.jacobian(flat, **options)(*given))
+    if mode != "auto":
+        return
+    found = jitad.hessian(lambda *x: np.sum(looped(*x)), 1, backend=backend)(*given)
+    close(found, jitad.hessian(lambda *x: np.sum(flat(*x)), 1)(*given))

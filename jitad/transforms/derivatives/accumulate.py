@@ -13,7 +13,7 @@ from itertools import product
 from jitad.errors import UnsupportedError
 from jitad.ir.graph import PACK, Graph, Node, Type
 from jitad.ir.loop import LOOP, loop_of
-from jitad.ir.table import LOOKUP, SCATTER, add_scatter, pick
+from jitad.ir.table import add_scatter, pick
 from jitad.ir.tracer import Trace
 from jitad.transforms.rewrite.tidy import tidy, weight
 from jitad.transforms.scalars.whole import MOST
@@ -23,7 +23,7 @@ from .backwards import MOST_RECORDED
 from .eliminate import cross
 from .entries import METHODS, Entries, Mode, cost
 from .joined import joined
-from .linearized import Linearized
+from .linearized import Linearized, at_places
 from .modes import HOPELESS, SELDOM, choose
 from .pieces import opened
 
@@ -163,7 +163,7 @@ def _candidates(
     wide = max([loop_of(nodes[v]).carried for v in loops], default=0)
     if rows <= 1 or columns <= 1:
         untried["cross"] = SELDOM.format("output" if rows <= 1 else "input")
-    elif _at_places(line):
+    elif at_places(line):
         untried["cross"] = "arrays are read, or added to, at computed places"
     elif wide > columns:
         untried["cross"] = f"a loop carries {wide} values, more than there are inputs"
@@ -181,15 +181,6 @@ def _longest(nodes: Iterable[Node]) -> int:
         own = 0 if loop.adds else loop.bound
         longest = max(longest, own, _longest(loop.body.nodes))
     return longest
-
-
-def _at_places(line: Linearized) -> bool:
-    """Whether elements of arrays are named by values, in loops or outside."""
-    nodes = [line.builder.nodes[v] for v in line.order]
-    loops = [loop_of(node) for node in nodes if node.primitive is LOOP]
-    return any(node.primitive in (LOOKUP, SCATTER) for node in nodes) or any(
-        loop.tables or loop.summed for loop in loops
-    )
 
 
 def _assemble(

@@ -14,7 +14,7 @@ from dataclasses import replace
 from jitad.ir.call import CALL
 from jitad.ir.graph import PACK, Graph
 from jitad.ir.loop import LOOP, loop_of
-from jitad.ir.table import LOOKUP, SCATTER, named_by, way_of
+from jitad.ir.table import LOOKUP, named_by, way_of
 from jitad.ir.tracer import Trace
 from jitad.primitives.scalar.elementwise import GATES
 from jitad.transforms.scalars import scalarize as sc
@@ -22,7 +22,7 @@ from jitad.transforms.scalars import scalarize as sc
 from . import products
 from .eliminate import cross
 from .entries import Entries
-from .linearized import Derivatives, Edges, Linearized
+from .linearized import Derivatives, Edges, Linearized, at_places
 from .loops import push
 from .modes import choose
 from .numbering import Scalars
@@ -115,7 +115,7 @@ def _ones(
 def through_body(line: Linearized, seeds: Derivatives) -> Derivatives:
     """Tangents of a body's outputs: its Jacobian, accumulated first, times seeds."""
     builder = line.builder
-    if any(builder.nodes[v].primitive in (LOOKUP, SCATTER) for v in line.order):
+    if at_places(line):
         return forward(line, seeds)
     rows = list(dict.fromkeys(int(o) for o in line.outputs))
     columns = list(seeds)

@@ -158,6 +158,15 @@ def large_tables(graph: Graph) -> set[int]:
     }
 
 
+def at_places(line: Linearized) -> bool:
+    """Whether elements of arrays are named by values, in loops or outside."""
+    nodes = [line.builder.nodes[v] for v in line.order]
+    loops = [loop_of(node) for node in nodes if node.primitive is LOOP]
+    return any(node.primitive in (LOOKUP, SCATTER) for node in nodes) or any(
+        loop.tables or loop.summed for loop in loops
+    )
+
+
 def open_body(
     body: Graph, wrt: Sequence[int], sources: Sequence[int] | None = None
 ) -> Linearized:
