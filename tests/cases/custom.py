@@ -69,6 +69,18 @@ def by_vjp(x: Any, y: Any) -> Any:
     return np.sin(x) * y, np.sum(x * y * y)
 
 
+def _forward(x: Any, y: Any) -> Any:
+    return by_vjp(x, y), {"x": x, "y": y}
+
+
+def _backward(r: Any, bars: Any) -> Any:
+    (a, b), x, y = bars, r["x"], r["y"]
+    return 3 * (np.cos(x) * y * a + y * y * b), 3 * (np.sin(x) * a + 2 * x * y * b)
+
+
+by_vjp.defvjp(_forward, _backward)
+
+
 @jitad.custom_jvp
 def rooted(x: Any) -> Any:
     return np.sqrt(x)
@@ -77,3 +89,7 @@ def rooted(x: Any) -> Any:
 @jitad.custom_vjp
 def rooted_too(x: Any) -> Any:
     return np.sqrt(x)
+
+
+rooted.defjvp(lambda x, x_dot: (rooted(*x), 0.5 / np.sqrt(x[0]) * x_dot[0]))
+rooted_too.defvjp(lambda x: (rooted_too(x), x), lambda x, y: (0.5 / np.sqrt(x) * y,))

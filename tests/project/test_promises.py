@@ -67,6 +67,7 @@ PROMISES = {
         "The derivative of `zeta` in its first argument is refused": "zeta_has_no_derivative_in_its_first_argument",
         "raises LinAlgError on the CPU": "a_point_raises_as_numpy_and_a_batch_has_nan",
         "its handler runs for such points alone": "handlers_run_where_numpy_runs_them",
+        "an infinity is divided by or exponentiated": "derivative",
         "has to be copied to be contiguous": "sums_that_cannot_read_an_array_as_it_lies_say_so",
         "some hundred thousand scalar operations": "too_much_for_one_point_is_refused",
         "`jitad.check` notes such lines": "corners_are_noted",

@@ -59,7 +59,7 @@ def test_different_operations_are_counted(name):
 
 
 def test_what_is_far_too_long_is_not_written_out(monkeypatch):
-    monkeypatch.setattr(scalarizing, "builder", None)
+    monkeypatch.setattr(scalarizing, "new_builder", None)
     with pytest.raises(UnsupportedError, match=r"more than 400000 scalar .* jitad"):
         jitad.jit(chained)(np.ones((400, 400)))
 
@@ -86,7 +86,7 @@ TOO_MUCH = {
 
 @pytest.mark.parametrize("name", TOO_MUCH)
 def test_what_is_too_large_is_refused_before_it_is_written_out(name, monkeypatch):
-    monkeypatch.setattr(scalarizing, "builder", None)
+    monkeypatch.setattr(scalarizing, "new_builder", None)
     with pytest.raises(UnsupportedError, match=r"(more than|at most) [\d,]* ?"):
         jitad.jit(TOO_MUCH[name])(np.ones((500, 500)))
 

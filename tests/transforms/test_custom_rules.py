@@ -19,17 +19,6 @@ def plain(x: Any, y: Any) -> Any:
     return np.sin(x) * y, np.sum(x * y * y)
 
 
-def _forward(x: Any, y: Any) -> Any:
-    return by_vjp(x, y), {"x": x, "y": y}
-
-
-def _backward(r: Any, bars: Any) -> Any:
-    (a, b), x, y = bars, r["x"], r["y"]
-    return 3 * (np.cos(x) * y * a + y * y * b), 3 * (np.sin(x) * a + 2 * x * y * b)
-
-
-by_vjp.defvjp(_forward, _backward)
-
 FUNCTIONS = {"jvp": by_jvp, "vjp": by_vjp}
 
 
@@ -219,11 +208,6 @@ def test_a_captured_value_is_refused():
     with pytest.raises(jitad.TracingError, match="pass it as an argument"):
         jitad.jit(g)(X)
 
-
-rooted.defjvp(lambda x, x_dot: (rooted(*x), 0.5 / np.sqrt(x[0]) * x_dot[0]))
-
-
-rooted_too.defvjp(lambda x: (rooted_too(x), x), lambda x, y: (0.5 / np.sqrt(x) * y,))
 
 SLOPES = {
     "all": (lambda f, x: f(x), [[np.inf, 0, 0], [0, 0.5, 0], [0, 0, 0.25]]),

@@ -385,7 +385,7 @@ def _record(builder: Trace, v: int) -> tuple[int, Sequence[int]]:
         raise UnsupportedError(
             "reverse mode keeps a record of every iteration, but this loop has no "
             f"bound, or one of {loop.bound} ({node.line}); give max_steps=n, at most "
-            f"{MOST_RECORDED} (in Numba code, `for _ in range(n)` with a break in place "
+            f"{MOST_RECORDED} (in Numba code `for _ in range(n)` with a break instead "
             "of `while`), or use mode='forward' or jvp"
         )
     begun, (carried, written, summed) = loop.inputs.carried, loop.outputs
