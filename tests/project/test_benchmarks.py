@@ -15,6 +15,7 @@ from benchmarks import (
     card_rows,
     child,
     fresh_results,
+    numba_pairs,
     picture,
     start,
     trajectories,
@@ -126,6 +127,16 @@ def test_a_picture_has_a_bar_for_everyone_who_did_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_forces_of_pairs_are_those_by_hand_before_they_are_timed(monkeypatch):
+    found = numba_pairs.table(Setting(quick=True, threads=1))
+    ((count, *times),) = found.lines
+    assert count == "60" and float(times[-1]) > 0
+    assert found.notes[0].startswith("target first gradient of 60 ≤ 500 ms: ")
+    monkeypatch.setattr(numba_pairs, "by_hand", lambda x: 2.0 * x)
+    with pytest.raises(UnavailableError, match="WRONG: error"):
+        numba_pairs.in_child(8, quick=True)
+
+
 def test_fresh_results_are_timed_beside_the_same_memory():
     found = fresh_results.table(QUICK)
     assert [line[1] for line in found.lines] == 2 * list(fresh_results.WAYS)
