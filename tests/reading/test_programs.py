@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from numba import njit
 
 import jitad
@@ -27,7 +27,13 @@ def made(text: str, numpy: Any) -> Any:
     return names["f"]
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=10,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.generate],  # to shrink a program takes longer than to read it
+    suppress_health_check=list(HealthCheck),
+)
 @given(text=programs())
 def test_everybody_agrees(text: str) -> None:
     f = made(text, np)
@@ -49,8 +55,8 @@ def test_everybody_agrees(text: str) -> None:
                 try:
                     found = jitad.vmap(slope)(POINTS) @ along
                 except UnsupportedError as error:
-                    assert mode == "reverse" and "while" in text, error
-                    assert "has no bound" in str(error), error
+                    # Some loops end where the data say.
+                    assert mode == "reverse" and "has no bound" in str(error), error
                 else:
                     np.testing.assert_allclose(found, slopes, **near)
 
