@@ -19,8 +19,20 @@ _INDEX = np.dtype(np.int64)
 # -- values, and where they come from ------------------------------------------------
 
 
+class _Valued:
+    """What statements have in common that make one value, their target."""
+
+    __slots__ = ()
+    target: int
+    dtype: np.dtype
+
+    @property
+    def made(self) -> Made:
+        return ((self.target, self.dtype),)
+
+
 @dataclass(frozen=True, slots=True)
-class Const(Statement):
+class Const(_Valued, Statement):
     """target = value, the same in every lane; it is what its bits are, NaN too."""
 
     target: int
@@ -36,16 +48,12 @@ class Const(Statement):
     def __hash__(self) -> int:
         return hash(self._key())
 
-    @property
-    def made(self) -> Made:
-        return ((self.target, self.dtype),)
-
     def lines(self, names: Names) -> Iterator[str]:
         yield f"v{self.target}: {self.dtype} = {self.value!s}"
 
 
 @dataclass(frozen=True, slots=True)
-class Op(Statement):
+class Op(_Valued, Statement):
     """target = word(operands): the only arithmetic there is."""
 
     target: int
@@ -57,17 +65,13 @@ class Op(Statement):
     def used(self) -> tuple[int, ...]:
         return self.operands
 
-    @property
-    def made(self) -> Made:
-        return ((self.target, self.dtype),)
-
     def lines(self, names: Names) -> Iterator[str]:
         args = ", ".join(f"v{a}" for a in self.operands)
         yield f"v{self.target}: {self.dtype} = {self.word}({args})"
 
 
 @dataclass(frozen=True, slots=True)
-class Load(Statement):
+class Load(_Valued, Statement):
     """target = buffer[element + index * stride] at the current lane and loop indices.
 
     index  an int64 value that is the same in all lanes: the index of a Repeat around
@@ -84,10 +88,6 @@ class Load(Statement):
     @property
     def used(self) -> tuple[int, ...]:
         return () if self.index is None else (self.index,)
-
-    @property
-    def made(self) -> Made:
-        return ((self.target, self.dtype),)
 
     @property
     def reads(self) -> tuple[Memory, ...]:
@@ -110,7 +110,7 @@ class Load(Statement):
 
 
 @dataclass(frozen=True, slots=True)
-class Read(Statement):
+class Read(_Valued, Statement):
     """target = local[element + index * stride], as `Load`."""
 
     target: int
@@ -123,10 +123,6 @@ class Read(Statement):
     @property
     def used(self) -> tuple[int, ...]:
         return () if self.index is None else (self.index,)
-
-    @property
-    def made(self) -> Made:
-        return ((self.target, self.dtype),)
 
     @property
     def reads(self) -> tuple[Memory, ...]:
@@ -142,7 +138,7 @@ class Read(Statement):
 
 
 @dataclass(frozen=True, slots=True)
-class Gather(Statement):
+class Gather(_Valued, Statement):
     """target = owner[element + index * stride], every lane at an index of its own.
 
     index  an int64 value; one that is not below count is taken for count - 1
@@ -161,10 +157,6 @@ class Gather(Statement):
     @property
     def used(self) -> tuple[int, ...]:
         return (self.index,)
-
-    @property
-    def made(self) -> Made:
-        return ((self.target, self.dtype),)
 
     @property
     def reads(self) -> tuple[Memory, ...]:
