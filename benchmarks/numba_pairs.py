@@ -11,13 +11,13 @@ import importlib
 import math
 import statistics
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from benchmarks import child
-from benchmarks.harness import UnavailableError, compare
+from benchmarks.harness import Runner, UnavailableError, compare, time_in_turns
 from benchmarks.speed import Row
 from benchmarks.table import Table, quantity, three_digits
 from benchmarks.work import TOLERANCE, Setting
@@ -80,20 +80,13 @@ def in_child(count: int, quick: bool) -> dict:
         if not error <= TOLERANCE:
             raise UnavailableError(f"WRONG: error {error:.1e} relative, not timed")
         ways = {"gradient": gradient, "by hand": slopes, "energy": value}
-        turns: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(2 if quick else 9):
-            for name, way in ways.items():
-                turns[name].append(one(way, x))
+        runners = {
+            k: Runner(partial(way, x), lambda y: (y,)) for k, way in ways.items()
+        }
+        turns, failed = time_in_turns(runners, Setting(quick))
+    if failed:
+        raise UnavailableError(next(iter(failed.values())))
     return {"first": first} | {k: statistics.median(t) for k, t in turns.items()}
-
-
-def one(way: Callable[[Any], Any], x: np.ndarray) -> float:
-    """Seconds of a call, averaged over as many as take 10 ms."""
-    begin, calls = time.perf_counter(), 0
-    while (took := time.perf_counter() - begin) < 0.01:
-        way(x)
-        calls += 1
-    return took / calls
 
 
 def table(setting: Setting) -> Table:

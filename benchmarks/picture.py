@@ -77,7 +77,7 @@ def draw(measured: list[Group], caption: str, ink: str) -> Any:
 
     colours = {label: colour for _, label, colour in DRAWN}
     height = 0.8 / len(DRAWN)
-    with mpl.rc_context({"text.color": ink, "font.size": 9, "svg.fonttype": "none"}):
+    with mpl.rc_context({"text.color": ink, "font.size": 9}):
         figure = Figure((7.6, 1.0 + 0.86 * len(measured)), layout="constrained")
         axes = figure.add_subplot(facecolor="none")
         for y, one in enumerate(measured):
