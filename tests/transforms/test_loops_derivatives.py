@@ -381,20 +381,25 @@ def test_what_no_iteration_lets_through_is_nothing(f, mode, backend):
         np.testing.assert_allclose(batch, [GATED[f]] * 2, rtol=1e-14)
 
 
+def swept(m: Any, j: Any, h: Any) -> Any:
+    """m, each of its elements computed anew from all of them, in loops."""
+
+    def spin(i, m):
+        field = jitad.fori_loop(0, 3, lambda k, t: t + j[i, k] * m[k], h[i])
+        m = m.copy()
+        m[i] = np.tanh(field)
+        return m
+
+    return jitad.fori_loop(0, 3, spin, m)
+
+
 def test_a_loop_of_counted_steps_adds_up_what_is_smaller_than_its_record():
     """Fixed points of tanh: of j, 9 elements, a slope is added up over 40 sweeps."""
 
     def fixed(j, h):
         def sweep(c):
             m, _ = c
-
-            def spin(i, m):
-                field = jitad.fori_loop(0, 3, lambda k, t: t + j[i, k] * m[k], h[i])
-                m = m.copy()
-                m[i] = np.tanh(field)
-                return m
-
-            new = jitad.fori_loop(0, 3, spin, m)
+            new = swept(m, j, h)
             return new, np.max(np.abs(new - m))
 
         start = np.zeros_like(h), 1.0 + 0.0 * h[0]
@@ -411,18 +416,6 @@ def test_a_loop_of_counted_steps_adds_up_what_is_smaller_than_its_record():
         for mode in MODES:
             found = jitad.jacobian(fixed, mode=mode, backend=backend)(j, h)
             close(found, wanted, rtol=1e-11)
-
-
-def swept(m: Any, j: Any, h: Any) -> Any:
-    """m, each of its elements computed anew from all of them, in loops."""
-
-    def spin(i, m):
-        field = jitad.fori_loop(0, 3, lambda k, t: t + j[i, k] * m[k], h[i])
-        m = m.copy()
-        m[i] = np.tanh(field)
-        return m
-
-    return jitad.fori_loop(0, 3, spin, m)
 
 
 def flat_swept(m: Any, j: Any, h: Any) -> Any:
