@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import operator
 from collections.abc import Callable, Sequence
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -58,8 +58,7 @@ def attribute(value: Any, name: str, state: State) -> Any:
         if name == "T":
             return state.view(value, lambda x: x.T)
         if name in _ATTRIBUTES:
-            found = getattr(state.load(value), name)
-            return found
+            return getattr(state.load(value), name)
         if name in _METHODS:
             return Method(value, name)
         raise refuse(f".{name} of an array", "use one of NumPy's functions")
@@ -85,7 +84,7 @@ def call(
         return _method(function, args, keywords, state)
     if frontend.is_parallel_range(function):
         function = range
-    own = _OWN.get(function) if _hashable(function) else None
+    own = _OWN.get(function) if callable(function) else None
     if own is not None:
         return own(state, *args, **keywords)
     to = frontend.dtype_of(function)
@@ -105,12 +104,6 @@ def call(
     if module.partition(".")[0] in ("numpy", "jitad") and "random" not in module:
         return _numpy(function, args, keywords, state)
     raise refuse(_named(function), _remedy(function))
-
-
-def _hashable(function: Any) -> bool:
-    return isinstance(function, type | FunctionType | BuiltinFunctionType) or callable(
-        function
-    )
 
 
 def _named(function: Any) -> str:
@@ -235,21 +228,20 @@ def _plain_argument(value: Any, state: State) -> Any:
     return state.load(value) if to is None else to
 
 
+def _like(make: Callable[..., Any]) -> Callable[..., Any]:
+    """(array, dtype) -> one of its shape, by a function (shape, dtype) -> array."""
+    return lambda a, dtype=None: make(a.shape, a.dtype if dtype is None else dtype)
+
+
 _CREATION: dict[Any, Callable[..., Any]] = {
     np.empty: lambda shape, dtype=float: creation.empty(shape, dtype),
     np.full: creation.full,
     np.array: creation.array,
     np.zeros: np.zeros,
     np.ones: np.ones,
-    np.empty_like: lambda a, dtype=None: creation.empty(
-        a.shape, a.dtype if dtype is None else dtype
-    ),
-    np.zeros_like: lambda a, dtype=None: np.zeros(
-        a.shape, a.dtype if dtype is None else dtype
-    ),
-    np.ones_like: lambda a, dtype=None: np.ones(
-        a.shape, a.dtype if dtype is None else dtype
-    ),
+    np.empty_like: _like(creation.empty),
+    np.zeros_like: _like(np.zeros),
+    np.ones_like: _like(np.ones),
 }
 
 

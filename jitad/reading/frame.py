@@ -21,8 +21,9 @@ from .heap import Apart, Listed, Reference, State
 from .iterating import iterable
 from .joining import Edge, fork, holds, meet
 from .lines import refuse, standing
-from .loops import UNROLLED, Hints, repeated
+from .loops import Hints, repeated
 from .numbers import binary, convert, dtype, plain, truth, unary
+from .unrolled import UNROLLED
 
 _RESULT = "the result"
 _DEEP = 50

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .heap import Apart, Cell, Reference, State
-from .numbers import dtype, known, same, select, shape
+from .numbers import dtype, is_number, same, select, shape
 
 
 class Turn(NamedTuple):
@@ -151,7 +151,7 @@ def _joined(
             return tuple(
                 [one(name, ways, items) for items in zip(*values, strict=True)]
             )
-        if all(_number(v) for v in values):
+        if all(map(is_number, values)):
             return _choose(here, values)
         if isinstance(first, str) and all(v == first for v in values):
             return first
@@ -163,12 +163,6 @@ def _joined(
             # Where a name has no value yet nobody may read it.
             state.names[name] = one(name, ways, [states[k].names[name] for k in ways])
     return state
-
-
-def _number(value: Any) -> bool:
-    if known(value) or isinstance(value, np.generic):
-        return True
-    return hasattr(value, "builder") and not value.shape
 
 
 def _said(value: Any) -> str:

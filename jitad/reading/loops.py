@@ -37,6 +37,7 @@ from .lines import refuse
 from .numbers import (
     convert,
     dtype,
+    is_number,
     joint,
     known,
     number,
@@ -45,13 +46,12 @@ from .numbers import (
     select,
     typed,
 )
+from .unrolled import exhausted, statements, unrolled
 
 if TYPE_CHECKING:
     from .frame import Frame
 
 _CODE = "which way out"
-UNROLLED = 512  # statements that a loop may become
-_FEW = 8
 _TRIES = 12
 
 
@@ -92,67 +92,10 @@ def repeated(frame: Frame, loop: Loop, edge: Edge) -> list[tuple[int, Edge]]:
     items = edge.state.names[name]
     count = length(items, edge.state)
     if isinstance(count, int):
-        size = count * _statements(frame, loop, edge.state)
+        size = count * statements(frame, loop, edge.state)
         if has_tuples(items) or size <= frame.reading.unrolled:
-            return _unrolled(frame, loop, edge, name, count)
+            return unrolled(frame, loop, edge, name, count)
     return _Repeated(frame, loop, edge, name, count).ways()
-
-
-_COUNTED = {"binop", "inplace", "call", "store", "getitem", "unary"}
-
-
-def _statements(frame: Frame, loop: Loop, state: State) -> int:
-    """About how many statements an iteration runs, those of inner loops unrolled."""
-    program = frame.program
-    inner = [x for h, x in program.loops.items() if h in loop.body and x is not loop]
-    inner = [x for x in inner if not any(x.body < y.body for y in inner)]
-    within = frozenset().union(*[x.body for x in inner])
-    own = [s for k in loop.body - within for s in program.blocks[k].statements]
-    total = sum(s.what.op in _COUNTED for s in own)
-    made = {s.target: s.what for s in own}
-    for x in inner:
-        total += _guess(x, made, frame, state) * _statements(frame, x, state)
-    return total
-
-
-def _guess(loop: Loop, made: dict[str, Any], frame: Frame, state: State) -> int:
-    """How many iterations an inner loop has, if numbers say so; else a few."""
-    head = frame.program.blocks[loop.header].statements
-    name = next((s.what.names[0] for s in head if s.what.op == "next"), "")
-    while name in made and made[name].op in ("name", "iterate"):
-        name = made[name].names[0]
-    if name in made and made[name].op == "call":
-        function, *ends = [
-            made[n].data if n in made and made[n].op == "value" else state.names.get(n)
-            for n in made[name].names
-        ]
-        whole = [x for x in ends if type(x) is int]
-        if function is range and ends and len(whole) == len(ends):
-            return len(range(*whole))
-    return _FEW
-
-
-def _exhausted(frame: Frame, loop: Loop) -> int:
-    return frame.program.blocks[loop.header].ending.labels[1]
-
-
-def _unrolled(
-    frame: Frame, loop: Loop, edge: Edge, name: str, count: int
-) -> list[tuple[int, Edge]]:
-    ways: list[tuple[int, Edge]] = []
-    edges, live = [edge], frame.program.live[loop.header]
-    items = edge.state.names[name]
-    for k in range(count):
-        now = meet(edges, live, frame.ours)
-        now.state.names[name] = Item(item_at(items, k, now.state))
-        found = frame.region(loop.header, now, loop.body, loop.header)
-        edges = found.pop(loop.header, [])
-        for e in edges:
-            e.state.names[name] = items
-        ways += [(label, e) for label, own in found.items() for e in own]
-        if not edges:
-            return ways
-    return [*ways, *[(_exhausted(frame, loop), e) for e in edges]]
 
 
 class _Repeated:
@@ -170,7 +113,7 @@ class _Repeated:
         targets = {label for b in inside for label in b.ending.labels}
         self.exits = sorted(targets - loop.body)
         if name:
-            last = _exhausted(frame, loop)
+            last = exhausted(frame, loop)
             self.exits = [last, *[x for x in self.exits if x != last]]
         # Where nothing but the end of its items ends it, no way out need be told.
         self.coded = not name or len(self.exits) > 1 or self._leaves_early()
@@ -267,7 +210,7 @@ class _Repeated:
         return Slot(len(self.starts) - 1)
 
     def _template(self, key: Any, value: Any) -> Any:
-        if known(value) or isinstance(value, Tracer | np.generic):
+        if is_number(value):
             return self._slot(key, value)
         if type(value) is tuple:
             return tuple([self._template((*key, k), x) for k, x in enumerate(value)])
@@ -458,7 +401,7 @@ class _Repeated:
         self, key: Any, template: Any, value: Any, outputs: list[Any], after: State
     ) -> None:
         if isinstance(template, Slot):
-            if not (known(value) or isinstance(value, Tracer | np.generic)):
+            if not is_number(value):
                 self._apart(key, value)
                 return
             outputs[template.number] = self._fit(key, template, value)
@@ -540,7 +483,7 @@ def _kinds(value: Any) -> Any:
     """What a name's value is like, for a blank one."""
     if type(value) is tuple:
         return tuple([_kinds(x) for x in value])
-    if known(value) or isinstance(value, Tracer | np.generic):
+    if is_number(value):
         return Type(dtype(value), ())
     return value
 

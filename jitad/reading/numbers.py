@@ -32,6 +32,13 @@ def known(value: Any) -> bool:
     return type(value) in (bool, int, float)
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is a number, known or traced; an array is what a reference means."""
+    if isinstance(value, Tracer):
+        return not value.shape
+    return known(value) or isinstance(value, np.generic)
+
+
 def plain(value: Any) -> Any:
     """A number as the reader holds it: of Python's where its type has one."""
     if isinstance(value, Tracer):
