@@ -84,13 +84,16 @@ def check_values(seen: Seen, program: Program) -> Graph:
 
 
 def check_orders(seen: Seen, program: Program, graph: Graph) -> list[Any]:
-    """Forward, reverse and cross-country; and what the counts choose."""
+    """Forward, reverse and cross-country; and what the counts choose.
+
+    Of short programs several orders make the same graph, which is run once.
+    """
+    taken = [jacobian(graph, everything(program), mode=m).graph for m in (*MODES, None)]
     found = []
-    for mode in (*MODES, None):
-        taken = jacobian(graph, everything(program), mode=mode).graph
-        validate(taken)
-        found.append(running_error(taken, program.inputs))
-        for a, v, e in zip(interpret(taken, program.inputs), *found[-1], strict=True):
+    for own in {g.digest: g for g in taken}.values():
+        validate(own)
+        found.append(running_error(own, program.inputs))
+        for a, v, e in zip(interpret(own, program.inputs), *found[-1], strict=True):
             seen.bounded(a, v, e)
     values, errors = found[0]
     for other, allowed in found[1:]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,8 @@ def running_error(
                 for table in (values, errors):
                     table[i] = _moved(node, [table[a] for a in node.operands], batch)
             else:
-                values[i], errors[i] = _operation(node, values, errors, single, places)
+                found = _operation(node, values, errors, batch, single, places)
+                values[i], errors[i] = found
     return [values[i] for i in graph.outputs], [errors[i] for i in graph.outputs]
 
 
@@ -114,10 +116,15 @@ def _moved(node: Node, operands: list[Any], batch: int) -> Any:
 
 
 def _operation(
-    node: Node, values: list[Any], errors: list[Any], single: bool, places: Places
+    node: Node,
+    values: list[Any],
+    errors: list[Any],
+    batch: int,
+    single: bool,
+    places: Places,
 ) -> tuple[Any, Any]:
     primitive, dtype = node.primitive, node.type.dtype
-    moving = sorted({a for a in node.operands if np.any(errors[a])})
+    moving = [a for a in dict.fromkeys(node.operands) if np.any(errors[a])]
 
     def at(point: dict[int, Any]) -> Any:
         args = [point.get(a, values[a]) for a in node.operands]
@@ -125,20 +132,14 @@ def _operation(
 
     value = at({})
     error: Any = np.zeros(np.shape(value))
-    for signs in itertools.product((1, -1), repeat=len(moving)):
+    if moving:
+        signs = _signs(len(moving), batch)
         ends = {
-            a: _end(values[a], errors[a], s) for a, s in zip(moving, signs, strict=True)
+            a: _ends(values[a], errors[a], s)
+            for a, s in zip(moving, signs, strict=True)
         }
-        end = at(ends)
-        if dtype.kind == "b":
-            distance = np.where(end != value, np.inf, 0.0)
-        else:
-            distance = np.abs(np.subtract(end, value, dtype=float))
-            distance = np.where(np.isnan(distance) & ~np.isnan(value), np.inf, distance)
-            distance = np.where(
-                end == value, 0.0, np.nan_to_num(distance, posinf=np.inf)
-            )
-        error = np.maximum(error, distance)
+        apart = _apart(at(ends), value).max(axis=0)
+        error = apart.reshape(np.shape(value))
     if (
         dtype.kind == "f"
         and primitive.name not in EXACT
@@ -149,12 +150,28 @@ def _operation(
     return value, error
 
 
-def _end(value: Any, error: Any, sign: int) -> Any:
-    """The end of an interval; of an undecided bool itself and the other one."""
+@cache
+def _signs(count: int, batch: int) -> list[np.ndarray]:
+    """All signs of so many numbers, along an axis before those of a batch."""
+    corners = np.array([*itertools.product((1, -1), repeat=count)]).T
+    return [signs.reshape(-1, *(1,) * batch) for signs in corners]
+
+
+def _apart(end: Any, value: Any) -> Any:
+    """How far a result is from a value; infinitely where it is NaN, or another bool."""
+    if value.dtype.kind == "b":
+        return np.where(end != value, np.inf, 0.0)
+    distance = np.abs(np.subtract(end, value, dtype=float))
+    distance = np.where(np.isnan(distance), np.inf, distance)
+    return np.where((end == value) | np.isnan(value), 0.0, distance)
+
+
+def _ends(value: Any, error: Any, signs: np.ndarray) -> Any:
+    """Ends of an interval; of an undecided bool itself and the other one."""
     value = np.asarray(value)
     if value.dtype.kind == "b":
-        return value ^ ((error > 0) & (sign > 0))
+        return value ^ ((error > 0) & (signs > 0))
     if value.dtype.kind == "i":
         step = np.where(np.isfinite(error), error, 2.0**30)
-        return (value + sign * step).astype(value.dtype)
-    return (value + sign * error).astype(value.dtype)
+        return (value + signs * step).astype(value.dtype)
+    return (value + signs * error).astype(value.dtype)
