@@ -33,7 +33,7 @@ from jitad.transforms.derivatives.pieces import (
 from jitad.transforms.scalars.scalarize import scalarize
 
 from . import tree
-from .errors import InputError, ShapeError
+from .errors import InputError, ShapeError, UnsupportedError
 
 Argnums = int | Sequence[int]
 
@@ -118,7 +118,12 @@ def scalar_trace(
     traced = trace(f, spec, inputs, plain=plain)
     middle = time.perf_counter()
     with stage("made scalar", lambda: len(traced.graph.nodes)):
-        graph = scalarize(traced.graph)
+        try:
+            graph = scalarize(traced.graph)
+        except UnsupportedError as error:
+            for reason in traced.unread:
+                error.add_note(reason)
+            raise
     end = time.perf_counter()
     return traced, graph, {"trace": middle - start, "scalarize": end - middle}
 

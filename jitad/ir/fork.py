@@ -145,6 +145,7 @@ class Path:
         if len(self.made) < len(self.given):
             outcome = self._repeated(trace)
         elif self.finished + sum(d.outcome for d in self.made) + 2 > PATHS:
+            registry.functions["trace.long"](trace)
             raise TracingError(
                 f"{self.name} has more than {PATHS} paths through its branches on "
                 f"traced values; the next would begin at {line}.  Every if, while, "

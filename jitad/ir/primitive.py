@@ -109,15 +109,16 @@ class Registry:
     def arrived(self) -> int:
         """Take in families whose libraries are imported by now; how many still wait."""
         for library in [k for k in self.families if imported(k)]:
-            self._take_in(library)
+            self.take_in(library)
         return len(self.families)
 
     def complete(self) -> None:
         """Take in all families: for who has to know every name."""
         for library in list(self.families):
-            self._take_in(library)
+            self.take_in(library)
 
-    def _take_in(self, library: str) -> None:
+    def take_in(self, library: str) -> None:
+        """Take in a family, whether its library is imported or not."""
         room = self.families.get(library)
         if room is not None:
             # Another thread that does so, too, waits here until the module is there.

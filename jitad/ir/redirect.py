@@ -4,14 +4,15 @@ SciPy has functions written in Python that make arrays of their arguments and so
 meet a tracer, and NumPy's protocol knows nothing of lists and arrays of objects.  While
 any trace runs, `redirected` gives each such function the code of a dispatcher, wherever
 it was imported to.  Calls without traced values, from any thread, run the function's
-own code; after the last trace each function is what it was.
+own code; after the last trace each function is what it was.  So do functions of the
+user's whose loops are read (see `afresh`), while the traces run that say so.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from types import CodeType, FunctionType
@@ -33,18 +34,28 @@ _METHODS: dict[str, Any] = {
 
 
 class _Redirection:
-    """How many traces run in which thread, and the functions' own code meanwhile."""
+    """How many traces run in which thread, and the functions' own code meanwhile.
+
+    read  how many traces read a function of the user's, and its own code
+    """
 
     def __init__(self) -> None:
         self.lock = locks.lock()
         self.traces: Counter[int] = Counter()
         self.own: dict[FunctionType, CodeType] = {}
+        self.read: dict[FunctionType, tuple[int, CodeType]] = {}
 
-    def begin(self) -> None:
+    def begin(self, functions: Collection[FunctionType]) -> None:
         """The first trace puts the dispatchers in, others what has come since."""
         registry.arrived()
         with self.lock:
             self.traces[threading.get_ident()] += 1
+            for function in functions:
+                count, own = self.read.get(function, (0, function.__code__))
+                self.read[function] = count + 1, own
+                if not count:
+                    handler = partial(_read, function)
+                    function.__code__ = _dispatching(function, handler, traced)
             wanted = _redirects(len(registry.redirects))
             if len(self.own) == len(wanted):
                 return
@@ -53,10 +64,13 @@ class _Redirection:
                     self.own[function] = function.__code__
                     function.__code__ = _dispatcher(function, handler, concerns)
 
-    def end(self) -> None:
+    def end(self, functions: Collection[FunctionType]) -> None:
         """The last trace puts everything back."""
         with self.lock:
             self.traces[threading.get_ident()] -= 1
+            for function in functions:
+                count, own = self.read[function]
+                self.read[function] = count - 1, own
             self._put_back()
 
     def forked(self) -> None:
@@ -67,6 +81,10 @@ class _Redirection:
 
     def _put_back(self) -> None:
         self.traces = +self.traces
+        for function, (count, code) in list(self.read.items()):
+            if not (count and self.traces):
+                function.__code__ = code
+                del self.read[function]
         if not self.traces:
             for function, code in self.own.items():
                 function.__code__ = code
@@ -107,17 +125,43 @@ locks.after_forks(_redirection.forked)
 
 
 @contextmanager
-def redirected() -> Iterator[None]:
-    """Let the functions in registry.redirects take traced values."""
-    _redirection.begin()
+def redirected(functions: Collection[FunctionType] = ()) -> Iterator[None]:
+    """Let functions that take no traced values take them, and read some others."""
+    functions = list(functions)
+    _redirection.begin(functions)
     try:
         yield
     finally:
-        _redirection.end()
+        _redirection.end(functions)
 
 
-@cache
-def _dispatcher(
+def _read(function: FunctionType, *args: Any, **kwargs: Any) -> Any:
+    """What a function gives that is read, if the running trace says so."""
+    return registry.functions["trace.read"](function, args, kwargs)
+
+
+def undirected(function: FunctionType) -> FunctionType:
+    """The function, or one like it with its own code, if that is redirected now."""
+    found = _redirection.read.get(function)
+    return _copied(function, found[1]) if found else function
+
+
+def _copied(function: FunctionType, code: CodeType) -> FunctionType:
+    """A function with this code, and all else of another."""
+    made = FunctionType(
+        code,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    made.__qualname__ = function.__qualname__
+    made.__module__ = function.__module__
+    return made
+
+
+def _dispatching(
     function: FunctionType,
     handler: Callable[..., Any],
     concerns: Callable[[Any], bool],
@@ -127,14 +171,7 @@ def _dispatcher(
     It holds both functions as constants, so that it needs no name in the globals of
     the module that it runs in.
     """
-    original = FunctionType(
-        function.__code__,
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    original.__kwdefaults__ = function.__kwdefaults__
+    original = _copied(function, function.__code__)
 
     def dispatch(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if concerns(args) or concerns(list(kwargs.values())):
@@ -154,6 +191,7 @@ def _dispatcher(
     )
 
 
+_dispatcher = cache(_dispatching)
 _PLACE = "where the dispatcher goes"
 
 

@@ -11,12 +11,15 @@ import contextvars
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from jitad import tree
 from jitad.errors import JitadError, TracingError
 from jitad.process.waiting import stage
 
+from . import afresh
+from .afresh import Afresh, Handed
 from .fork import Outcome, branch, explore
 from .graph import Graph, Type
 from .primitive import registry
@@ -77,11 +80,16 @@ class Traced:
     """The graph of a function, the structure of its result, and captured values.
 
     The graph's inputs are the function's own, then one for each captured value.
+    unread says why loops are not read.
     """
 
     graph: Graph
     result: tree.PyTreeSpec
     captured: tuple[Tracer, ...]
+    unread: tuple[str, ...] = ()
+
+
+_READER = "numba.core.dispatcher"  # the library whose family reads functions
 
 
 def trace(
@@ -95,25 +103,41 @@ def trace(
 
     Once; or once for each path, where it branches on traced values.  plain says that
     nobody differentiates the graph, unless it becomes part of one that somebody does.
-    And anew, if it imported a library: some functions are known only from then on.
+    And anew, if it imported a library: some functions are known only from then on; or
+    if a loop is to be read (see `afresh`).
     Raises TracingError, UnsupportedError where the function does what cannot be traced.
     """
+    handed = Handed(function)
     while True:
         waiting = registry.arrived()
         try:
             with nullcontext() if plain else differentiating():
-                made = _once(function, spec, inputs)
-        except Exception:
-            if registry.arrived() == waiting:
+                made = _once(function, spec, inputs, handed)
+        except Afresh as again:
+            if again.handed is not handed:
                 raise
+            registry.take_in(_READER)
+        except Exception as error:
+            if registry.arrived() != waiting:
+                continue
+            if isinstance(error, JitadError):
+                if afresh.failed(handed, error, BOUNDS):
+                    registry.take_in(_READER)
+                    continue
+                for reason in handed.reasons():
+                    error.add_note(reason)
+            raise
         else:
             if registry.arrived() == waiting:
                 return made
 
 
-def _once(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> Traced:
+def _once(
+    function: Callable[..., Any], spec: Any, inputs: Sequence[Input], handed: Handed
+) -> Traced:
     outer = running()
     first = Trace(len(outer))
+    first.handed = handed
     places = [first.input(i.type) for i in inputs]
     name = getattr(function, "__name__", "the function")
 
@@ -123,7 +147,7 @@ def _once(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> T
         token = _level.set((*outer, trace))
         try:
             args, kwargs = tree.unflatten(spec, tracers)
-            return branch(trace, _call(function, args, kwargs), name)
+            return branch(trace, _call(function, args, kwargs, handed), name)
         finally:
             _level.reset(token)
             trace.open = False
@@ -132,16 +156,16 @@ def _once(function: Callable[..., Any], spec: Any, inputs: Sequence[Input]) -> T
         end = explore(first, outer, run, name)
     graph = first.finish([leaf.index for leaf in end.leaves])
     captured = tuple(tracer for tracer, _ in first.captured.values())
-    return Traced(graph, end.spec, captured)
+    return Traced(graph, end.spec, captured, tuple(handed.reasons()))
 
 
 # What errors for arrays of objects speak of, NumPy's and SciPy's.
 _OF_OBJECTS = ("ufunc", "object", "Tracer", "dtype('O')")
 
 
-def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _call(function: Callable[..., Any], args: Any, kwargs: Any, handed: Handed) -> Any:
     try:
-        with redirected():
+        with redirected(handed.functions):
             return function(*args, **kwargs)
     except (TypeError, AttributeError, ValueError, RuntimeError) as error:
         if isinstance(error, JitadError):
@@ -190,3 +214,28 @@ def inner(function: Callable[..., Any], args: Sequence[Any]) -> Any:
 # from what is around it.
 CALL = _call.__code__
 BOUNDS = {CALL, inner.__code__}
+
+
+def _long(trace: Trace) -> None:
+    """Start over where a function runs whose loops can be read."""
+    if trace.handed is not None and trace is current():
+        afresh.long(trace.handed, BOUNDS)
+
+
+registry.functions["trace.long"] = _long
+
+
+def _read(function: FunctionType, args: Any, kwargs: Any) -> Any:
+    """What a function gives that is handed over; the trace starts over if it cannot."""
+    running = current()
+    handed = running.handed if running else None
+    if handed is None or function not in handed.functions:
+        return NotImplemented
+    try:
+        return registry.functions["read"](function, args, kwargs)
+    except Exception as error:
+        handed.refuse(function, error)
+        raise Afresh(handed) from None
+
+
+registry.functions["trace.read"] = _read

@@ -19,6 +19,8 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from jitad.errors import TracingError, UnsupportedError
 
+from . import afresh
+from .afresh import Handed
 from .graph import COMPUTED, CONST, DTYPES, PACK, Builder, Type, scalar
 from .mirror import held_dtype, objects_of, reflection
 from .plain import refusal
@@ -49,6 +51,7 @@ class Trace(Builder):
         self.indexing: tuple[int, int] = (0, 0)
         self.captured: dict[tuple[int, int], tuple[Tracer, int]] = {}
         self.path: Any = None
+        self.handed: Handed | None = None
         self.births = 0
         self.writes: list[tuple[int, str]] = []
         self.compared: tuple[int, ...] = ()
@@ -84,7 +87,12 @@ class Trace(Builder):
         return self.captured[key][1]
 
     def line(self) -> str:
-        """The user's line, where this trace records lines."""
+        """The user's line, where this trace records lines.
+
+        It is asked for by every operation, so that here a trace is noticed to be long.
+        """
+        if len(self.nodes) > afresh.LONG and self.handed and not self.handed.settled:
+            registry.functions["trace.long"](self)
         return source_line() if self.lines else ""
 
 

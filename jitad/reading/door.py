@@ -1,27 +1,30 @@
-"""Calls of Numba functions with traced values: they are read instead of compiled.
+"""Calls of functions with traced values: they are read instead of compiled or run.
 
 Numba looks for machine code by the types of the arguments, finds none for traced
 values, and asks itself to compile some.  While a trace runs that question comes here
-(see `ir.redirect`).  `jitad` imports this module when Numba's own has been imported.
+(see `ir.redirect`).  So do calls of plain functions of which a trace says so (see
+`ir.afresh`).  `jitad` imports this module when Numba's own has been imported, or when
+the first plain function is to be read.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import numpy as np
 
 from jitad.ir import redirect
 from jitad.ir.primitive import registry
+from jitad.ir.redirect import undirected
 from jitad.ir.trace import BOUNDS
 from jitad.ir.tracer import Tracer
 
 from . import frontend
 from .frame import Reading, read
-from .heap import Reference, State
+from .heap import Listed, Reference, State
 from .lines import refuse
 from .numbers import plain, same
 
@@ -30,6 +33,12 @@ def called(dispatcher: Any, *args: Any, **keywords: Any) -> Callable[..., Any]:
     """What Numba is to call in place of machine code, with the same arguments."""
     whole = _is_whole(sys._getframe(1))
     return lambda *_, **__: _read(dispatcher, args, keywords, whole=whole)
+
+
+def plainly(function: FunctionType, args: Any, keywords: dict[str, Any]) -> Any:
+    """What a plain function gives, read by Python's rules."""
+    whole = _is_whole(sys._getframe(2))
+    return _read(undirected(function), args, keywords, whole=whole)
 
 
 def _is_whole(frame: FrameType | None) -> bool:
@@ -44,9 +53,12 @@ def _is_whole(frame: FrameType | None) -> bool:
 
 def _read(dispatcher: Any, args: Any, keywords: dict[str, Any], *, whole: bool) -> Any:
     state, given = State(), {}
+    python = isinstance(dispatcher, FunctionType)
 
     def held(value: Any) -> Any:
         value = frontend.given(value)
+        if python and type(value) is list:
+            return Listed(tuple([held(x) for x in value]))
         if type(value) is tuple:
             return tuple([held(x) for x in value])
         if isinstance(value, Tracer | np.ndarray) and np.shape(value):
@@ -56,7 +68,7 @@ def _read(dispatcher: Any, args: Any, keywords: dict[str, Any], *, whole: bool) 
             made = state.new(plain(value))
             given[made.cell] = value
             return made
-        if isinstance(value, list | dict | set):
+        if isinstance(value, list | dict | set) and not python:
             raise refuse(
                 f"a {type(value).__name__} as an argument of a Numba function",
                 "pass an array or a tuple",
@@ -88,6 +100,8 @@ def _given_back(
     value: Any, state: State, given: dict[int, Any], before: dict[int, Any]
 ) -> Any:
     """What the function returns: an argument that is given back is itself."""
+    if isinstance(value, Listed):
+        return [_given_back(x, state, given, before) for x in value.items]
     if isinstance(value, tuple):
         items = [_given_back(x, state, given, before) for x in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
@@ -98,3 +112,4 @@ def _given_back(
 
 
 registry.redirects[frontend.dispatchers._DispatcherBase._compile_for_args] = called
+registry.functions["read"] = plainly

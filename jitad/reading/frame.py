@@ -14,7 +14,7 @@ import numpy as np
 
 from jitad.ir.tracer import Tracer
 
-from . import calls, frontend
+from . import calls, frontend, python
 from .bounds import Bounds
 from .frontend import RAISE, RETURN, Block, Expression, Program, Statement
 from .heap import Apart, Listed, Reference, State
@@ -37,6 +37,13 @@ class Reading:
         self.running: list[Any] = []
         self.hints: dict[Any, dict[int, Hints]] = {}
         self.unrolled = UNROLLED
+        self.programs: dict[Any, Program] = {}
+
+    def program(self, function: Any) -> Program:
+        """The blocks of a function, which are the same for all of the reading."""
+        if function not in self.programs:
+            self.programs[function] = frontend.program(function)
+        return self.programs[function]
 
 
 def read(
@@ -48,7 +55,7 @@ def read(
     active  whether the call is made at all, known or traced
     shared  the arrays that somebody outside may read later; all of the state, if None
     """
-    program = frontend.program(function)
+    program = reading.program(function)
     if function in reading.running or len(reading.running) > _DEEP:
         raise refuse(
             f"{program.name}, which calls itself,", "write the recursion as a loop"
@@ -77,6 +84,7 @@ class Frame:
         shared: frozenset[int] | None,
     ) -> None:
         self.program, self.reading, self.active = program, reading, active
+        self.python = program.python
         self.caller = state
         self.outer = frozenset(state.cells) if shared is None else shared
         self.hints: dict[int, Hints] = {}
@@ -215,9 +223,15 @@ class Frame:
 
     def value(self, what: Expression, state: State, active: Any) -> Any:
         """What an expression gives."""
+        found = self._value(what, state, active)
+        return python.checked(found, state) if self.python else found
+
+    def _value(self, what: Expression, state: State, active: Any) -> Any:
         op, data = what.op, what.data
         if op == "arg":
             return state.names[f"argument {data}"]
+        if op == "value" and self.python:
+            return python.outside(data, state)
         if op == "value":
             return plain(data) if isinstance(data, np.generic) else data
         values = [self.name(n, state) for n in what.names]
@@ -228,7 +242,8 @@ class Frame:
         if op == "inplace":
             return self.inplace(data, values[0], values[1], state)
         if op == "unary":
-            return state.hold(unary(data, state.load(values[0])))
+            apply = python.unary if self.python else unary
+            return state.hold(apply(data, state.load(values[0])))
         if op == "call":
             keys, starred = data
             return self.call(values, keys, starred, state, active)
@@ -244,24 +259,39 @@ class Frame:
             return values[0].value
         if op == "second":
             return True
+        if op == "getattr" and self.python:
+            found = python.attribute(values[0], data, state)
+            if found is not NotImplemented:
+                return found
         if op == "getattr":
             return calls.attribute(values[0], data, state)
         if op == "unpack":
             return _unpacked(values[0], data, state)
         key = values[1] if op == "getitem" else data
+        if isinstance(values[0], dict) and isinstance(key, str | int):
+            return python.outside(values[0][key], state)
         return item(values[0], key, state)
 
     def binary(self, function: Any, a: Any, b: Any, state: State) -> Any:
         """a ∘ b."""
-        made = state.hold(binary(function, state.load(a), state.load(b)))
+        made = state.hold(self.arithmetic(function, state.load(a), state.load(b)))
         return self.reading.bounds.binary(function, a, b, made)
+
+    def arithmetic(self, function: Any, a: Any, b: Any) -> Any:
+        """a ∘ b of numbers and whole arrays, by Numba's rules or Python's."""
+        if self.python:
+            return python.binary(function, a, b, self.reading.bounds)
+        return binary(function, a, b)
 
     def inplace(self, function: Any, a: Any, b: Any, state: State) -> Any:
         """a ∘= b: of an array its elements are written."""
         if not isinstance(a, Reference):
             return self.binary(function, a, b, state)
-        made = binary(function, state.load(a), state.load(b))
-        state.store(a, ..., convert(made, dtype(state.load(a))))
+        made = self.arithmetic(function, state.load(a), state.load(b))
+        to = dtype(state.load(a))
+        if self.python and to != dtype(made):
+            raise refuse(f"{dtype(made)} that is put into {to}", "give it one dtype")
+        state.store(a, ..., convert(made, to))
         return a
 
     def call(
@@ -276,7 +306,12 @@ class Frame:
         if keys:
             keywords = dict(zip(keys, args[-len(keys) :], strict=True))
             args = args[: -len(keys)]
-        if frontend.is_function(function):
+        if self.python:
+            found = python.call(function, args, keywords)
+            if found is not NotImplemented:
+                return found
+        own = self.python and python.is_readable(function)
+        if own or frontend.is_function(function):
             return read(function, args, keywords, state, self.reading, active())
         if function in (min, max) and len(args) == 2:
             made = calls.call(function, args, keywords, state)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.redirect import undirected
 from jitad.process.late import late
 
 analysis = late("numba.core.analysis")
@@ -96,6 +97,7 @@ class Program:
     order   labels, such that a block comes after those that lead to it, but for the
             ends of loops
     live    for every label the names that somebody reads from there on
+    python  whether it is a plain function, with Python's arithmetic
     """
 
     function: FunctionType
@@ -107,6 +109,7 @@ class Program:
     loops: Mapping[int, Loop]
     order: tuple[int, ...]
     live: Mapping[int, frozenset[str]]
+    python: bool = False
 
 
 def is_function(value: Any) -> bool:
@@ -130,15 +133,22 @@ def dtype_of(value: Any) -> np.dtype | None:
 
 
 def program(function: Any) -> Program:
-    """The blocks of an @njit function.
+    """The blocks of an @njit function, or of a plain one.
 
     Raises UnsupportedError for what Numba cannot read, or reads otherwise than we know.
     """
-    return _program(getattr(function, "py_func", function))
+    if isinstance(function, FunctionType):
+        # What a plain function knows from outside may be another when it is read again.
+        return replace(_made(undirected(function)), python=True)
+    return _program(function)
 
 
 @lru_cache(maxsize=512)
-def _program(function: FunctionType) -> Program:
+def _program(function: Any) -> Program:
+    return _made(undirected(function.py_func))
+
+
+def _made(function: FunctionType) -> Program:
     place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
     try:
         found = compiler.run_frontend(function)

@@ -29,10 +29,12 @@ class Cell(NamedTuple):
 
     sources  other cells, and their values, of which this is a copy that Numba has not
              made: neither may be written to while both are read
+    frozen   whether it came by another way than as an argument: none may write to it
     """
 
     value: Any
     sources: tuple[tuple[int, Any], ...] = ()
+    frozen: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -108,10 +110,15 @@ class State:
         """The same, to go on from by itself."""
         return State(dict(self.names), dict(self.cells))
 
-    def new(self, value: Any, sources: tuple[tuple[int, Any], ...] = ()) -> Reference:
+    def new(
+        self,
+        value: Any,
+        sources: tuple[tuple[int, Any], ...] = (),
+        frozen: bool = False,
+    ) -> Reference:
         """A new array."""
         number = next(_numbers)
-        self.cells[number] = Cell(value, sources)
+        self.cells[number] = Cell(value, sources, frozen)
         return Reference(number)
 
     def content(self, cell: int) -> Any:
@@ -175,6 +182,11 @@ class State:
                 "writing to an array of the program's, which Numba takes for constant,"
                 if isinstance(array, np.ndarray)
                 else f"writing to a {type(array).__name__}",
+                "write to an array made inside, or to a copy of it",
+            )
+        if self.cells[array.cell].frozen:
+            raise refuse(
+                "writing to an array that is no argument",
                 "write to an array made inside, or to a copy of it",
             )
         if self.cells[array.cell].sources:

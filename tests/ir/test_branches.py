@@ -291,8 +291,10 @@ def test_cond_of_an_outer_value_inside():
 
 
 def forever(x):
+    halves = []  # a list that grows is not read
     while x > 1:
         x = x / 2
+        halves.append(x)
     return x
 
 
@@ -411,10 +413,11 @@ def test_the_error_of_a_path_notes_where_it_is():
 
 
 def signs(x):
-    """As many paths as there are subsets."""
-    total = 0.0
+    """As many paths as there are subsets; a list that grows is not read."""
+    total, seen = 0.0, []
     for v in x:
         if v > 0:
+            seen.append(v)
             total = total + v
     return total
 

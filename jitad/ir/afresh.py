@@ -1,0 +1,131 @@
+"""Functions whose loops are read instead of run, found while they are traced.
+
+A loop of Python's runs as often as it says, and each of its operations becomes a node.
+Where a trace has grown long inside of a loop, or cannot go on, it starts over, and the
+function that the loop is in is handed over to the reader (see `reading.door`).  What
+that cannot read is run, as always, in a trace that starts over once more.
+"""
+
+from __future__ import annotations
+
+import dis
+import gc
+import inspect
+import sys
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+from .source import foreign
+
+LONG = 2_000  # nodes of a trace, from which on its loops are read
+
+_OTHERS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
+class Afresh(BaseException):
+    """Ends a run of a function, which starts over with what is handed over now."""
+
+    def __init__(self, handed: Handed) -> None:
+        """Whose trace it is."""
+        super().__init__("a trace starts over")
+        self.handed = handed
+
+
+class Handed:
+    """What one trace hands over to the reader.
+
+    functions  those that are read
+    refused    why others are not, by their codes
+    tried      the codes of all of them
+    settled    whether nobody is left to hand over when the trace grows long
+    """
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.functions: dict[FunctionType, CodeType] = {}
+        self.refused: dict[CodeType, Exception] = {}
+        self.tried: set[CodeType] = set()
+        self.settled = False
+
+    def over(self, codes: Iterable[CodeType]) -> bool:
+        """Hand over the first function that was not tried before, if there is one."""
+        for code in codes:
+            if code in self.tried:
+                continue
+            self.tried.add(code)
+            found = _functions(code, self.function)
+            if found:
+                self.functions |= dict.fromkeys(found, code)
+                return True
+        return False
+
+    def refuse(self, function: FunctionType, error: Exception) -> None:
+        """Take back what cannot be read."""
+        code = self.functions[function]
+        self.refused[code] = error
+        self.functions = {f: c for f, c in self.functions.items() if c is not code}
+
+    def reasons(self) -> Iterator[str]:
+        """Why loops are run and not read."""
+        for code, error in self.refused.items():
+            yield f"The loops of {code.co_name} were unrolled, not read: {error}"
+
+
+def long(handed: Handed, bounds: Collection[CodeType]) -> None:
+    """Start over, if a function runs that has a loop, is in it and can be handed over.
+
+    Of those that run since the innermost code of bounds the outermost is taken.
+    """
+    frames: list[FrameType] = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code not in bounds:
+        frames.append(frame)
+        frame = frame.f_back
+    codes = [f.f_code for f in reversed(frames) if _in_loop(f.f_code, f.f_lasti)]
+    if handed.over(codes):
+        raise Afresh(handed)
+    handed.settled = True
+
+
+def failed(handed: Handed, error: BaseException, bounds: Collection[CodeType]) -> bool:
+    """Whether a trace that ended in an error is to start over, a function read."""
+    codes: list[CodeType] = []
+    step, inside, passed = error.__traceback__, False, False
+    while step is not None:
+        code = step.tb_frame.f_code
+        if code in bounds:
+            if passed:
+                break
+            inside = True
+        elif inside:
+            passed = True  # a bound may stand there more than once in a row
+            if _loops(code):
+                codes.append(code)
+        step = step.tb_next
+    return handed.over(codes)
+
+
+@lru_cache(maxsize=1024)
+def _loops(code: CodeType) -> tuple[tuple[int, int], ...]:
+    """Where a user's function has loops: from where to where in its instructions."""
+    inside = code.co_varnames[:1] == (".0",) or code.co_name.startswith("<module")
+    if foreign(code.co_filename) or inside or code.co_flags & _OTHERS:
+        return ()
+    return tuple([
+        (i.argval, i.offset) for i in dis.get_instructions(code)
+        if "JUMP_BACKWARD" in i.opname
+    ])  # fmt: skip
+
+
+def _in_loop(code: CodeType, place: int) -> bool:
+    return any(first <= place <= last for first, last in _loops(code))
+
+
+def _functions(code: CodeType, outermost: Any) -> list[FunctionType]:
+    """The functions that have a code."""
+    if isinstance(outermost, FunctionType) and outermost.__code__ is code:
+        return [outermost]
+    holders = gc.get_referrers(code)
+    return [f for f in holders if isinstance(f, FunctionType) and f.__code__ is code]
