@@ -48,6 +48,7 @@ Given = ParamSpec("Given")  # what the user's function takes
 Made = TypeVar("Made")  # what is made of it
 
 _REMEMBERED = 512
+_TRIED = 200  # points of a batch that are NaN
 # Inside a trace, a batch of more points, or of more operations, is a loop over points.
 _UNROLLED = 64
 _LONG = 20_000
@@ -183,8 +184,11 @@ class Function(Generic[Given, Made]):
         if call.derived.narrowed:
             self._check_ints(call.derived, leaves, spec)
         result = call.run(leaves, out)
-        if call.derived.may_raise and not self.levels and call.on_host:
-            self._raise_as_numpy(leaves, spec, result)
+        if call.derived.may_raise and call.on_host:
+            if not self.levels:
+                self._raise_as_numpy(leaves, spec, result)
+            elif call.derived.raises:
+                self._raise_at_a_point(call.derived, leaves, spec, result)
         return result
 
     def _check_ints(
@@ -212,6 +216,42 @@ class Function(Generic[Given, Made]):
             with np.errstate(all="ignore"):
                 self.value(*args, **kwargs)
 
+    def _raise_at_a_point(
+        self,
+        derived: Derived,
+        leaves: Sequence[Any],
+        spec: tree.PyTreeSpec,
+        result: Any,
+    ) -> None:
+        """Let the function raise at the first point where it does, and say at which.
+
+        Of the points whose results are NaN some hundreds are tried.
+        """
+        levels, failed = len(self.levels), np.False_
+        for x, axes in zip(
+            tree.flatten(result)[0], self.out_axes(derived), strict=True
+        ):
+            nan = np.isnan(arrays.batch_first(x, axes))
+            failed = failed | nan.any(axis=tuple(range(levels, nan.ndim)))
+        views, _ = self.batched(spec, [np.asarray(x) for x in leaves])
+        for place in np.argwhere(failed)[:_TRIED]:
+            point = [
+                x[
+                    tuple(
+                        p if n > 1 else 0 for p, n in zip(place, x.shape, strict=False)
+                    )
+                ]
+                for x in views
+            ]
+            args, kwargs = tree.unflatten(spec, list(map(arrays.copied, point)))
+            try:
+                with np.errstate(all="ignore"):
+                    self.value(*args, **kwargs)
+            except Exception as error:
+                where = ", ".join(map(str, place))
+                error.add_note(f"{self.name}: at point {where} of the batch.")
+                raise
+
     # -- deriving --------------------------------------------------------------
 
     def derived(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Derived:
@@ -227,11 +267,12 @@ class Function(Generic[Given, Made]):
                 with watched(self.name):
                     found = self._narrowed(spec, inputs)
                 inside = tuple(_called.get() or ())
-                raises = found.may_raise or any(d.may_raise for _, d in inside)
+                may_raise = found.may_raise or any(d.may_raise for _, d in inside)
+                raises = found.raises or any(d.raises for _, d in inside)
                 bound = bool(found.captured) or touched() != before
                 found = replace(
-                    found, inside=inside, may_raise=raises, bound=bound,
-                    final=final and bool(inside) and found.side is None,
+                    found, inside=inside, may_raise=may_raise, raises=raises,
+                    bound=bound, final=final and bool(inside) and found.side is None,
                 )  # fmt: skip
             finally:
                 _called.reset(token)

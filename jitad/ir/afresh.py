@@ -40,6 +40,7 @@ class Handed:
     refused    why others are not, by their codes
     tried      the codes of all of them
     settled    whether nobody is left to hand over when the trace grows long
+    raises     whether results are NaN where a function that is read would raise
     """
 
     def __init__(self, function: Any) -> None:
@@ -48,6 +49,7 @@ class Handed:
         self.refused: dict[CodeType, Exception] = {}
         self.tried: set[CodeType] = set()
         self.settled = False
+        self.raises = False
 
     def over(self, codes: Iterable[CodeType]) -> bool:
         """Hand over the first function that was not tried before, if there is one."""

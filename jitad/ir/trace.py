@@ -62,6 +62,13 @@ def differentiating() -> Iterator[None]:
         _differentiated.reset(token)
 
 
+def raising() -> None:
+    """Note that results of the running traces are NaN where their functions raise."""
+    for trace in _level.get():
+        if trace.handed is not None:
+            trace.handed.raises = True
+
+
 def touched() -> int:
     """A number that grows with whatever is done in, or asked of, running traces."""
     return sum(len(trace.log or ()) for trace in _level.get())
@@ -80,13 +87,15 @@ class Traced:
     """The graph of a function, the structure of its result, and captured values.
 
     The graph's inputs are the function's own, then one for each captured value.
-    unread says why loops are not read.
+    unread says why loops are not read, raises that the result is NaN where the function
+    would have raised.
     """
 
     graph: Graph
     result: tree.PyTreeSpec
     captured: tuple[Tracer, ...]
     unread: tuple[str, ...] = ()
+    raises: bool = False
 
 
 _READER = "numba.core.dispatcher"  # the library whose family reads functions
@@ -156,7 +165,7 @@ def _once(
         end = explore(first, outer, run, name)
     graph = first.finish([leaf.index for leaf in end.leaves])
     captured = tuple(tracer for tracer, _ in first.captured.values())
-    return Traced(graph, end.spec, captured, tuple(handed.reasons()))
+    return Traced(graph, end.spec, captured, tuple(handed.reasons()), handed.raises)
 
 
 # What errors for arrays of objects speak of, NumPy's and SciPy's.

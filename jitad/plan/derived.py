@@ -32,8 +32,9 @@ class Derived:
     mode is the best of those with costs, unless it was asked for; untried says why
     other modes were not counted.  inside names the transformed functions that it
     calls, and how each of them came.  may_raise says that at a point where the result
-    is NaN NumPy may raise LinAlgError instead.  bound says that values of an enclosing
-    trace, or branches taken on them, went in, so that nothing else can use it.
+    is NaN NumPy may raise LinAlgError instead, raises that the function itself may
+    raise, at a point of a batch too.  bound says that values of an enclosing trace, or
+    branches taken on them, went in, so that nothing else can use it.
     side gives what derivatives of it are taken of, where it has kinks.  ruled says
     that derivatives by rules of the user's went in, which may be of no function.
     final says that it was made where nobody differentiates it: sides are left out.
@@ -50,6 +51,7 @@ class Derived:
     untried: dict[str, str] = field(default_factory=dict)
     inside: tuple[tuple[str, Derived], ...] = ()
     may_raise: bool = False
+    raises: bool = False
     bound: bool = False
     keep: bool = True
     fast: bool = False

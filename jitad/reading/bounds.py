@@ -10,6 +10,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .numbers import dtype, shape
 
 Interval = tuple[int, int]
@@ -33,6 +35,11 @@ class Bounds:
         if not isinstance(value, int | float):
             self._known[id(value)] = value, (low, high)
         return value
+
+    def note_items(self, value: Any, array: np.ndarray) -> None:
+        """A value is an item of a known array."""
+        if array.dtype.kind in "iu" and array.size:
+            self.note(value, int(array.min()), int(array.max()))
 
     def binary(self, function: Callable[..., Any], a: Any, b: Any, made: Any) -> Any:
         """The result of an operator, with what the operands' intervals say of it."""

@@ -19,14 +19,15 @@ import numpy as np
 from jitad.ir import redirect
 from jitad.ir.primitive import registry
 from jitad.ir.redirect import undirected
-from jitad.ir.trace import BOUNDS
+from jitad.ir.trace import BOUNDS, raising
 from jitad.ir.tracer import Tracer
 
 from . import frontend
 from .frame import Reading, read
 from .heap import Listed, Reference, State
+from .joining import FAILS
 from .lines import refuse
-from .numbers import plain, same
+from .numbers import dtype, plain, same
 
 
 def called(dispatcher: Any, *args: Any, **keywords: Any) -> Callable[..., Any]:
@@ -80,6 +81,9 @@ def _read(dispatcher: Any, args: Any, keywords: dict[str, Any], *, whole: bool) 
     before = {c: state.cells[c].value for c in given}
     shared = frozenset() if whole else frozenset(given)
     result = read(dispatcher, arguments, named, state, Reading(), shared=shared)
+    if FAILS in state.names:
+        written = [c for c in given if state.cells[c].value is not before[c]]
+        result = _marked(result, state, [] if whole else written, dispatcher)
     if whole:
         return _given_back(result, state, given, before)
     for cell, array in given.items():
@@ -94,6 +98,41 @@ def _read(dispatcher: Any, args: Any, keywords: dict[str, Any], *, whole: bool) 
             )
         array[...] = now
     return _given_back(result, state, given, before)
+
+
+def _marked(result: Any, state: State, cells: list[int], function: Any) -> Any:
+    """The result, and what is written to arguments: NaN where the function raises.
+
+    What calls it sees that, and calls the function itself, which raises.
+    """
+    raising()
+    fails, found = state.names[FAILS], []
+
+    def marked(value: Any) -> Any:
+        if isinstance(value, Listed):
+            return Listed(tuple(map(marked, value.items)))
+        if isinstance(value, tuple):
+            items = map(marked, value)
+            return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+        array = state.load(value)
+        if not isinstance(array, Tracer | float | np.ndarray) or (
+            dtype(array).kind != "f"
+        ):
+            return value
+        found.append(value)
+        nan, one = dtype(array).type(np.nan), dtype(array).type(1)
+        return state.hold(array * np.where(fails, nan, one))
+
+    for cell in cells:
+        made = marked(Reference(cell))
+        state.cells[cell] = state.cells[made.cell]
+    result = marked(result)
+    if not found:
+        raise refuse(
+            f"{function.__name__}, which may raise and gives no float,",
+            "return one, or test the arguments before the call",
+        )
+    return result
 
 
 def _given_back(

@@ -19,13 +19,14 @@ from .bounds import Bounds
 from .frontend import RAISE, RETURN, Block, Expression, Program, Statement
 from .heap import Apart, Listed, Reference, State
 from .iterating import iterable
-from .joining import Edge, fork, holds, meet
+from .joining import FAILS, Edge, fork, holds, meet
 from .lines import refuse, standing
 from .loops import Hints, repeated
-from .numbers import binary, convert, dtype, plain, truth, unary
+from .numbers import binary, convert, dtype, either, plain, shape, truth, unary
 from .unrolled import UNROLLED
 
 _RESULT = "the result"
+_REMEDY = "call the function itself to see the error"
 _DEEP = 50
 
 
@@ -102,7 +103,15 @@ class Frame:
         start = Edge((), Fraction(1), state)
         inside = frozenset(self.program.blocks)
         ways = self.region(self.program.entry, start, inside, None)
+        if RETURN not in ways:
+            raise self.at(0, lambda: refuse("a function that always raises", _REMEDY))
         met = meet(ways[RETURN], [_RESULT], self.ours)
+        fails = met.state.names.get(FAILS, False)
+        for edge in ways.get(RAISE, ()):
+            fails = either(fails, holds(edge.path))
+        if fails is not False:
+            before = self.caller.names.get(FAILS, False)
+            self.caller.names[FAILS] = either(before, fails)
         self.caller.cells.clear()
         self.caller.cells.update(met.state.cells)
         found = met.state.names[_RESULT]
@@ -159,17 +168,19 @@ class Frame:
 
     def block(self, block: Block, edge: Edge) -> list[tuple[int, Edge]]:
         """Run a block; where it leads."""
-        state = edge.state
+        state, ending = edge.state, block.ending
+        if ending.labels == (RAISE,):
+            # What it says is found out where it is raised.
+            self.at(ending.line, lambda: self.raises(edge))
+            return [(RAISE, edge)]
         active = self.during(edge)
         for statement in block.statements:
             self.at(statement.line, lambda s=statement: self.step(s, state, active))
-        ending = block.ending
         if not ending.condition:
             (label,) = ending.labels
-            if label == RAISE:
-                self.at(ending.line, lambda: self.raises(edge))
             if label == RETURN:
-                state.names = {_RESULT: state.names[ending.value]}
+                kept = {n: v for n, v in state.names.items() if n == FAILS}
+                state.names = {_RESULT: state.names[ending.value], **kept}
             return [(label, edge)]
         test = state.names[ending.condition]
         if isinstance(test, Tracer):
@@ -182,16 +193,9 @@ class Frame:
         return lambda: _both(self.active, holds(edge.path))
 
     def raises(self, edge: Edge) -> None:
-        """Refuse to raise where only some points would."""
-        if edge.path or self.active is not True:
-            raise refuse(
-                "raise, or assert, where a traced condition decides,",
-                "return np.nan there, or test the arguments before the call",
-            )
-        raise refuse(
-            "raise, or assert, which these arguments lead to,",
-            "call the Numba function itself to see the error",
-        )
+        """Refuse to raise where all points would."""
+        if not edge.path and self.active is True:
+            raise refuse("raise, or assert, which these arguments lead to,", _REMEDY)
 
     # -- statements --------------------------------------------------------------------
 
@@ -201,8 +205,11 @@ class Frame:
         if what.op == "refused":
             raise refuse(what.data, "write it with numbers, tuples and arrays")
         if what.op in ("store", "static store"):
-            array, *key, value = [self.name(n, state) for n in what.names]
-            state.store(array, _index(key[0] if key else what.data, state), value)
+            array, *keys, value = [self.name(n, state) for n in what.names]
+            key = _index(keys[0] if keys else what.data, state)
+            if self.python:
+                self.reach(array, key, state)
+            state.store(array, key, value)
             return
         state.names[statement.target] = self.value(what, state, active)
 
@@ -268,9 +275,27 @@ class Frame:
         if op == "unpack":
             return _unpacked(values[0], data, state)
         key = values[1] if op == "getitem" else data
+        if self.python:
+            self.reach(values[0], key, state)
         if isinstance(values[0], dict) and isinstance(key, str | int):
             return python.outside(values[0][key], state)
-        return item(values[0], key, state)
+        found = item(values[0], key, state)
+        if isinstance(values[0], np.ndarray) and isinstance(found, Tracer):
+            self.reading.bounds.note_items(found, values[0])
+        return found
+
+    def reach(self, array: Any, key: Any, state: State) -> None:
+        """Note where Python would raise IndexError for places that are computed."""
+        parts = key if isinstance(key, tuple) else (key,)
+        if not any(isinstance(p, Tracer) for p in parts):
+            return
+        if any(p is None or p is ... for p in parts):
+            raise refuse("an index with None or ... and computed places", "use slices")
+        for part, extent in zip(parts, shape(state.load(array)), strict=False):
+            if isinstance(part, Tracer) and not part.shape and part.dtype.kind == "i":
+                ends = self.reading.bounds.of(part) or (-extent - 1, extent)
+                beyond = python.outside_of(part, extent, ends)
+                state.names[FAILS] = either(state.names.get(FAILS, False), beyond)
 
     def binary(self, function: Any, a: Any, b: Any, state: State) -> Any:
         """a ∘ b."""

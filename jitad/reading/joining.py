@@ -18,6 +18,9 @@ import numpy as np
 from .heap import Apart, Cell, Reference, State
 from .numbers import dtype, is_number, same, select, shape
 
+# A name of the reader's: whether something was raised on the way here.
+FAILS = "whether it raises"
+
 
 class Turn(NamedTuple):
     """A condition, the outcome of it, and which part of all ways goes on from it.
@@ -73,7 +76,7 @@ def meet(
     if part < whole:
         taken = reduce(np.logical_or, [holds(r) for r in rests])
         shared = (*shared, Turn(taken, True, part))
-    names = sorted(names)
+    names = sorted({*names} - {FAILS})
     return Edge(shared, part, _joined(edges, rests, names, ours))
 
 
@@ -157,6 +160,8 @@ def _joined(
             return first
         return Apart(f"{name} is a {_said(first)} or a {_said(values[-1])}")
 
+    if any(FAILS in s.names for s in states):
+        state.names[FAILS] = _choose(rests, [s.names.get(FAILS, False) for s in states])
     for name in names:
         ways = [k for k, s in enumerate(states) if name in s.names]
         if ways:

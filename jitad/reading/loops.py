@@ -32,7 +32,7 @@ from .heap import (
     State,
 )
 from .iterating import Item, has_tuples, item_at, length, most
-from .joining import Edge, fork, meet
+from .joining import FAILS, Edge, fork, meet
 from .lines import refuse
 from .numbers import (
     convert,
@@ -70,6 +70,7 @@ class Hints:
     rebound  names that mean another array after an iteration
     written  names whose arrays are written to
     tied     the arrays that those in rebound share their elements with
+    fails    whether something may be raised
     """
 
     dtypes: dict[Any, np.dtype] = field(default_factory=dict)
@@ -77,6 +78,7 @@ class Hints:
     rebound: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
     tied: dict[str, set[int]] = field(default_factory=dict)
+    fails: bool = False
 
 
 # -- a loop ----------------------------------------------------------------------------
@@ -128,6 +130,8 @@ class _Repeated:
             stores = [s for s in statements if s.what.op in ("store", "static store")]
             found = Hints(written={s.what.names[0] for s in stores})
         self.hints = frame.hints[loop.header] = found
+        if found.fails:
+            self.kept.append(FAILS)
 
     def _leaves_early(self) -> bool:
         """Whether other blocks than the header lead to where the items end."""
@@ -153,6 +157,8 @@ class _Repeated:
     def _try(self) -> list[tuple[int, Edge]] | None:
         frame, hints = self.frame, self.hints
         before = self.edge.state.copy()
+        if hints.fails:
+            before.names.setdefault(FAILS, False)
         self.tied: dict[int, set[int]] = {}
         self.starts: list[Any] = []
         self.keys: list[Any] = []
@@ -268,7 +274,7 @@ class _Repeated:
         frame = self.frame
         state = self.before.copy()
         self._fill(state, values)
-        began = dict(state.cells)
+        began, failed = dict(state.cells), state.names.get(FAILS, False)
         if self.name:
             most = self._bound()
             if most is not None:
@@ -285,7 +291,7 @@ class _Repeated:
                 e.state.names[_CODE] = code
                 edges.append(e)
         met = meet(edges, [*self.kept, _CODE], frame.ours)
-        return self._carried(met.state, state, began)
+        return self._carried(met.state, failed, began)
 
     def _code(self, label: int) -> int:
         if label == self.loop.header:
@@ -307,8 +313,11 @@ class _Repeated:
             return self.count
         return most(self.frame.reading.bounds, self.items)
 
-    def _carried(self, after: State, start: State, began: dict[int, Cell]) -> list[Any]:
-        """What the next iteration begins with, in the order of the slots."""
+    def _carried(self, after: State, failed: Any, began: dict[int, Cell]) -> list[Any]:
+        """What the next iteration begins with, in the order of the slots.
+
+        failed  whether something was raised before this one
+        """
         outputs: list[Any] = list(self.starts)
         hints = self.hints
         for cell, held in began.items():
@@ -322,6 +331,9 @@ class _Repeated:
                     if cell in self.before.references(v)
                 }
                 self.grown = True
+        if not hints.fails and not same(after.names.get(FAILS, False), failed):
+            hints.fails = self.grown = True
+            self.kept.append(FAILS)
         self._tie(after, began)
         rebound = {
             self.before.names[n].cell: n

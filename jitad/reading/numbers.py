@@ -201,6 +201,13 @@ def truth(value: Any) -> Any:
     raise refuse(f"the truth of {_kind(value)}", "use .any(), .all() or len()")
 
 
+def either(a: Any, b: Any) -> Any:
+    """Whether one of two holds, known or traced."""
+    if a is False:
+        return b
+    return a if b is False or a is True else np.logical_or(a, b)
+
+
 def joint(a: np.dtype, b: np.dtype) -> np.dtype:
     """The dtype of a name that has one or the other."""
     return np.result_type(a, b)

@@ -24,7 +24,7 @@ from . import numbers
 from .bounds import Bounds
 from .heap import Counted, Listed, Places, Range, Reference, State, Zipped
 from .lines import refuse
-from .numbers import COMPARISONS, dtype, known, plain, shape
+from .numbers import COMPARISONS, dtype, either, known, plain, shape
 
 _DTYPES = {np.dtype(float), np.dtype(np.int64), np.dtype(bool)}
 _DIVISIONS = {operator.truediv, operator.floordiv, operator.mod}
@@ -76,7 +76,8 @@ def _check_whole(
         return
     if function in _BITS:
         return
-    sizes = [max(map(abs, e)) for e in (bounds.of(a), bounds.of(b)) if e is not None]
+    ends = [(0, 1) if dtype(x).kind == "b" else bounds.of(x) for x in (a, b)]
+    sizes = [max(map(abs, e)) for e in ends if e is not None]
     if function in (operator.add, operator.sub) and min(sizes, default=2**62) <= _SMALL:
         return
     if function is operator.mul and len(sizes) == 2 and sizes[0] * sizes[1] < 2**62:
@@ -158,6 +159,13 @@ def attribute(value: Any, name: str, state: State) -> Any:
     if isinstance(value, _KNOWN) or value is None:
         return NotImplemented
     return outside(getattr(value, name), state)
+
+
+def outside_of(place: Tracer, extent: int, ends: tuple[int, int]) -> Any:
+    """Whether a place between some ends is none of an axis, from the end neither."""
+    low: Any = place < -extent if ends[0] < -extent else False
+    high: Any = place >= extent if ends[1] >= extent else False
+    return either(low, high)
 
 
 def outside(value: Any, state: State) -> Any:
