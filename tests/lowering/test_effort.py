@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 import jitad
-from jitad import tree
 from jitad.backends.cpu import link
+from jitad.transforms.derivatives.accumulate import MODES
+from tests.support.random_cases import one_of, over, programs
+from tests.support.random_graphs import Program as Straight
+from tests.support.random_programs import KINDS, Program, structured
+from tests.support.seen import everything, leaves, spread
 
 X = np.linspace(0.3, 2.0, 21).reshape(7, 3)
 
@@ -54,12 +58,32 @@ CASES: dict[str, Callable[..., Any]] = {
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_both_give_the_same_bits(name, dtype):
+    same_bits(CASES[name], [X.astype(dtype)])
+
+
+def same_bits(f: Callable[..., Any], points: Sequence[np.ndarray]) -> None:
     results = [
-        jitad.vmap(CASES[name], compile=effort, cache=False)(X.astype(dtype))
+        jitad.vmap(f, compile=effort, cache=False)(*points)
         for effort in ("full", "fast")
     ]
-    for full, fast in zip(*(tree.flatten(r)[0] for r in results), strict=True):
+    for full, fast in zip(*map(leaves, results), strict=True):
         np.testing.assert_array_equal(full, fast)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_programs_with_loops_have_the_same_bits(kind):
+    @over(2, structured(kind))
+    def hold(program: Program) -> None:
+        same_bits(jitad.jacobian(program.function), [program.points])
+
+
+@pytest.mark.slow
+def test_random_programs_have_the_same_bits():
+    @over(12, programs(10, 40), one_of(MODES))
+    def hold(program: Straight, mode: Any) -> None:
+        f = jitad.jacobian(program.function, tuple(everything(program)), mode=mode)
+        same_bits(f, spread(program, len(program.lines)))
 
 
 @pytest.mark.slow
