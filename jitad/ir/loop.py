@@ -131,10 +131,10 @@ class Loop:
         What is written or summed does not look at it either.  Then iterations do not
         depend on each other, and may come in any order.
         """
-        if self.head is not None or self.counted:
+        if self.head is not None:
             return False
         _, written, summed = self.outputs
-        if not self._depending.isdisjoint((*written, *summed)):
+        if not self.depending.isdisjoint((*written, *summed)):
             return False
         return all(self.added(k) is not None for k in range(self.carried))
 
@@ -148,7 +148,7 @@ class Loop:
         v = self.outputs.carried[k]
         while v != start:
             name, operands = nodes[v].primitive.name, nodes[v].operands
-            before = [a for a in operands if a in self._depending]
+            before = [a for a in operands if a in self.depending]
             if name not in ("add", "sub") or len(before) != 1:
                 return None
             side = operands.index(before[0])
@@ -159,7 +159,7 @@ class Loop:
         return terms[::-1]
 
     @cached_property
-    def _depending(self) -> frozenset[int]:
+    def depending(self) -> frozenset[int]:
         """The nodes of the body that depend on what is carried."""
         found = set(self.inputs.carried)
         for i, node in enumerate(self.body.nodes):

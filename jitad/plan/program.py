@@ -96,7 +96,10 @@ def program(
     graph, constants = lifted_graph(expand(derived.graph))
     if long_sum(graph) is None and _packs(graph):
         return None
-    split = _Split(derived, [*arrays, *constants], machine)
+    first = len(arrays) + len(constants)
+    numbers = {n: first + k for k, n in enumerate(_counting(graph))}
+    constants += [np.arange(n) for n in numbers]
+    split = _Split(derived, [*arrays, *constants], machine, numbers)
     outputs = split.steps(graph)
     return Program(tuple(split.made), tuple(constants), tuple(outputs))
 
@@ -107,17 +110,27 @@ def long_sum(graph: Graph) -> int | None:
     With fewer iterations, or in a batch, they run one after the other in a lane.
     """
     for i, node in enumerate(graph.nodes):
-        if node.primitive is LOOP:
-            loop = loop_of(node)
-            enough = _ENOUGH_POINTS if not loop.summed else 1
-            if loop.bound < enough or loop.written:
-                continue
-            if not loop.carried and not loop.summed:
-                continue
-            counts = any(loop.inputs.index in n.operands for n in loop.body.nodes)
-            if loop.adds and not counts:
-                return i
+        if node.primitive is LOOP and _runs_along_lanes(loop_of(node)):
+            return i
     return None
+
+
+def _runs_along_lanes(loop: Loop) -> bool:
+    if loop.written or loop.counted or not (loop.carried or loop.summed):
+        return False
+    return loop.adds and loop.bound >= (1 if loop.summed else _ENOUGH_POINTS)
+
+
+def _counting(graph: Graph) -> list[int]:
+    """How many iterations the loops have that run along lanes, and look at numbers."""
+    loops = [loop_of(node) for node in graph.nodes if node.primitive is LOOP]
+    found = [x.bound for x in loops if _runs_along_lanes(x) and _looks(x)]
+    return list(dict.fromkeys(found))
+
+
+def _looks(loop: Loop) -> bool:
+    """Whether an iteration looks at its number."""
+    return any(loop.inputs.index in node.operands for node in loop.body.nodes)
 
 
 def _packs(graph: Graph) -> bool:
@@ -127,11 +140,15 @@ def _packs(graph: Graph) -> bool:
 
 @dataclass
 class _Split:
-    """The steps so far, and an example of every array of the environment."""
+    """The steps so far, and an example of every array of the environment.
+
+    numbers  how many iterations a loop has -> the array of their numbers
+    """
 
     derived: Derived
     arrays: list[np.ndarray]
     machine: Machine
+    numbers: dict[int, int]
     made: list[Step] = field(default_factory=list)
 
     @property
@@ -224,6 +241,8 @@ class _Split:
             body.share(k, graph, a, *sources[a])
         body.read([sources[a][0] for a in arrays])
         body.tables([sources[a][0] for a in tables])
+        if _looks(loop):
+            body.number(self.numbers[loop.bound])
         kinds, _, arrays_summed = loop.leaving(loop.body.output_types)
         dtypes = list(dict.fromkeys(t.dtype for t in kinds))
         sizes = [sum(t.dtype == d for t in kinds) for d in dtypes]
@@ -301,7 +320,8 @@ class _Body:
         self.loop, self.arrays, self.wide = loop, arrays, wide
         self.builder = new_builder()
         self.inputs: list[Rows] = []
-        # Neither the number of the iteration nor what is carried is looked at.
+        # What is carried is not looked at, nor, if `number` is not called, is how many
+        # iterations there were.
         self.values = {
             i: self.builder.number(0, loop.body.nodes[i].type.dtype)
             for i in (loop.inputs.index, *loop.inputs.carried)
@@ -336,6 +356,14 @@ class _Body:
             place = dict(zip(offsets, numbers, strict=True))
             for i, offset in reads:
                 self.values[i] = self._element(node, place[offset])
+
+    def number(self, array: int) -> None:
+        """Let the numbers of the iterations be the elements of an array."""
+        size = self.arrays[array].itemsize
+        self.inputs.append(Rows(array, 0, size, 0, "streams"))
+        self.values[self.loop.inputs.index] = self._element(
+            self.builder.input(Type(INT, (1,))), 0
+        )
 
     def tables(self, arrays: Sequence[int]) -> None:
         """Let the tables be these arrays."""

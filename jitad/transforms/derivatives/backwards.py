@@ -129,10 +129,10 @@ class Pullback:
     def _finish(self, body: _Sweep, zeros: set[Key]) -> None:
         """Make the loop, and say what comes of it."""
         loop, builder = self.loop, self.builder
-        _, _, shared, arrays, tables = loop.split(self.node.operands)
+        count, _, shared, arrays, tables = loop.split(self.node.operands)
         # Where iterations only add to what is carried, nothing depends on its history.
         past = [] if loop.adds else body.own.carried
-        steps, history = (-1, []) if loop.adds else _record(builder, self.v)
+        steps, history = (count, []) if loop.adds else _record(builder, self.v)
         known = loop.head is None and not loop.counted
         keys = [*body.back, *body.sums]
         flagged = [key for key in keys if key in body.gates]
@@ -155,7 +155,7 @@ class Pullback:
         types = loop.entering(loop.body.input_types)
         begun = [(self.begun[~k], r, types.shared[~k]) for k, r in body.sums]
         operands = [
-            *([] if known else [steps]),
+            *([] if known or steps is None else [steps]),
             *[
                 or_zero(builder, self.bars[k], r, types.carried[k])
                 for k, r in body.back

@@ -35,6 +35,7 @@ from jitad.ir.table import SCATTER
 from jitad.ir.tracer import Trace, Tracer, lift
 from jitad.primitives.arrays.contraction import check_matmul
 
+from .adding import adding
 from .counted import beyond, positions
 from .tables import (
     at_places,
@@ -221,6 +222,7 @@ def scalar_loop(
     # What every iteration reads alike is shared.
     alike = np.array([x for r in reads for x in r.flat if not isinstance(x, Read)], int)
     inner = new_builder()
+    count = None if split.count is None else int(split.count)
     index, *outer = _inside(inner, builder, [*carried], [*shared, alike])
     slots = iter([inner.input(scalar(r.dtype)) for r in varying])
     again = iter(outer.pop().tolist())
@@ -240,7 +242,8 @@ def scalar_loop(
     head = None
     if loop.head is not None:
         test = new_builder()
-        index, *outer = _inside(test, builder, [*carried], [*shared, alike])[:-1]
+        index, *outer = _inside(test, builder, [*carried], [*shared, alike])
+        outer.pop()
         inside = _with_tables(outer, loop, read, tables)
         (alive,) = unroll(test, loop.head, [index, *inside])
         head = test.finish([int(apart(test, alive))])
@@ -259,9 +262,11 @@ def scalar_loop(
         tables=len(sources),
         summed=len(sums),
     )
-    counts = [int(count) for count in split.counts]
+    counts = [] if count is None else [count]
     sources = [*(r.array for r in varying), *sources]
-    parts = add_loop(builder, scalars, [*counts, *starts, *alike, *sources], node.line)
+    parts = add_loop(
+        builder, adding(scalars), [*counts, *starts, *alike, *sources], node.line
+    )
     return _shaped(builder, parts, outputs, loop)
 
 
