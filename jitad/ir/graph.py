@@ -292,6 +292,8 @@ class Builder:
         self.values: list[Any] = []
         self.simplify = simplify
         self.log: list[int] | None = None
+        # What is known of whole numbers: see `transforms.scalars.ranges`.
+        self.forms: dict[int, Any] = {}
         self._table: dict[Any, int] = {}
 
     def add(

@@ -37,6 +37,7 @@ from jitad.primitives.arrays.contraction import check_matmul
 
 from .adding import adding
 from .counted import beyond, positions
+from .ranges import alike_inside, known
 from .tables import (
     at_places,
     constants_at_places,
@@ -224,6 +225,8 @@ def scalar_loop(
     inner = new_builder()
     count = None if split.count is None else int(split.count)
     index, *outer = _inside(inner, builder, [*carried], [*shared, alike])
+    known(inner, index, loop.bound, builder, count)
+    alike_inside(inner, outer[len(carried) :], builder, [*shared, alike])
     slots = iter([inner.input(scalar(r.dtype)) for r in varying])
     again = iter(outer.pop().tolist())
     slices = [_slots(r, slots, again) for r in reads]
@@ -243,6 +246,8 @@ def scalar_loop(
     if loop.head is not None:
         test = new_builder()
         index, *outer = _inside(test, builder, [*carried], [*shared, alike])
+        known(test, index, loop.bound, builder, count)
+        alike_inside(test, outer[len(carried) :], builder, [*shared, alike])
         outer.pop()
         inside = _with_tables(outer, loop, read, tables)
         (alive,) = unroll(test, loop.head, [index, *inside])

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 
 from jitad.ir.graph import Builder, Node, Type
+from jitad.ir.loop import INT
 from jitad.ir.primitive import Primitive, registry
+
+from .ranges import outcome
 
 _COMMUTATIVE = frozenset({"add", "mul", "and", "or", "xor", "eq", "ne"})
 
@@ -266,6 +269,30 @@ def _with_neutral(
     return None
 
 
+def _compared(word: str) -> Any:
+    """The rule of a comparison of which only one outcome is possible."""
+
+    def rule(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+        if any(builder.nodes[a].type.dtype != INT for a in operands):
+            return None
+        found = outcome(builder, word, *operands)
+        return None if found is None else builder.const(np.bool_(found))
+
+    return rule
+
+
+def _nearest(word: str) -> Any:
+    """The rule of the smaller, or greater, of two int64s, if it always is the same."""
+
+    def rule(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
+        if type.dtype != INT:
+            return None
+        found = outcome(builder, word, *operands)
+        return None if found is None else operands[not found]
+
+    return rule
+
+
 _RULES = {
     "cast": _cast,
     "add": _add,
@@ -281,4 +308,7 @@ _RULES = {
     "not": _not,
     "and": _and,
     "or": _or,
+    "minimum": _nearest("le"),
+    "maximum": _nearest("ge"),
+    **{word: _compared(word) for word in ("lt", "le", "gt", "ge", "eq", "ne")},
 }
