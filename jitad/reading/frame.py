@@ -22,7 +22,17 @@ from .iterating import iterable
 from .joining import FAILS, Edge, fork, holds, meet
 from .lines import refuse, standing
 from .loops import Hints, repeated
-from .numbers import binary, convert, dtype, either, plain, shape, truth, unary
+from .numbers import (
+    binary,
+    convert,
+    dtype,
+    either,
+    plain,
+    select,
+    shape,
+    truth,
+    unary,
+)
 from .unrolled import UNROLLED
 
 _RESULT = "the result"
@@ -208,7 +218,7 @@ class Frame:
             array, *keys, value = [self.name(n, state) for n in what.names]
             key = _index(keys[0] if keys else what.data, state)
             if self.python:
-                self.reach(array, key, state)
+                key = self.reached(array, key, state)
             state.store(array, key, value)
             return
         state.names[statement.target] = self.value(what, state, active)
@@ -276,7 +286,7 @@ class Frame:
             return _unpacked(values[0], data, state)
         key = values[1] if op == "getitem" else data
         if self.python:
-            self.reach(values[0], key, state)
+            key = self.reached(values[0], key, state)
         if isinstance(values[0], dict) and isinstance(key, str | int):
             return python.outside(values[0][key], state)
         found = item(values[0], key, state)
@@ -284,18 +294,23 @@ class Frame:
             self.reading.bounds.note_items(found, values[0])
         return found
 
-    def reach(self, array: Any, key: Any, state: State) -> None:
-        """Note where Python would raise IndexError for places that are computed."""
+    def reached(self, array: Any, key: Any, state: State) -> Any:
+        """A key; where Python would raise IndexError that is noted, and it is 0."""
         parts = key if isinstance(key, tuple) else (key,)
         if not any(isinstance(p, Tracer) for p in parts):
-            return
+            return key
         if any(p is None or p is ... for p in parts):
             raise refuse("an index with None or ... and computed places", "use slices")
-        for part, extent in zip(parts, shape(state.load(array)), strict=False):
+        extents, found = shape(state.load(array)), list(parts)
+        for axis, (part, extent) in enumerate(zip(parts, extents, strict=False)):
             if isinstance(part, Tracer) and not part.shape and part.dtype.kind == "i":
                 ends = self.reading.bounds.of(part) or (-extent - 1, extent)
                 beyond = python.outside_of(part, extent, ends)
-                state.names[FAILS] = either(state.names.get(FAILS, False), beyond)
+                if beyond is not False:
+                    fails = either(state.names.get(FAILS, False), beyond)
+                    state.names[FAILS] = fails
+                    found[axis] = select(beyond, 0, part)
+        return tuple(found) if isinstance(key, tuple) else found[0]
 
     def binary(self, function: Any, a: Any, b: Any, state: State) -> Any:
         """a ∘ b."""
