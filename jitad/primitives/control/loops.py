@@ -178,8 +178,10 @@ def fori_loop(
                   own number of times
     body_fun      returns the structure, shapes and dtypes of init_val, which may be any
                   containers
-    max_steps     the most iterations of a loop with traced bounds; reverse mode needs
-                  it, and a point that would go on has NaN in its floating-point results
+    max_steps     the most iterations of a loop with traced bounds, ten million where it
+                  is not given: a point that would go on has NaN in its floating-point
+                  results.  Reverse mode keeps a record of all of up to 100,000, of more
+                  about 2 √max_steps, and runs each twice
     Raises InputError, ShapeError where the body returns another carry than it got.
     """
     running = current()
@@ -224,7 +226,8 @@ def while_loop(
     body_fun   returns the structure, shapes and dtypes of init_val, which may be any
                containers
     max_steps  a point that would go on has NaN in its floating-point results; the
-               default is ten million.  Reverse mode keeps a record of them all.
+               default is ten million.  Reverse mode keeps a record of all of up to
+               100,000, of more about 2 √max_steps, and runs each twice
     status     whether to return (c', finished)
     Raises InputError, ShapeError where the body returns another carry than it got.
     """

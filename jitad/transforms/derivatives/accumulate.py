@@ -19,13 +19,13 @@ from jitad.transforms.rewrite.tidy import tidy, weight
 from jitad.transforms.scalars.whole import MOST
 
 from . import differentiate as ad
-from .backwards import MOST_RECORDED
 from .eliminate import cross
 from .entries import METHODS, Entries, Mode, cost
 from .joined import joined
 from .linearized import Linearized, at_places
 from .modes import HOPELESS, SELDOM, choose
 from .pieces import opened
+from .segments import MOST_RECORDED, recorded
 
 MODES: tuple[Mode, ...] = ("forward", "reverse", "cross")
 
@@ -175,11 +175,10 @@ def _candidates(
 
 
 def _longest(nodes: Iterable[Node]) -> int:
-    """The greatest bound of loops that need a record, and of those inside of loops."""
+    """The length of the longest record of loops, and of those inside of loops."""
     longest = 0
     for loop in [loop_of(n) for n in nodes if n.primitive is LOOP]:
-        own = 0 if loop.adds else loop.bound
-        longest = max(longest, own, _longest(loop.body.nodes))
+        longest = max(longest, recorded(loop), _longest(loop.body.nodes))
     return longest
 
 

@@ -28,10 +28,8 @@ from jitad.transforms.scalars.templates import new_builder
 from .linearized import Derivatives, Linearized, Sweep, open_body
 from .loops import Key, bent, constant, dependence, one_by_one, or_zero
 from .products import gated, include, unless_zero
+from .segments import MOST_RECORDED
 from .steep import inside
-
-# Iterations whose carried values may be recorded at every point.
-MOST_RECORDED = 100_000
 
 _BOOL = np.dtype(bool)
 
@@ -383,10 +381,12 @@ def _record(builder: Trace, v: int) -> tuple[int, Sequence[int]]:
     loop = loop_of(node)
     if loop.bound > MOST_RECORDED:
         raise UnsupportedError(
-            "reverse mode keeps a record of every iteration, but this loop has no "
-            f"bound, or one of {loop.bound} ({node.line}); give max_steps=n, at most "
-            f"{MOST_RECORDED} (in Numba code `for _ in range(n)` with a break instead "
-            "of `while`), or use mode='forward' or jvp"
+            "reverse mode keeps a record of every iteration of a loop that reads or "
+            "leaves an array element by element, or whose condition looks at the "
+            "number of the iteration, but this one has no bound, or one of "
+            f"{loop.bound} ({node.line}); expected at most {MOST_RECORDED}: give "
+            "checkpoint='sqrt' to a scan, max_steps=n to another loop, or use "
+            "mode='forward' or jvp"
         )
     begun, (carried, written, summed) = loop.inputs.carried, loop.outputs
     outputs = (*carried, *written, *begun, *summed)

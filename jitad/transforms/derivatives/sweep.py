@@ -36,6 +36,7 @@ from .loops import push
 from .numbering import Algebra, Scalars
 from .products import gated, include
 from .rules import pull_call, push_call
+from .segments import in_segments
 
 
 def forward(line: Linearized, seeds: Derivatives) -> Derivatives:
@@ -346,7 +347,8 @@ class _Bars:
             self.array(part) if nodes[part].type.shape else self.scalars.get(part, {})
             for part in parts_of(self.builder, v, loop.types())
         ]
-        operands = nodes[v].operands
+        v = in_segments(self.builder, v)
+        loop, operands = loop_of(nodes[v]), nodes[v].operands
         split = loop.split(operands)
         # What the loop adds to begins with what is there already.
         begun = [self.scalars.pop(a, {}) for a in split.shared]
