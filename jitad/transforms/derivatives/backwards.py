@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from jitad.errors import UnsupportedError
-from jitad.ir.graph import Graph, prune, reach, scalar
+from jitad.ir.graph import Graph, reach, scalar
 from jitad.ir.loop import INT, Inputs, Loop, add_loop, loop_of
 from jitad.ir.primitive import registry
 from jitad.ir.table import add_scatter
@@ -26,7 +26,20 @@ from jitad.primitives.scalar.elementwise import GATES
 from jitad.transforms.scalars.templates import new_builder
 
 from .linearized import Derivatives, Linearized, Sweep, open_body
-from .loops import Key, bent, constant, dependence, one_by_one, or_zero
+from .loops import Key, constant, opening, or_zero
+from .presence import (
+    Presence,
+    bent,
+    bent_back,
+    dependence,
+    entering,
+    iterations_over,
+    leading,
+    one_by_one,
+    presences,
+    there,
+    without_gates,
+)
 from .products import gated, include, unless_zero
 from .segments import MOST_RECORDED
 from .steep import inside
@@ -76,27 +89,36 @@ class Pullback:
         terms is taken for a closed gate.
         """
         body = _Sweep(self, frozenset())
-        if not body.gated():
-            return body, set()
+        known = self.loop.head is None and not self.loop.counted
+        varying = set() if known else set(body.varying)
+        if not varying and not body.gated():
+            return self._told(body, known), set()
         missing = bool(body.sparse)
         found = {key for key in body.back if self._closed(*key, missing=missing)}
+        found |= varying
         sums = {key for key in body.sums if self._closed(*key, missing=True)}
         while True:
             body = _Sweep(self, frozenset(found | sums))
             out = body.outputs()
-            behind = {k for k, o in out.items() if _opening(body.inner, o) is not None}
+            behind = {k for k, o in out.items() if opening(body.inner, o) is not None}
             more, kept = behind.intersection(body.back), behind & sums
             if more <= found and kept == sums:
                 break
             found, sums = found | more, kept
         if self.loop.adds and sums:
             return _Sweep(self, frozenset(found)), sums
-        return body, set()
+        return self._told(body, known), set()
+
+    def _told(self, body: _Sweep, known: bool) -> _Sweep:
+        """The body, with what is there in some iterations only told by counting."""
+        if not known or body.gates.issuperset(body.varying):
+            return body
+        return _Sweep(self, body.gates, counted=True)
 
     def _closed(self, k: int, seed: int, *, missing: bool) -> bool:
         """Whether a cotangent has a gate before the loop, or is not there."""
         bar = self._before(k).get(seed)
-        return missing if bar is None else _opening(self.builder, bar) is not None
+        return missing if bar is None else opening(self.builder, bar) is not None
 
     def _before(self, k: int) -> dict[int, int]:
         """The cotangents of a carried value, or of shared value ~k, before the loop."""
@@ -107,14 +129,14 @@ class Pullback:
         bar = self._before(k).get(seed)
         if bar is None:
             return self.builder.const(np.False_)
-        found = _opening(self.builder, bar)
+        found = opening(self.builder, bar)
         return self.builder.const(np.True_) if found is None else found
 
     def _behind(self, k: int, seed: int, part: int) -> int:
         """A cotangent that the loop gives, gated if all that it comes from is."""
         given = [own[seed] for own in self.bars if seed in own]
         given += [self.begun[~k][seed]] if k < 0 and seed in self.begun[~k] else []
-        found = [_opening(self.builder, bar) for bar in given]
+        found = [opening(self.builder, bar) for bar in given]
         gates = [o for o in found if o is not None]
         if not gates or len(gates) < len(found):
             return part
@@ -180,7 +202,8 @@ class Pullback:
             else:
                 part = self._behind(k, r, part)
             place = places.shared[~k] if k < 0 else places.carried[k]
-            self.scalars[place][r] = part
+            if body.ends((k, r)):
+                self.scalars[place][r] = part
         read, opens = written[: len(body.reads)], written[len(body.reads) :]
         self.read = [(*key, v) for key, v in zip(body.reads, read, strict=True)]
         self.opens |= {
@@ -195,15 +218,22 @@ class Pullback:
 class _Sweep:
     """The body of a loop, swept in reverse from cotangents that are its inputs.
 
-    gates  the carried and summed ones that come with a bool, whether they are there
+    gates    the carried and summed ones that come with a bool, whether they are there
+    counted  whether those that are there in some iterations only are told by counting
+    varying  these, where they are multiplied with what is no constant
     Keys are the number of a value and a seed; shared value k has number ~k.
     """
 
-    def __init__(self, loop: Pullback, gates: frozenset[Key]) -> None:
+    def __init__(
+        self, loop: Pullback, gates: frozenset[Key], *, counted: bool = False
+    ) -> None:
         self.gates, whole = gates, loop.loop
+        self._bound = whole.bound
         self.line, reached, into = _backwards(
             whole, loop.bars, inside(loop.builder, loop.v)
         )
+        self.varying = _varying(loop, self.line)
+        self._counted = self.varying if counted else {}
         self.own = own = whole.entering(self.line.inputs)
         self.inner = inner = self.line.builder
         self.back = [(k, r) for k, seeds in enumerate(reached) for r in sorted(seeds)]
@@ -224,7 +254,9 @@ class _Sweep:
             for k, r in self.wanted
             if curved and one_by_one(loop.builder, loop.bars[k][r])
         }
+        self._over = iterations_over(inner, whole.bound, own.index, not whole.backwards)
         self._opens: dict[Key, int] = {}
+        self._conditions: dict[int, int] = {}
         seeds: Derivatives = {}
         self._bars = [
             self._seed(seeds, key, int(self.line.outputs[key[0]]))
@@ -248,7 +280,7 @@ class _Sweep:
         self.openings = [
             (k, r)
             for k, r in self.reads
-            if _opening(inner, self._bar(own.slices[k], r)) is not None
+            if opening(inner, self._bar(own.slices[k], r)) is not None
         ]
         self.scattered = [
             (k, r)
@@ -267,6 +299,10 @@ class _Sweep:
             bar = gated(self.inner, self._opens[key], bar)
         elif key in self.sparse:
             bar = unless_zero(self.inner, bar)
+        elif key in self._counted:
+            there = self._counted[key].when(self.inner, self._over)
+            self._conditions[input] = there
+            bar = gated(self.inner, there, bar)
         include(self.inner, seeds.setdefault(v, {}), key[1], bar)
         return input
 
@@ -277,6 +313,11 @@ class _Sweep:
         if value is None:
             return self.inner.number(0.0, dtype)
         return self.inner.cast(value, dtype)
+
+    def ends(self, key: Key) -> bool:
+        """Whether a carried cotangent is there behind the loop, as far as is known."""
+        there = self._counted.get(key)
+        return there is None or there.after(self._bound)
 
     def outputs(self) -> dict[Key, int]:
         """The carried and summed cotangents behind the body."""
@@ -289,17 +330,21 @@ class _Sweep:
 
     def _made(self) -> list[int]:
         out = self.outputs()
-        yes = self.inner.const(np.True_)
         own = self.own
         reads = {(k, r): self._bar(own.slices[k], r) for k, r in self.reads}
-        opens = [_opening(self.inner, out[key]) for key in out if key in self.gates]
         return [
             *out.values(),
-            *[yes if o is None else o for o in opens],
+            *[self._still(key, bar) for key, bar in out.items() if key in self.gates],
             *reads.values(),
-            *[_opening(self.inner, reads[key]) or 0 for key in self.openings],
+            *[opening(self.inner, reads[key]) or 0 for key in self.openings],
             *[self._cotangents[own.tables[k]][r] for k, r in self.scattered],
         ]
+
+    def _still(self, key: Key, bar: int) -> int:
+        """Whether a cotangent is there behind the body."""
+        there = key[1] in self._cotangents.get(self._place(key[0]), {})
+        found = opening(self.inner, bar) if there else None
+        return self.inner.const(np.bool_(there)) if found is None else found
 
     def gated(self) -> bool:
         """Whether there is any gate on the way of cotangents."""
@@ -316,13 +361,7 @@ class _Sweep:
             own.index, *self._bars[:last], *flagged, *own.shared, *past, *own.slices,
             *self._bars[last:], *opens, *own.tables, *self._summed,
         ]  # fmt: skip
-        return prune(self.inner.nodes, inputs, tuple(self._made()))
-
-
-def _opening(builder: Trace, bar: int) -> int | None:
-    """The condition of a cotangent behind a gate."""
-    node = builder.nodes[bar]
-    return node.operands[0] if node.primitive.name in GATES else None
+        return without_gates(self.inner, self._conditions, inputs, self._made())
 
 
 def _of_summed(
@@ -373,6 +412,31 @@ def _backwards(
                 reached[k] |= into[k]
                 changed = True
     return line, loop.leaving(reached).carried, loop.entering([set(), *into])
+
+
+def _varying(loop: Pullback, line: Linearized) -> dict[Key, Presence]:
+    """When cotangents of carried values are there, of those that are not always.
+
+    Only of those that are multiplied with what is no constant, now or later.
+    """
+    whole, depends, count = loop.loop, dependence(line), loop.loop.carried
+    feeds = [[j for j, own in enumerate(depends) if 1 + k in own] for k in range(count)]
+    before = [[j for j in own if j < count] for own in feeds]
+    seeds: list[dict[int, Sequence[bool]]] = [dict.fromkeys(b, ()) for b in loop.bars]
+    for k in whole.numbers.written if whole.head is None else ():
+        for r, bar in loop.bars[k].items():
+            if not whole.counted and one_by_one(loop.builder, bar):
+                back = not whole.backwards
+                seeds[k][r] = there(loop.builder, bar, whole, 0, 1, backwards=back)
+    fresh = [entering(seeds, [j for j in own if j >= count]) for own in feeds]
+    found = presences(loop.bars[:count], fresh, before, whole.bound)
+    bends = leading([bent_back(line, int(o)) for o in line.outputs[:count]], before)
+    return {
+        (k, r): presence
+        for k, own in enumerate(found)
+        for r, presence in own.items()
+        if presence.varies and bends[k]
+    }
 
 
 def _record(builder: Trace, v: int) -> tuple[int, Sequence[int]]:
