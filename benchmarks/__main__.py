@@ -33,6 +33,7 @@ WORKLOADS = {
         "branches",
         "scan_length",
         "sums",
+        "numba_loops",
         "numba_pairs",
     ),
     "cuda": ("card_rows", "card_first_call"),

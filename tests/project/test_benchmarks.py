@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -15,6 +16,7 @@ from benchmarks import (
     card_rows,
     child,
     fresh_results,
+    numba_loops,
     numba_pairs,
     picture,
     start,
@@ -135,6 +137,17 @@ def test_forces_of_pairs_are_those_by_hand_before_they_are_timed(monkeypatch):
     monkeypatch.setattr(numba_pairs, "by_hand", lambda x: 2.0 * x)
     with pytest.raises(UnavailableError, match="WRONG: error"):
         numba_pairs.in_child(8, quick=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", numba_loops.WORKS)
+def test_numbas_loops_have_right_derivatives(name: str) -> None:
+    work = numba_loops.WORKS[name]
+    found = numba_loops.in_child(name, quick=True)
+    assert min(found.values()) > 0
+    value = work.value(numba)
+    with pytest.raises(UnavailableError, match="WRONG: error"):
+        numba_loops.check(value, work.arguments(True), np.array(123.0))
 
 
 def test_fresh_results_are_timed_beside_the_same_memory():
