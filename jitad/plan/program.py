@@ -133,6 +133,12 @@ def _looks(loop: Loop) -> bool:
     return any(loop.inputs.index in node.operands for node in loop.body.nodes)
 
 
+def _scatters_inside(loop: Loop) -> bool:
+    """Whether loops inside add to arrays, which are of the dtype of what is added."""
+    nodes = loop.body.nodes
+    return any(n.primitive is LOOP and loop_of(n).summed for n in nodes)
+
+
 def _packs(graph: Graph) -> bool:
     """Whether all results are made of scalars."""
     return all(graph.nodes[o].primitive is PACK for o in graph.outputs)
@@ -236,7 +242,8 @@ class _Split:
         loop = loop_of(graph.nodes[i])
         _, _, shared, arrays, tables = loop.split(graph.nodes[i].operands)
         sources = self._before(graph, shared, [*arrays, *tables], given)
-        body = _Body(loop, self.arrays, wide=self.host and loop.summed > 0)
+        wide = self.host and loop.summed > 0 and not _scatters_inside(loop)
+        body = _Body(loop, self.arrays, wide=wide)
         for k, a in enumerate(shared):
             body.share(k, graph, a, *sources[a])
         body.read([sources[a][0] for a in arrays])

@@ -225,3 +225,47 @@ def test_what_is_not_finite_stays_where_it_is() -> None:
     x[7] = np.inf
     slopes = jitad.grad(numba.njit(else_less))(x)
     assert slopes[7] == np.inf and np.isfinite(np.delete(slopes, 7)).all()
+
+
+PLACES = {
+    "side by side": lambda i, k, n: (i + k) % n,
+    "the same": lambda i, k, n: k,
+    "its own": lambda i, k, n: i,
+    "backwards": lambda i, k, n: n - 1 - i,
+    "two apart": lambda i, k, n: (2 * i + k) % n,
+    "pairs": lambda i, k, n: (i // 2 + k) % n,
+    "anywhere": lambda i, k, n: (i * i + 7 * k) % n,
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("width", (1, 2, 3, 5, 40))
+@pytest.mark.parametrize("dtype", (np.float64, np.float32))
+def test_rows_are_found_wherever_they_lie(name: str, width: int, dtype: Any) -> None:
+    place, count, inner = PLACES[name], 531, 6
+    rng = np.random.default_rng(width)
+    x = rng.normal(size=(count, width)).astype(dtype)
+    w = rng.normal(size=width).astype(dtype)
+
+    def f(x: Any) -> Any:
+        def row(i: Any, total: Any) -> Any:
+            def one(k: Any, total: Any) -> Any:
+                r = x[place(i, k, count)]
+                return total + np.sum(w * r * r) * (i + 1)
+
+            return jitad.fori_loop(0, inner, one, total)
+
+        return jitad.fori_loop(0, count, row, dtype(0.0))
+
+    i, k = (a.ravel() for a in np.indices((count, inner)))
+    j = np.broadcast_to(place(i, k, count), i.shape)
+    factor = np.bincount(j, i + 1.0, count)[:, None]
+    value, slopes = jitad.value_and_grad(f)(x)
+    tolerance = 1e-12 if dtype == np.float64 else 1e-5
+    terms = factor * w.astype(float) * x.astype(float) ** 2
+    assert abs(value - terms.sum()) <= tolerance * np.abs(terms).sum()
+    wanted = 2 * factor * w.astype(float) * x
+    assert np.abs(slopes - wanted).max() <= tolerance * np.abs(wanted).max()
+    once = jitad.grad(f)(x)
+    with jitad.threads(1):
+        assert once.tobytes() == jitad.grad(f)(x).tobytes()

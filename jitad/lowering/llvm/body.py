@@ -29,7 +29,7 @@ from jitad.lowering.statements import (
 )
 
 from . import arguments as frame
-from . import loops, places, staging, words
+from . import loops, neighbours, places, staging, words
 from .formulas import Operation
 from .memory import block_of
 from .pieces import Loop, RowDot, RowSum, StoreRow, accessed
@@ -51,6 +51,7 @@ class Body(Values):
         self._asked: set[str] = set()
         self._there: str | None = None
         self.row_sums: list[RowSum] = []
+        self.together: dict[int, list[Gather]] = {}
 
     def loop(self, axis: int, used: Set[int], body: Callable[[], None]) -> None:
         """Run what `body` prints for every index of a batch axis."""
@@ -187,6 +188,7 @@ class Body(Values):
     def inside(self, body: Sequence[Statement]) -> None:
         """Print what stands in a Repeat or an If."""
         known = set(self.values)
+        self.together |= neighbours.together(body)
         for s in body:
             if not isinstance(s, Load) or s.target not in known:
                 self.steps([s])
@@ -205,7 +207,11 @@ class Body(Values):
         loops.repeat(self, s, head, body)
 
     def _gather(self, s: Gather) -> None:
-        places.gather(self, s, self._rows(s))
+        group = self.together.pop(s.target, None)
+        if group is not None:
+            places.gather_rows(self, group, self._rows(s))
+        elif s.target not in self.values:
+            places.gather(self, s, self._rows(s))
 
     def _scatter(self, s: Scatter) -> None:
         mask = None if s.buffer is None else self.there()

@@ -15,6 +15,7 @@ import numpy as np
 from jitad.lowering.statement import Statement
 from jitad.lowering.statements import Clear, Gather, Scatter, StoreAll
 
+from . import neighbours
 from .formulas import constant
 from .pieces import flat
 from .target import memory_type
@@ -61,6 +62,44 @@ def gather(f: Values, s: Gather, where: Where) -> None:
     f.loaded(s.target, _loaded(f, addresses, where.dtype), where.dtype)
 
 
+def gather_rows(f: Values, group: Sequence[Gather], where: Where) -> None:
+    """Print loads of whole rows, of every lane at its own index.
+
+    Where the rows of lanes lie side by side they are a block of memory.
+    """
+    s, size = group[0], where.dtype.itemsize
+    if not _block(where) or not neighbours.fits(f, s):
+        for own in group:
+            gather(f, own, where)
+        return
+    far = _far(f, s, where)
+    first = min(own.element for own in group)
+    found: dict[str, list[str]] = {}
+
+    def near(start: str) -> None:
+        place = neighbours.block(f, where.pointer, start, first, size)
+        numbers = [own.element - first for own in group]
+        found["near"] = neighbours.rows(f, place, s.stride, where.dtype, numbers)
+
+    def apart() -> None:
+        found["apart"] = [
+            _loaded(f, _addresses(f, own, own.element, where), where.dtype)
+            for own in group
+        ]
+
+    labels = neighbours.either(f, far, s.stride * size, near, apart)
+    pairs = zip(found["near"], found["apart"], strict=True)
+    kind = f.memory(where.dtype)
+    made = [neighbours.chosen(f, pair, labels, kind) for pair in pairs]
+    for own, raw in zip(group, made, strict=True):
+        f.loaded(own.target, raw, where.dtype)
+
+
+def _block(where: Where) -> bool:
+    """Whether elements of consecutive numbers are a block of memory for all lanes."""
+    return where.lane is None and where.table is None and where.element.isdigit()
+
+
 def room(steps: Sequence[Statement], width: int) -> list[str]:
     """Reserve memory for the values of one `Scatter` after the other, if any."""
     terms = [len(s.terms) for s in flat(steps) if isinstance(s, Scatter)]
@@ -71,18 +110,41 @@ def room(steps: Sequence[Statement], width: int) -> list[str]:
 def scatter(f: Values, s: Scatter, where: Where, mask: str | None) -> None:
     """Print additions of every lane at its own index, one lane after the other.
 
-    Offsets and values are put into memory, where a loop over lanes finds them.
+    Where lanes add to rows that lie side by side, each adds to places of its own, and
+    all do so at once.
     mask  the lanes that exist; None: all of them
     """
+    far = _far(f, s, where)
+    given = [_masked(f, v, f.memory(where.dtype), mask) for _, v in s.terms]
+    elements = [element for element, _ in s.terms]
+    rows = _block(where) and neighbours.whole(s, elements) and neighbours.fits(f, s)
+    if not rows:
+        _one_by_one(f, s, where, far, given)
+        return
+    size = where.dtype.itemsize
+    columns = [v for _, v in sorted(zip(elements, given, strict=True))]
+
+    def near(start: str) -> None:
+        place = neighbours.block(f, where.pointer, start, min(elements), size)
+        neighbours.include(f, place, columns, where.dtype)
+
+    neighbours.either(
+        f, far, s.stride * size, near, lambda: _one_by_one(f, s, where, far, given)
+    )
+
+
+def _one_by_one(
+    f: Values, s: Scatter, where: Where, offsets: str, given: Sequence[str]
+) -> None:
+    """Put offsets and values into memory, where a loop over lanes finds them."""
     scalar, size = memory_type(where.dtype), where.dtype.itemsize
     add = "fadd" if where.dtype.kind == "f" else "add"
-    f.add([f"store {f.type(_INDEX)} {_far(f, s, where)}, ptr %scatter, align 8"])
-    for k, (_, value) in enumerate(s.terms):
-        given = _masked(f, value, f.memory(where.dtype), mask)
+    f.add([f"store {f.type(_INDEX)} {offsets}, ptr %scatter, align 8"])
+    for k, value in enumerate(given):
         lines: list[str] = []
         at = f.module.memory.offset("%scatter", 8 * f.width * (1 + k), lines)
         f.add(
-            [*lines, f"store {f.memory(where.dtype)} {given}, ptr {at}, align {size}"]
+            [*lines, f"store {f.memory(where.dtype)} {value}, ptr {at}, align {size}"]
         )
     before, each, out = (f.label(kind) for kind in ("before", "each", "out"))
     lane, far, own, place = (f.fresh() for _ in range(4))
