@@ -7,8 +7,10 @@ The house, from the door down; a module knows only what is below it, and
     api                what users call, a sentence each: jit, grad, jacobian, vmap …
     implicit, interop, testing, show, custom, residuals
                        root and fixed_point; other libraries; check; explain and graph
-    deriving           from a function to the graph that one call computes
+    deriving, asking   from a function to the graph that one call computes, and to what
+                       is asked of large arrays
     calls              the Function that every transform returns, and its calls
+    elements           large arrays at one point, whose elements are the lanes
     plan               from a derived graph and arrays to a kernel that runs on them
     backends           exchange: arrays of other libraries; cuda: cards; cpu: the host
     transforms         derivatives of scalar graphs; rewrite: cheaper graphs of the same
@@ -33,7 +35,9 @@ What happens to a function at its first call, and by which verb:
 Words that mean one thing here:
 
     accumulate   make a Jacobian of local partials: forward, reverse or cross-country
+    cell         a box of an array that is not stored, and what its elements are
     derived      the scalar graph that one point of a call computes, and how it came
+    flow         what is computed of whole arrays, statement by statement
     graph        a flat tuple of nodes that name their operands by number
     kernel       a loop nest over points, of statements on scalar words
     lane         one point among those that a vector, or a warp, computes at once

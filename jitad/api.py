@@ -25,14 +25,13 @@ from jitad.transforms.derivatives import accumulate, remembered
 from jitad.transforms.derivatives.differentiate import pullback, pushforward
 from jitad.transforms.derivatives.pieces import one_sided, smooth
 
-from . import deriving, documentation, tree
+from . import asking, deriving, documentation, tree
 from .deriving import Argnums, as_sequence
 from .documentation import chosen_names
 from .errors import InputError
 
 # Numba functions are read once there are any.
 registry.families["numba.core.dispatcher"] = "jitad.reading.door"
-registry.families["numba.cuda.dispatcher"] = "jitad.reading.cards"
 
 Mode = Literal["auto", "forward", "reverse", "cross"]
 
@@ -90,7 +89,10 @@ def jit(
         traced, graph, seconds = deriving.scalar_trace(f, spec, inputs, plain=True)
         return deriving.derived_of(graph, traced, "value", seconds)
 
-    return Function(f, derive, name=name, where=place, returns=f"{_name(f)}, compiled")
+    return Function(
+        f, derive, name=name, where=place, returns=f"{_name(f)}, compiled",
+        ask=asking.of_value(f),
+    )  # fmt: skip
 
 
 @travels
@@ -173,7 +175,8 @@ def value_and_grad(
 
     place, x = where(name, f, backend=backend, device=device), chosen_names(f, argnums)
     returns = f"what {_name(f)} returns, and ∂{_name(f)}/∂{x} in {x}'s structure"
-    return Function(f, derive, name=name, where=place, returns=returns)
+    ask = asking.of_gradient(f, argnums, name, value=True, has_aux=has_aux)
+    return Function(f, derive, name=name, where=place, returns=returns, ask=ask)
 
 
 @travels
@@ -221,7 +224,10 @@ def grad(
     place, x = where(name, f, backend=backend, device=device), chosen_names(f, argnums)
     returns = f"∂{_name(f)}/∂{x}, in {x}'s structure{', and aux' if has_aux else ''}"
     slopes = () if has_aux else as_sequence(argnums)
-    return Function(f, derive, name=name, where=place, returns=returns, slopes=slopes)
+    ask = asking.of_gradient(f, argnums, name, value=False, has_aux=has_aux)
+    return Function(
+        f, derive, name=name, where=place, returns=returns, slopes=slopes, ask=ask
+    )
 
 
 @travels
@@ -498,7 +504,8 @@ def _pushforward(f: Callable[..., Any], tangents_only: bool = False) -> Function
     def value(primals: Any, _: Any) -> Any:
         return f(*primals)
 
-    return Function(f, derive, name=name, where=where(name, f), value=value)
+    ask = asking.of_seeds(f, name, "forward", values=not tangents_only)
+    return Function(f, derive, name=name, where=where(name, f), value=value, ask=ask)
 
 
 def _pullback(f: Callable[..., Any]) -> Function:
@@ -525,4 +532,5 @@ def _pullback(f: Callable[..., Any]) -> Function:
     def value(primals: Any, _: Any) -> Any:
         return f(*primals)
 
-    return Function(f, derive, name=name, where=where(name, f), value=value)
+    ask = asking.of_seeds(f, name, "reverse")
+    return Function(f, derive, name=name, where=where(name, f), value=value, ask=ask)

@@ -6,7 +6,7 @@ A Function makes one for each signature it meets and runs it again and again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,11 +17,14 @@ from jitad.backends.cpu.fastcall import fast_call
 from jitad.backends.memory import address, alike
 from jitad.ir.interpret import interpret
 from jitad.plan.choose import Fitted, Plan, fitted
-from jitad.plan.derived import lifted
+from jitad.plan.derived import Derived, lifted
 from jitad.plan.program import Program
 
 from . import arrays
 from .signature import Signature
+
+if TYPE_CHECKING:
+    from jitad.elements.steps import Plan as Steps
 
 # A signature called so often, with little to do, gets a call without Python between.
 _FAST_AFTER = 3
@@ -213,5 +216,29 @@ class Summed(Call):
             results = [fresh.owned(o) if o.shape else o[()] for o in made]
             return self.signature.unflattened(results)
         for target, value in zip(self.signature.targets(out), made, strict=True):
+            target[...] = value
+        return out
+
+
+class Elements(Call):
+    """Large arrays at one point: kernels whose lanes are elements of arrays."""
+
+    def __init__(
+        self, name: str, spec: tree.PyTreeSpec, derived: Derived, steps: Steps
+    ) -> None:
+        """derived has only the types of arguments and results; steps is for these."""
+        axes: list[list[int | None]] = [[] for _ in range(spec.num_leaves)]
+        out: list[list[int]] = [[] for _ in steps.types]
+        super().__init__(Signature(name, derived, spec, axes, out, ()))
+        self.steps = steps
+
+    def run(self, leaves: Sequence[Any], out: Any) -> Any:
+        """Run the steps; results go to out at the end."""
+        what = self.signature
+        made = self.steps.run([arrays.usable(x) for x in leaves])
+        if out is None:
+            results = [o if o.shape else o[()] for o in made]
+            return what.unflattened(results)
+        for target, value in zip(what.targets(out), made, strict=True):
             target[...] = value
         return out

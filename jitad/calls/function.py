@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -37,13 +37,17 @@ from jitad.transforms.derivatives.pieces import marked, taken
 from jitad.transforms.rewrite.precision import mixed
 
 from . import arrays
-from .call import Call, Compiled, Empty, Interpreted, Summed
+from .call import Call, Compiled, Elements, Empty, Interpreted, Summed
 from .signature import Signature
 from .where import HERE, Where, chosen_cards
 
-cards = late("jitad.calls.cards")
+if TYPE_CHECKING:
+    from jitad.elements.door import Whole
+
+cards, door = late("jitad.calls.cards"), late("jitad.elements.door")
 
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
+Asking = Callable[[tree.PyTreeSpec, tuple[Input, ...]], "Asked | None"]
 Given = ParamSpec("Given")  # what the user's function takes
 Made = TypeVar("Made")  # what is made of it
 
@@ -52,6 +56,8 @@ _TRIED = 200  # points of a batch that are NaN
 # Inside a trace, a batch of more points, or of more operations, is a loop over points.
 _UNROLLED = 64
 _LONG = 20_000
+# Arguments with more numbers than this keep their arrays, if that can be.
+_LARGE = 512
 
 # What the function that is being derived has called so far.
 _called: contextvars.ContextVar[list[tuple[str, Derived]] | None]
@@ -64,6 +70,14 @@ class Level:
 
     in_axes: Any
     out_axes: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of large arrays, and the structure of the result."""
+
+    whole: Whole
+    result: tree.PyTreeSpec
 
 
 def _need_usable(function: Any, name: str) -> None:
@@ -92,10 +106,12 @@ class Function(Generic[Given, Made]):
         value: Callable[..., Any] | None = None,
         returns: str = "",
         slopes: Sequence[int] = (),
+        ask: Asking | None = None,
     ) -> None:
         """Value is what NumPy computes of the same arguments, if not function does.
 
         returns  a line for the documentation
+        ask      what is asked of arrays that are too large to be taken apart
         slopes   the numbers of the arguments that its results are derivatives in
         """
         _need_usable(function, name)
@@ -106,6 +122,7 @@ class Function(Generic[Given, Made]):
         self.levels = levels
         self.where = where
         self.slopes = tuple(slopes)
+        self.ask = ask
         self.__name__ = name
         self.returns = returns
         lines = (returns and f"{name}: {returns}", inspect.getdoc(function))
@@ -138,7 +155,7 @@ class Function(Generic[Given, Made]):
         """The same function, computed elsewhere."""
         return Function(
             self.function, self.derive, name=self.name, levels=self.levels, where=where,
-            value=self.value, returns=self.returns, slopes=self.slopes,
+            value=self.value, returns=self.returns, slopes=self.slopes, ask=self.ask,
         )  # fmt: skip
 
     def full(self) -> Function:
@@ -486,6 +503,10 @@ class Function(Generic[Given, Made]):
 
     def _prepared(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Call | None:
         views, extents, inputs = self.point(spec, leaves)
+        if sum(i.type.size for i in inputs) > _LARGE and not extents:
+            call = self._elements(spec, leaves, inputs)
+            if call is not None:
+                return call
         derived = self.derived(spec, inputs)
         if derived.bound:
             return None
@@ -500,6 +521,27 @@ class Function(Generic[Given, Made]):
             return empty
         steps = None if extents else program(derived, views)
         return Compiled(what, views) if steps is None else Summed(what, steps)
+
+    def _elements(
+        self, spec: tree.PyTreeSpec, leaves: Sequence[Any], inputs: tuple[Input, ...]
+    ) -> Call | None:
+        """The call whose lanes are the elements of large arrays, if that can be."""
+        where = self.where
+        plain = where.backend == "cpu" and where.precision == "full"
+        if self.ask is None or not plain or current() is not None:
+            return None
+        if chosen_cards(where, leaves, spec, self.name):
+            return None
+        with entries.only_if(where.cache):
+            asked = self.ask(spec, inputs)
+            if asked is None:
+                return None
+            fast = where.compile == "fast"
+            plan = door.planned(asked.whole, keep=where.cache, fast=fast)
+        if plan is None:
+            return None
+        derived = Derived(asked.whole.like, asked.result)
+        return Elements(self.name, spec, derived, plan)
 
 
 def _both_sides(derived: Derived, evaluate: Callable[[Graph], list[Any]]) -> list[Any]:

@@ -23,7 +23,7 @@ from jitad.backends.cpu.machine import (
 from jitad.backends.cpu.rounds import sum_tile
 from jitad.backends.cpu.threads import get_threads
 from jitad.calls import arrays
-from jitad.calls.call import Call
+from jitad.calls.call import Call, Elements
 from jitad.calls.function import Function
 from jitad.calls.names import argument_names, original, result_names
 from jitad.errors import InputError, TracingError
@@ -49,17 +49,18 @@ from jitad.transforms.rewrite.tidy import times, weight
 if TYPE_CHECKING:
     from jitad.lowering.cuda import rows
 
-    from . import explanation, facts, nests
+    from . import explanation, facts, nests, passes
 else:
     explanation, facts = late("jitad.show.explanation"), late("jitad.show.facts")
     nests, rows = late("jitad.show.nests"), late("jitad.lowering.cuda.rows")
+    passes = late("jitad.show.passes")
 
 _ENTRY = re.compile(r"([a-z]+\d+)(\.\d+)+")
 
 
 def explain(
     transformed: Callable[..., Any], *args: Any, **kwargs: Any
-) -> explanation.Explanation:
+) -> explanation.Explanation | passes.Passes:
     """How transformed(*args, **kwargs) is computed; it is compiled, but not run.
 
     Raises InputError where the first argument is not what jit, grad, jacobian, vmap …
@@ -75,6 +76,9 @@ def explain(
             "values; call it outside of the function that is being traced"
         )
     call = transformed.prepare(*args, **kwargs).planned()
+    if isinstance(call, Elements):
+        types = call.derived.graph.input_types
+        return passes.explained(transformed.name, types, call.steps)
     compiled = call if call.plan is not None else None
     _, extents, _ = transformed.point(spec, leaves)
     names = argument_names(original(transformed), args, kwargs)

@@ -34,8 +34,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("backends.cuda",),
     ("backends.exchange",),
     ("plan",),
+    ("elements",),
     ("calls",),
     ("deriving",),
+    ("asking",),
     ("documentation",),
     ("api",),
     ("residuals", "testing", "implicit", "interop", "show"),
@@ -53,9 +55,10 @@ HEAVY = (
     *("jitad.primitives.scalar.special", "jitad.primitives.arrays.polynomials"),
     *("jitad.backends.cuda", "jitad.calls.cards", "jitad.backends.cpu.njit"),
     *("jitad.show.explanation", "jitad.show.facts", "jitad.show.nests"),
+    *("jitad.show.passes",),
     *("jitad.show.picture", "jitad.show.dot", "jitad.show.formula"),
     *("jitad.implicit", "jitad.testing", "jitad.residuals", "jitad.lowering.cuda"),
-    *("jitad.reading",),
+    *("jitad.reading", "jitad.elements"),
 )
 COMPILERS = {"numba", "llvmlite", "cuda"}
 FRONT_END = ROOT / "reading" / "frontend.py"  # which asks Numba what a function says

@@ -17,7 +17,7 @@ from jitad.lowering.outline import Outline
 from .machine import last_level_cache_bytes
 
 SERIAL_NANOSECONDS = 200_000.0
-_TILE_NANOSECONDS = 50_000.0
+TILE_NANOSECONDS = 50_000.0
 _FIRST_ROUND_SECONDS = 0.02
 _ROUND_SECONDS = 0.2
 _SMALL = 1 << 18  # bytes that fit into any last-level cache
@@ -68,7 +68,7 @@ def tile(lane: float, count: int, threads: int) -> int:
 
     lane  nanoseconds that one lane takes
     """
-    wanted = min(_TILE_NANOSECONDS / lane, count / (4 * threads))
+    wanted = min(TILE_NANOSECONDS / lane, count / (4 * threads))
     return max(1, int(wanted) // _GRAIN) * _GRAIN
 
 

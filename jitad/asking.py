@@ -1,0 +1,98 @@
+"""What transforms ask of large arrays: from a function to a `Whole`.
+
+Each returns what a `Function` calls where its arguments are large; that answers None
+where the schedule over points has to do it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jitad.calls.function import Asked, Function
+from jitad.ir.trace import Input, Traced, trace
+from jitad.process.late import late
+
+from . import deriving, tree
+from .deriving import Argnums
+
+door = late("jitad.elements.door")
+
+Asking = Callable[[tree.PyTreeSpec, tuple[Input, ...]], "Asked | None"]
+
+
+def of_value(f: Callable[..., Any]) -> Asking:
+    """(x -> y)."""
+
+    def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked | None:
+        traced = _traced(f, spec, inputs)
+        if traced is None:
+            return None
+        outputs = range(len(traced.graph.outputs))
+        return Asked(door.Whole(traced.graph, outputs=outputs), traced.result)
+
+    return ask
+
+
+def of_gradient(
+    f: Callable[..., Any], argnums: Argnums, name: str, *, value: bool, has_aux: bool
+) -> Asking:
+    """(x -> y)  ->  (x -> x̄), with y in front or aux behind."""
+
+    def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked | None:
+        wrt, inner = deriving.chosen(spec, inputs, argnums, name)
+        traced = _traced(f, spec, inputs)
+        if traced is None:
+            return None
+        deriving.need_scalar(traced, traced.graph, has_aux, name)
+        count = len(traced.graph.outputs)
+        slopes = range(count, count + len(wrt))
+        if value:
+            outputs, result = (
+                (*range(count), *slopes),
+                deriving.paired(traced.result, inner),
+            )
+        elif has_aux:
+            outputs = (*slopes, *range(1, count))
+            result = deriving.paired(inner, traced.result.child(1))
+        else:
+            outputs, result = tuple(slopes), inner
+        return Asked(door.Whole(traced.graph, wrt, "gradient", outputs), result)
+
+    return ask
+
+
+def of_seeds(
+    f: Callable[..., Any], name: str, way: str, *, values: bool = False
+) -> Asking:
+    """(x -> y)  ->  (x, ẋ -> ẏ), way "forward", or  ->  (x, ȳ -> x̄), way "reverse".
+
+    values  whether y is in front of ẏ
+    """
+
+    def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked | None:
+        (primals, _), _ = deriving.numbered(spec)
+        leaves, inner = tree.flatten((primals, {}))
+        given = tuple([inputs[k] for k in leaves])
+        wrt, result = deriving.chosen(inner, given, range(len(primals)), name)
+        traced = _traced(f, inner, given)
+        if traced is None:
+            return None
+        deriving.need_floats(traced.graph, range(len(traced.graph.outputs)), name)
+        count = len(traced.graph.outputs)
+        made = len(wrt) if way == "reverse" else count
+        outputs = range(0 if values else count, count + made)
+        if way == "forward":
+            result = traced.result
+            result = deriving.paired(result, result) if values else result
+        return Asked(door.Whole(traced.graph, wrt, way, outputs), result)
+
+    return ask
+
+
+def _traced(
+    f: Callable[..., Any], spec: tree.PyTreeSpec, inputs: tuple[Input, ...]
+) -> Traced | None:
+    """The trace of a function, which needs nothing from outside of it."""
+    traced = trace(f.full() if isinstance(f, Function) else f, spec, inputs)
+    return None if traced.captured else traced

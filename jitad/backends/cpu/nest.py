@@ -1,0 +1,158 @@
+"""Rows of lanes: a kernel run again and again, its arguments moving along outer axes.
+
+A kernel over points has one axis of lanes.  `launch` runs it for every index of further
+axes around that, in machine code, on threads that take rows by turns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from jitad.lowering.kernel import Argument
+from jitad.lowering.llvm import arguments as frame
+
+from . import rounds as schedule
+from .executable import Executable
+from .link import FAST
+from .objects import linked
+from .threads import POOL, get_threads
+from .watch import here
+
+# The words behind those of a launch block: the kernel, its own block and that one's
+# size in bytes, lanes, outer axes, arguments; then the extents of the axes; then for
+# each argument where its address is in the kernel's block, and its steps.
+_KERNEL, _BLOCK, _BYTES, _LANES, _AXES, _ARGUMENTS, _FIRST = range(8, 15)
+_ROW_NANOSECONDS = 60.0  # of a row, beside its lanes
+
+_TEXT = f"""
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+
+define void @rows(ptr %args, ptr %dims, ptr %steps, ptr %nest) nounwind {{
+entry:
+  %stop.at = getelementptr i64, ptr %nest, i64 {frame.STOP}
+  %tile.at = getelementptr i64, ptr %nest, i64 {frame.TILE}
+  %kernel.at = getelementptr i64, ptr %nest, i64 {_KERNEL}
+  %block.at = getelementptr i64, ptr %nest, i64 {_BLOCK}
+  %bytes.at = getelementptr i64, ptr %nest, i64 {_BYTES}
+  %lanes.at = getelementptr i64, ptr %nest, i64 {_LANES}
+  %axes.at = getelementptr i64, ptr %nest, i64 {_AXES}
+  %count.at = getelementptr i64, ptr %nest, i64 {_ARGUMENTS}
+  %extents = getelementptr i64, ptr %nest, i64 {_FIRST}
+  %stop = load i64, ptr %stop.at
+  %tile = load i64, ptr %tile.at
+  %kernel = load ptr, ptr %kernel.at
+  %given = load ptr, ptr %block.at
+  %bytes = load i64, ptr %bytes.at
+  %lanes = load i64, ptr %lanes.at
+  %axes = load i64, ptr %axes.at
+  %count = load i64, ptr %count.at
+  %own = getelementptr i64, ptr %extents, i64 %axes
+  %width = add i64 %axes, 1
+  %block = alloca i8, i64 %bytes, align 64
+  br label %take
+take:
+  %first = atomicrmw add ptr %nest, i64 %tile seq_cst
+  %over = icmp sge i64 %first, %stop
+  br i1 %over, label %done, label %some
+some:
+  %end = add i64 %first, %tile
+  %within = icmp slt i64 %end, %stop
+  %last = select i1 %within, i64 %end, i64 %stop
+  br label %row
+row:
+  %r = phi i64 [%first, %some], [%r.next, %run]
+  call void @llvm.memcpy.p0.p0.i64(ptr %block, ptr %given, i64 %bytes, i1 false)
+  br label %axis
+axis:
+  %k = phi i64 [%axes, %row], [%k.next, %moved]
+  %rest = phi i64 [%r, %row], [%above, %moved]
+  %left = icmp sgt i64 %k, 0
+  br i1 %left, label %digit, label %run
+digit:
+  %k.next = sub i64 %k, 1
+  %extent.at = getelementptr i64, ptr %extents, i64 %k.next
+  %extent = load i64, ptr %extent.at
+  %above = udiv i64 %rest, %extent
+  %whole = mul i64 %above, %extent
+  %i = sub i64 %rest, %whole
+  br label %argument
+argument:
+  %a = phi i64 [0, %digit], [%a.next, %move]
+  %a.left = icmp slt i64 %a, %count
+  br i1 %a.left, label %move, label %moved
+move:
+  %a.words = mul i64 %a, %width
+  %a.at = getelementptr i64, ptr %own, i64 %a.words
+  %place = load i64, ptr %a.at
+  %k.word = add i64 %k.next, 1
+  %step.at = getelementptr i64, ptr %a.at, i64 %k.word
+  %step = load i64, ptr %step.at
+  %far = mul i64 %i, %step
+  %address.at = getelementptr i64, ptr %block, i64 %place
+  %address = load i64, ptr %address.at
+  %there = add i64 %address, %far
+  store i64 %there, ptr %address.at
+  %a.next = add i64 %a, 1
+  br label %argument
+moved:
+  br label %axis
+run:
+  call void %kernel(ptr %block, i64 0, i64 %lanes)
+  %r.next = add i64 %r, 1
+  %more = icmp slt i64 %r.next, %last
+  br i1 %more, label %row, label %take
+done:
+  ret void
+}}
+"""
+
+
+@cache
+def _rows() -> int:
+    """The address of what takes rows."""
+    library = linked(FAST + _TEXT)
+    _LIBRARIES.append(library)
+    return library.address("rows")
+
+
+_LIBRARIES: list[object] = []
+
+
+def launch(
+    executable: Executable,
+    lanes: int,
+    extents: Sequence[int],
+    arguments: Sequence[Argument],
+    steps: Sequence[Sequence[int]],
+    *,
+    alone: bool = False,
+) -> None:
+    """Run a kernel for every index of outer axes, of these extents.
+
+    steps  for each argument the bytes that it moves along each of them
+    alone  whether rows must run in order, one after the other
+    """
+    rows = math.prod(extents)
+    if not rows or not lanes:
+        return
+    block = executable.block((lanes,), arguments)
+    block[frame.TILE] = max(lanes, 1)
+    count = len(arguments)
+    words = [0, rows, rows, 0, 0, 0, 0, 0, executable.address, block.ctypes.data]
+    words += [block.nbytes, lanes, len(extents), count, *extents]
+    for k, own in enumerate(steps):
+        words += [frame.slots(executable.outline, k).address, *own]
+    nest = np.array(words, np.int64)
+    nest[frame.WATCH] = (watch := here()).ctypes.data
+    each = executable.outline.work.nanoseconds((lanes,)) * lanes + _ROW_NANOSECONDS
+    threads = 1 if alone or each * rows < schedule.SERIAL_NANOSECONDS else get_threads()
+    size = max(1, int(min(schedule.TILE_NANOSECONDS / each, rows / (4 * threads))))
+    nest[frame.TILE] = size
+    for first, last in schedule.rounds(each, 0, rows, threads, size):
+        nest[frame.COUNTER], nest[frame.STOP] = first, last
+        POOL.run(_rows(), nest.ctypes.data, min(threads, -(-(last - first) // size)))
+    del watch

@@ -1,0 +1,9 @@
+"""Large arrays at one point: the schedule whose lanes are the elements of arrays.
+
+flow     what a function computes of whole arrays, statement by statement
+derive   flow -> flow: forward and reverse
+cells    arrays that are not stored yet: boxes of elements, each with its expression
+build    flow -> steps over arrays: what is stored, and where it is let go
+kernels  a cell -> the kernel that computes it; steps run them
+door     what of this a call asks for
+"""

@@ -1,0 +1,319 @@
+"""From a flow to steps: which values are stored, and which kernels compute them.
+
+A value is stored where it is a result, where it is read more than once and dear enough,
+and where something is added to it or written into it; else it is an expression that is
+computed where it is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from jitad.ir.graph import Type, scalar
+from jitad.transforms.scalars.scalarize import pack
+from jitad.transforms.scalars.templates import new_builder
+
+from .cells import (
+    Applied,
+    Cell,
+    Cells,
+    Number,
+    Result,
+    Source,
+    overlaid,
+    read,
+    refined,
+    shifted,
+    stored,
+    through,
+)
+from .flow import Flow, Map, Moved, Placed, Statement, Summed, Written, inside, unit_box
+from .kernels import Kernels
+from .steps import New, Plan, Step
+from .windows import (
+    Axes,
+    Box,
+    Shape,
+    Window,
+    along_axes,
+    broadcast,
+    c_steps,
+    full,
+)
+
+# More weighted operations than this are not done again to save a pass over memory.
+_CHEAP = 16.0
+# Of more cells than this an array is stored before it is read.
+_MANY = 12
+_MOST = 40
+
+
+def plan(flow: Flow, *, keep: bool, fast: bool) -> Plan:
+    """The steps of a flow; keep and fast as of `Derived`."""
+    made = _Planner(flow, keep, fast)
+    made.run()
+    return made.plan()
+
+
+class _Planner:
+    """The steps so far, and what every value is."""
+
+    def __init__(self, flow: Flow, keep: bool, fast: bool) -> None:
+        self.flow, self.kernels = flow, Kernels(keep, fast)
+        self.steps: list[Step] = []
+        self.types = list(flow.types)
+        self.cells: dict[int, Cells] = {}
+        for v in (*flow.inputs, *flow.constants):
+            self._is_stored(v)
+        self.needed = _needed(flow)
+        self.uses = _uses(flow, self.needed)
+        self.outputs: list[int] = []
+
+    def run(self) -> None:
+        """Make the steps."""
+        flow = self.flow
+        for k, (statement, results) in enumerate(
+            zip(flow.statements, flow.results, strict=True)
+        ):
+            if k not in self.needed:
+                continue
+            self._make(statement, results)
+            for y in results:
+                if self._pays(y):
+                    self._store(y)
+        for o in flow.outputs:
+            self.outputs.append(self._copy(o))
+
+    def plan(self) -> Plan:
+        """The finished plan: arrays are let go where they are read last."""
+        last: dict[int, int] = {}
+        for n, step in enumerate(self.steps):
+            for v in step.touched:
+                last[v] = n
+        drops: list[list[int]] = [[] for _ in self.steps]
+        for v, n in last.items():
+            if v not in self.outputs:
+                drops[n].append(v)
+        outputs = tuple(self.outputs)
+        types = tuple([self.types[o] for o in outputs])
+        given = tuple(self.flow.inputs)
+        peak = self._peak(drops)
+        constants = dict(self.flow.constants)
+        return Plan(self.steps, drops, given, constants, outputs, types, peak)
+
+    def _peak(self, drops: Sequence[Sequence[int]]) -> int:
+        """The bytes of new arrays that there are at a time, at most."""
+        held, peak = 0, 0
+        sizes = {s.value: s.bytes for s in self.steps if isinstance(s, New)}
+        for step, gone in zip(self.steps, drops, strict=True):
+            held += step.bytes if isinstance(step, New) else 0
+            peak = max(peak, held)
+            held -= sum(sizes.get(v, 0) for v in gone)
+        return peak
+
+    # -- what values are -------------------------------------------------------
+
+    def _is_stored(self, v: int) -> None:
+        type = self.types[v]
+        self.cells[v] = stored(v, type, c_steps(type.shape))
+
+    def _at_home(self, v: int) -> bool:
+        """Whether a value is an array of its own."""
+        cells = self.cells[v]
+        if len(cells) != 1 or not isinstance(cells[0].expression, Source):
+            return False
+        return cells[0].expression.value == v
+
+    def _pays(self, v: int) -> bool:
+        """Whether to store a value once, rather than compute it where it is read."""
+        if self._at_home(v) or not self.types[v].shape:
+            return False
+        weight = max((c.expression.weight for c in self.cells[v]), default=0.0)
+        again = self.uses.get(v, 0) - 1
+        return weight * again > _CHEAP or (len(self.cells[v]) > _MANY and again >= 0)
+
+    def _make(self, statement: Statement, results: Sequence[int]) -> None:
+        match statement:
+            case Map():
+                self._map(statement, results)
+            case Moved():
+                self._moved(statement, results[0])
+            case Written():
+                self._written(statement, results[0])
+            case Placed():
+                self._placed(statement, results[0])
+            case Summed():
+                self._summed(statement, results[0])
+
+    def _map(self, statement: Map, results: Sequence[int]) -> None:
+        shape, arrays = statement.shape, []
+        for v in statement.operands:
+            own = self.types[v].shape
+            arrays.append(
+                self.cells[v] if own == shape
+                else self._seen(v, broadcast(own, shape))
+            )  # fmt: skip
+        parts = list(refined(shape, arrays))
+        if len(parts) > _MOST:
+            for v in statement.operands:
+                self._store(v)
+            self._map(statement, results)
+            return
+        made: list[list[Cell]] = [[] for _ in results]
+        for box, own in parts:
+            applied = Applied(statement.graph, own)
+            for k in range(len(results)):
+                made[k].append(Cell(box, Result(applied, k)))
+        for y, cells in zip(results, made, strict=True):
+            self.cells[y] = tuple(cells)
+
+    def _seen(self, v: int, window: Window) -> Cells:
+        """A value through a window; it is stored first if that goes not by axes."""
+        if not all(window.shape):
+            return ()
+        axes = along_axes(window, self.types[v].shape)
+        if axes is not None:
+            return through(self.cells[v], axes, window.shape)
+        self._store(v)
+        ((cell),) = self.cells[v]
+        home = cell.expression
+        assert isinstance(home, Source)
+        source = Source(home.value, home.dtype, window.start, window.steps)
+        return (Cell(full(window.shape), source),)
+
+    def _moved(self, statement: Moved, y: int) -> None:
+        type = statement.type
+        parts: list[Cell] = []
+        left = [full(type.shape)] if type.size else []
+        for piece in statement.pieces:
+            cells = self._seen(piece.operand, piece.window)
+            box = full(piece.window.shape)
+            parts += shifted(cells, box, piece.box.low)
+            left = [part for own in left for part in _without(own, piece.box)]
+        zero = Number(type.dtype.type(0))
+        parts += [Cell(box, zero) for box in left]
+        self.cells[y] = tuple(parts)
+
+    def _placed(self, statement: Placed, y: int) -> None:
+        """Overlay the terms, or add one after the other to an array of zeros."""
+        type = statement.type
+        terms, fits = [], True
+        for term in statement.terms:
+            box = unit_box(term.window, type.shape)
+            if box is None:
+                fits = False
+                break
+            own = self.types[term.operand].shape
+            part = self._seen(term.operand, inside(term.box, own))
+            turned = _turned(term.window, type.shape)
+            seen_ = through(part, turned, box.shape)
+            terms.append(shifted(seen_, full(box.shape), box.low))
+        found = overlaid(type.shape, terms, _MOST) if fits else None
+        if found is not None:
+            self.cells[y] = found
+            return
+        self.steps.append(New(y, type.shape, type.dtype, blank=True))
+        self._is_stored(y)
+        for term in statement.terms:
+            own = self.types[term.operand].shape
+            part = self._seen(term.operand, inside(term.box, own))
+            for cell in part:
+                there = Source(y, type.dtype, term.window.start, term.window.steps)
+                self.steps.append(self.kernels.write(cell, there, added=True))
+
+    def _written(self, statement: Written, y: int) -> None:
+        base, value = statement.operands
+        type = statement.type
+        self.cells[y] = self.cells[base]
+        self._store(y)
+        for cell in self.cells[value]:
+            window = statement.window
+            there = Source(y, type.dtype, window.start, window.steps)
+            self.steps.append(self.kernels.write(cell, there))
+
+    def _summed(self, statement: Summed, y: int) -> None:
+        (x,) = statement.operands
+        type, shape = statement.type, self.types[x].shape
+        wide = np.dtype(np.float64) if type.dtype.kind == "f" else type.dtype
+        held = len(self.types)
+        self.types.append(Type(wide, type.shape))
+        self.steps.append(New(held, type.shape, wide, blank=True))
+        total = Source(held, wide, 0, c_steps(type.shape))
+        for cell in self.cells[x] if math.prod(shape) else ():
+            self.steps.append(self.kernels.add(cell, statement.axes, total))
+        self._is_stored(held)
+        (cell,) = self.cells[held]
+        if wide == type.dtype:
+            self.cells[y] = self.cells[held]
+            return
+        builder = new_builder()
+        made = builder.cast(read(builder, wide), type.dtype)
+        graph = builder.finish([pack(builder, np.asarray(made), scalar(type.dtype))])
+        applied = Applied(graph, [cell.expression])
+        self.cells[y] = (Cell(full(type.shape), Result(applied, 0)),)
+
+    # -- kernels ---------------------------------------------------------------
+
+    def _store(self, v: int) -> None:
+        """Compute a value into an array of its own."""
+        if self._at_home(v):
+            return
+        type, cells = self.types[v], self.cells[v]
+        self.steps.append(New(v, type.shape, type.dtype))
+        there = Source(v, type.dtype, 0, c_steps(type.shape))
+        for cell in cells:
+            self.steps.append(self.kernels.write(cell, there))
+        self._is_stored(v)
+
+    def _copy(self, v: int) -> int:
+        """A new array with a result: its own, if nobody else has it."""
+        own = self.flow.inputs, self.flow.constants, self.outputs
+        if any(v in some for some in own):
+            copy = len(self.types)
+            self.types.append(self.types[v])
+            self.cells[copy] = self.cells[v]
+            v = copy
+        self._store(v)
+        return v
+
+
+def _without(box: Box, other: Box) -> list[Box]:
+    """What is left of a box without what it has in common with another."""
+    met = box.meet(other)
+    return [box] if met is None else box.without(met)
+
+
+def _turned(window: Window, shape: Shape) -> Axes:
+    """The axes by which what a window shows is seen from the box that it shows."""
+    axes = along_axes(window, shape)
+    assert axes is not None
+    rank = len(window.shape)
+    place = [-1] * rank
+    for a, b in enumerate(axes.axis):
+        if b >= 0:
+            place[b] = a
+    return Axes((0,) * rank, tuple([1 if p >= 0 else 0 for p in place]), tuple(place))
+
+
+def _needed(flow: Flow) -> set[int]:
+    """The statements that outputs need."""
+    wanted, found = set(flow.outputs), set()
+    for k in reversed(range(len(flow.statements))):
+        if not wanted.isdisjoint(flow.results[k]):
+            found.add(k)
+            wanted.update(flow.statements[k].operands)
+    return found
+
+
+def _uses(flow: Flow, needed: set[int]) -> dict[int, int]:
+    """How often each value is read."""
+    found: dict[int, int] = {}
+    for k in needed:
+        for v in flow.statements[k].operands:
+            found[v] = found.get(v, 0) + 1
+    for v in flow.outputs:
+        found[v] = found.get(v, 0) + 1
+    return found

@@ -1,0 +1,271 @@
+"""Arrays that are not stored yet: boxes of elements, each with its expression.
+
+An expression says what element i of an array is, by elements of stored arrays at places
+that are affine in i.  So views, shifts and concatenations cost nothing, and what is
+elementwise is computed where it is needed, or once and stored (see `build`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jitad.ir.graph import Graph, Type, scalar
+from jitad.ir.primitive import registry
+from jitad.ir.tracer import Trace
+from jitad.transforms.scalars.scalarize import elements
+from jitad.transforms.scalars.templates import instantiate
+
+from .windows import Axes, Box, Shape, full
+
+
+class Expression:
+    """What an element of an array is."""
+
+    weight = 0.0  # weighted operations
+    exact = True  # whether it is an element of a stored array, or a number
+
+
+@dataclass(frozen=True, eq=False)
+class Number(Expression):
+    """The same number everywhere."""
+
+    value: np.generic
+
+
+@dataclass(frozen=True, eq=False)
+class Source(Expression):
+    """Element start + Σ i·steps of a stored array, in C order."""
+
+    value: int
+    dtype: np.dtype
+    start: int
+    steps: Shape
+
+
+class Applied(Expression):
+    """The results of a graph of one element."""
+
+    exact = False
+
+    def __init__(self, graph: Graph, operands: Sequence[Expression]) -> None:
+        self.graph, self.operands = graph, tuple(operands)
+        own = sum(node.primitive.cost for node in graph.nodes)
+        self.weight = own + sum(x.weight for x in operands)
+
+
+class Result(Expression):
+    """One of them."""
+
+    exact = False
+
+    def __init__(self, of: Applied, output: int) -> None:
+        self.of, self.output = of, output
+        self.weight = of.weight
+
+
+class Added(Expression):
+    """The sum of several."""
+
+    exact = False
+
+    def __init__(self, terms: Sequence[Expression]) -> None:
+        self.terms = tuple(terms)
+        self.weight = len(terms) + sum(x.weight for x in terms)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """The elements of a box: at index i of the array, not of the box."""
+
+    box: Box
+    expression: Expression
+
+
+Cells = tuple[Cell, ...]
+
+
+def stored(value: int, type: Type, steps: Shape) -> Cells:
+    """An array that is there."""
+    source = Source(value, type.dtype, 0, steps)
+    return (Cell(full(type.shape), source),)
+
+
+def moved(expression: Expression, axes: Axes, rank: int) -> Expression:
+    """The expression of an array of a rank through a window by axes of its source."""
+    return _moved(expression, axes, rank, {})
+
+
+def _moved(
+    x: Expression, axes: Axes, rank: int, known: dict[int, Expression]
+) -> Expression:
+    found = known.get(id(x))
+    if found is not None:
+        return found
+    match x:
+        case Source():
+            start, steps = x.start, [0] * rank
+            for k, step in enumerate(x.steps):
+                start += step * axes.start[k]
+                if axes.axis[k] >= 0:
+                    steps[axes.axis[k]] += step * axes.step[k]
+            found = Source(x.value, x.dtype, start, tuple(steps))
+        case Applied():
+            own = [_moved(o, axes, rank, known) for o in x.operands]
+            found = Applied(x.graph, own)
+        case Result():
+            of = _moved(x.of, axes, rank, known)
+            assert isinstance(of, Applied)
+            found = Result(of, x.output)
+        case Added():
+            found = Added([_moved(o, axes, rank, known) for o in x.terms])
+        case _:
+            found = x
+    known[id(x)] = found
+    return found
+
+
+def through(cells: Cells, axes: Axes, shape: Shape) -> Cells:
+    """An array's cells, seen through a window of a shape by axes of it."""
+    made = []
+    for cell in cells:
+        box = _before(cell.box, axes, shape)
+        if box is not None:
+            made.append(Cell(box, moved(cell.expression, axes, len(shape))))
+    return tuple(made)
+
+
+def _before(box: Box, axes: Axes, shape: Shape) -> Box | None:
+    """Which indices of a window are at elements of a box."""
+    low, high = [0] * len(shape), list(shape)
+    for k, b in enumerate(axes.axis):
+        first, last = box.low[k] - axes.start[k], box.high[k] - 1 - axes.start[k]
+        step = axes.step[k]
+        if b < 0 or step == 0:
+            if not first <= 0 <= last:
+                return None
+            continue
+        if step < 0:
+            first, last, step = -last, -first, -step
+        low[b] = max(low[b], -(-first // step))
+        high[b] = min(high[b], last // step + 1)
+    if any(a >= b for a, b in zip(low, high, strict=True)):
+        return None
+    return Box(tuple(low), tuple(high))
+
+
+def shifted(cells: Cells, box: Box, to: Shape) -> Cells:
+    """The cells of what lies in a box of an array, at other places of another one."""
+    axes = Axes(
+        tuple([a - b for a, b in zip(box.low, to, strict=True)]),
+        (1,) * len(to),
+        tuple(range(len(to))),
+    )
+    made = []
+    for cell in cells:
+        part = cell.box.meet(box)
+        if part is not None:
+            move = [b - a for a, b in zip(box.low, to, strict=True)]
+            low = tuple([x + m for x, m in zip(part.low, move, strict=True)])
+            high = tuple([x + m for x, m in zip(part.high, move, strict=True)])
+            made.append(Cell(Box(low, high), moved(cell.expression, axes, len(to))))
+    return tuple(made)
+
+
+def refined(
+    shape: Shape, arrays: Sequence[Cells]
+) -> Iterator[tuple[Box, list[Expression]]]:
+    """Boxes in which each of some arrays of a shape is one expression, with these."""
+    parts: list[tuple[Box, list[Expression]]] = [(full(shape), [])]
+    for cells in arrays:
+        parts = [
+            (met, [*own, cell.expression])
+            for box, own in parts
+            for cell in cells
+            if (met := box.meet(cell.box)) is not None
+        ]
+    yield from parts
+
+
+def overlaid(shape: Shape, terms: Sequence[Cells], most: int) -> Cells | None:
+    """The sum of what lies on an array of zeros; None where it has too many cells."""
+    parts: list[tuple[Box, list[Expression]]] = [(full(shape), [])]
+    for cells in terms:
+        for cell in cells:
+            left = []
+            for box, own in parts:
+                met = box.meet(cell.box)
+                if met is None:
+                    left.append((box, own))
+                    continue
+                left += [(other, own) for other in box.without(met)]
+                left.append((met, [*own, cell.expression]))
+            parts = left
+            if len(parts) > most:
+                return None
+    return tuple([Cell(box, _added(own)) for box, own in parts])
+
+
+def _added(terms: Sequence[Expression]) -> Expression:
+    return terms[0] if len(terms) == 1 else Added(terms)
+
+
+def graph_of(builder: Trace, x: Expression, index: dict[Any, int], type: Type) -> int:
+    """The node of an expression in a graph of one element, and inputs for its sources.
+
+    index  where expressions are already, by identity
+    type   of what is made, for a sum of nothing
+    """
+    found = index.get(id(x))
+    if found is not None:
+        return found
+    match x:
+        case Number():
+            found = builder.const(x.value)
+        case Result():
+            if id(x.of) not in index:
+                own = [graph_of(builder, o, index, type) for o in x.of.operands]
+                made = instantiate(builder, x.of.graph, own)
+                for k, node in enumerate(made):
+                    index[id(x.of), k] = node
+                index[id(x.of)] = -1
+            found = index[id(x.of), x.output]
+        case Added():
+            own = [graph_of(builder, o, index, type) for o in x.terms]
+            found = own[0] if own else builder.number(0.0, type.dtype)
+            for other in own[1:]:
+                add, own_type = registry.primitives["add"], builder.nodes[found].type
+                found = builder.apply(add, (found, other), own_type)
+        case Source():
+            raise AssertionError("sources are inputs, and there already")
+        case _:
+            raise AssertionError(x)
+    index[id(x)] = found
+    return found
+
+
+def sources(x: Expression, known: set[int] | None = None) -> Iterator[Source]:
+    """The stored elements that an expression reads, each once."""
+    known = set() if known is None else known
+    if id(x) in known:
+        return
+    known.add(id(x))
+    match x:
+        case Source():
+            yield x
+        case Applied():
+            for o in x.operands:
+                yield from sources(o, known)
+        case Result():
+            yield from sources(x.of, known)
+        case Added():
+            for o in x.terms:
+                yield from sources(o, known)
+
+
+def read(builder: Trace, dtype: np.dtype) -> int:
+    """A new input of a graph of one element, as a node."""
+    return int(elements(builder, builder.input(scalar(dtype))))

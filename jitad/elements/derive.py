@@ -1,0 +1,344 @@
+"""Derivatives of a flow, as further statements of it: forward and reverse.
+
+A `Map` is differentiated by the graph of one element, with all that is known of kinks
+and poles there; what moves and adds elements is linear, and states its transpose here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jitad.ir.graph import Graph, Type, scalar
+from jitad.ir.tracer import Trace
+from jitad.primitives.scalar.elementwise import GATES
+from jitad.transforms.derivatives.differentiate import gather
+from jitad.transforms.derivatives.linearized import Derivatives
+from jitad.transforms.derivatives.pieces import opened
+from jitad.transforms.derivatives.products import include, unless_zero
+from jitad.transforms.derivatives.sweep import forward, reverse
+from jitad.transforms.rewrite.tidy import tidy
+from jitad.transforms.scalars.scalarize import elements
+
+from .flow import (
+    Flow,
+    Map,
+    Moved,
+    Placed,
+    Statement,
+    Summed,
+    Term,
+    Written,
+    inside,
+)
+from .windows import Shape, Window, broadcast, c_steps, full, repeated, whole
+
+
+def pull(flow: Flow, seeds: dict[int, int], wrt: Sequence[int]) -> list[int]:
+    """Append the reverse of all statements: x̄ of the values in wrt.
+
+    seeds  ȳ of some values
+    """
+    active = _active(flow, wrt)
+    bars = _Bars(flow)
+    for y, bar in seeds.items():
+        bars.add(y, bar)
+    before = list(zip(flow.statements, flow.results, strict=True))
+    for statement, results in reversed(before):
+        if active.isdisjoint(results) or active.isdisjoint(statement.operands):
+            continue
+        found = {y: bars.of(y) for y in results if y in active and bars.has(y)}
+        if found:
+            bars.back(statement, results, found, active)
+    return [bars.of(x) for x in wrt]
+
+
+def push(flow: Flow, seeds: dict[int, int]) -> dict[int, int]:
+    """Append ẏ of all values that depend on those whose ẋ is given; a number for each.
+
+    What is not in the result does not depend on them.
+    """
+    dots = _Dots(flow, dict(seeds))
+    before = list(zip(flow.statements, flow.results, strict=True))
+    for statement, results in before:
+        if not dots.made.keys().isdisjoint(statement.operands):
+            dots.ahead(statement, results)
+    return dots.made
+
+
+def zeros(flow: Flow, type: Type) -> int:
+    """An array of zeros."""
+    return flow.add(Moved(type, ()))[0]
+
+
+def _active(flow: Flow, wrt: Sequence[int]) -> set[int]:
+    """The values that depend on those in wrt, and can have derivatives."""
+    found = set(wrt)
+    for statement, results in zip(flow.statements, flow.results, strict=True):
+        if not found.isdisjoint(statement.operands):
+            found.update(y for y in results if flow.types[y].dtype.kind == "f")
+    return found
+
+
+class _Slopes:
+    """Derivatives as values of a flow.
+
+    gaps  those in which a zero may say that there is no derivative, as behind a closed
+          gate or where nothing is added: what it is multiplied with is not looked at
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.gaps: set[int] = set()
+
+    def added(self, statement: Statement, gaps: bool) -> int:
+        """The one result of a statement that moves or adds derivatives."""
+        (found,) = self.flow.add(statement)
+        if gaps or not self.gaps.isdisjoint(statement.operands):
+            self.gaps.add(found)
+        return found
+
+    def seen(self, value: int, window: Window) -> int:
+        """A derivative through a window."""
+        found = self.flow.seen(value, window)
+        if value in self.gaps:
+            self.gaps.add(found)
+        return found
+
+    def mapped(
+        self, made: _Element, operands: Sequence[int], shape: Shape
+    ) -> list[int]:
+        """The derivatives that a graph of one element makes."""
+        found = self.flow.add(Map(made.graph, tuple(operands), shape))
+        self.gaps.update(y for y, gap in zip(found, made.gaps, strict=True) if gap)
+        return found
+
+
+class _Bars(_Slopes):
+    """What is added to each x̄ by and by."""
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__(flow)
+        self._terms: dict[int, list[Term]] = {}
+        self._made: dict[int, int] = {}
+
+    def has(self, x: int) -> bool:
+        """Whether anything is added."""
+        return x in self._terms
+
+    def of(self, x: int) -> int:
+        """The sum."""
+        if x not in self._made:
+            type, terms = self.flow.types[x], self._terms.get(x, [])
+            own = [term == _all(term.operand, type.shape) for term in terms]
+            if own == [True]:
+                self._made[x] = terms[0].operand
+            else:
+                placed = Placed(type, tuple(terms))
+                self._made[x] = self.added(placed, not any(own))
+        return self._made[x]
+
+    def add(self, x: int, bar: int) -> None:
+        """Add all of a value to x̄."""
+        self._terms.setdefault(x, []).append(_all(bar, self.flow.types[bar].shape))
+
+    def _through(self, x: int, bar: int, window: Window) -> None:
+        """Add a value to x̄ through a window, in which elements may be repeated."""
+        if not all(window.shape):
+            return
+        axes = repeated(window)
+        if axes:
+            left = [b for b in range(len(window.shape)) if b not in axes]
+            shape = tuple([window.shape[b] for b in left])
+            type = Type(self.flow.types[bar].dtype, shape)
+            bar = self.added(Summed(type, (bar,), axes), gaps=False)
+            steps = tuple([window.steps[b] for b in left])
+            window = Window(shape, window.start, steps)
+        term = Term(bar, full(window.shape), window)
+        self._terms.setdefault(x, []).append(term)
+
+    def back(
+        self,
+        statement: Statement,
+        results: Sequence[int],
+        bars: dict[int, int],
+        active: set[int],
+    ) -> None:
+        """Add what a statement's operands get of the bars of its results."""
+        if isinstance(statement, Map):
+            self._map(statement, results, bars, active)
+            return
+        flow, (bar,) = self.flow, bars.values()
+        match statement:
+            case Moved():
+                for piece in statement.pieces:
+                    if piece.operand in active:
+                        part = self.seen(bar, inside(piece.box, statement.type.shape))
+                        self._through(piece.operand, part, piece.window)
+            case Written():
+                base, value = statement.operands
+                if value in active:
+                    self.add(value, self.seen(bar, statement.window))
+                if base in active:
+                    blank = zeros(flow, flow.types[value])
+                    kept = replace(statement, operands=(bar, blank))
+                    self.add(base, self.added(kept, gaps=True))
+            case Placed():
+                for term in statement.terms:
+                    if term.operand in active:
+                        part = self.seen(bar, term.window)
+                        shape = flow.types[term.operand].shape
+                        self._through(term.operand, part, inside(term.box, shape))
+            case Summed():
+                (x,) = statement.operands
+                self.add(x, self.seen(bar, _spread(flow.types[x].shape, statement)))
+
+    def _map(
+        self,
+        statement: Map,
+        results: Sequence[int],
+        bars: dict[int, int],
+        active: set[int],
+    ) -> None:
+        wrt = [k for k, x in enumerate(statement.operands) if x in active]
+        asked = [k for k, y in enumerate(results) if y in bars]
+        given = [bars[results[k]] for k in asked]
+        gaps = [bar in self.gaps for bar in given]
+        made = _pullback(statement.graph, wrt, asked, gaps)
+        found = self.mapped(made, (*statement.operands, *given), statement.shape)
+        for k, bar in zip(wrt, found, strict=True):
+            x = statement.operands[k]
+            shape = self.flow.types[x].shape
+            self._through(x, bar, broadcast(shape, statement.shape))
+
+
+class _Dots(_Slopes):
+    """ẏ of every value that has one."""
+
+    def __init__(self, flow: Flow, made: dict[int, int]) -> None:
+        super().__init__(flow)
+        self.made = made
+
+    def ahead(self, statement: Statement, results: Sequence[int]) -> None:
+        """Make ẏ of the results of a statement."""
+        flow, dots = self.flow, self.made
+        if isinstance(statement, Map):
+            self._map(statement, results)
+            return
+        (y,), there = results, [x in dots for x in statement.operands]
+        match statement:
+            case Moved():
+                pieces = [
+                    replace(p, operand=dots[p.operand])
+                    for p in statement.pieces
+                    if p.operand in dots
+                ]
+                whole_ = sum(p.box.size for p in pieces) == statement.type.size
+                moved = Moved(statement.type, tuple(pieces))
+                dots[y] = self.added(moved, not whole_)
+            case Written():
+                given = tuple(
+                    [dots[x] if x in dots else zeros(flow, flow.types[x])
+                     for x in statement.operands]
+                )  # fmt: skip
+                dots[y] = self.added(replace(statement, operands=given), not all(there))
+            case Placed():
+                terms = [
+                    replace(t, operand=dots[t.operand])
+                    for t in statement.terms
+                    if t.operand in dots
+                ]
+                placed = Placed(statement.type, tuple(terms))
+                dots[y] = self.added(placed, gaps=True)
+            case Summed():
+                (x,) = statement.operands
+                dots[y] = self.added(
+                    replace(statement, operands=(dots[x],)), gaps=False
+                )
+
+    def _map(self, statement: Map, results: Sequence[int]) -> None:
+        dots, types = self.made, self.flow.types
+        wrt = [k for k, x in enumerate(statement.operands) if x in dots]
+        asked = [k for k, y in enumerate(results) if types[y].dtype.kind == "f"]
+        given = [dots[statement.operands[k]] for k in wrt]
+        made = _pushforward(
+            statement.graph, wrt, asked, [x in self.gaps for x in given]
+        )
+        operands = (*statement.operands, *given)
+        found = self.mapped(made, operands, statement.shape) if asked else []
+        dots |= dict(zip([results[k] for k in asked], found, strict=True))
+
+
+def _all(value: int, shape: Shape) -> Term:
+    return Term(value, full(shape), whole(shape))
+
+
+def _spread(shape: Shape, statement: Summed) -> Window:
+    """A sum, seen at all elements that it is of."""
+    own = iter(c_steps(statement.type.shape))
+    steps = [0 if k in statement.axes else next(own) for k in range(len(shape))]
+    return Window(shape, 0, tuple(steps))
+
+
+@dataclass(frozen=True, slots=True)
+class _Element:
+    """Derivatives of one element, and in which of them a zero may be a closed gate."""
+
+    graph: Graph
+    gaps: tuple[bool, ...]
+
+
+def _pullback(
+    graph: Graph, wrt: Sequence[int], asked: Sequence[int], gaps: Sequence[bool]
+) -> _Element:
+    """(x -> y)  ->  (x, ȳ -> x̄) of one element: x̄ for wrt, ȳ for asked."""
+    line = opened(_only(graph, asked), wrt)
+    builder, seeds = line.builder, {}
+    for ids, type, gap in zip(line.outputs, line.types, gaps, strict=True):
+        bar = _seed(builder, type, gap)
+        include(builder, seeds.setdefault(int(ids), {}), 0, bar)
+    found = reverse(line, seeds)
+    own = [line.elements[k] for k in wrt]
+    types = [builder.nodes[line.inputs[k]].type for k in wrt]
+    return _gathered(builder, found, own, types)
+
+
+def _pushforward(
+    graph: Graph, wrt: Sequence[int], asked: Sequence[int], gaps: Sequence[bool]
+) -> _Element:
+    """(x -> y)  ->  (x, ẋ -> ẏ) of one element: ẋ for wrt, ẏ for asked."""
+    line = opened(_only(graph, asked), wrt)
+    builder, seeds = line.builder, {}
+    for k, gap in zip(wrt, gaps, strict=True):
+        dot = _seed(builder, builder.nodes[line.inputs[k]].type, gap)
+        seeds[int(line.elements[k])] = {0: dot}
+    found = forward(line, seeds)
+    return _gathered(builder, found, line.outputs, line.types)
+
+
+def _seed(builder: Trace, type: Type, gap: bool) -> int:
+    """A derivative that comes from another statement."""
+    made = int(elements(builder, builder.input(scalar(type.dtype))))
+    return unless_zero(builder, made) if gap else made
+
+
+def _gathered(
+    builder: Trace,
+    found: Derivatives,
+    own: Sequence[np.ndarray],
+    types: Sequence[Type],
+) -> _Element:
+    """The derivatives of some scalars as results."""
+    nodes = [found.get(int(ids), {}).get(0) for ids in own]
+    gaps = [v is None or builder.nodes[v].primitive.name in GATES for v in nodes]
+    outputs = [
+        gather(builder, found, ids, t) for ids, t in zip(own, types, strict=True)
+    ]
+    return _Element(tidy(builder.finish(outputs)), tuple(gaps))
+
+
+def _only(graph: Graph, outputs: Sequence[int]) -> Graph:
+    """A graph with some of its outputs; its inputs stay."""
+    return replace(graph, outputs=tuple([graph.outputs[k] for k in outputs]))

@@ -1,0 +1,400 @@
+"""What a function computes of whole arrays at one point: statements on numbered values.
+
+Start at `flow_of`.  Elementwise nodes that meet without a move between them are one
+`Map`, whose graph is that of one element; what moves elements by boxes is a `Moved`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jitad.ir.graph import CONST, INPUT, Graph, Node, Type, arguments, scalar
+from jitad.ir.interpret import evaluate_array_node
+from jitad.transforms.scalars.scalarize import elements, pack
+from jitad.transforms.scalars.templates import apply, new_builder
+
+from .windows import (
+    Box,
+    NotAffineError,
+    Shape,
+    Window,
+    affine,
+    along_axes,
+    boxes,
+    broadcast,
+    full,
+    repeated,
+    seen,
+    whole,
+)
+
+# Positions of elements of one operand begin so far from those of the next.
+_APART = 40
+# Structures with more elements are not cut into boxes by looking at each.
+_MOST_POSITIONS = 1 << 23
+
+
+class UnfitError(Exception):
+    """What this schedule does not know; the schedule over points may."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Map:
+    """Results of a shape, each element by a graph of one point's scalars."""
+
+    graph: Graph
+    operands: tuple[int, ...]
+    shape: Shape
+
+    @property
+    def types(self) -> list[Type]:
+        """Of its results."""
+        return [Type(t.dtype, self.shape) for t in self.graph.output_types]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A box of a result, whose elements are those of an operand in a window."""
+
+    box: Box
+    operand: int
+    window: Window
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """An array of elements of others, box by box; zero where there is no box."""
+
+    type: Type
+    pieces: tuple[Piece, ...]
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        """What it reads."""
+        return tuple([p.operand for p in self.pieces])
+
+    @property
+    def types(self) -> list[Type]:
+        """Of its result."""
+        return [self.type]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Written:
+    """A copy of the first operand with the second written through a window of it."""
+
+    type: Type
+    operands: tuple[int, ...]
+    window: Window
+
+    @property
+    def types(self) -> list[Type]:
+        """Of its result."""
+        return [self.type]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A box of an operand that is added to a result through a window of that."""
+
+    operand: int
+    box: Box
+    window: Window
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """The sum of what boxes of operands add to an array of zeros."""
+
+    type: Type
+    terms: tuple[Term, ...]
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        """What it reads."""
+        return tuple([t.operand for t in self.terms])
+
+    @property
+    def types(self) -> list[Type]:
+        """Of its result."""
+        return [self.type]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Summed:
+    """The sum of an operand over some of its axes, which are gone then."""
+
+    type: Type
+    operands: tuple[int, ...]
+    axes: tuple[int, ...]
+
+    @property
+    def types(self) -> list[Type]:
+        """Of its result."""
+        return [self.type]
+
+
+Statement = Map | Moved | Written | Placed | Summed
+
+
+@dataclass(eq=False)
+class Flow:
+    """Statements in order; values are inputs, constants, and results of statements.
+
+    types    of all values, by their numbers
+    results  the numbers of the results of each statement
+    """
+
+    types: list[Type] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
+    constants: dict[int, np.ndarray] = field(default_factory=dict)
+    statements: list[Statement] = field(default_factory=list)
+    results: list[list[int]] = field(default_factory=list)
+    outputs: tuple[int, ...] = ()
+
+    def input(self, type: Type) -> int:
+        """A new input."""
+        self.inputs.append(self._value(type))
+        return self.inputs[-1]
+
+    def constant(self, value: np.ndarray) -> int:
+        """A constant array."""
+        found = self._value(Type(value.dtype, value.shape))
+        self.constants[found] = value
+        return found
+
+    def add(self, statement: Statement) -> list[int]:
+        """Append a statement: the numbers of its results."""
+        self.statements.append(statement)
+        self.results.append([self._value(t) for t in statement.types])
+        return self.results[-1]
+
+    def _value(self, type: Type) -> int:
+        self.types.append(type)
+        return len(self.types) - 1
+
+    def number(self, value: float, dtype: np.dtype) -> int:
+        """A scalar constant."""
+        builder = new_builder()
+        made = builder.number(value, dtype)
+        packed = pack(builder, np.asarray(made), scalar(dtype))
+        return self.add(Map(builder.finish([packed]), (), ()))[0]
+
+    def seen(self, value: int, window: Window) -> int:
+        """A value seen through a window; itself where that shows all of it."""
+        type = self.types[value]
+        if window == whole(type.shape):
+            return value
+        piece = Piece(full(window.shape), value, window)
+        pieces = (piece,) if math.prod(window.shape) else ()
+        return self.add(Moved(Type(type.dtype, window.shape), pieces))[0]
+
+
+def flow_of(graph: Graph) -> Flow:
+    """The flow of an array graph.
+
+    Raises UnfitError where a node is not known here.
+    """
+    made = _Flowing(graph)
+    made.run()
+    return made.flow
+
+
+class _Flowing:
+    """A flow as it grows, and where the values of nodes are in it."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.flow = graph, Flow()
+        self.value = {i: self.flow.input(graph.nodes[i].type) for i in graph.inputs}
+        for i, node in enumerate(graph.nodes):
+            if node.primitive is CONST and node.type.shape:
+                self.value[i] = self.flow.constant(node.value)
+        self.groups = _groups(graph)
+        self.leaving = _leaving(graph, self.groups)
+
+    def run(self) -> None:
+        """Make the statements, group by group."""
+        for own in self.groups:
+            node = self.graph.nodes[own[0]]
+            if node.primitive.kind == "elementwise":
+                self._map(own)
+            elif node.primitive.kind == "structure":
+                (i,) = own
+                self.value[i] = self._moved(node)
+            elif node.primitive.name == "sum":
+                (i,) = own
+                operand = self._operand(node.operands[0])
+                axes = tuple(arguments(node)["axis"])
+                self.value[i] = self.flow.add(Summed(node.type, (operand,), axes))[0]
+            else:
+                raise UnfitError(node.primitive.name)
+        self.flow.outputs = tuple([self._operand(o) for o in self.graph.outputs])
+
+    def _operand(self, i: int) -> int:
+        """The value of a node; a scalar constant becomes one when it is needed."""
+        node = self.graph.nodes[i]
+        if i not in self.value:
+            assert node.primitive is CONST
+            self.value[i] = self.flow.number(node.value, node.type.dtype)
+        return self.value[i]
+
+    def _map(self, own: Sequence[int]) -> None:
+        nodes, builder = self.graph.nodes, new_builder()
+        shape, inside = nodes[own[0]].type.shape, set(own)
+        index: dict[int, int] = {}
+        given: list[int] = []
+        for i in own:
+            for a in nodes[i].operands:
+                if a in index or a in inside:
+                    continue
+                node = nodes[a]
+                if node.primitive is CONST and not node.type.shape:
+                    index[a] = builder.add(CONST, (), node.type, node.params)
+                    continue
+                given.append(self._operand(a))
+                index[a] = builder.input(scalar(node.type.dtype))
+        for a, i in list(index.items()):
+            if builder.nodes[i].primitive is INPUT:
+                index[a] = int(elements(builder, i))
+        for i in own:
+            node = nodes[i]
+            operands = tuple([index[a] for a in node.operands])
+            kind = scalar(node.type.dtype)
+            index[i] = apply(builder, node.primitive, operands, kind, node.line)
+        leaving = [i for i in own if i in self.leaving]
+        kinds = [scalar(nodes[i].type.dtype) for i in leaving]
+        packed = [
+            pack(builder, np.asarray(index[i]), kind)
+            for i, kind in zip(leaving, kinds, strict=True)
+        ]
+        made = self.flow.add(Map(builder.finish(packed), tuple(given), shape))
+        self.value |= dict(zip(leaving, made, strict=True))
+
+    def _moved(self, node: Node) -> int:
+        if node.primitive.name == "put":
+            return self._put(node)
+        given = [self._operand(a) for a in node.operands]
+        shapes = [self.flow.types[v].shape for v in given]
+        if len(given) == 1 and math.prod(shapes[0]):
+            root = np.empty(math.prod(shapes[0]), np.uint8)
+            view = evaluate_array_node(node, [root.reshape(shapes[0])])
+            window = seen(view, root) if isinstance(view, np.ndarray) else None
+            if window is not None and min(window.shape, default=1):
+                return self.flow.seen(given[0], window)
+        sizes = [math.prod(shape) for shape in shapes]
+        if max(*sizes, node.type.size, 0) > _MOST_POSITIONS:
+            raise UnfitError(node.primitive.name)
+        pieces = tuple(_pieces(node, given, shapes))
+        return self.flow.add(Moved(node.type, pieces))[0]
+
+    def _put(self, node: Node) -> int:
+        base, value = [self._operand(a) for a in node.operands]
+        positions = arguments(node)["positions"]
+        to = np.shape(positions)
+        if not math.prod(to):
+            return base
+        own = self.flow.types[value].shape
+        if own != to:
+            value = self.flow.seen(value, broadcast(own, to))
+        window = affine(np.asarray(positions))
+        if window is None or repeated(window):
+            raise UnfitError("put")
+        shape = node.type.shape
+        box = unit_box(window, shape)
+        if box is None:
+            return self.flow.add(Written(node.type, (base, value), window))[0]
+        pieces = [Piece(b, base, inside(b, shape)) for b in full(shape).without(box)]
+        pieces.append(Piece(box, value, _back(window, shape)))
+        return self.flow.add(Moved(node.type, tuple(pieces)))[0]
+
+
+def unit_box(window: Window, shape: Shape) -> Box | None:
+    """The box of an array that a window shows all of, going up by ones; or None."""
+    axes = along_axes(window, shape)
+    if axes is None:
+        return None
+    high = []
+    for start, step, b in zip(axes.start, axes.step, axes.axis, strict=True):
+        if b >= 0 and step != 1:
+            return None
+        high.append(start + (window.shape[b] if b >= 0 else 1))
+    return Box(axes.start, tuple(high))
+
+
+def _back(window: Window, shape: Shape) -> Window:
+    """The elements of what a window shows, seen from the box that it shows."""
+    axes = along_axes(window, shape)
+    assert axes is not None
+    own = whole(window.shape).steps
+    steps = tuple([own[b] if b >= 0 else 0 for b in axes.axis])
+    box = unit_box(window, shape)
+    assert box is not None
+    return Window(box.shape, 0, steps)
+
+
+def inside(box: Box, shape: Shape) -> Window:
+    """A box of an array as a window of it."""
+    steps = whole(shape).steps
+    start = sum(a * s for a, s in zip(box.low, steps, strict=True))
+    return Window(box.shape, start, steps)
+
+
+def _pieces(
+    node: Node, given: Sequence[int], shapes: Sequence[Shape]
+) -> Iterator[Piece]:
+    """The boxes of a structure's result."""
+    marked = [
+        ((k + 1) << _APART) + np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
+        for k, shape in enumerate(shapes)
+    ]
+    positions = np.asarray(evaluate_array_node(node, marked))
+    if not positions.size:
+        return
+    owners = positions >> _APART
+    try:
+        for box, window in boxes(positions, owners):
+            k = window.start >> _APART
+            if k:
+                start = window.start - (k << _APART)
+                yield Piece(
+                    box, given[k - 1], Window(window.shape, start, window.steps)
+                )
+    except NotAffineError:
+        raise UnfitError(node.primitive.name) from None
+
+
+def _groups(graph: Graph) -> list[list[int]]:
+    """The nodes that are one statement each, in an order in which they can be made.
+
+    Elementwise nodes of a shape are together if as many others lie before each: then
+    none of them needs another through a node that is not among them.
+    """
+    depth: list[int] = []
+    found: dict[object, list[int]] = {}
+    for i, node in enumerate(graph.nodes):
+        if node.primitive in (INPUT, CONST):
+            depth.append(0)
+            continue
+        own, elementwise = 1, node.primitive.kind == "elementwise"
+        for a in node.operands:
+            other = graph.nodes[a]
+            same = elementwise and other.primitive.kind == "elementwise"
+            same = same and other.type.shape == node.type.shape
+            own = max(own, depth[a] + (0 if same else 1))
+        depth.append(own)
+        key: object = (own, node.type.shape) if elementwise else (own, i, "")
+        found.setdefault(key, []).append(i)
+    return sorted(found.values(), key=lambda own: (depth[own[0]], own[0]))
+
+
+def _leaving(graph: Graph, groups: Sequence[Sequence[int]]) -> set[int]:
+    """The nodes that results, or nodes of other groups, need."""
+    group = {i: g for g, own in enumerate(groups) for i in own}
+    found = set(graph.outputs)
+    for i, node in enumerate(graph.nodes):
+        found |= {a for a in node.operands if group.get(a) != group.get(i)}
+    return found

@@ -1,0 +1,199 @@
+"""What runs: kernels over boxes of stored arrays, and the sums of such.
+
+Everything is known when a step is made but the addresses of arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jitad.backends.cpu import fresh, nest
+from jitad.backends.cpu.machine import memory_bytes
+from jitad.backends.memory import address
+from jitad.ir.graph import Graph, Type
+from jitad.lowering.kernel import Argument
+
+Environment = dict[int, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a kernel finds an array's elements: bytes from its first, and steps.
+
+    lane, outer  bytes along the axis of lanes and along those around it
+    """
+
+    value: int
+    start: int
+    lane: int
+    outer: tuple[int, ...]
+
+    def argument(self, environment: Environment) -> Argument:
+        """What the kernel gets."""
+        place = address(environment[self.value]) + self.start
+        return Argument(place, (self.lane,))
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A kernel over a box: its lanes, and axes around them.
+
+    graph  of one element; the last of the reaches is where its result goes
+    """
+
+    graph: Graph
+    executable: Any
+    reaches: tuple[Reach, ...]
+    lanes: int
+    outer: tuple[int, ...]
+    alone: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.reaches[-1].lane or self.lanes == 1, "lanes write to one place"
+
+    @property
+    def touched(self) -> list[int]:
+        """The arrays that it reads or writes."""
+        return [r.value for r in self.reaches]
+
+    def run(self, environment: Environment) -> None:
+        """Launch it."""
+        arguments = [r.argument(environment) for r in self.reaches]
+        if not self.outer:
+            self.executable.launch((self.lanes,), arguments)
+            return
+        steps = [r.outer for r in self.reaches]
+        nest.launch(
+            self.executable, self.lanes, self.outer, arguments, steps, alone=self.alone
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class New:
+    """A new array."""
+
+    value: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    blank: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def touched(self) -> list[int]:
+        """The array that it makes."""
+        return [self.value]
+
+    def run(self, environment: Environment) -> None:
+        """Make it."""
+        make: Callable[..., np.ndarray] = fresh.zeros if self.blank else fresh.empty
+        environment[self.value] = make(self.shape, self.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Add:
+    """The sums of a kernel over a box, row by row, added to elements of an array.
+
+    graph  of one element
+    kept   the axes around the lanes that the sums keep, among those of outer
+    place  which elements of the array they are, of this shape
+    """
+
+    graph: Graph
+    executable: Any
+    reaches: tuple[Reach, ...]
+    lanes: int
+    outer: tuple[int, ...]
+    kept: tuple[int, ...]
+    value: int
+    place: tuple[slice, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def touched(self) -> list[int]:
+        """The arrays that it reads or writes."""
+        return [*(r.value for r in self.reaches), self.value]
+
+    def run(self, environment: Environment) -> None:
+        """Add them up in a fixed order."""
+        arguments = [r.argument(environment) for r in self.reaches]
+        if not self.outer:
+            (found,) = self.executable.total(self.lanes, [*arguments, None])
+            environment[self.value][self.place] += found.reshape(self.shape)
+            return
+        width = self.executable.width
+        partial = fresh.zeros((*self.outer, width), self.dtype)
+        arguments.append(Argument(partial.ctypes.data, (0,)))
+        steps = [r.outer for r in self.reaches] + [partial.strides[:-1]]
+        nest.launch(self.executable, self.lanes, self.outer, arguments, steps)
+        gone = tuple([k for k in range(len(self.outer)) if k not in self.kept])
+        environment[self.value][self.place] += _paired(partial, gone).reshape(
+            self.shape
+        )
+
+
+def _paired(partial: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """The sums over axes and over lanes, which are last, pair by pair."""
+    with np.errstate(all="ignore"):
+        found = np.moveaxis(partial, axes, range(len(axes)))
+        found = found.reshape(-1, *found.shape[len(axes) :])
+        while len(found) > 1:
+            half, odd = divmod(len(found), 2)
+            first = found[:half] + found[half : 2 * half]
+            found = np.concatenate([first, found[-1:]]) if odd else first
+        (left,) = found
+        while (half := left.shape[-1] // 2) > 0:
+            left = left[..., :half] + left[..., half:]
+    return left[..., 0]
+
+
+Step = Run | New | Add
+
+
+@dataclass(eq=False)
+class Plan:
+    """Steps in order, and which arrays are let go after each.
+
+    given      the numbers of the inputs
+    constants  the arrays that are always there
+    types      of the results
+    peak       bytes of new arrays that there are at a time
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    drops: list[list[int]] = field(default_factory=list)
+    given: Sequence[int] = ()
+    constants: dict[int, np.ndarray] = field(default_factory=dict)
+    outputs: tuple[int, ...] = ()
+    types: tuple[Type, ...] = ()
+    peak: int = 0
+
+    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The results: new arrays.
+
+        Raises MemoryError where this machine has less than that takes.
+        """
+        if self.peak > memory_bytes():
+            raise MemoryError(
+                f"expected at most {memory_bytes() / 1e9:,.1f} GB of new arrays, which "
+                f"is what this process may have, but they take {self.peak / 1e9:,.1f} "
+                "GB at a time; compute with float32, with fewer elements, or with "
+                "fewer steps that a derivative has to remember"
+            )
+        environment = dict(self.constants)
+        for k, x in zip(self.given, inputs, strict=True):
+            environment[k] = np.ascontiguousarray(x)
+        for step, drops in zip(self.steps, self.drops, strict=True):
+            step.run(environment)
+            for value in drops:
+                environment.pop(value, None)
+        return [environment[k] for k in self.outputs]

@@ -1,0 +1,118 @@
+"""How a call on large arrays runs, as facts: its passes over memory."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jitad.elements.steps import Add, New, Plan, Run
+from jitad.ir.graph import Type
+from jitad.transforms.rewrite.tidy import weight
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A kernel over some elements of arrays.
+
+    what        "store", or "sum" for what is added up
+    elements    that it computes
+    operations  weighted, of one element
+    read, written  bytes; an array that is read at several places counts once
+    """
+
+    what: str
+    elements: int
+    operations: float
+    read: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """A call on large arrays explained: print it, or use its fields.
+
+    inputs, outputs  the types of arguments and results
+    passes  in order
+    peak    bytes of new arrays that there are at a time, at most
+    """
+
+    name: str
+    inputs: tuple[Type, ...]
+    outputs: tuple[Type, ...]
+    passes: tuple[Pass, ...]
+    peak: int
+
+    @property
+    def moved(self) -> int:
+        """Bytes that all passes read and write."""
+        return sum(p.read + p.written for p in self.passes)
+
+    @property
+    def least(self) -> int:
+        """Bytes of the arguments and results, which have to be moved."""
+        types = (*self.inputs, *self.outputs)
+        return sum(t.size * t.dtype.itemsize for t in types)
+
+    @property
+    def text(self) -> str:
+        """All of it, as a person reads it."""
+        small = sum(p.elements for p in self.passes) // 100
+        large = [p for p in self.passes if p.elements > small]
+        lines = [
+            f"{self.name} at one point, of arrays that stay whole",
+            f"arguments         {', '.join(map(str, self.inputs))}",
+            f"results           {', '.join(map(str, self.outputs))}",
+            f"passes            {len(self.passes)}, of which {len(large)} are large",
+            *[_line(p, n) for p, n in Counter(large).items()],
+            f"memory            {_bytes(self.moved)} read and written; arguments and "
+            f"results have {_bytes(self.least)}",
+            f"new arrays        {_bytes(self.peak)} at a time, results among them",
+        ]
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def explained(name: str, inputs: Sequence[Type], plan: Plan) -> Passes:
+    """The passes of a plan."""
+    passes = [_pass(s) for s in plan.steps if not isinstance(s, New)]
+    return Passes(name, tuple(inputs), plan.types, tuple(passes), plan.peak)
+
+
+def _pass(step: Run | Add) -> Pass:
+    elements = step.lanes * math.prod(step.outer)
+    reaches = step.reaches[:-1] if isinstance(step, Run) else step.reaches
+    sizes: dict[int, int] = {}
+    for reach, type in zip(reaches, step.graph.input_types, strict=False):
+        own = math.prod(
+            n
+            for n, move in zip(
+                (step.lanes, *step.outer), (reach.lane, *reach.outer), strict=True
+            )
+            if move
+        )
+        size = own * type.dtype.itemsize
+        sizes[reach.value] = max(sizes.get(reach.value, 0), size)
+    (type,) = step.graph.output_types
+    written = elements * type.dtype.itemsize if isinstance(step, Run) else 0
+    what = "store" if isinstance(step, Run) else "sum"
+    operations = weight(step.graph)
+    return Pass(what, elements, operations, sum(sizes.values()), written)
+
+
+def _line(p: Pass, times: int) -> str:
+    often = f"{times:,} × " if times > 1 else ""
+    return (
+        f"  {often}{p.what} {p.elements:,} elements, {p.operations:,.0f} weighted "
+        f"operations each; {_bytes(p.read)} read, {_bytes(p.written)} written"
+    )
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:,.3g} {unit}"
+    return f"{count} B"
