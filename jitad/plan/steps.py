@@ -27,9 +27,16 @@ from .rows import Environment, Rows
 class PointStep:
     """A kernel of one point: from some arrays of the environment to new ones."""
 
+    count = 1
+
     fitted: Fitted
     inputs: tuple[int, ...]
     types: tuple[Type, ...]
+
+    @property
+    def kernel(self) -> Kernel:
+        """What runs."""
+        return self.plan.kernel
 
     @property
     def plan(self) -> Plan:
@@ -71,6 +78,8 @@ class MoveStep:
 
     pieces  for every result: where in it elements of an array go, and which they are
     """
+
+    count, kernel = 1, None
 
     graph: Graph
     blanks: tuple[np.ndarray, ...]
@@ -162,6 +171,8 @@ class ScatterStep:
     indices  the place of an array with those; None where there are no numbers
     values   likewise, with the numbers
     """
+
+    count, kernel = 1, None
 
     graph: Graph
     type: Type

@@ -14,13 +14,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jitad import tree
-from jitad.backends.cpu import executable as cpu
 from jitad.backends.cpu.machine import (
     copy_bandwidth,
     last_level_cache_bytes,
     vector_width,
 )
-from jitad.backends.cpu.rounds import sum_tile
 from jitad.backends.cpu.threads import get_threads
 from jitad.calls import arrays
 from jitad.calls.call import Call, Elements
@@ -40,7 +38,7 @@ from jitad.plan.derived import Derived
 from jitad.plan.pipeline import lowered
 from jitad.plan.placement import Placement
 from jitad.plan.program import Program
-from jitad.plan.steps import PointStep, SumStep
+from jitad.plan.steps import SumStep
 from jitad.primitives.stated import is_slope
 from jitad.process.late import late
 from jitad.transforms.rewrite.expand import called
@@ -124,8 +122,7 @@ def _of_sums(
     ]
     written = [replace(a, layout="rows", bytes=_all(a)) for a in outputs]
     executable = program.sums[0].executable
-    steps = [s for s in program.steps if isinstance(s, PointStep | SumStep)]
-    kernels = [s.plan.kernel if isinstance(s, PointStep) else s.kernel for s in steps]
+    made = [(s.graph, s.kernel) for s in program.steps if s.kernel is not None]
     seconds = dict(call.derived.seconds)
     for step in program.steps:
         for name in ("lower", "compile"):
@@ -146,9 +143,9 @@ def _of_sums(
         ),
         seconds=seconds,
         sums=tuple(map(_sums, program.sums)),
-        loops=tuple([nest for s in steps for nest in nests.nests(lowered(s.graph))]),
-        blocks=tuple([block for k in kernels for block in blocks(k)]),
-        storage=max(map(storage, kernels)),
+        loops=tuple([nest for g, _ in made for nest in nests.nests(lowered(g))]),
+        blocks=tuple([block for _, k in made for block in blocks(k)]),
+        storage=max(storage(k) for _, k in made),
         gpu=_gpu(call, executable) if call.cards else None,
     )  # fmt: skip
 
@@ -158,9 +155,8 @@ def _executed(program: Program) -> facts.Operations:
     counts, weighted = Counter[str](), 0.0
     for step in program.steps:
         own = operations(step.graph)
-        times = step.count if isinstance(step, SumStep) else 1
-        counts.update({name: times * n for name, n in own.counts.items()})
-        weighted += times * own.weighted
+        counts.update({name: step.count * n for name, n in own.counts.items()})
+        weighted += step.count * own.weighted
     found = _sorted(counts)
     return facts.Operations(found, found, weighted)
 
@@ -171,13 +167,13 @@ def _all(array: facts.Array) -> float:
 
 def _sums(step: SumStep) -> facts.Sums:
     outputs = [b for b in step.kernel.buffers if b.output]
-    on_host = isinstance(step.executable, cpu.Executable)
+    lanes, tile = step.executable.sum_shape(step.count)
     return facts.Sums(
         points=step.count,
         count=sum(b.elements for b in outputs),
         operations=operations(step.graph),
-        lanes=step.executable.width if on_host else rows.THREADS,
-        tile=sum_tile(step.executable.outline, step.count) if on_host else 0,
+        lanes=lanes,
+        tile=tile,
     )
 
 

@@ -112,6 +112,11 @@ class Executable:
         blocks = -(-extents[0] // THREADS) * self.columns
         return Prepared(self.card, self._functions[NAME], blocks, numbers, places)
 
+    def sum_shape(self, count: int) -> tuple[int, int]:
+        """How many lanes are added at a time, in a block; there are no tiles."""
+        del count
+        return THREADS, 0
+
     def total(
         self, count: int, arguments: Sequence[Argument | None], stream: Any
     ) -> list[Any]:
