@@ -14,7 +14,7 @@ from jitad.calls.names import result_names
 from jitad.calls.signature import Signature
 from jitad.errors import InputError
 from jitad.ir.source import source_line
-from jitad.lowering.llvm import arguments as frame
+from jitad.lowering.llvm.arguments import slots
 from jitad.plan.choose import fitted
 from jitad.plan.derived import lifted
 from jitad.process.late import late
@@ -90,7 +90,7 @@ def _launch(
     known = {first + k: address(c) for k, c in enumerate(constants)}
     given = made.arguments([known.get(k, 0) for k in range(last + len(outputs))])
     words = {
-        k if k < first else k - last + first: frame.slots(executable.outline, n).address
+        k if k < first else k - last + first: slots(executable.outline, n).address
         for n, k in enumerate(buffers)
         if k not in known
     }

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from jitad.backends.cpu import executable as cpu
-from jitad.backends.cpu import fresh, machine, simd, threads
-from jitad.backends.cpu import rounds as schedule
+from jitad.backends.cpu import fresh, machine, rounds, simd, threads
 from jitad.lowering.kernel import Argument, Buffer, Kernel
 from tests.support.kernels import run
 from tests.support.launches import F8, argument, arrays, kernel
@@ -100,7 +99,7 @@ def test_a_number_of_threads_that_is_none(
 @pytest.mark.parametrize("layout", ["rows", "streams"])
 @pytest.mark.parametrize("shift", [0, 8])
 def test_ways_of_writing_agree(mode, layout, shift, monkeypatch):
-    monkeypatch.setattr(schedule, "mode", lambda *_, **__: mode)
+    monkeypatch.setattr(rounds, "mode", lambda *_, **__: mode)
     x, _ = arrays(1003)
     memory = np.zeros(x.size + 8)
     y = memory[shift // 8 :][: x.size]

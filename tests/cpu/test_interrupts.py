@@ -15,7 +15,7 @@ import pytest
 from jitad.backends.cpu import executable as cpu
 from jitad.backends.cpu import threads, watch
 from jitad.lowering.kernel import Buffer, Kernel
-from jitad.lowering.llvm import arguments as frame
+from jitad.lowering.llvm.arguments import WATCH
 from jitad.lowering.statements import Carried, Const, Load, Op, Repeat, Store
 from tests.support.interrupts import in_subprocess
 from tests.support.kernels import run
@@ -146,7 +146,7 @@ def test_a_kernel_that_is_not_wanted_is_left(longest: int) -> None:
     left[0] = -1
     given = [cpu.Argument(a.ctypes.data, a.strides[:1], 8) for a in (x, y)]
     block = made.block((9,), given, left)
-    assert block[frame.WATCH] == left.ctypes.data
+    assert block[WATCH] == left.ctypes.data
     made.entry(block.ctypes.data, 0, 9)
     assert (y[:8] == 7).all()
 

@@ -14,8 +14,7 @@ import scipy.sparse.linalg
 
 import jitad
 from jitad.backends.cpu import executable as cpu
-from jitad.backends.cpu import rounds as schedule
-from jitad.backends.cpu import simd
+from jitad.backends.cpu import rounds, simd
 from jitad.transforms.derivatives import accumulate
 
 BACKENDS = ("cpu", "numpy")
@@ -464,7 +463,7 @@ def test_importing_starts_nothing() -> None:
 def test_whole_numbers_larger_than_the_cache(dtype, monkeypatch):
     x = np.arange(4096).astype(dtype)
     want = np.stack([x | dtype(k) for k in range(9)])
-    monkeypatch.setattr(schedule, "exceeds_cache", lambda written: written > 1000)
+    monkeypatch.setattr(rounds, "exceeds_cache", lambda written: written > 1000)
     g = jitad.vmap(lambda x: np.stack([x | dtype(k) for k in range(9)]), out_axes=-1)
     for phase in range(0, 64, x.itemsize):
         memory = np.zeros(9 * 4096 + 128, dtype)
@@ -496,9 +495,9 @@ def test_results_larger_than_the_cache(width, library, dtype, monkeypatch):
     for count in (4096, 4099, 4104):
         x = rng.normal(size=count).astype(dtype)
         with monkeypatch.context() as patch:
-            patch.setattr(schedule, "exceeds_cache", lambda written: False)
+            patch.setattr(rounds, "exceeds_cache", lambda written: False)
             want = g(a, x)
-        monkeypatch.setattr(schedule, "exceeds_cache", lambda written: True)
+        monkeypatch.setattr(rounds, "exceeds_cache", lambda written: True)
         h = jitad.vmap(f, in_axes=(None, 0), out_axes=-1)
         for phase in range(0, 64, size):
             stride = count + 16

@@ -16,16 +16,15 @@ from functools import cache, partial
 import numpy as np
 
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Kernels
-from jitad.lowering.llvm import arguments as frame
 from jitad.lowering.llvm import copies
+from jitad.lowering.llvm.arguments import COUNTER, DIRECT, MODE, STOP, TILE, size
 from jitad.lowering.llvm.emit import LONGEST, NAME, emit
 from jitad.lowering.llvm.target import Target, lanes
 from jitad.lowering.outline import Outline, of_plain, outline
 from jitad.lowering.schedule import FIRST
 from jitad.process.locks import cached_property
 
-from . import fresh, link, mathlib, objects, simd, watch
-from . import rounds as schedule
+from . import fresh, link, mathlib, objects, rounds, simd, watch
 from .fresh import LINE
 from .machine import vector_width
 from .scalars import Scalars
@@ -125,7 +124,7 @@ class Executable:
         offsets in arguments, and the watch, must live as long.
         """
         tile = _ENDLESS if self._scatters else self.width
-        words = [0, extents[0], tile, frame.DIRECT, 0, 0, 0]
+        words = [0, extents[0], tile, DIRECT, 0, 0, 0]
         words += [watch.ctypes.data, *extents[1:]]
         for argument in arguments:
             given = argument.elements
@@ -133,7 +132,7 @@ class Executable:
                 given = given.ctypes.data
             lane = argument.strides[0]
             words += [argument.address, lane, given, given, 0, *argument.strides]
-        assert len(words) == frame.size(self.outline), "one argument per buffer"
+        assert len(words) == size(self.outline), "one argument per buffer"
         return np.array(words, np.int64)
 
     def launch(self, extents: Sequence[int], arguments: Sequence[Argument]) -> None:
@@ -144,21 +143,25 @@ class Executable:
         block = self.block(extents, arguments, watch)
         count = extents[0]
         lane = self.outline.work.nanoseconds(extents)
-        block[frame.MODE] = schedule.mode(
+        block[MODE] = rounds.mode(
             self.outline, extents, arguments, streaming=self._form.target.streaming
         )
         apart = min(count, self._apart(arguments))
         if apart:
             self.entry(block.ctypes.data, 0, apart)
-        if lane * count < schedule.SERIAL_NANOSECONDS:
+        if lane * count < rounds.SERIAL_NANOSECONDS:
             self.entry(block.ctypes.data, apart, count)
             return
         threads = get_threads()
-        block[frame.TILE] = tile = schedule.tile(lane, count, threads)
-        for first, last in schedule.rounds(lane, apart, count, threads):
-            block[frame.COUNTER], block[frame.STOP] = first, last
+        block[TILE] = tile = rounds.tile(lane, count, threads)
+        for first, last in rounds.rounds(lane, apart, count, threads):
+            block[COUNTER], block[STOP] = first, last
             few = min(threads, -(-(last - first) // tile))
             POOL.run(self._tiles, block.ctypes.data, few)
+
+    def sum_shape(self, count: int) -> tuple[int, int]:
+        """How many lanes are added at a time of sums over count, and in a tile."""
+        return self.width, rounds.sum_tile(self.outline, count)
 
     def total(
         self, count: int, arguments: Sequence[Argument | None]
@@ -169,8 +172,8 @@ class Executable:
         those in tiles, and tiles pairwise: in the same order whatever runs them.  What
         is scattered is added up lane by lane, and then tile by tile.
         """
-        size = schedule.sum_tile(self.outline, count)
-        tiles = max(1, -(-count // size))
+        tile = rounds.sum_tile(self.outline, count)
+        tiles = max(1, -(-count // tile))
         partial, given = [], []
         for buffer, argument in zip(self.buffers, arguments, strict=True):
             if argument is None:
@@ -182,12 +185,12 @@ class Executable:
             given.append(argument)
         watch = here() if self.watched else UNWATCHED
         block = self.block((count,), given, watch)
-        block[frame.TILE] = size
+        block[TILE] = tile
         lane = self.outline.work.nanoseconds((count,))
-        alone = lane * count < schedule.SERIAL_NANOSECONDS
+        alone = lane * count < rounds.SERIAL_NANOSECONDS
         threads = 1 if alone else get_threads()
-        for first, last in schedule.rounds(lane, 0, count, threads, size):
-            block[frame.COUNTER], block[frame.STOP] = first, last
+        for first, last in rounds.rounds(lane, 0, count, threads, tile):
+            block[COUNTER], block[STOP] = first, last
             POOL.run(self._tiles, block.ctypes.data, threads)
         return [_added(x) for x in partial]
 
@@ -240,7 +243,7 @@ def past_cache(written: int) -> bool:
     line (see `rounds.mode`), and that takes as long as lines from wide vectors do.
     """
     fits = host().streaming and host().vector_bytes == LINE
-    return fits and schedule.exceeds_cache(written)
+    return fits and rounds.exceeds_cache(written)
 
 
 @dataclass(frozen=True)
@@ -310,9 +313,9 @@ def _share(called: Collection[str]) -> None:
     shared = partial(link.shared, link=objects.linked)
     if not set(copies.USUAL).isdisjoint(called):
         shared(copies.usual(), *copies.USUAL)
-    for size in copies.SIZES:
-        if (name := f"jitad.copy{size}") in called and name not in copies.USUAL:
-            shared(copies.copies(size), name)
+    for each in copies.SIZES:
+        if (name := f"jitad.copy{each}") in called and name not in copies.USUAL:
+            shared(copies.copies(each), name)
     for symbol in called:
         mathlib.tell(symbol)
 

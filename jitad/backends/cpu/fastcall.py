@@ -22,11 +22,10 @@ from typing import Any
 import numpy as np
 
 from jitad.lowering import kernel
-from jitad.lowering.llvm import arguments as frame
+from jitad.lowering.llvm.arguments import slots
 
 from . import executable as cpu
-from . import numpy_table
-from . import rounds as schedule
+from . import numpy_table, rounds
 from .link import link
 from .watch import python
 
@@ -96,9 +95,9 @@ def fast_call(
     """
     known = executable.outline
     work = known.work.nanoseconds(extents) * extents[0]
-    if not supported() or work > schedule.SERIAL_NANOSECONDS or known.long:
+    if not supported() or work > rounds.SERIAL_NANOSECONDS or known.long:
         return None
-    words = [frame.slots(known, k).address for k in range(len(placed))]
+    words = [slots(known, k).address for k in range(len(placed))]
     inputs = [_argument(x, word) for x, word in zip(args, words, strict=False)]
     if any(item is None for item in inputs):
         return None

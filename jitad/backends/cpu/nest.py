@@ -13,9 +13,9 @@ from functools import cache
 import numpy as np
 
 from jitad.lowering.kernel import Argument
-from jitad.lowering.llvm import arguments as frame
+from jitad.lowering.llvm.arguments import COUNTER, STOP, TILE, WATCH, slots
 
-from . import rounds as schedule
+from . import rounds
 from .executable import Executable
 from .link import FAST
 from .objects import linked
@@ -33,8 +33,8 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 
 define void @rows(ptr %args, ptr %dims, ptr %steps, ptr %nest) nounwind {{
 entry:
-  %stop.at = getelementptr i64, ptr %nest, i64 {frame.STOP}
-  %tile.at = getelementptr i64, ptr %nest, i64 {frame.TILE}
+  %stop.at = getelementptr i64, ptr %nest, i64 {STOP}
+  %tile.at = getelementptr i64, ptr %nest, i64 {TILE}
   %kernel.at = getelementptr i64, ptr %nest, i64 {_KERNEL}
   %block.at = getelementptr i64, ptr %nest, i64 {_BLOCK}
   %bytes.at = getelementptr i64, ptr %nest, i64 {_BYTES}
@@ -140,19 +140,19 @@ def launch(
     if not rows or not lanes:
         return
     block = executable.block((lanes,), arguments)
-    block[frame.TILE] = max(lanes, 1)
+    block[TILE] = max(lanes, 1)
     count = len(arguments)
     words = [0, rows, rows, 0, 0, 0, 0, 0, executable.address, block.ctypes.data]
     words += [block.nbytes, lanes, len(extents), count, *extents]
     for k, own in enumerate(steps):
-        words += [frame.slots(executable.outline, k).address, *own]
+        words += [slots(executable.outline, k).address, *own]
     nest = np.array(words, np.int64)
-    nest[frame.WATCH] = (watch := here()).ctypes.data
+    nest[WATCH] = (watch := here()).ctypes.data
     each = executable.outline.work.nanoseconds((lanes,)) * lanes + _ROW_NANOSECONDS
-    threads = 1 if alone or each * rows < schedule.SERIAL_NANOSECONDS else get_threads()
-    size = max(1, int(min(schedule.TILE_NANOSECONDS / each, rows / (4 * threads))))
-    nest[frame.TILE] = size
-    for first, last in schedule.rounds(each, 0, rows, threads, size):
-        nest[frame.COUNTER], nest[frame.STOP] = first, last
+    threads = 1 if alone or each * rows < rounds.SERIAL_NANOSECONDS else get_threads()
+    size = max(1, int(min(rounds.TILE_NANOSECONDS / each, rows / (4 * threads))))
+    nest[TILE] = size
+    for first, last in rounds.rounds(each, 0, rows, threads, size):
+        nest[COUNTER], nest[STOP] = first, last
         POOL.run(_rows(), nest.ctypes.data, min(threads, -(-(last - first) // size)))
     del watch

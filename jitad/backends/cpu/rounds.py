@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from jitad.lowering.kernel import Argument
-from jitad.lowering.llvm import arguments as frame
+from jitad.lowering.llvm.arguments import DIRECT, STREAMED, TILED
 from jitad.lowering.outline import Outline
 
 from .machine import last_level_cache_bytes
@@ -59,8 +59,8 @@ def mode(
         if buffer.layout == "streams" and isinstance(stride, int):
             aliased += buffer.elements * (stride % _ALIASING == 0)
     if streaming and exceeds_cache(written):
-        return frame.STREAMED
-    return frame.TILED if aliased > 8 else frame.DIRECT
+        return STREAMED
+    return TILED if aliased > 8 else DIRECT
 
 
 def tile(lane: float, count: int, threads: int) -> int:

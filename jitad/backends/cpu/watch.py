@@ -15,7 +15,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from jitad.lowering.cost import LOOK
-from jitad.lowering.llvm import arguments as frame
+from jitad.lowering.llvm.arguments import WATCH
 
 from . import link, objects
 
@@ -70,7 +70,7 @@ declare i32 {check}()
 declare void {release}(i32)
 
 define i1 @jitad.look(ptr %block, ptr %account) {{
-  %watch.at = getelementptr i64, ptr %block, i64 {frame.WATCH}
+  %watch.at = getelementptr i64, ptr %block, i64 {WATCH}
   %watch = load ptr, ptr %watch.at
   %first = load atomic i64, ptr %watch seq_cst, align 8
   %left = icmp slt i64 %first, 0

@@ -28,8 +28,7 @@ from jitad.lowering.statements import (
     Write,
 )
 
-from . import arguments as frame
-from . import loops, neighbours, places, staging, words
+from . import arguments, loops, neighbours, places, staging, words
 from .formulas import Operation
 from .memory import block_of
 from .pieces import Loop, RowDot, RowSum, StoreRow, accessed
@@ -82,19 +81,19 @@ class Body(Values):
     def read_frame(self) -> None:
         """Read from the frame what concerns no buffer of its own."""
         for axis in range(1, self.module.kernel.axes):
-            staging.word(self.lines, f"%n{axis}", "%frame", frame.extent(axis))
+            staging.word(self.lines, f"%n{axis}", "%frame", arguments.extent(axis))
         if self.module.framed:
-            staging.word(self.lines, "%valid", "%frame", frame.VALID)
-            staging.word(self.lines, "%ragged", "%frame", frame.RAGGED)
+            staging.word(self.lines, "%valid", "%frame", arguments.VALID)
+            staging.word(self.lines, "%ragged", "%frame", arguments.RAGGED)
             self.add(["%staged = icmp ne i64 %ragged, 0", "%last = sub i64 %valid, 1"])
         if self.module.noting:
-            staging.word(self.lines, "%later", "%frame", frame.LATER, "ptr")
+            staging.word(self.lines, "%later", "%frame", arguments.LATER, "ptr")
 
     def frame_of(self, buffers: Set[int]) -> list[str]:
         """Read from the frame what has been asked for of buffers, by `asked`."""
         lines: list[str] = []
         for i in sorted(buffers):
-            at = frame.slots(self.module.kernel, i)
+            at = arguments.slots(self.module.kernel, i)
             wanted = [
                 ("address", at.address, "ptr"),
                 ("lane", at.lane, "i64"),

@@ -6,7 +6,7 @@ runs, around the cache where the launch asks for it.  A process compiles each on
 
 from __future__ import annotations
 
-from . import arguments as frame
+from .arguments import MODE, STREAMED
 
 SIZES = (1, 2, 4, 8)
 USUAL = ("jitad.runs", "jitad.copy8")
@@ -151,7 +151,7 @@ def usual() -> str:
 
     Nearly every kernel calls them, and one module takes less time than two.
     """
-    runs = _RUNS.format(mode=frame.MODE, streamed=frame.STREAMED)
+    runs = _RUNS.format(mode=MODE, streamed=STREAMED)
     return "\n".join([_INTRINSICS, runs, _copy(8), _METADATA])
 
 

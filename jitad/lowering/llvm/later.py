@@ -16,7 +16,7 @@ from jitad.lowering.later import SHARE
 from jitad.lowering.statement import Statement
 from jitad.lowering.statements import If
 
-from . import arguments as frame
+from . import arguments
 from .staging import Staging, copy_call, element_stride, room, word
 from .values import Values
 
@@ -71,14 +71,14 @@ def put_off(f: Values, mask: str, some: str, inside: str, out: str) -> str:
 
 def entry(name: str, run: str, kernel: Kernel, width: int) -> str:
     """Print void @name(ptr block, i64 lo, i64 hi): run lanes, some of them again."""
-    words = frame.size(kernel)
+    words = arguments.size(kernel)
     return f"""\
 define void @{name}(ptr %given, i64 %lo, i64 %hi) nounwind {{
 entry:
   %block = alloca [{words} x i64]
   %marks = alloca [{_NOTED + width} x i8], align 64
   call void @llvm.memcpy.p0.p0.i64(ptr %block, ptr %given, i64 {8 * words}, i1 false)
-  %later = getelementptr i64, ptr %block, i64 {frame.LATER}
+  %later = getelementptr i64, ptr %block, i64 {arguments.LATER}
   br label %next
 next:
   %first = phi i64 [%lo, %entry], [%end, %some]
@@ -104,7 +104,7 @@ done:
 
 def again(kernel: Kernel, width: int, plan: Staging) -> str:
     """Print void @again(block, lo, count, marks): run the marked lanes once more."""
-    words = frame.size(kernel)
+    words = arguments.size(kernel)
     reserve, release = room("%scratch", plan.bytes)
     return f"""\
 define internal void @again(ptr %block, i64 %lo, i64 %count, ptr %marks) \
@@ -169,7 +169,7 @@ def _in_scratch(kernel: Kernel, plan: Staging) -> str:
     """Let a frame point to scratch memory for all that is a lane's own."""
     lines: list[str] = []
     for i, scratch in plan.scratch.items():
-        at = frame.slots(kernel, i)
+        at = arguments.slots(kernel, i)
         place = f"%s{i}"
         lines.append(
             f"  {place} = getelementptr i8, ptr %scratch, i64 {scratch.offset}"
@@ -192,7 +192,7 @@ def _listed(kernel: Kernel, width: int, plan: Staging) -> str:
     """Print void @again.lanes(block, frame, scratch, list, n): run listed lanes."""
     lines: list[str] = []
     for i in plan.scratch:
-        at = frame.slots(kernel, i)
+        at = arguments.slots(kernel, i)
         word(lines, f"%a{i}", "%block", at.address, "ptr")
         word(lines, f"%l{i}", "%block", at.stride)
         word(lines, f"%e{i}", "%block", at.given)

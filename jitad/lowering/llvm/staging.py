@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from jitad.lowering.kernel import Buffer, Kernel
 from jitad.lowering.statements import For
 
-from . import arguments as frame
+from . import arguments
 
 _DECLARATIONS: tuple[str, ...] = (
     "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
@@ -175,9 +175,9 @@ def entry(
             "main:",
         ]
         if not has_loops(kernel) and not past_cache(kernel):
-            word(lines, "%mode", "%block", frame.MODE)
+            word(lines, "%mode", "%block", arguments.MODE)
             lines += [
-                f"  %inplace = icmp eq i64 %mode, {frame.DIRECT}",
+                f"  %inplace = icmp eq i64 %mode, {arguments.DIRECT}",
                 "  br i1 %inplace, label %direct, label %tiled",
                 "tiled:",
                 f"  call void @staged(ptr %block, i64 %lo, i64 %mid, i64 {plan.lanes})",
@@ -200,16 +200,16 @@ def entry(
 
 def _of_tile(kernel: Kernel, width: int, summing: Sequence[int]) -> list[str]:
     """A block of this tile's own: sums go to the partial sums of lane lo's tile."""
-    words = frame.size(kernel)
+    words = arguments.size(kernel)
     lines = [
         f"  %block = alloca [{words} x i64]",
         "  call void @llvm.memcpy.p0.p0.i64(ptr %block, ptr %given, "
         f"i64 {8 * words}, i1 false)",
     ]
-    word(lines, "%tile", "%block", frame.TILE)
+    word(lines, "%tile", "%block", arguments.TILE)
     lines.append("  %number = udiv i64 %lo, %tile")
     for i in summing:
-        buffer, at = kernel.buffers[i], frame.slots(kernel, i).address
+        buffer, at = kernel.buffers[i], arguments.slots(kernel, i).address
         held = width if buffer.layout == "sum" else 1
         size = buffer.elements * held * buffer.dtype.itemsize
         word(lines, f"%sum{i}", "%block", at, "ptr")
@@ -230,10 +230,10 @@ def tiles(name: str) -> str:
         f"define void @{name}.tiles(ptr %args, ptr %dims, ptr %steps, ptr %block) "
         f"{QUICK} {{",
     ]
-    word(lines, "%tile", "%block", frame.TILE)
-    word(lines, "%stop", "%block", frame.STOP)
+    word(lines, "%tile", "%block", arguments.TILE)
+    word(lines, "%stop", "%block", arguments.STOP)
     lines += [
-        f"  %counter = getelementptr i64, ptr %block, i64 {frame.COUNTER}",
+        f"  %counter = getelementptr i64, ptr %block, i64 {arguments.COUNTER}",
         "  br label %take",
         "take:",
         "  %lo = atomicrmw add ptr %counter, i64 %tile seq_cst",
@@ -268,7 +268,7 @@ class _Staged:
         self.lines: list[str] = []
 
     def text(self) -> str:
-        words = frame.size(self.kernel)
+        words = arguments.size(self.kernel)
         reserve, release = room("%scratch", self.plan.bytes)
         head = (
             "define internal void @staged(ptr %block, i64 %lo, i64 %hi, i64 %tile) "
@@ -293,12 +293,12 @@ class _Staged:
             "  %ragged.w = zext i1 %ragged to i64",
             "  %last = sub i64 %n, 1",
         ]
-        self._set(frame.VALID, "%n")
-        self._set(frame.RAGGED, "%ragged.w")
+        self._set(arguments.VALID, "%n")
+        self._set(arguments.RAGGED, "%ragged.w")
         if self.noting:
-            word(self.lines, "%origin", "%block", frame.LATER, "ptr")
+            word(self.lines, "%origin", "%block", arguments.LATER, "ptr")
             self.lines.append("  %marks = getelementptr i8, ptr %origin, i64 %t")
-            self._set(frame.LATER, "%marks", "ptr")
+            self._set(arguments.LATER, "%marks", "ptr")
         for i, buffer in enumerate(self.kernel.buffers):
             if buffer.varies:
                 self._address(i, buffer)
@@ -329,7 +329,7 @@ class _Staged:
 
     def _address(self, i: int, buffer: Buffer) -> None:
         """The user's address of the tile's first lane, %u, and scratch, %s."""
-        at = frame.slots(self.kernel, i)
+        at = arguments.slots(self.kernel, i)
         word(self.lines, f"%a{i}", "%block", at.address, "ptr")
         word(self.lines, f"%l{i}", "%block", at.stride)
         word(self.lines, f"%e{i}", "%block", at.given)
@@ -343,7 +343,7 @@ class _Staged:
 
     def _prepare(self, i: int, buffer: Buffer) -> None:
         """Point the frame to the user's memory or to scratch, filled if an input."""
-        at, plan = frame.slots(self.kernel, i), self.plan.scratch[i]
+        at, plan = arguments.slots(self.kernel, i), self.plan.scratch[i]
         word(self.lines, f"%r{i}", "%block", at.lane)
         whole_tile = buffer.output and buffer.level == 0
         copies = "true" if i in self.plan.copied or whole_tile else "%ragged"

@@ -15,8 +15,8 @@ from jitad.lowering.cost import charge, is_long
 from jitad.lowering.statement import Statement
 from jitad.lowering.statements import Repeat
 
-from . import arguments as frame
 from . import staging
+from .arguments import WATCH
 from .pieces import flat
 from .values import Values
 
@@ -33,7 +33,7 @@ def room(steps: Sequence[Statement]) -> list[str]:
     if not long_loops(steps):
         return []
     lines: list[str] = []
-    staging.word(lines, "%watch", "%frame", frame.WATCH, "ptr")
+    staging.word(lines, "%watch", "%frame", WATCH, "ptr")
     return [
         *lines,
         "  %account = alloca i64",
