@@ -217,5 +217,5 @@ def _kept(kernel: Kernel, share: Sequence[Unit], found: set[Need]) -> Kernel:
         else:
             yield from (i for i in inner if isinstance(i, Const))
 
-    once = tuple([s for s in kernel.once if s.target in found])
+    once = tuple([s for s in kernel.once if s.result in found])
     return replace(kernel, once=once, body=rewritten(kernel.body, kept))

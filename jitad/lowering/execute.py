@@ -42,7 +42,7 @@ def execute(
     meaning of a word.
     """
     shared: _Values = {
-        s.target: s.dtype.type(s.value)
+        s.result: s.dtype.type(s.value)
         for s in statements((*kernel.once, *kernel.body))
         if isinstance(s, Const)
     }
@@ -73,18 +73,18 @@ class _Lane:
             match s:
                 case Op():
                     value = self.words(s.word)(*(env[a] for a in s.operands))
-                    env[s.target] = np.asarray(value).astype(s.dtype)[()]
+                    env[s.result] = np.asarray(value).astype(s.dtype)[()]
                 case Load():
                     place = (*self._at(s.buffer, index), _element(s, env))
-                    env[s.target] = self.arrays[s.buffer][place]
+                    env[s.result] = self.arrays[s.buffer][place]
                 case Read():
-                    env[s.target] = self.storage[s.local][_element(s, env)]
+                    env[s.result] = self.storage[s.local][_element(s, env)]
                 case Write():
                     self.storage[s.local][_element(s, env)] = env[s.value]
                 case Gather():
                     array, at = self._array(s, index)
                     place = _named(s, s.element, env)
-                    env[s.target] = array[(*at, place)].astype(s.dtype)[()]
+                    env[s.result] = array[(*at, place)].astype(s.dtype)[()]
                 case Scatter():
                     array, at = self._array(s, index)
                     for element, value in s.terms:

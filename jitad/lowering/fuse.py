@@ -21,20 +21,20 @@ def fuse(kernel: Kernel) -> Kernel:
     every = [*statements((*kernel.once, *kernel.body))]
     uses = Counter(v for s in every for v in s.used)
     products = {
-        s.target: s
+        s.result: s
         for s in every
         if isinstance(s, Op) and s.word == "mul" and s.dtype.kind == "f"
     }
     once = {v: s for v, s in products.items() if uses[v] == 1}
     fusion = _Fusion(once, 1 + max(numbers(every), default=0))
     # What an addition takes is gone, wherever it stands: find all additions first.
-    taken = {s.target: fusion.fused(s) for s in every if isinstance(s, Op)}
+    taken = {s.result: fusion.fused(s) for s in every if isinstance(s, Op)}
     gone = fusion.gone
 
     def rewrite(s: Statement) -> Sequence[Statement]:
         if not isinstance(s, Op):
             return (s,)
-        return () if s.target in gone else taken[s.target]
+        return () if s.result in gone else taken[s.result]
 
     once_ = rewritten(kernel.once, rewrite)
     return replace(kernel, once=once_, body=rewritten(kernel.body, rewrite))  # type: ignore
@@ -55,7 +55,7 @@ class _Fusion:
             product = self.products.get(s.operands[k])
             if product is None or product.dtype != s.dtype:
                 continue
-            self.gone.add(product.target)
+            self.gone.add(product.result)
             a, b = product.operands
             other = s.operands[1 - k]
             if s.word == "add":
@@ -63,9 +63,9 @@ class _Fusion:
             negated = Op(self.fresh, "neg", (a if k else other,), s.dtype)
             self.fresh += 1
             if k:
-                return [negated, self._fma(s, negated.target, b, other)]
-            return [negated, self._fma(s, a, b, negated.target)]
+                return [negated, self._fma(s, negated.result, b, other)]
+            return [negated, self._fma(s, a, b, negated.result)]
         return [s]
 
     def _fma(self, s: Op, *operands: int) -> Op:
-        return Op(s.target, "fma", operands, s.dtype)
+        return Op(s.result, "fma", operands, s.dtype)

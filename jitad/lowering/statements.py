@@ -20,27 +20,27 @@ _INDEX = np.dtype(np.int64)
 
 
 class _Valued:
-    """What statements have in common that make one value, their target."""
+    """What statements have in common that make one value, their result."""
 
     __slots__ = ()
-    target: int
+    result: int
     dtype: np.dtype
 
     @property
     def made(self) -> Made:
-        return ((self.target, self.dtype),)
+        return ((self.result, self.dtype),)
 
 
 @dataclass(frozen=True, slots=True)
 class Const(_Valued, Statement):
-    """target = value, the same in every lane; it is what its bits are, NaN too."""
+    """result = value, the same in every lane; it is what its bits are, NaN too."""
 
-    target: int
+    result: int
     value: np.generic
     dtype: np.dtype
 
     def _key(self) -> tuple[int, bytes, np.dtype]:
-        return self.target, self.value.tobytes(), self.dtype
+        return self.result, self.value.tobytes(), self.dtype
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Const) and self._key() == other._key()
@@ -49,14 +49,14 @@ class Const(_Valued, Statement):
         return hash(self._key())
 
     def lines(self, names: Names) -> Iterator[str]:
-        yield f"v{self.target}: {self.dtype} = {self.value!s}"
+        yield f"v{self.result}: {self.dtype} = {self.value!s}"
 
 
 @dataclass(frozen=True, slots=True)
 class Op(_Valued, Statement):
-    """target = word(operands): the only arithmetic there is."""
+    """result = word(operands): the only arithmetic there is."""
 
-    target: int
+    result: int
     word: str
     operands: tuple[int, ...]
     dtype: np.dtype
@@ -67,18 +67,18 @@ class Op(_Valued, Statement):
 
     def lines(self, names: Names) -> Iterator[str]:
         args = ", ".join(f"v{a}" for a in self.operands)
-        yield f"v{self.target}: {self.dtype} = {self.word}({args})"
+        yield f"v{self.result}: {self.dtype} = {self.word}({args})"
 
 
 @dataclass(frozen=True, slots=True)
 class Load(_Valued, Statement):
-    """target = buffer[element + index * stride] at the current lane and loop indices.
+    """result = buffer[element + index * stride] at the current lane and loop indices.
 
     index  an int64 value that is the same in all lanes: the index of a Repeat around
            it, or a Const; None: element alone
     """
 
-    target: int
+    result: int
     buffer: int
     element: int
     dtype: np.dtype
@@ -106,14 +106,14 @@ class Load(_Valued, Statement):
 
     def lines(self, names: Names) -> Iterator[str]:
         place = _place(self, names(self.buffer))
-        yield f"v{self.target}: {self.dtype} = load {place}"
+        yield f"v{self.result}: {self.dtype} = load {place}"
 
 
 @dataclass(frozen=True, slots=True)
 class Read(_Valued, Statement):
-    """target = local[element + index * stride], as `Load`."""
+    """result = local[element + index * stride], as `Load`."""
 
-    target: int
+    result: int
     local: int
     element: int
     dtype: np.dtype
@@ -134,18 +134,18 @@ class Read(_Valued, Statement):
 
     def lines(self, names: Names) -> Iterator[str]:
         place = _place(self, names(~self.local))
-        yield f"v{self.target}: {self.dtype} = read {place}"
+        yield f"v{self.result}: {self.dtype} = read {place}"
 
 
 @dataclass(frozen=True, slots=True)
 class Gather(_Valued, Statement):
-    """target = owner[element + index * stride], every lane at an index of its own.
+    """result = owner[element + index * stride], every lane at an index of its own.
 
     index  an int64 value; one that is not below count is taken for count - 1
     The owner is a buffer, or a local.
     """
 
-    target: int
+    result: int
     buffer: int | None
     local: int | None
     element: int
@@ -172,7 +172,7 @@ class Gather(_Valued, Statement):
 
     def lines(self, names: Names) -> Iterator[str]:
         place = f"{names(owner(self))}[{self.element} + {self.stride} v{self.index}]"
-        yield f"v{self.target}: {self.dtype} = gather {place}"
+        yield f"v{self.result}: {self.dtype} = gather {place}"
 
 
 # -- what is written ------------------------------------------------------------------

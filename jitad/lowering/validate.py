@@ -34,7 +34,7 @@ def validate(kernel: Kernel) -> None:
     assert all(k.elements > 0 for k in kernel.locals), "an empty local is no local"
     every = [s for s in statements(kernel.body) if isinstance(s, Const)]
     constants = [*(s for s in kernel.once if isinstance(s, Const)), *every]
-    known = {s.target: s.dtype for s in constants}
+    known = {s.result: s.dtype for s in constants}
     _Scope.of(kernel, constants).once(known)
     _Scope.of(kernel, constants).walk(kernel.body, known)
 
@@ -61,7 +61,7 @@ class _Scope:
     @staticmethod
     def of(kernel: Kernel, constants: Sequence[Const]) -> _Scope:
         whole = [s for s in constants if s.dtype == _INDEX]
-        numbers = {s.target: range(int(s.value), int(s.value) + 1) for s in whole}
+        numbers = {s.result: range(int(s.value), int(s.value) + 1) for s in whole}
         return _Scope(kernel, frozenset({0}), numbers, {}, masked=False)
 
     def once(self, known: dict[int, np.dtype]) -> None:
@@ -76,7 +76,7 @@ class _Scope:
             match s:
                 case Op():  # the most: by rules of all, a little sooner
                     assert known.keys() >= {*s.operands}, s
-                    self._assign(s.target, s.dtype, known)
+                    self._assign(s.result, s.dtype, known)
                 case Const():
                     pass  # known everywhere
                 case For():

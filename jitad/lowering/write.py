@@ -85,22 +85,22 @@ class Writer:
             return self._pack(i)
         if node.primitive is SCATTER:
             return self._scatter(i)
-        target = self._number(i)
+        result = self._number(i)
         if node.primitive is LOOKUP:
             (array, index), way = node.operands, way_of(node)
             buffer, local = self._owner(array)
-            return [Gather(target, buffer, local, way.element, self.values[index],
+            return [Gather(result, buffer, local, way.element, self.values[index],
                            way.stride, way.count, dtype)]  # fmt: skip
         if node.primitive is CONST:
-            return [Const(target, node.value, dtype)]
+            return [Const(result, node.value, dtype)]
         if node.primitive is ELEMENT:
             (array,), place = node.operands, node.index
             if array in self.arrays:
-                return [Read(target, self.arrays[array], place, dtype)]
-            return [Load(target, self.buffers[array], place, dtype)]
+                return [Read(result, self.arrays[array], place, dtype)]
+            return [Load(result, self.buffers[array], place, dtype)]
         assert node.primitive.word is not None, node
         operands = tuple(map(self.values.__getitem__, node.operands))
-        return [Op(target, node.primitive.word, operands, dtype)]
+        return [Op(result, node.primitive.word, operands, dtype)]
 
     def _storage(self, i: int, name: str) -> int:
         type = self.graph.nodes[i].type
@@ -338,12 +338,12 @@ class Writer:
             assert way is not None, "a loop over scalars"
             offset, stride = way
             dtype = self.graph.nodes[a].type.dtype
-            target = body.values[inner] = next(self.fresh)
+            result = body.values[inner] = next(self.fresh)
             if a in self.arrays:
-                made.append(Read(target, self.arrays[a], offset, dtype, index, stride))
+                made.append(Read(result, self.arrays[a], offset, dtype, index, stride))
             else:
                 buffer = self.buffers[a]
-                made.append(Load(target, buffer, offset, dtype, index, stride))
+                made.append(Load(result, buffer, offset, dtype, index, stride))
         return made
 
     def all(self, roots: Sequence[int]) -> tuple[list[Statement], list[int]]:

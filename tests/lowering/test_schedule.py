@@ -112,17 +112,17 @@ def test_values_are_computed_in_the_outermost_loop_that_can(varying: Any) -> Non
     for depth, s in [*((-1, s) for s in kernel.once), *statements(kernel.body)]:
         match s:
             case Const():
-                needs[s.target], depths[s.target] = set(), depth
+                needs[s.result], depths[s.result] = set(), depth
             case Load():
-                needs[s.target] = set(kernel.buffers[s.buffer].axes)
-                depths[s.target] = depth
+                needs[s.result] = set(kernel.buffers[s.buffer].axes)
+                depths[s.result] = depth
             case Op():
-                needs[s.target] = set().union(*(needs[a] for a in s.operands))
-                depths[s.target] = depth
+                needs[s.result] = set().union(*(needs[a] for a in s.operands))
+                depths[s.result] = depth
             case Store():
                 assert depth == 2
     assert depths
-    computed = {s.target for s in kernel.once if isinstance(s, Op)}
+    computed = {s.result for s in kernel.once if isinstance(s, Op)}
     for v, depth in depths.items():
         assert depth == max(needs[v], default=-1 if v in computed else 0)
     assert all(not needs[v] for v in computed)
@@ -172,7 +172,7 @@ def test_few_values_live_at_a_time() -> None:
 def test_every_needed_value_is_computed_once_and_no_other() -> None:
     graph = words(three, *INPUTS)
     kernel = scheduled(graph, 1, [(0,)] * 4, ["general"] * 8)
-    made = [s.target for _, s in statements(kernel.body) if not isinstance(s, Store)]
+    made = [s.result for _, s in statements(kernel.body) if not isinstance(s, Store)]
     assert len(made) == len(set(made))
     used = {
         a for _, s in statements(kernel.body) if isinstance(s, Op) for a in s.operands
@@ -334,7 +334,7 @@ def broken() -> dict[str, Kernel]:
         "store into an input": with_loop(*loop.body, replace(store, buffer=0)),
         "store of nothing": with_loop(replace(store, value=99)),
         "load before its loop": replace(good, body=(load, *good.body)),
-        "load past the end": with_loop(replace(load, element=1, target=99), *loop.body),
+        "load past the end": with_loop(replace(load, element=1, result=99), *loop.body),
     }
 
 

@@ -63,7 +63,7 @@ class Body:
             if kernel.buffers[k].layout == "sum":
                 self.sums.setdefault(k, []).append(element)
         self.constants = {
-            s.target: constant(s.value, s.dtype) for s in every if isinstance(s, Const)
+            s.result: constant(s.value, s.dtype) for s in every if isinstance(s, Const)
         }
         self.dtypes = values.dtypes(kernel)
         self.rows = rows.plan(kernel, shared)
@@ -154,7 +154,7 @@ class Body:
     def _op(self, s: Op) -> None:
         operands = [self.value(a) for a in s.operands]
         source = self.dtypes[s.operands[s.word == "select"]]
-        self.define(s.target, expression(s.word, operands, source, s.dtype))
+        self.define(s.result, expression(s.word, operands, source, s.dtype))
 
     # -- memory ----------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class Body:
         return f"({const}{memory_type(b.dtype)} *)(q{k} + {far})"
 
     def _load(self, s: Load) -> None:
-        if s.target in self.known:  # what is loaded again is the same again
+        if s.result in self.known:  # what is loaded again is the same again
             return
         b, place = self.kernel.buffers[s.buffer], (s.buffer, s.element)
         if place in self.shared:
@@ -215,7 +215,7 @@ class Body:
         else:
             address = self._address(s.buffer, b, self._place(s))
             found = f"__ldcs({address})" if s in self.single else f"*{address}"
-        self.define(s.target, f"{found} != 0" if b.dtype == np.bool_ else found)
+        self.define(s.result, f"{found} != 0" if b.dtype == np.bool_ else found)
 
     def _store(self, s: Store) -> None:
         b, value = self.kernel.buffers[s.buffer], self.value(s.value)
@@ -238,10 +238,10 @@ class Body:
 
     def _read(self, s: Read) -> None:
         found = f"m{s.local}[{self._place(s)}]"
-        if s.target in self.inner:
-            self.add(f"v{s.target} = {found};")
+        if s.result in self.inner:
+            self.add(f"v{s.result} = {found};")
         else:
-            self.define(s.target, found)
+            self.define(s.result, found)
 
     def _write(self, s: Write) -> None:
         self.add(f"m{s.local}[{self._place(s)}] = {self.value(s.value)};")
@@ -258,11 +258,11 @@ class Body:
     def _gather(self, s: Gather) -> None:
         place = self._named(s, s.element)
         if s.buffer is None:
-            self.define(s.target, f"m{s.local}[{place}]")
+            self.define(s.result, f"m{s.local}[{place}]")
             return
         b = self.kernel.buffers[s.buffer]
         found = f"*{self._address(s.buffer, b, place)}"
-        self.define(s.target, f"{found} != 0" if b.dtype == np.bool_ else found)
+        self.define(s.result, f"{found} != 0" if b.dtype == np.bool_ else found)
 
     def _there(self) -> str:
         """The condition on which a thread adds: that it has a lane, if it might not."""

@@ -189,7 +189,7 @@ class Body(Values):
         known = set(self.values)
         self.together |= neighbours.together(body)
         for s in body:
-            if not isinstance(s, Load) or s.target not in known:
+            if not isinstance(s, Load) or s.result not in known:
                 self.steps([s])
 
     def _loop(self, s: Loop) -> None:
@@ -206,10 +206,10 @@ class Body(Values):
         loops.repeat(self, s, head, body)
 
     def _gather(self, s: Gather) -> None:
-        group = self.together.pop(s.target, None)
+        group = self.together.pop(s.result, None)
         if group is not None:
             places.gather_rows(self, group, self._rows(s))
-        elif s.target not in self.values:
+        elif s.result not in self.values:
             places.gather(self, s, self._rows(s))
 
     def _scatter(self, s: Scatter) -> None:
@@ -221,7 +221,7 @@ class Body(Values):
         places.store_all(self, s, self.pointers[s.buffer], element)
 
     def _op(self, s: Op) -> None:
-        name = f"%v{s.target}"
+        name = f"%v{s.result}"
         operands = list(map(self.value, s.operands))
         source = self.module.dtypes[s.operands[s.word == "select"]]
         instruction = words.instruction(s.word, source.kind)
@@ -232,11 +232,11 @@ class Body(Values):
             calls = self.module.calls
             op = Operation(calls, name, s.word, operands, source, s.dtype)
             self.add(words.lines(op))
-        self.define(s.target, name)
+        self.define(s.result, name)
 
     def _load(self, s: Load) -> None:
         dtype = self.module.kernel.buffers[s.buffer].dtype
-        self.loaded(s.target, self._load_raw(s), dtype)
+        self.loaded(s.result, self._load_raw(s), dtype)
 
     def _load_raw(self, s: Load) -> str:
         buffer = self.module.kernel.buffers[s.buffer]
@@ -353,7 +353,7 @@ class Body(Values):
         table, fixed = self.pointers[s.row], self.pointers[s.weights]
         lane = self.asked("lane", s.row)
         made = RowPrinter(self, s.dtype).dot(s, table, lane, fixed)
-        self.define(s.target, made)
+        self.define(s.result, made)
 
     def _row_sum(self, s: RowSum) -> None:
         dtype = self.module.kernel.buffers[s.row].dtype

@@ -65,8 +65,8 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     steps = arrange(kernel, kernel.body, width, indexed)
     whole = length(steps) + len(kernel.once) <= longest
     if not whole:
-        known = {s.target for s in kernel.once}
-        again = (s for s in steps if not isinstance(s, Load) or s.target not in known)
+        known = {s.result for s in kernel.once}
+        again = (s for s in steps if not isinstance(s, Load) or s.result not in known)
         steps = (*kernel.once, *again)
     steps = by_rows(kernel, steps, width) if whole else steps
     items = () if whole else split(steps, min(longest, _PART), longest)
@@ -120,7 +120,7 @@ def _entries(module: Module) -> list[str]:
 
 def _constants(every: Sequence[Statement], width: int) -> dict[int, str]:
     return {
-        s.target: constant(s.value, s.dtype, width)
+        s.result: constant(s.value, s.dtype, width)
         for s in every
         if isinstance(s, Const)
     }

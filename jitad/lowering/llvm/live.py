@@ -77,7 +77,7 @@ class _Lives:
                     self._tick(loops)
                     for s in flat(item.steps):
                         if isinstance(s, Const):
-                            self._constant.add(s.target)
+                            self._constant.add(s.result)
                             continue
                         self._make([*numbers([s])], loops)
                         self._use(s.used, loops)

@@ -266,7 +266,7 @@ def read(f: Values, s: Read) -> None:
     address, how = _local(f, s)
     raw = f.fresh()
     f.add([f"{raw} = load {f.memory(s.dtype)}, ptr {address}, {how}"])
-    f.loaded(s.target, raw, s.dtype)
+    f.loaded(s.result, raw, s.dtype)
 
 
 def write(f: Values, s: Write) -> None:

@@ -29,7 +29,7 @@ def together(body: Iterable[Statement]) -> dict[int, list[Gather]]:
         if isinstance(s, Gather) and s.buffer is not None:
             rows.setdefault((s.buffer, s.index, s.stride, s.count), []).append(s)
     found = [own for own in rows.values() if whole(own[0], [s.element for s in own])]
-    return {own[0].target: own for own in found}
+    return {own[0].result: own for own in found}
 
 
 def whole(s: Gather | Scatter, elements: Sequence[int]) -> bool:

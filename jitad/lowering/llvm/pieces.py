@@ -57,9 +57,9 @@ class StoreRow(Statement):
 
 @dataclass(frozen=True, slots=True)
 class RowDot(Statement):
-    """target = Σ row[first + k] * weights[offset + k], k < count, of two buffers."""
+    """result = Σ row[first + k] * weights[offset + k], k < count, of two buffers."""
 
-    target: int
+    result: int
     row: int
     first: int
     count: int
@@ -69,7 +69,7 @@ class RowDot(Statement):
 
     @property
     def made(self) -> Made:
-        return ((self.target, self.dtype),)
+        return ((self.result, self.dtype),)
 
     @property
     def reads(self) -> tuple[Memory, ...]:
@@ -156,7 +156,7 @@ def settle(kernel: Kernel) -> Kernel:
     """Add constant indices to the elements that they belong to."""
     every = (*kernel.once, *kernel.body)
     numbers = {
-        s.target: int(s.value)
+        s.result: int(s.value)
         for s in statements(every)
         if isinstance(s, Const) and s.dtype == np.int64
     }

@@ -59,7 +59,7 @@ def gather(f: Values, s: Gather, where: Where) -> None:
         addresses = _further(f, where.pointer, far)
     else:
         addresses = _addresses(f, s, s.element, where)
-    f.loaded(s.target, _loaded(f, addresses, where.dtype), where.dtype)
+    f.loaded(s.result, _loaded(f, addresses, where.dtype), where.dtype)
 
 
 def gather_rows(f: Values, group: Sequence[Gather], where: Where) -> None:
@@ -92,7 +92,7 @@ def gather_rows(f: Values, group: Sequence[Gather], where: Where) -> None:
     kind = f.memory(where.dtype)
     made = [neighbours.chosen(f, pair, labels, kind) for pair in pairs]
     for own, raw in zip(group, made, strict=True):
-        f.loaded(own.target, raw, where.dtype)
+        f.loaded(own.result, raw, where.dtype)
 
 
 def _block(where: Where) -> bool:

@@ -66,9 +66,9 @@ class _Search:
         self.table = table
         self.dtype = kernel.buffers[table].dtype
         loads = [s for s in (*kernel.once, *steps) if isinstance(s, Load)]
-        self.elements = {s.target: s.element for s in loads if s.buffer == table}
+        self.elements = {s.result: s.element for s in loads if s.buffer == table}
         self.weights: dict[int, Place] = {
-            s.target: (s.buffer, s.element)
+            s.result: (s.buffer, s.element)
             for s in loads
             if kernel.buffers[s.buffer].layout == "fixed" and s.index is None
         }
@@ -87,7 +87,7 @@ class _Search:
         done = {v for x in sums for v in x.inner}
         done |= {s.value for _, stores in row_sums for s in stores}
         elsewhere = any(
-            not isinstance(by, Op) or by.target not in done
+            not isinstance(by, Op) or by.result not in done
             for v in self.elements
             for by in self.uses.get(v, [])
         )
@@ -119,11 +119,11 @@ class _Search:
             if pair is None or pair[1] not in self.weights:
                 continue
             assert isinstance(s, Op)
-            root, v = s, s.target
+            root, v = s, s.result
             while isinstance(by := self._single(v), Op) and self._adds(by, v):
-                root, v = by, by.target
+                root, v = by, by.result
             if root.word != "mul":
-                found[root.target] = root
+                found[root.result] = root
         return list(found.values())
 
     def _adds(self, s: Op, v: int) -> bool:
@@ -134,15 +134,15 @@ class _Search:
 
     def _sum(self, root: Op) -> _Sum | None:
         """What a sum adds up, if it is a run of weighed elements and what is not."""
-        made = {s.target: s for s in self.given if isinstance(s, Op)}
+        made = {s.result: s for s in self.given if isinstance(s, Op)}
         terms: dict[int, Place] = {}
         rest: list[int] = []
         inner: list[int] = []
-        stack = [root.target]
+        stack = [root.result]
         while stack:
             v = stack.pop()
             s = made.get(v)
-            own = v == root.target or self._single(v) is not None
+            own = v == root.result or self._single(v) is not None
             pair = self._factor(s) if s is not None and own else None
             if s is not None and pair is not None and pair[1] in self.weights:
                 if pair[0] in terms:
@@ -167,16 +167,16 @@ class _Search:
     def _dot(self, x: _Sum) -> list[RowDot | Op]:
         """The product of rows with weights, and what else is added to it."""
         first, count = min(x.terms), len(x.terms)
-        target = self._number() if x.rest else x.root.target
+        result = self._number() if x.rest else x.root.result
         weights = x.terms[first]
         made: list[RowDot | Op] = [
-            RowDot(target, self.table, first, count, *weights, self.dtype)
+            RowDot(result, self.table, first, count, *weights, self.dtype)
         ]
         for k, v in enumerate(x.rest):
             last = k == len(x.rest) - 1
-            total = x.root.target if last else self._number()
-            made.append(Op(total, "add", (target, v), self.dtype))
-            target = total
+            total = x.root.result if last else self._number()
+            made.append(Op(total, "add", (result, v), self.dtype))
+            result = total
         return made
 
     def _number(self) -> int:
@@ -191,7 +191,7 @@ class _Search:
     def _row_sums(self) -> list[tuple[RowSum, list[Store]]]:
         """Rows that are added to sums, each times a value, and what that replaces."""
         products = {
-            s.target: pair
+            s.result: pair
             for s in self.given
             if isinstance(s, Op) and s.word == "mul" and (pair := self._factor(s))
         }
@@ -224,17 +224,17 @@ class _Search:
         row_sums: Sequence[tuple[RowSum, list[Store]]],
         done: set[int],
     ) -> tuple[Statement, ...]:
-        at_root = {x.root.target: made for made, x in dots}
+        at_root = {x.root.result: made for made, x in dots}
         at_last = {stores[-1]: row_sum for row_sum, stores in row_sums}
         stored = {s for _, stores in row_sums for s in stores}
         steps: list[Statement] = []
         for s in self.given:
             match s:
-                case Op() if s.target in at_root:
-                    steps += at_root[s.target]
+                case Op() if s.result in at_root:
+                    steps += at_root[s.result]
                 case Store() if s in stored:
                     steps += [at_last[s]] if s in at_last else []
-                case Op() if s.target in done:
+                case Op() if s.result in done:
                     pass
                 case Load() if s.buffer == self.table:
                     pass
