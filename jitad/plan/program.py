@@ -47,6 +47,10 @@ from .steps import PointStep, Step, SumStep, moving, scattering
 
 # From this number of points on a sum over them is a kernel of its own.
 _ENOUGH_POINTS = 256
+# From this number of operations on, those of inner loops included, so is a sum over
+# iterations that look at their numbers: to start its kernel takes a tenth of a
+# millisecond, in which one lane computes about as many.
+_ENOUGH_OPERATIONS = 300_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +122,15 @@ def long_sum(graph: Graph) -> int | None:
 def _runs_along_lanes(loop: Loop) -> bool:
     if loop.written or loop.counted or not (loop.carried or loop.summed):
         return False
-    return loop.adds and loop.bound >= (1 if loop.summed else _ENOUGH_POINTS)
+    if not loop.adds or loop.bound < (1 if loop.summed else _ENOUGH_POINTS):
+        return False
+    return not _looks(loop) or _operations(loop) >= _ENOUGH_OPERATIONS
+
+
+def _operations(loop: Loop) -> int:
+    """How many operations all iterations have, roughly, each loop run to its bound."""
+    loops = [loop_of(n) for n in loop.body.nodes if n.primitive is LOOP]
+    return loop.bound * (len(loop.body.nodes) + sum(map(_operations, loops)))
 
 
 def _counting(graph: Graph) -> list[int]:

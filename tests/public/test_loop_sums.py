@@ -11,8 +11,9 @@ import pytest
 
 import jitad
 from jitad.backends.cpu.threads import most_threads
-from jitad.calls.call import Summed
+from jitad.calls.call import Compiled, Summed
 from jitad.ir.loop import LOOP, loop_of
+from jitad.plan import program
 
 
 def pairs(x: Any) -> Any:
@@ -100,6 +101,12 @@ EVERY = pytest.mark.parametrize("f", (*SUMS, product), ids=lambda f: f.__name__)
 COUNTS = pytest.mark.parametrize("count", (5, 31, 300))
 
 
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let few iterations be enough for lanes."""
+    monkeypatch.setattr(program, "_ENOUGH_OPERATIONS", 0)
+
+
 def points(count: int) -> np.ndarray:
     """Some numbers."""
     return np.random.default_rng(count).normal(size=count)
@@ -164,6 +171,13 @@ def test_they_are_sums_in_lanes(f: Any) -> None:
         loop_of(node) for node in call.derived.graph.nodes if node.primitive is LOOP
     ]
     assert loops and all(loop.adds and not loop.written for loop in loops)
+
+
+def test_little_work_stays_in_one_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    gradient = jitad.grad(numba.njit(pairs))
+    assert isinstance(gradient.prepare(points(30)), Compiled)
+    assert isinstance(gradient.prepare(points(400)), Summed)
 
 
 @pytest.mark.parametrize("f", SUMS, ids=lambda f: f.__name__)
