@@ -122,9 +122,11 @@ def long_sum(graph: Graph) -> int | None:
 def _runs_along_lanes(loop: Loop) -> bool:
     if loop.written or loop.counted or not (loop.carried or loop.summed):
         return False
-    if not loop.adds or loop.bound < (1 if loop.summed else _ENOUGH_POINTS):
+    if not loop.adds:
         return False
-    return not _looks(loop) or _operations(loop) >= _ENOUGH_OPERATIONS
+    if _looks(loop):
+        return _operations(loop) >= _ENOUGH_OPERATIONS
+    return loop.bound >= (1 if loop.summed else _ENOUGH_POINTS)
 
 
 def _operations(loop: Loop) -> int:
