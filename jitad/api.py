@@ -32,6 +32,7 @@ from .errors import InputError
 
 # Numba functions are read once there are any.
 registry.families["numba.core.dispatcher"] = "jitad.reading.door"
+registry.families["numba.cuda.dispatcher"] = "jitad.reading.cards"
 
 Mode = Literal["auto", "forward", "reverse", "cross"]
 

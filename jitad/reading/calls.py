@@ -118,7 +118,6 @@ _KINDS = {
     "StencilFunc": "a call of a @stencil function",
     "_ObjModeContextType": "objmode",
     "GUFunc": "a call of {}, a @guvectorize function,",
-    "DUFunc": "a call of {}, a @vectorize function,",
     "JitClassType": "a call of {}, a @jitclass,",
 }
 

@@ -23,6 +23,8 @@ from jitad.ir.trace import BOUNDS, raising
 from jitad.ir.tracer import Tracer
 
 from . import frontend
+from .calls import call
+from .elementwise import spread
 from .frame import Reading, read
 from .heap import Listed, Reference, State
 from .joining import FAILS
@@ -100,6 +102,21 @@ def _read(dispatcher: Any, args: Any, keywords: dict[str, Any], *, whole: bool) 
     return _given_back(result, state, given, before)
 
 
+def _over_elements(function: Any, *args: Any, **keywords: Any) -> Any:
+    """What a @vectorize function gives."""
+
+    def one(dispatcher: Any, args: Any) -> Any:
+        return _read(dispatcher, args, {}, whole=False)
+
+    return spread(function, list(map(plain, args)), keywords, one)
+
+
+def _refused(function: Any, *args: Any, **keywords: Any) -> Any:
+    """Say that a function cannot be read."""
+    state = State()
+    return call(function, [state.hold(x) for x in args], keywords, state)
+
+
 def _marked(result: Any, state: State, cells: list[int], function: Any) -> Any:
     """The result, and what is written to arguments: NaN where the function raises.
 
@@ -152,3 +169,6 @@ def _given_back(
 
 registry.redirects[frontend.dispatchers._DispatcherBase._compile_for_args] = called
 registry.functions["read"] = plainly
+registry.redirects[frontend.dufunc.DUFunc.__call__] = _over_elements
+registry.redirects[frontend.gufunc.GUFunc.__call__] = _refused
+registry.redirects[frontend.stencil.StencilFunc.__call__] = _refused

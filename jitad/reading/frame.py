@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from jitad.ir.tracer import Tracer
 
 from . import calls, frontend, python
 from .bounds import Bounds
+from .elementwise import spread
 from .frontend import RAISE, RETURN, Block, Expression, Program, Statement
 from .heap import Apart, Listed, Reference, State
 from .iterating import iterable
@@ -67,6 +69,8 @@ def read(
     shared  the arrays that somebody outside may read later; all of the state, if None
     """
     program = reading.program(function)
+    if frontend.is_kernel(function):
+        raise refuse(f"{program.name}, a CUDA kernel,", "call a device function")
     if function in reading.running or len(reading.running) > _DEEP:
         raise refuse(
             f"{program.name}, which calls itself,", "write the recursion as a loop"
@@ -334,6 +338,16 @@ class Frame:
         state.store(a, ..., convert(made, to))
         return a
 
+    def element(self, function: Any, args: Any, state: State, active: Any) -> Any:
+        """What the function of one element gives; what it writes nobody sees."""
+        inside = State(dict(state.names), dict(state.cells))
+        found = read(function, args, {}, inside, self.reading, active())
+        if inside.names.get(FAILS) is not state.names.get(FAILS):
+            raise refuse(
+                "raise, or assert, in a @vectorize function,", "return np.nan there"
+            )
+        return found
+
     def call(
         self, values: Sequence[Any], keys: Sequence[str], starred: bool,
         state: State, active: Any,
@@ -350,6 +364,11 @@ class Frame:
             found = python.call(function, args, keywords)
             if found is not NotImplemented:
                 return found
+        if frontend.is_elementwise(function):
+            one = partial(self.element, state=state, active=active)
+            return state.hold(
+                spread(function, list(map(state.load, args)), keywords, one)
+            )
         own = self.python and python.is_readable(function)
         if own or frontend.is_function(function):
             return read(function, args, keywords, state, self.reading, active())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import FunctionType
@@ -21,8 +21,12 @@ from jitad.errors import UnsupportedError
 from jitad.ir.redirect import undirected
 from jitad.process.late import late
 
+dufunc = late("numba.np.ufunc.dufunc")
+gufunc = late("numba.np.ufunc.gufunc")
+stencil = late("numba.stencils.stencil")
 analysis = late("numba.core.analysis")
 compiler = late("numba.core.compiler")
+card_dispatchers = late("numba.cuda.dispatcher")  # only where it is imported already
 dispatchers = late("numba.core.dispatcher")
 ir = late("numba.core.ir")
 numba = late("numba")
@@ -115,6 +119,43 @@ class Program:
 def is_function(value: Any) -> bool:
     """Whether it is what @njit gives."""
     return isinstance(value, dispatchers.Dispatcher)
+
+
+def is_kernel(function: Any) -> bool:
+    """Whether it is a kernel of @cuda.jit, which no function can call."""
+    options = getattr(function, "targetoptions", {})
+    return type(function).__module__.endswith("cuda.dispatcher") and not (
+        options.get("device")
+    )
+
+
+def is_elementwise(value: Any) -> bool:
+    """Whether it is what @vectorize gives."""
+    return isinstance(value, dufunc.DUFunc)
+
+
+def of_one_element(function: Any) -> Any:
+    """The function of numbers that @vectorize was given."""
+    return function._dispatcher
+
+
+def loop_types(
+    function: Any, given: Sequence[np.dtype]
+) -> tuple[list[np.dtype], np.dtype | None]:
+    """The dtypes that a @vectorize function computes with, of those of its arguments.
+
+    Where it was given signatures they are those of the first that fits, with that of
+    its result; else its arguments' own, and None.
+    """
+    if not function._frozen:
+        return list(given), None
+    for signature in function.types:
+        parameters, result = signature.split("->")
+        found = [np.dtype(c) for c in parameters]
+        pairs = zip(given, found, strict=False)
+        if all(np.can_cast(a, b, "safe") for a, b in pairs):
+            return found, np.dtype(result)
+    raise TypeError(f"{function.__name__} has no signature for {list(map(str, given))}")
 
 
 def is_parallel_range(value: Any) -> bool:

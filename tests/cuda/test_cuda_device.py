@@ -268,27 +268,21 @@ def ptx(name: str, layout: str, card: tuple[int, int]) -> str:
 
 
 @needs_numba
-@pytest.mark.parametrize("layout", ["C", "A"])
 @pytest.mark.parametrize("name", CASES)
-def test_a_kernel_passes_what_is_expected(name: str, layout: str) -> None:
+def test_a_kernel_passes_what_is_expected_and_is_linked(name: str) -> None:
+    """Numba compiles kernels of either layout, for a card each."""
     own = made(name)
     code = nvrtc.compile_ptx(own.text, (7, 5), relocatable=True)
-    apart = layout == "A" and any(p.shape for p in own.places)
-    symbol = backend.strided(own.symbol) if apart else own.symbol
-    for card in CARDS:
-        assert declared(ptx(name, layout, card), symbol) == declared(code, symbol)
-
-
-@needs_linker
-@pytest.mark.parametrize("layout", ["C", "A"])
-@pytest.mark.parametrize("name", CASES)
-def test_nothing_is_missing_when_it_is_linked(name: str, layout: str) -> None:
-    codes = backend._codes(made(name))
-    for card in CARDS:
-        cubin = nvjitlink.link([ptx(name, layout, card), *codes], card)
-        (used,) = cubin.usage.values()
-        assert used.registers > 0
-        assert not used.spilled
+    for layout, card in zip("CA", CARDS, strict=True):
+        apart = layout == "A" and any(p.shape for p in own.places)
+        symbol = backend.strided(own.symbol) if apart else own.symbol
+        kernel = ptx(name, layout, card)
+        assert declared(kernel, symbol) == declared(code, symbol)
+        if not unlinked:
+            cubin = nvjitlink.link([kernel, *backend._codes(own)], card)
+            (used,) = cubin.usage.values()
+            assert used.registers > 0
+            assert not used.spilled
 
 
 @needs_linker

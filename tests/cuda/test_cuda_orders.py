@@ -261,9 +261,15 @@ def cubin(
 @pytest.mark.parametrize("name", NAMES)
 def test_every_card_compiles_them(name):
     text = emit(case(name).kernel)
-    for major, minor in CAPABILITIES:
-        assert cubin(text, (major, minor)).usage["kernel"].registers
-        assert f"sm_{major}{minor}" in nvrtc.compile_ptx(text, (major, minor))
+    for capability in CAPABILITIES:
+        assert cubin(text, capability).usage["kernel"].registers
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_portable_code_is_for_a_card_or_later_ones(capability):
+    major, minor = capability
+    assert f"sm_{major}{minor}" in nvrtc.compile_ptx(emit(sines(0)), capability)
 
 
 def best(kernels, capability, limits=LIMITS) -> Chosen:
@@ -317,12 +323,11 @@ def test_many_sums_are_split_and_do_not_spill(capability):
 def test_registers_are_as_recorded(name, layout):
     if nvrtc.version() != (13, 0):
         pytest.skip("recorded with another version of NVRTC")
+    texts = [emit(made) for made in case(name).candidates(layout)]
     for capability in CAPABILITIES:
-        taken = []
-        for made in case(name).candidates(layout):
-            used = cubin(emit(made), capability).usage["kernel"]
-            taken.append(used.registers)
-        assert min(taken) <= REGISTERS[name][capability >= (10, 0)]
+        taken = (cubin(t, capability).usage["kernel"].registers for t in texts)
+        most = REGISTERS[name][capability >= (10, 0)]
+        assert any(registers <= most for registers in taken)  # the rest are not made
 
 
 @pytest.mark.slow
@@ -331,7 +336,8 @@ def test_registers_are_as_recorded(name, layout):
 @pytest.mark.parametrize("name", NAMES)
 def test_shared_memory_limits_no_blocks(name, shared, most):
     """A multiprocessor has as many at a time as registers let it have."""
-    for made in case(name).candidates():
+    first, *_, last = case(name).candidates()
+    for made in (first, last):
         text = emit(made, shared=shared)
         used = cubin(text, (9, 0), 128).usage["kernel"]
         blocks = min(65536 // (128 * used.registers), most)

@@ -18,7 +18,6 @@ from numba import (
     stencil,
     typed,
     types,
-    vectorize,
 )
 from numba.experimental import jitclass
 
@@ -45,11 +44,6 @@ def doubled(x, out):
 @stencil
 def neighbours(x):
     return x[-1] + x[1]
-
-
-@vectorize
-def squared(x):
-    return x * x
 
 
 def plain_python(x):
@@ -112,10 +106,6 @@ def generalized_ufunc(x):
 
 def a_stencil(x):
     return neighbours(x)[1]  # here
-
-
-def elementwise_ufunc(x):
-    return squared(x[0])  # here
 
 
 def object_mode(x):
@@ -220,7 +210,6 @@ REFUSALS: dict[Any, str] = {
     recursion: "recursion, which calls itself",
     generalized_ufunc: "doubled, a @guvectorize",
     a_stencil: "a @stencil function",
-    elementwise_ufunc: "squared, a @vectorize function",
     object_mode: "objmode",
     catching: "try and except",
     raising: "raise, or assert, which these arguments lead to",
@@ -260,6 +249,12 @@ def test_what_is_not_read_is_refused_by_name(f: Any) -> None:
     )
     if f is not generator:
         assert f"{__file__}:{line}" in message, message
+
+
+@pytest.mark.parametrize("f", [doubled, neighbours], ids=["guvectorize", "stencil"])
+def test_traced_functions_cannot_call_them_either(f: Any) -> None:
+    with pytest.raises(UnsupportedError, match=rf"is not read \({__file__}:"):
+        jitad.jit(lambda x: f(x))(X)
 
 
 @pytest.mark.parametrize("given", [[1.0, 2.0], {"a": 1.0}])
