@@ -77,7 +77,8 @@ def derived_of(
     singular = any(node.primitive in RAISING for node in traced.graph.nodes)
     return Derived(
         graph, traced.result, traced.captured, mode, seconds=seconds,
-        may_raise=singular or traced.raises, raises=traced.raises,
+        may_raise=singular or traced.raises, raises=traced.raises, loops=traced.loops,
+        lines=tuple(dict.fromkeys(node.line for node in traced.graph.nodes)),
         ruled=_ruled(traced.graph), **more,
     )  # fmt: skip
 

@@ -40,6 +40,7 @@ class Handed:
     refused    why others are not, by their codes
     tried      the codes of all of them
     settled    whether nobody is left to hand over when the trace grows long
+    loops      by line what the reader made of loops, in words
     raises     whether results are NaN where a function that is read would raise
     """
 
@@ -50,14 +51,16 @@ class Handed:
         self.tried: set[CodeType] = set()
         self.settled = False
         self.raises = False
+        self.loops: dict[str, dict[str, None]] = {}
 
-    def over(self, codes: Iterable[CodeType]) -> bool:
+    def over(self, frames: Iterable[FrameType]) -> bool:
         """Hand over the first function that was not tried before, if there is one."""
-        for code in codes:
+        for frame in frames:
+            code = frame.f_code
             if code in self.tried:
                 continue
             self.tried.add(code)
-            found = _functions(code, self.function)
+            found = _functions(frame, self.function)
             if found:
                 self.functions |= dict.fromkeys(found, code)
                 return True
@@ -85,15 +88,14 @@ def long(handed: Handed, bounds: Collection[CodeType]) -> None:
     while frame is not None and frame.f_code not in bounds:
         frames.append(frame)
         frame = frame.f_back
-    codes = [f.f_code for f in reversed(frames) if _in_loop(f.f_code, f.f_lasti)]
-    if handed.over(codes):
+    if handed.over([f for f in reversed(frames) if _in_loop(f.f_code, f.f_lasti)]):
         raise Afresh(handed)
     handed.settled = True
 
 
 def failed(handed: Handed, error: BaseException, bounds: Collection[CodeType]) -> bool:
     """Whether a trace that ended in an error is to start over, a function read."""
-    codes: list[CodeType] = []
+    frames: list[FrameType] = []
     step, inside, passed = error.__traceback__, False, False
     while step is not None:
         code = step.tb_frame.f_code
@@ -104,9 +106,9 @@ def failed(handed: Handed, error: BaseException, bounds: Collection[CodeType]) -
         elif inside:
             passed = True  # a bound may stand there more than once in a row
             if _loops(code):
-                codes.append(code)
+                frames.append(step.tb_frame)
         step = step.tb_next
-    return handed.over(codes)
+    return handed.over(frames)
 
 
 @lru_cache(maxsize=1024)
@@ -125,9 +127,19 @@ def _in_loop(code: CodeType, place: int) -> bool:
     return any(first <= place <= last for first, last in _loops(code))
 
 
-def _functions(code: CodeType, outermost: Any) -> list[FunctionType]:
-    """The functions that have a code."""
-    if isinstance(outermost, FunctionType) and outermost.__code__ is code:
-        return [outermost]
-    holders = gc.get_referrers(code)
-    return [f for f in holders if isinstance(f, FunctionType) and f.__code__ is code]
+def _functions(frame: FrameType, outermost: Any) -> list[FunctionType]:
+    """The functions that have a frame's code: the one that is traced, or a global one.
+
+    Or one of those that the garbage collector knows, which are not all: see gc.freeze.
+    """
+    code, caller = frame.f_code, frame.f_back
+    named: Any = frame.f_globals
+    for name in code.co_qualname.split("."):
+        named = named.get(name) if isinstance(named, dict) else getattr(named, name, 0)
+    nearby = [] if caller is None else caller.f_locals.values()
+    found = [f for f in (outermost, named, *nearby) if _has(f, code)]
+    return found or [f for f in gc.get_referrers(code) if _has(f, code)]
+
+
+def _has(function: Any, code: CodeType) -> bool:
+    return isinstance(function, FunctionType) and function.__code__ is code

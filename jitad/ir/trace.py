@@ -8,9 +8,9 @@ which become captured inputs.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
@@ -69,6 +69,13 @@ def raising() -> None:
             trace.handed.raises = True
 
 
+def loop_became(line: str, what: str) -> None:
+    """Note what the reader made of a loop, in words."""
+    for trace in _level.get():
+        if trace.handed is not None:
+            trace.handed.loops.setdefault(line, {})[what] = None
+
+
 def touched() -> int:
     """A number that grows with whatever is done in, or asked of, running traces."""
     return sum(len(trace.log or ()) for trace in _level.get())
@@ -87,8 +94,8 @@ class Traced:
     """The graph of a function, the structure of its result, and captured values.
 
     The graph's inputs are the function's own, then one for each captured value.
-    unread says why loops are not read, raises that the result is NaN where the function
-    would have raised.
+    unread says why loops are not read, loops by line what became of others, raises that
+    the result is NaN where the function would have raised.
     """
 
     graph: Graph
@@ -96,6 +103,7 @@ class Traced:
     captured: tuple[Tracer, ...]
     unread: tuple[str, ...] = ()
     raises: bool = False
+    loops: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 _READER = "numba.core.dispatcher"  # the library whose family reads functions
@@ -147,6 +155,7 @@ def _once(
     outer = running()
     first = Trace(len(outer))
     first.handed = handed
+    handed.loops = {}
     places = [first.input(i.type) for i in inputs]
     name = getattr(function, "__name__", "the function")
 
@@ -165,7 +174,10 @@ def _once(
         end = explore(first, outer, run, name)
     graph = first.finish([leaf.index for leaf in end.leaves])
     captured = tuple(tracer for tracer, _ in first.captured.values())
-    return Traced(graph, end.spec, captured, tuple(handed.reasons()), handed.raises)
+    return Traced(
+        graph, end.spec, captured, tuple(handed.reasons()), handed.raises,
+        {line: tuple(what) for line, what in handed.loops.items()},
+    )  # fmt: skip
 
 
 # What errors for arrays of objects speak of, NumPy's and SciPy's.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -38,6 +38,8 @@ class Derived:
     side gives what derivatives of it are taken of, where it has kinks.  ruled says
     that derivatives by rules of the user's went in, which may be of no function.
     final says that it was made where nobody differentiates it: sides are left out.
+    loops says of the lines of loops what the reader made of them, lines are all that it
+    was traced from.
     keep says that its code may be kept on disk, fast that it is compiled quickly.
     """
 
@@ -58,6 +60,8 @@ class Derived:
     side: Callable[[], Side | None] | None = None
     ruled: bool = False
     final: bool = False
+    loops: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
 
     @cached_property
     def narrowed(self) -> tuple[tuple[int, np.dtype], ...]:

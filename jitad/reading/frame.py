@@ -364,6 +364,9 @@ class Frame:
             found = python.call(function, args, keywords)
             if found is not NotImplemented:
                 return found
+            if function is int and args:
+                fails = state.names.get(FAILS, False)
+                state.names[FAILS] = either(fails, python.no_int(args[0]))
         if frontend.is_elementwise(function):
             one = partial(self.element, state=state, active=active)
             return state.hold(

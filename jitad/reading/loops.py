@@ -18,7 +18,8 @@ import numpy as np
 from jitad import tree
 from jitad.ir.graph import Type
 from jitad.ir.loop import INT, LIMIT
-from jitad.ir.trace import Input, Traced, current, trace
+from jitad.ir.source import source_line
+from jitad.ir.trace import Input, Traced, current, loop_became, trace
 from jitad.ir.tracer import Tracer
 from jitad.primitives.control.body import Iteration, repeat
 
@@ -96,6 +97,7 @@ def repeated(frame: Frame, loop: Loop, edge: Edge) -> list[tuple[int, Edge]]:
     if isinstance(count, int):
         size = count * statements(frame, loop, edge.state)
         if has_tuples(items) or size <= frame.reading.unrolled:
+            loop_became(source_line(), f"unrolled, {count} iterations")
             return unrolled(frame, loop, edge, name, count)
     return _Repeated(frame, loop, edge, name, count).ways()
 
@@ -146,6 +148,7 @@ class _Repeated:
         """Trace the body until it carries all that it has to; add the loop."""
         if known(self.count) and self.count == 0:
             return [(self.exits[0], self.edge)]
+        loop_became(source_line(), "read")
         for _ in range(_TRIES):
             found = self._try()
             if found is not None:

@@ -30,7 +30,7 @@ _DTYPES = {np.dtype(float), np.dtype(np.int64), np.dtype(bool)}
 _DIVISIONS = {operator.truediv, operator.floordiv, operator.mod}
 _BITS = {operator.and_, operator.or_, operator.xor}
 _SMALL = 2**31  # what may be added to a number as often as a loop goes
-_WHOLE = {"round": "np.round(x)", "int": "np.trunc(x)", "divmod": "x // y, x % y"}
+_WHOLE = {"round": "np.round(x)", "divmod": "x // y, x % y"}
 
 
 def binary(function: Callable[..., Any], a: Any, b: Any, bounds: Bounds) -> Any:
@@ -159,6 +159,13 @@ def attribute(value: Any, name: str, state: State) -> Any:
     if isinstance(value, _KNOWN) or value is None:
         return NotImplemented
     return outside(getattr(value, name), state)
+
+
+def no_int(value: Any) -> Any:
+    """Whether a number is none that 64 bits hold the whole part of."""
+    if isinstance(value, Tracer) and value.dtype.kind == "f":
+        return np.logical_not(np.abs(value) < 2.0**62)
+    return False
 
 
 def outside_of(place: Tracer, extent: int, ends: tuple[int, int]) -> Any:

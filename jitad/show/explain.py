@@ -47,9 +47,10 @@ from jitad.transforms.rewrite.tidy import times, weight
 if TYPE_CHECKING:
     from jitad.lowering.cuda import rows
 
-    from . import explanation, facts, nests, passes
+    from . import explanation, facts, nests, passes, source
 else:
     explanation, facts = late("jitad.show.explanation"), late("jitad.show.facts")
+    source = late("jitad.show.source")
     nests, rows = late("jitad.show.nests"), late("jitad.lowering.cuda.rows")
     passes = late("jitad.show.passes")
 
@@ -87,6 +88,7 @@ def explain(
     if call.program is not None:
         return _of_sums(transformed, call, call.program, inputs, outputs)
     plan, graph = call.plan, call.derived.graph
+    loops = nests.nests(lowered(graph) if plan else called(graph))
     return explanation.Explanation(
         name=transformed.name,
         backend=transformed.where.backend,
@@ -98,11 +100,22 @@ def explain(
         memory=_memory(inputs, outputs, math.prod(extents), call) if plan else None,
         machine=_machine(plan) if plan and not call.cards else None,
         seconds=plan.seconds if plan else call.derived.seconds,
-        loops=nests.nests(lowered(graph) if plan else called(graph)),
+        loops=loops,
+        source=source.source_loops(*_told(call.derived), loops, False),
         blocks=blocks(plan.kernel) if plan else (),
         storage=storage(plan.kernel) if plan else 0,
         gpu=_gpu(call, plan.executable) if plan and call.cards else None,
     )
+
+
+def _told(derived: Derived) -> tuple[list[str], dict[str, Sequence[str]]]:
+    """The lines that were traced, and what the reader made of loops.
+
+    Those of functions that it calls are included.
+    """
+    every = [derived, *[inner for _, inner in derived.inside]]
+    told = {line: what for d in every for line, what in d.loops.items()}
+    return [line for d in every for line in d.lines], told
 
 
 def _of_sums(
@@ -123,6 +136,7 @@ def _of_sums(
     written = [replace(a, layout="rows", bytes=_all(a)) for a in outputs]
     executable = program.sums[0].executable
     made = [(s.graph, s.kernel) for s in program.steps if s.kernel is not None]
+    loops = tuple([nest for g, _ in made for nest in nests.nests(lowered(g))])
     seconds = dict(call.derived.seconds)
     for step in program.steps:
         for name in ("lower", "compile"):
@@ -143,7 +157,8 @@ def _of_sums(
         ),
         seconds=seconds,
         sums=tuple(map(_sums, program.sums)),
-        loops=tuple([nest for g, _ in made for nest in nests.nests(lowered(g))]),
+        loops=loops,
+        source=source.source_loops(*_told(call.derived), loops, True),
         blocks=tuple([block for _, k in made for block in blocks(k)]),
         storage=max(storage(k) for _, k in made),
         gpu=_gpu(call, executable) if call.cards else None,

@@ -32,6 +32,7 @@ class Explanation:
     seconds  that each step took when it was taken, which may be in an earlier call
     sums     of a call that adds up over many points, which is not a batch
     loops    that are run, with those inside them
+    source   the lines of the user's loops, and what became of each
     blocks   what only some vectors of points run
     storage  bytes that a lane keeps while it is worked on: above all records of loops
     gpu      on a card, where machine is None
@@ -50,6 +51,7 @@ class Explanation:
     seconds: Mapping[str, float]
     sums: tuple[Sums, ...] = ()
     loops: tuple[Nest, ...] = ()
+    source: tuple[tuple[str, str], ...] = ()
     blocks: tuple[Block, ...] = ()
     storage: int = 0
     gpu: Gpu | None = None
@@ -93,6 +95,7 @@ def _text(e: Explanation) -> Iterator[str]:
         count = f"{sum(work.words.values()):,} for the machine"
         once = ", those of loops once" if e.loops else ""
         yield from _row("words", f"{count}{once}{_listed(work.words)}")
+    yield from _columns("source", [(_place(line), what) for line, what in e.source])
     yield from _columns("loops", [*_loops(e.loops, "")])
     for k, sweep in enumerate(e.sweeps):
         yield from _row("" if k else "reverse", _swept(sweep))

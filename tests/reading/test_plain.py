@@ -358,3 +358,23 @@ def test_arguments_written_to_in_an_inner_function(soon: None) -> None:
         return out.sum()
 
     np.testing.assert_allclose(jitad.grad(f)(X), 2 * X)
+
+
+def test_explain_says_what_became_of_every_loop() -> None:
+    def rows(x):
+        total = 0.0
+        for i in range(3):
+            total += x[i, 0] ** 2
+        return pair_energy(x) + total
+
+    x = 9 * np.random.default_rng(1).normal(size=(60, 3))
+    said = dict(jitad.explain(jitad.grad(rows), x).source)
+    file, first = __file__, pair_energy.__code__.co_firstlineno
+    assert said == {
+        f"{file}:{first + 2}": "read, added up in lanes",
+        f"{file}:{first + 3}": "read",
+        f"{file}:{first + 5}": "unrolled, 3 iterations",
+        f"{file}:{rows.__code__.co_firstlineno + 2}": "unrolled, run by Python",
+    }
+    found = str(jitad.explain(jitad.grad(rows), x))
+    assert f"test_plain.py:{first + 3}" in found and "run by Python" in found

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from numba import njit
 
 import jitad
-from jitad.errors import UnsupportedError
+from jitad.errors import JitadError, UnsupportedError
+from jitad.ir import afresh
 from jitad.reading import frame
 from tests.support.dual import Dual, Shim
 from tests.support.loop_programs import programs
@@ -59,6 +60,31 @@ def test_everybody_agrees(text: str) -> None:
                     assert mode == "reverse" and "has no bound" in str(error), error
                 else:
                     np.testing.assert_allclose(found, slopes, **near)
+
+
+@settings(
+    max_examples=12,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(text=programs())
+def test_plain_functions_that_are_read_agree_with_python(text: str) -> None:
+    f = made(text, np)
+    want = [float(f(x)) for x in POINTS]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(afresh, "LONG", 0)
+        for most in (0, 512):
+            patch.setattr(frame, "UNROLLED", most)
+            try:
+                found = jitad.vmap(jitad.jit(f), backend="numpy")(POINTS)
+            except JitadError as error:
+                # What may outgrow 64 bits is run, which int(x) forbids.
+                notes = "".join(getattr(error, "__notes__", ()))
+                assert "not read" in notes, error
+            else:
+                np.testing.assert_allclose(found, want, rtol=1e-13, atol=1e-15)
 
 
 def _float(f: Any) -> Any:
