@@ -32,7 +32,8 @@ from .cells import (
 )
 from .flow import Flow, Map, Moved, Placed, Statement, Summed, Written, inside, unit_box
 from .kernels import Kernels
-from .steps import New, Plan, Step
+from .library import Library
+from .steps import Compute, New, Plan, Step, View
 from .windows import (
     Axes,
     Box,
@@ -107,9 +108,9 @@ class _Planner:
     def _peak(self, drops: Sequence[Sequence[int]]) -> int:
         """The bytes of new arrays that there are at a time, at most."""
         held, peak = 0, 0
-        sizes = {s.value: s.bytes for s in self.steps if isinstance(s, New)}
+        sizes = {s.value: s.bytes for s in self.steps if isinstance(s, New | Compute)}
         for step, gone in zip(self.steps, drops, strict=True):
-            held += step.bytes if isinstance(step, New) else 0
+            held += step.bytes if isinstance(step, New | Compute) else 0
             peak = max(peak, held)
             held -= sum(sizes.get(v, 0) for v in gone)
         return peak
@@ -147,6 +148,10 @@ class _Planner:
                 self._placed(statement, results[0])
             case Summed():
                 self._summed(statement, results[0])
+            case Library():
+                views = tuple([self._view(v) for v in statement.operands])
+                self.steps.append(Compute(statement, results[0], views))
+                self._is_stored(results[0])
 
     def _map(self, statement: Map, results: Sequence[int]) -> None:
         shape, arrays = statement.shape, []
@@ -267,6 +272,16 @@ class _Planner:
         for cell in cells:
             self.steps.append(self.kernels.write(cell, there))
         self._is_stored(v)
+
+    def _view(self, v: int) -> View:
+        """Where all of a value lies; it is stored first if that is nowhere."""
+        cells, type = self.cells[v], self.types[v]
+        if len(cells) != 1 or not isinstance(cells[0].expression, Source):
+            self._store(v)
+        expression = self.cells[v][0].expression if type.size else None
+        if not isinstance(expression, Source):
+            return View(v, type, 0, c_steps(type.shape))
+        return View(expression.value, type, expression.start, expression.steps)
 
     def _copy(self, v: int) -> int:
         """A new array with a result: its own, if nobody else has it."""

@@ -6,8 +6,9 @@ and poles there; what moves and adds elements is linear, and states its transpos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from .flow import (
     Written,
     inside,
 )
+from .library import Library, of_elements
 from .windows import Shape, Window, broadcast, c_steps, full, repeated, whole
 
 
@@ -106,6 +108,25 @@ class _Slopes:
         if value in self.gaps:
             self.gaps.add(found)
         return found
+
+    def plain(
+        self,
+        function: Callable[..., Any],
+        operands: Sequence[int],
+        gaps: bool = False,
+    ) -> int:
+        """A function of elements, of operands that are of one shape."""
+        types = [self.flow.types[x] for x in operands]
+        graph = of_elements(function, [t.dtype for t in types])
+        return self.added(Map(graph, tuple(operands), types[0].shape), gaps)
+
+    def total(self, value: int, type: Type, axes: tuple[int, ...]) -> int:
+        """The sum of a derivative over some axes."""
+        return self.added(Summed(type, (value,), axes), gaps=False)
+
+    def shape(self, value: int) -> Shape:
+        """The shape of a value."""
+        return self.flow.types[value].shape
 
     def mapped(
         self, made: _Element, operands: Sequence[int], shape: Shape
@@ -191,6 +212,10 @@ class _Bars(_Slopes):
                         part = self.seen(bar, term.window)
                         shape = flow.types[term.operand].shape
                         self._through(term.operand, part, inside(term.box, shape))
+            case Library():
+                for x, own in statement.back(self, results[0], bar):
+                    if x in active:
+                        self.add(x, own)
             case Summed():
                 (x,) = statement.operands
                 self.add(x, self.seen(bar, _spread(flow.types[x].shape, statement)))
@@ -252,6 +277,8 @@ class _Dots(_Slopes):
                 ]
                 placed = Placed(statement.type, tuple(terms))
                 dots[y] = self.added(placed, gaps=True)
+            case Library():
+                dots[y] = statement.ahead(self, y, dots)
             case Summed():
                 (x,) = statement.operands
                 dots[y] = self.added(

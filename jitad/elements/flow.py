@@ -17,6 +17,15 @@ from jitad.ir.interpret import evaluate_array_node
 from jitad.transforms.scalars.scalarize import elements, pack
 from jitad.transforms.scalars.templates import apply, new_builder
 
+from .library import (
+    Cumulated,
+    Extreme,
+    Library,
+    Norm,
+    Product,
+    Taken,
+    matmul_labels,
+)
 from .windows import (
     Box,
     NotAffineError,
@@ -138,7 +147,7 @@ class Summed:
         return [self.type]
 
 
-Statement = Map | Moved | Written | Placed | Summed
+Statement = Map | Moved | Written | Placed | Summed | Library
 
 
 @dataclass(eq=False)
@@ -225,14 +234,34 @@ class _Flowing:
             elif node.primitive.kind == "structure":
                 (i,) = own
                 self.value[i] = self._moved(node)
-            elif node.primitive.name == "sum":
-                (i,) = own
-                operand = self._operand(node.operands[0])
-                axes = tuple(arguments(node)["axis"])
-                self.value[i] = self.flow.add(Summed(node.type, (operand,), axes))[0]
             else:
-                raise UnfitError(node.primitive.name)
+                (i,) = own
+                self.value[i] = self.flow.add(self._reducing(node))[0]
         self.flow.outputs = tuple([self._operand(o) for o in self.graph.outputs])
+
+    def _reducing(self, node: Node) -> Statement:
+        """The statement of a node that sums, or that a library computes."""
+        given = tuple([self._operand(a) for a in node.operands])
+        shapes = [self.flow.types[v].shape for v in given]
+        type, params, name = node.type, arguments(node), node.primitive.name
+        sized = all(map(math.prod, shapes))
+        match name:
+            case "sum":
+                return Summed(type, given, tuple(params["axis"]))
+            case "max" | "min" if sized:
+                return Extreme(type, given, tuple(params["axis"]), name == "max")
+            case "norm" if type.dtype.kind == "f":
+                return Norm(type, given, tuple(params["axis"]))
+            case "cumsum":
+                return Cumulated(type, given, params["axis"])
+            case "matmul" if sized and _fits(type, shapes):
+                return Product(type, given, *matmul_labels(*shapes))
+            case "einsum" if sized:
+                labels, to = params["subscripts"].split("->")
+                own = tuple(labels.split(","))
+                if all(len(set(a)) == len(a) for a in own) and type.dtype.kind == "f":
+                    return Product(type, given, own, to)
+        raise UnfitError(name)
 
     def _operand(self, i: int) -> int:
         """The value of a node; a scalar constant becomes one when it is needed."""
@@ -288,8 +317,19 @@ class _Flowing:
         sizes = [math.prod(shape) for shape in shapes]
         if max(*sizes, node.type.size, 0) > _MOST_POSITIONS:
             raise UnfitError(node.primitive.name)
-        pieces = tuple(_pieces(node, given, shapes))
+        positions = _positions(node, shapes)
+        try:
+            pieces = tuple(_pieces(positions, given))
+        except NotAffineError:
+            return self._taken(node, given, positions)
         return self.flow.add(Moved(node.type, pieces))[0]
+
+    def _taken(self, node: Node, given: Sequence[int], positions: np.ndarray) -> int:
+        """Elements of one operand, in any order."""
+        if len(given) != 1 or positions.min() <= 0:
+            raise UnfitError(node.primitive.name)
+        places = positions - (1 << _APART)
+        return self.flow.add(Taken(node.type, (given[0],), places))[0]
 
     def _put(self, node: Node) -> int:
         base, value = [self._operand(a) for a in node.operands]
@@ -343,28 +383,33 @@ def inside(box: Box, shape: Shape) -> Window:
     return Window(box.shape, start, steps)
 
 
-def _pieces(
-    node: Node, given: Sequence[int], shapes: Sequence[Shape]
-) -> Iterator[Piece]:
-    """The boxes of a structure's result."""
+def _fits(type: Type, shapes: Sequence[Shape]) -> bool:
+    """Whether a product of matrices has no axes that one operand repeats."""
+    lead = [shape[:-2] for shape in shapes if len(shape) > 2]
+    return type.dtype.kind == "f" and all(a == lead[0] for a in lead)
+
+
+def _positions(node: Node, shapes: Sequence[Shape]) -> np.ndarray:
+    """Where a structure takes its elements from; 0: a zero that it fills in."""
     marked = [
         ((k + 1) << _APART) + np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
         for k, shape in enumerate(shapes)
     ]
-    positions = np.asarray(evaluate_array_node(node, marked))
+    return np.asarray(evaluate_array_node(node, marked))
+
+
+def _pieces(positions: np.ndarray, given: Sequence[int]) -> Iterator[Piece]:
+    """The boxes of a structure's result.
+
+    Raises NotAffineError where there are too many.
+    """
     if not positions.size:
         return
-    owners = positions >> _APART
-    try:
-        for box, window in boxes(positions, owners):
-            k = window.start >> _APART
-            if k:
-                start = window.start - (k << _APART)
-                yield Piece(
-                    box, given[k - 1], Window(window.shape, start, window.steps)
-                )
-    except NotAffineError:
-        raise UnfitError(node.primitive.name) from None
+    for box, window in boxes(positions, positions >> _APART):
+        k = window.start >> _APART
+        if k:
+            start = window.start - (k << _APART)
+            yield Piece(box, given[k - 1], Window(window.shape, start, window.steps))
 
 
 def _groups(graph: Graph) -> list[list[int]]:

@@ -18,6 +18,8 @@ from jitad.backends.memory import address
 from jitad.ir.graph import Graph, Type
 from jitad.lowering.kernel import Argument
 
+from .library import Library
+
 Environment = dict[int, np.ndarray]
 
 
@@ -141,6 +143,50 @@ class Add:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """An array's elements start + Σ i·steps, as an array of a type."""
+
+    value: int
+    type: Type
+    start: int
+    steps: tuple[int, ...]
+
+    def of(self, environment: Environment) -> np.ndarray:
+        """The view."""
+        dtype, shape = self.type
+        strides = tuple([s * dtype.itemsize for s in self.steps])
+        array = environment[self.value]
+        return np.ndarray(shape, dtype, array, self.start * dtype.itemsize, strides)
+
+
+@dataclass(frozen=True, eq=False)
+class Compute:
+    """What a library computes of views: a new array."""
+
+    statement: Library
+    value: int
+    views: tuple[View, ...]
+
+    @property
+    def touched(self) -> list[int]:
+        """The arrays that it reads or makes."""
+        return [*(v.value for v in self.views), self.value]
+
+    @property
+    def bytes(self) -> int:
+        """How much memory its result takes."""
+        type = self.statement.type
+        return type.size * type.dtype.itemsize
+
+    def run(self, environment: Environment) -> None:
+        """Call it."""
+        with np.errstate(all="ignore"):
+            made = self.statement.compute(*[v.of(environment) for v in self.views])
+        dtype = self.statement.type.dtype
+        environment[self.value] = np.asarray(made, dtype, order="C")
+
+
 def _paired(partial: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """The sums over axes and over lanes, which are last, pair by pair."""
     with np.errstate(all="ignore"):
@@ -156,7 +202,7 @@ def _paired(partial: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     return left[..., 0]
 
 
-Step = Run | New | Add
+Step = Run | New | Add | Compute
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jitad.elements.steps import Add, New, Plan, Run
+from jitad.elements.steps import Add, Compute, New, Plan, Run
 from jitad.ir.graph import Type
 from jitad.transforms.rewrite.tidy import weight
 
@@ -16,7 +16,7 @@ from jitad.transforms.rewrite.tidy import weight
 class Pass:
     """A kernel over some elements of arrays.
 
-    what        "store", or "sum" for what is added up
+    what        "store", "sum" for what is added up, or what a library computes
     elements    that it computes
     operations  weighted, of one element
     read, written  bytes; an array that is read at several places counts once
@@ -82,11 +82,16 @@ def explained(name: str, inputs: Sequence[Type], plan: Plan) -> Passes:
     return Passes(name, tuple(inputs), plan.types, tuple(passes), plan.peak)
 
 
-def _pass(step: Run | Add) -> Pass:
+def _pass(step: Run | Add | Compute) -> Pass:
+    if isinstance(step, Compute):
+        types = [v.type for v in step.views]
+        read = sum(t.size * t.dtype.itemsize for t in types)
+        what = type(step.statement).__name__.lower()
+        return Pass(what, step.statement.type.size, 0.0, read, step.bytes)
     elements = step.lanes * math.prod(step.outer)
     reaches = step.reaches[:-1] if isinstance(step, Run) else step.reaches
     sizes: dict[int, int] = {}
-    for reach, type in zip(reaches, step.graph.input_types, strict=False):
+    for reach, kind in zip(reaches, step.graph.input_types, strict=False):
         own = math.prod(
             n
             for n, move in zip(
@@ -94,10 +99,10 @@ def _pass(step: Run | Add) -> Pass:
             )
             if move
         )
-        size = own * type.dtype.itemsize
-        sizes[reach.value] = max(sizes.get(reach.value, 0), size)
-    (type,) = step.graph.output_types
-    written = elements * type.dtype.itemsize if isinstance(step, Run) else 0
+        found = own * kind.dtype.itemsize
+        sizes[reach.value] = max(sizes.get(reach.value, 0), found)
+    size = step.graph.output_types[0].dtype.itemsize
+    written = elements * size if isinstance(step, Run) else 0
     what = "store" if isinstance(step, Run) else "sum"
     operations = weight(step.graph)
     return Pass(what, elements, operations, sum(sizes.values()), written)
@@ -105,10 +110,9 @@ def _pass(step: Run | Add) -> Pass:
 
 def _line(p: Pass, times: int) -> str:
     often = f"{times:,} × " if times > 1 else ""
-    return (
-        f"  {often}{p.what} {p.elements:,} elements, {p.operations:,.0f} weighted "
-        f"operations each; {_bytes(p.read)} read, {_bytes(p.written)} written"
-    )
+    each = f", {p.operations:,.0f} weighted operations each" if p.operations else ""
+    moved = f"{_bytes(p.read)} read, {_bytes(p.written)} written"
+    return f"  {often}{p.what} {p.elements:,} elements{each}; {moved}"
 
 
 def _bytes(count: int) -> str:

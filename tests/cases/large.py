@@ -150,6 +150,49 @@ def one_number(x: Any, c: Any) -> Any:
     return weighted(x / scale) * c + x[0] * x[-1]
 
 
+def softmax(x: Any) -> Any:
+    e = np.exp(x - np.max(x, axis=-1, keepdims=True))
+    return weighted(e / np.sum(e, axis=-1, keepdims=True))
+
+
+def products(A: Any, B: Any, x: Any) -> Any:
+    C = A @ B
+    C += np.outer(A @ x, x @ B)
+    return weighted(C, A.T @ A, np.dot(x, x) * x) + x @ A @ x
+
+
+def stacks(A: Any, B: Any) -> Any:
+    made = A @ B @ A + np.einsum("bij,bjk,bkl->bil", A, B, A)
+    return weighted(made, np.einsum("bij->j", A), np.einsum("bij,bji->b", A, B))
+
+
+def logistic(X: Any, beta: Any, u: Any) -> Any:
+    """Rows of groups that have a number each."""
+    group = np.arange(len(X)) * 7 % len(u)
+    z = X @ beta + u[group]
+    signs = np.where(np.arange(len(X)) % 3 == 0, 1.0, -1.0).astype(X.dtype)
+    return np.sum(np.logaddexp(0, signs * z)) + 0.5 * np.sum(u**2)
+
+
+def perceptron(x: Any, W: Any, b: Any, V: Any) -> Any:
+    hidden = np.maximum(x @ W + b, 0.1)
+    out = hidden @ V
+    out = out - np.max(out, axis=1, keepdims=True)
+    losses = np.log(np.sum(np.exp(out), axis=1)) - out[:, 0]
+    return np.mean(losses)
+
+
+def correlation(data: Any) -> Any:
+    z = (data - data.mean(axis=0)) / data.std(axis=0)
+    return weighted(z.T @ z / len(data)) + np.linalg.norm(data)
+
+
+def running(x: Any) -> Any:
+    order = np.argsort(np.cos(np.arange(x.size)))
+    total = np.cumsum(x[order].reshape(2, -1), axis=1)
+    return weighted(total, np.max(total * 2.0, axis=0)) - np.min(x)
+
+
 def _square(n: int) -> tuple[tuple[int, ...], ...]:
     return ((n, n),)
 
@@ -170,6 +213,13 @@ LARGE = {
     "red_and_black": Large(red_and_black, lambda n: ((n * 2,),)),
     "put_together": Large(put_together, lambda n: ((n,), (n,))),
     "shared_by_rows": Large(shared_by_rows, lambda n: ((n,), (n, 7), (7,))),
+    "softmax": Large(softmax, lambda n: ((n, 6),)),
+    "products": Large(products, lambda n: ((n, n), (n, n), (n,))),
+    "stacks": Large(stacks, lambda n: ((n, 3, 4), (n, 4, 3))),
+    "logistic": Large(logistic, lambda n: ((n * n, 3), (3,), (4,))),
+    "perceptron": Large(perceptron, lambda n: ((n, 4), (4, 5), (5,), (5, 3))),
+    "correlation": Large(correlation, lambda n: ((n * 2, n),)),
+    "running": Large(running, lambda n: ((n * 2,),)),
     "one_number": Large(one_number, lambda n: ((n,), ())),
 }
 

@@ -1,0 +1,295 @@
+"""Statements that NumPy and the libraries below it compute, each with its adjoint.
+
+Products of matrices, largest and smallest elements, norms, running sums, and elements
+moved in a way that is none of boxes.  A statement states everything about itself:
+
+    compute  arrays -> the array of its result
+    back     ȳ -> (operand, what is added to its x̄) …
+    ahead    ẋ of those operands that have one -> ẏ
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from jitad.ir.graph import Graph, Type, scalar
+from jitad.ir.tracer import Tracer, as_tracer
+from jitad.transforms.scalars.scalarize import pack
+from jitad.transforms.scalars.templates import new_builder
+
+from .cells import read
+from .windows import Shape, Window, c_steps
+
+
+class Ground(Protocol):
+    """What derivatives are made with: statements that note where there are none."""
+
+    def added(self, statement: Any, gaps: bool) -> int:
+        """The one result of a statement of derivatives."""
+        ...
+
+    def seen(self, value: int, window: Window) -> int:
+        """A derivative through a window."""
+        ...
+
+    def plain(
+        self, function: Callable[..., Any], operands: Sequence[int], gaps: bool = False
+    ) -> int:
+        """A function of elements, of operands that are of one shape."""
+        ...
+
+    def total(self, value: int, type: Type, axes: tuple[int, ...]) -> int:
+        """The sum of a derivative over some axes."""
+        ...
+
+    def shape(self, value: int) -> Shape:
+        """The shape of a value."""
+        ...
+
+
+Added = Iterator[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Library:
+    """A statement with one result."""
+
+    type: Type
+    operands: tuple[int, ...]
+
+    @property
+    def types(self) -> list[Type]:
+        """Of its result."""
+        return [self.type]
+
+    def compute(self, *arrays: np.ndarray) -> Any:
+        """The result, of arrays that lie anywhere."""
+        raise NotImplementedError
+
+    def back(self, ground: Ground, y: int, bar: int) -> Added:
+        """What its operands get of ȳ."""
+        raise NotImplementedError
+
+    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
+        """ẏ."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Product(Library):
+    """A sum of products, as `np.einsum` writes it: the labels of axes."""
+
+    labels: tuple[str, ...]
+    to: str
+
+    def compute(self, *arrays: np.ndarray) -> Any:
+        """By BLAS, where it is a product of matrices."""
+        subscripts = f"{','.join(self.labels)}->{self.to}"
+        return np.einsum(subscripts, *arrays, optimize=True)
+
+    def back(self, ground: Ground, y: int, bar: int) -> Added:
+        """For each operand the product of ȳ and the others."""
+        for k, x in enumerate(self.operands):
+            yield x, self._without(ground, k, bar)
+
+    def _without(self, ground: Ground, k: int, bar: int) -> int:
+        own, shape = self.labels[k], ground.shape(self.operands[k])
+        extents = dict(zip(own, shape, strict=True))
+        others = [j for j in range(len(self.operands)) if j != k]
+        labels = (self.to, *(self.labels[j] for j in others))
+        # What is only summed in this operand is the same along that axis.
+        to = "".join(a for a in own if any(a in some for some in labels))
+        type = Type(self.type.dtype, tuple([extents[a] for a in to]))
+        operands = (bar, *(self.operands[j] for j in others))
+        made = ground.added(Product(type, operands, labels, to), gaps=False)
+        steps = iter(c_steps(type.shape))
+        spread = tuple([next(steps) if a in to else 0 for a in own])
+        return ground.seen(made, Window(shape, 0, spread))
+
+    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
+        """The product rule."""
+        terms = []
+        for k, x in enumerate(self.operands):
+            if x in dots:
+                operands = (*self.operands[:k], dots[x], *self.operands[k + 1 :])
+                term = Product(self.type, operands, self.labels, self.to)
+                terms.append(ground.added(term, gaps=False))
+        return ground.plain(lambda *terms: sum(terms[1:], terms[0]), terms)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reduced(Library):
+    """What is left of some axes: of each group of elements one number."""
+
+    axes: tuple[int, ...]
+
+    def _spread(self, ground: Ground, value: int) -> int:
+        """A result, or a derivative of it, at all elements that it is of."""
+        shape, own = ground.shape(self.operands[0]), iter(c_steps(self.type.shape))
+        steps = [0 if k in self.axes else next(own) for k in range(len(shape))]
+        return ground.seen(value, Window(shape, 0, tuple(steps)))
+
+    def _sum(self, ground: Ground, value: int) -> int:
+        return ground.total(value, self.type, self.axes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Extreme(Reduced):
+    """The largest elements, or the smallest; equal ones share the derivative."""
+
+    largest: bool
+
+    def compute(self, *arrays: np.ndarray) -> Any:
+        """By NumPy: NaN where there is one."""
+        return (np.max if self.largest else np.min)(arrays[0], axis=self.axes)
+
+    def _shares(self, ground: Ground, y: int) -> int:
+        """What each element has of the derivative: 1 of those that are it, or NaN."""
+        (x,) = self.operands
+        return ground.plain(_is_extreme, [x, self._spread(ground, y)])
+
+    def back(self, ground: Ground, y: int, bar: int) -> Added:
+        """Equal parts of ȳ."""
+        (x,) = self.operands
+        shares = self._shares(ground, y)
+        part = ground.plain(lambda bar, n: bar / n, [bar, self._sum(ground, shares)])
+        yield x, ground.plain(_share, [shares, self._spread(ground, part)], gaps=True)
+
+    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
+        """The mean of ẋ of those that are it."""
+        (x,) = self.operands
+        shares = self._shares(ground, y)
+        total = self._sum(ground, ground.plain(_share, [shares, dots[x]], gaps=True))
+        return ground.plain(lambda t, n: t / n, [total, self._sum(ground, shares)])
+
+
+def _is_extreme(x: Any, y: Any) -> Any:
+    return np.where(y == y, np.where(x == y, 1.0, 0.0), y)
+
+
+def _share(share: Any, slope: Any) -> Any:
+    return np.where(share == 0, 0.0, share * slope)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Norm(Reduced):
+    """Euclidean norms; at zero the derivative is zero."""
+
+    def compute(self, *arrays: np.ndarray) -> Any:
+        """The root of the sum of squares, as in NumPy."""
+        x = arrays[0]
+        return np.sqrt(np.sum(x * x, axis=self.axes))
+
+    def back(self, ground: Ground, y: int, bar: int) -> Added:
+        """The direction of x, times ȳ."""
+        (x,) = self.operands
+        given = [x, self._spread(ground, y), self._spread(ground, bar)]
+        yield x, ground.plain(_along, given)
+
+    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
+        """ẋ along the direction of x."""
+        (x,) = self.operands
+        given = [x, self._spread(ground, y), dots[x]]
+        return self._sum(ground, ground.plain(_along, given))
+
+
+def _along(x: Any, y: Any, slope: Any) -> Any:
+    zero = (x == 0) & (y == 0)
+    return np.where(zero, 0.0, x / np.where(zero, 1.0, y) * slope)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cumulated(Library):
+    """Running sums along an axis, from its beginning or from its end."""
+
+    axis: int
+    backwards: bool = False
+
+    def compute(self, *arrays: np.ndarray) -> Any:
+        """In the order of the axis."""
+        turned = [slice(None)] * len(self.type.shape)
+        turned[self.axis] = slice(None, None, -1 if self.backwards else 1)
+        return np.cumsum(arrays[0][tuple(turned)], axis=self.axis)[tuple(turned)]
+
+    def _of(self, value: int, backwards: bool) -> Cumulated:
+        return Cumulated(self.type, (value,), self.axis, backwards)
+
+    def back(self, ground: Ground, y: int, bar: int) -> Added:
+        """Running sums the other way."""
+        made = ground.added(self._of(bar, not self.backwards), gaps=False)
+        yield self.operands[0], made
+
+    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
+        """The same of ẋ."""
+        dot = dots[self.operands[0]]
+        return ground.added(self._of(dot, self.backwards), gaps=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taken(Library):
+    """Elements of an array by their numbers in C order."""
+
+    places: np.ndarray
+
+    def compute(self, *arrays: np.ndarray) -> Any:
+        """By NumPy."""
+        return arrays[0].reshape(-1)[self.places]
+
+    def back(self, ground: Ground, y: int, bar: int) -> Added:
+        """ȳ, added to the elements that were taken."""
+        (x,) = self.operands
+        type = Type(self.type.dtype, ground.shape(x))
+        yield x, ground.added(Gathered(type, (bar,), self.places), gaps=True)
+
+    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
+        """The same of ẋ."""
+        dot = dots[self.operands[0]]
+        return ground.added(Taken(self.type, (dot,), self.places), gaps=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gathered(Library):
+    """Zeros, to which elements of an array are added by their numbers in C order."""
+
+    places: np.ndarray
+
+    def compute(self, *arrays: np.ndarray) -> Any:
+        """In the order of the elements, in float64."""
+        made = np.bincount(
+            self.places.reshape(-1), arrays[0].reshape(-1), minlength=self.type.size
+        )
+        return made.reshape(self.type.shape).astype(self.type.dtype, copy=False)
+
+    def back(self, ground: Ground, y: int, bar: int) -> Added:
+        """The elements of ȳ that were added to."""
+        (x,) = self.operands
+        type = Type(self.type.dtype, ground.shape(x))
+        yield x, ground.added(Taken(type, (bar,), self.places), gaps=False)
+
+    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
+        """The same of ẋ."""
+        dot = dots[self.operands[0]]
+        return ground.added(Gathered(self.type, (dot,), self.places), gaps=True)
+
+
+def of_elements(function: Callable[..., Any], dtypes: Sequence[np.dtype]) -> Graph:
+    """A function in plain NumPy as a graph of one element."""
+    builder = new_builder()
+    given = [Tracer(builder, read(builder, d), scalar(d)) for d in dtypes]
+    made = as_tracer(builder, function(*given), np.result_type(*dtypes))
+    return builder.finish([pack(builder, np.asarray(made.index), made.type)])
+
+
+def matmul_labels(a: Shape, b: Shape) -> tuple[tuple[str, str], str]:
+    """The labels of `np.matmul` for operands of these shapes."""
+    lead = "abcdefghij"[: max(len(a), len(b), 2) - 2]
+    left = "y" if len(a) == 1 else "xy"
+    right = "y" if len(b) == 1 else "yz"
+    first = lead[len(lead) - (len(a) - 2) :] + left if len(a) > 1 else left
+    second = lead[len(lead) - (len(b) - 2) :] + right if len(b) > 1 else right
+    to = lead + left.replace("y", "") + right.replace("y", "")
+    return (first, second), to
