@@ -9,6 +9,7 @@ import pytest
 
 import jitad
 from jitad.errors import UnsupportedError
+from jitad.ir.graph import Builder
 from jitad.transforms.scalars import scalarize as scalarizing
 from jitad.transforms.scalars.counted import beyond
 from jitad.transforms.scalars.scalarize import scalarize
@@ -62,6 +63,48 @@ def test_what_is_far_too_long_is_not_written_out(monkeypatch):
     monkeypatch.setattr(scalarizing, "new_builder", None)
     with pytest.raises(UnsupportedError, match=r"more than 400000 scalar .* jitad"):
         jitad.jit(chained)(np.ones((400, 400)))
+
+
+# These take a little more than what is allowed, or give more than is written out.
+ROWS, LONG = np.ones((500, 500)), np.ones(3000)
+A_LITTLE = {
+    "vecdot": (lambda x: np.vecdot(x, x), ROWS),
+    "matvec": (lambda x: x @ x[0], ROWS),
+    "matmul": (lambda x: x @ x, np.random.default_rng(0).normal(size=(80, 80))),
+    "einsum": (lambda x: np.einsum("ij,ij->i", x, x), ROWS),
+    "sum": (lambda x: np.sum(x * x), ROWS),
+    "pad": (lambda x: np.pad(x, 200_000), LONG),
+    "tile": (lambda x: np.tile(x, 200), LONG),
+    "meshgrid": (lambda x: np.meshgrid(x[:700], x[:700])[0], LONG),
+    "interp": (lambda x: np.interp(x[:500], np.arange(2e3), np.arange(2e3)), LONG),
+}
+
+
+@pytest.mark.parametrize("name", A_LITTLE)
+def test_what_is_a_little_too_long_is_not_written_out(name, monkeypatch):
+    f, x = A_LITTLE[name]
+    made = 0
+    add = Builder.add
+
+    def counted(*args: Any) -> int:
+        nonlocal made
+        made += 1
+        return add(*args)
+
+    monkeypatch.setattr(Builder, "add", counted)
+    with pytest.raises(UnsupportedError, match="jitad"):
+        jitad.jit(f)(x)
+    assert made < 4000
+
+
+ZEROS = np.eye(600) + np.eye(600, k=1)
+
+
+@pytest.mark.parametrize("f", [lambda x: ZEROS @ x, lambda x: x @ np.diag(x)])
+def test_products_with_zeros_are_not_counted(f):
+    x = np.linspace(1.0, 2.0, 600)
+    assert beyond(traced(f, x).graph, 100_000) is None
+    np.testing.assert_allclose(jitad.jit(f)(x), f(x))
 
 
 TOO_MUCH = {

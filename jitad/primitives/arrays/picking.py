@@ -13,11 +13,13 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import operand
+from jitad.ir.graph import MOST_OPERATIONS
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, cast, promote, renewed, traced
 from jitad.primitives.define import bind_promoted, derived, elementwise
 from jitad.primitives.scalar.elementwise import ahead, fresh, gate
 
+from .einsum import check
 from .memory import write
 
 NAN = float("nan")
@@ -277,11 +279,18 @@ def _step(x: Any, knot: float, y: Any, left: Any, right: Any) -> Any:
     return cast(found, np.float64)
 
 
+# Operations that every knot takes at least for every number that is looked up.
+_EACH = 4
+
+
 def _interp(x: Any, knots: np.ndarray, values: Any, left: Any, right: Any) -> Any:
     last = len(knots) - 1
     if not last:
         # NumPy gives the one value there is for NaN, too.
         return _step(x, knots[0], values[0], left, right)
+    if isinstance(x, Tracer):
+        number = _EACH * x.size * len(knots)
+        check(number, "np.interp", "scalar operations", MOST_OPERATIONS)
     with np.errstate(all="ignore"):
         slopes = [_slope(knots, values, k) for k in range(last)]
         sides = [0.0, *slopes, 0.0]

@@ -7,6 +7,8 @@ that is too long is told so in a fraction of the time that writing it out would 
 
 from __future__ import annotations
 
+import math
+import string
 from collections.abc import Sequence
 from zlib import crc32
 
@@ -16,7 +18,7 @@ from jitad.ir.graph import CONST, INPUT, Graph, Node
 from jitad.ir.interpret import evaluate_array_node
 
 # A count knows no simplifications: it must be so much higher than what is allowed.
-_MARGIN = 1.5
+_MARGIN = 1.1
 # Arrays of this many times what is allowed are not written out, whatever is in them.
 _HUGE = 10
 # What takes an operation, or nearly one, for every number that it is given.
@@ -57,8 +59,12 @@ def beyond(graph: Graph, most: int) -> Node | None:
         given = [numbers[a] for a in node.operands]
         numbers[i] = _numbers(graph, i, given)
         if counts:
-            elementwise = node.primitive.kind == "elementwise"
-            own = numbers[i] if elementwise else _mixed(str(i), [_nonzero(given[0])])
+            if node.primitive.kind == "elementwise":
+                own = numbers[i]
+            elif _contracts(node):
+                own = _products(node, *given)
+            else:
+                own = _mixed(str(i), [_nonzero(given[0])])
             if found.too_many(own):
                 return node
         for a in node.operands:
@@ -68,14 +74,76 @@ def beyond(graph: Graph, most: int) -> Node | None:
 
 
 def _counts(node: Node) -> bool:
-    return node.primitive.kind == "elementwise" or node.primitive.name in _REDUCTIONS
+    elementwise = node.primitive.kind == "elementwise"
+    return elementwise or node.primitive.name in _REDUCTIONS or _contracts(node)
 
 
 def _size(graph: Graph, node: Node) -> int:
     """The number of operations of a node, if all are different."""
     if node.primitive.kind == "elementwise":
         return node.type.size
-    return graph.nodes[node.operands[0]].type.size
+    given = [graph.nodes[a].type for a in node.operands]
+    if _contracts(node):
+        return 2 * _extent(node, [t.shape for t in given])
+    return given[0].size
+
+
+def _extent(node: Node, shapes: Sequence[tuple[int, ...]]) -> int:
+    """How many products a contraction takes."""
+    if node.primitive.name == "matmul":
+        return node.type.size * shapes[0][-1]
+    texts = dict(node.params)["subscripts"].value.split("->")[0].split(",")
+    extents: dict[str, int] = {}
+    for text, shape in zip(texts, shapes, strict=True):
+        extents |= zip(text, shape, strict=True)
+    return math.prod(extents.values())
+
+
+def _products(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The products that a contraction adds up, and the sums, but those with zeros."""
+    if node.primitive.name == "einsum":
+        both, result = dict(node.params)["subscripts"].value.split("->")
+        left, right = both.split(",")
+    else:
+        lead = string.ascii_lowercase[: max(a.ndim, b.ndim) - 2]
+        left = "N"[: a.ndim - 1] + "K"
+        right = "K" + "M"[: b.ndim - 1]
+        result = lead + left[:-1] + right[1:]
+        left = lead[len(lead) + 2 - a.ndim :] + left if a.ndim > 2 else left
+        right = lead[len(lead) + 2 - b.ndim :] + right if b.ndim > 2 else right
+    summed = "".join(sorted({*left, *right} - {*result}))
+    order = summed + result
+    a, b = (_spread(x, own, order) for x, own in ((a, left), (b, right)))
+    products = _mixed("mul", [a, b])
+    there = np.broadcast_to(~_zeros(a) & ~_zeros(b), products.shape)
+    terms = np.where(there, products, np.uint64(0))
+    sums = np.cumsum(terms.reshape(-1, *products.shape[len(summed) :]), axis=0)
+    sums = _mixed("add", [sums.reshape(products.shape)])
+    return np.concatenate([products[there], sums[there]])
+
+
+def _spread(x: np.ndarray, own: str, order: str) -> np.ndarray:
+    """An array with its axes in order, and axes of extent 1 for what it has not."""
+    there = [label for label in order if label in own]
+    axes = [own.index(label) for label in there]
+    shape = [x.shape[own.index(label)] if label in own else 1 for label in order]
+    return np.transpose(x, axes).reshape(shape)
+
+
+def _contracts(node: Node) -> bool:
+    """Whether a node multiplies two arrays, none of them by itself."""
+    if node.primitive.name != "einsum":
+        return node.primitive.name == "matmul"
+    if len(node.operands) != 2:
+        return False
+    texts = dict(node.params)["subscripts"].value.split("->")[0].split(",")
+    return all(len({*text}) == len(text) for text in texts)
+
+
+def _zeros(numbers: np.ndarray) -> np.ndarray:
+    """Which numbers are those of zeros, filled in or constants of some dtype."""
+    kinds = [_mixed(char, [np.zeros(1, np.uint64)])[0] for char in "df"]
+    return np.isin(numbers, [np.uint64(0), *kinds])
 
 
 def _nonzero(numbers: np.ndarray) -> np.ndarray:

@@ -469,6 +469,7 @@ def _structure(
     builder: Trace, node: Node, operands: Sequence[np.ndarray]
 ) -> np.ndarray:
     """Move positions by NumPy's own call; position 0 is the zero that it fills in."""
+    check_size(node.type)
     moved = positions(node, [o.shape for o in operands])
     zero = -1
     if moved.size and moved.min() == 0:
