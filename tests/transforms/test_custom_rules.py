@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad import tree
+from jitad import UnsupportedError, tree
 from tests.cases.custom import by_jvp, by_vjp, rooted, rooted_too
 
 MODES = ("forward", "reverse", "cross")
@@ -228,3 +228,35 @@ def test_an_infinite_slope_touches_nothing_that_does_not_depend_on_it(name, mode
     for rule in (rooted, rooted_too, jitad.checkpoint(np.sqrt)):
         J = jitad.jacobian(lambda x, rule=rule: f(rule, x), mode=mode)
         np.testing.assert_array_equal(J(x), want)
+
+
+AFFINE = {  # rules that give something though there are no seeds
+    "a number": lambda x, t: 3 * t + 1,
+    "the argument": lambda x, t: 3 * t - x,
+    "no seed": lambda x, t: np.sin(x),
+    "a branch": lambda x, t: np.where(x > 0, 3 * t, 1.0),
+}
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("name", AFFINE)
+def test_a_rule_that_adds_what_is_no_seed_is_refused(name, mode):
+    affine = AFFINE[name]
+    f = jitad.custom_jvp(lambda x: 3 * x)
+    f.defjvp(lambda xs, ts: (3 * xs[0], affine(xs[0], ts[0])))
+    g = jitad.custom_vjp(lambda x: 3 * x)
+    g.defvjp(lambda x: (3 * x, x), lambda x, bar: (affine(x, bar),))
+    for given in (f, g):
+        with pytest.raises(UnsupportedError, match="but it adds what"):
+            jitad.jacobian(lambda x, h=given: h(x), mode=mode)(0.5)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_a_rule_may_add_zeros(mode):
+    f = jitad.custom_jvp(lambda x, y: 3 * x)
+    f.defjvp(lambda xs, ts: (3 * xs[0], 3 * ts[0] + 0.0 * xs[1]))
+    g = jitad.custom_vjp(lambda x, y: 3 * x)
+    g.defvjp(lambda x, y: (3 * x, y), lambda y, bar: (3 * bar + 0.0, 0.0 * y))
+    for given in (f, g):
+        found = jitad.jacobian(lambda x, h=given: h(x, 2 * x), mode=mode)(0.5)
+        assert found == 3

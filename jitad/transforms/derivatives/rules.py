@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from jitad.errors import UnsupportedError
 from jitad.ir.call import CALL, Custom, custom_of
-from jitad.ir.graph import Graph, prune, reach
+from jitad.ir.graph import CONST, Graph, prune, reach
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, loop_of, parts_of
 from jitad.ir.tracer import Trace
@@ -22,6 +24,8 @@ from .linearized import Derivatives, Sweep, open_body
 from .products import gated, include
 from .steep import inside
 
+# What is a multiple of seeds only if all that it is made of is.
+_SUMS = frozenset({"add", "sub", "select", "cast", "neg", *GATES})
 _MANY = 1_000_003  # more than there are nodes
 
 
@@ -39,7 +43,7 @@ def push_call(
     def rule(given: Sequence[int]) -> Graph:
         if custom.kind == "again":
             return _pushed(custom, given, sources, forward)
-        return custom.rule if custom.kind == "jvp" else transposed(custom, reverse)
+        return _checked(custom) if custom.kind == "jvp" else transposed(custom, reverse)
 
     types = custom.types()
     numbered = zip(parts_of(builder, v, types), types, strict=True)
@@ -66,7 +70,7 @@ def pull_call(
     def rule(given: Sequence[int]) -> Graph:
         if custom.kind == "again":
             return _pulled(custom, given, v + 1, sources, reverse)
-        return custom.rule if custom.kind == "vjp" else transposed(custom, reverse)
+        return _checked(custom) if custom.kind == "vjp" else transposed(custom, reverse)
 
     smooth = _smooth(custom.value, custom.value.inputs)
     found: list[dict[int, int]] = [{} for _ in custom.value.inputs]
@@ -239,7 +243,7 @@ def _of_some(
 
 def transposed(custom: Custom, sweep: Sweep) -> Graph:
     """(x …, s …) -> (t …), linear in s, as  (x …, t̄ …) -> (s̄ …)."""
-    rule, count = custom.rule, len(custom.value.inputs)
+    rule, count = _checked(custom), len(custom.value.inputs)
     line = open_body(rule, range(count, len(rule.inputs)))
     inner, seeds = line.builder, line.inputs[count:]
     bars = [inner.input(t) for t in rule.output_types]
@@ -251,6 +255,40 @@ def transposed(custom: Custom, sweep: Sweep) -> Graph:
     inputs = (*line.inputs, *bars)
     graph = prune(inner.nodes, inputs, tuple(results))
     return _linear(custom, graph, len(rule.inputs))
+
+
+def _checked(custom: Custom) -> Graph:
+    """A function's rule.
+
+    Raises UnsupportedError where it gives something though there are no seeds.
+    """
+    rule = custom.rule
+    nodes, seeds = rule.nodes, rule.inputs[len(custom.value.inputs) :]
+    scaled, zero = set(seeds), set[int]()
+    for i, (primitive, operands, *_) in enumerate(nodes):
+        name = primitive.name
+        terms = operands[1:] if name in ("select", *GATES) else operands
+        own = [a for a in terms if a in scaled]
+        if primitive is CONST:
+            if np.shape(nodes[i].value) == () and nodes[i].value == 0:
+                zero.add(i)
+        elif name in _SUMS and own and not all(a in scaled or a in zero for a in terms):
+            break
+        elif own:
+            scaled.add(i)
+        elif (name == "mul" and not zero.isdisjoint(operands)) or (
+            name in _SUMS and zero.issuperset(terms)
+        ):
+            zero.add(i)
+    else:
+        if all(i in scaled or i in zero for i in rule.outputs):
+            return rule
+    bars = "tangents" if custom.kind == "jvp" else "cotangents"
+    raise UnsupportedError(
+        f"{custom.name}: expected a rule that is linear in the {bars}, but it adds "
+        f"what does not depend on them; write sums of {bars} times what depends on the "
+        "arguments alone"
+    )
 
 
 def _linear(custom: Custom, graph: Graph, end: int) -> Graph:
