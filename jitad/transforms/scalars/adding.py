@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from jitad.ir.graph import INPUT, Node
-from jitad.ir.loop import PART, Loop, add_loop, loop_of
+from jitad.ir.loop import LOOP, PART, Loop, add_loop, loop_of
 from jitad.ir.primitive import registry
 
 from .templates import new_builder
@@ -137,6 +137,8 @@ class _Sums:
     def _inner(self, i: int, k: int) -> _Link | None:
         """The sum of an inner loop, that begins with a sum of this one."""
         node = self.nodes[i]
+        if node.primitive is not LOOP:
+            return None
         loop = loop_of(node)
         split = loop.split(node.operands)
         if k >= loop.carried or loop.head is not None or loop.added(k) is None:
