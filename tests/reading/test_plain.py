@@ -367,7 +367,7 @@ def test_explain_says_what_became_of_every_loop() -> None:
             total += x[i, 0] ** 2
         return pair_energy(x) + total
 
-    x = 9 * np.random.default_rng(1).normal(size=(60, 3))
+    x = 9 * np.random.default_rng(1).normal(size=(400, 3))
     said = dict(jitad.explain(jitad.grad(rows), x).source)
     file, first = __file__, pair_energy.__code__.co_firstlineno
     assert said == {

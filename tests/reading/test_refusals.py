@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,7 @@ def numbers(x):
 REFUSALS: dict[Any, str] = {
     typed_list: "a call of List",
     list_that_grows: ".append of a list",
-    comprehension: "a comprehension",
+    comprehension: "a comprehension" if sys.version_info < (3, 12) else ".append of",
     dictionary: "a dict",
     typed_dictionary: "Dict.empty",
     a_set: "a set",
