@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import jitad
+from jitad.backends.cpu import rounds
 from jitad.backends.cpu.threads import most_threads
 from jitad.calls.call import Compiled, Summed
 from jitad.ir.loop import LOOP, loop_of
@@ -239,6 +240,29 @@ def test_what_is_not_finite_stays_where_it_is() -> None:
     x[7] = np.inf
     slopes = jitad.grad(numba.njit(else_less))(x)
     assert slopes[7] == np.inf and np.isfinite(np.delete(slopes, 7)).all()
+
+
+def test_tiles_are_cut_by_what_loops_inside_add(monkeypatch: Any) -> None:
+    monkeypatch.undo()
+    call = jitad.grad(numba.njit(pairs)).prepare(points(2000))
+    (step,) = call.program.sums  # type: ignore[attr-defined]
+    outline = step.executable.outline
+    assert outline.terms >= 100
+    assert rounds.sum_tile(outline, 2000) <= 128
+
+
+def test_a_call_of_what_is_carried_is_no_sum() -> None:
+    call = jitad.checkpoint(lambda c, r: c + np.sin(c) * r)
+
+    def f(x: Any) -> Any:
+        return jitad.scan(lambda c, r: (call(c, r), None), 0.5, x)[0]
+
+    c, x = 0.5, points(20)
+    for r in x:
+        c = c + np.sin(c) * r
+    close(jitad.jit(f)(x), c)
+    slopes = jitad.jacobian(f, mode="forward")(x)
+    close(jitad.jacobian(f, mode="reverse")(x), slopes)
 
 
 PLACES = {
