@@ -103,11 +103,15 @@ def _most(statement: Statement) -> float:
 def _mostly(statement: Statement) -> float:
     match statement:
         case Repeat():
-            ends = statement.alive is not None or statement.count is not None
-            bound = _REPEATS if statement.bound is None else statement.bound
-            known = min(bound, _REPEATS) if ends else bound
-            return known * sum(map(_mostly, statement.inside), 0.1)
+            return mostly(statement) * sum(map(_mostly, statement.inside), 0.1)
         case If():
             return sum(map(_mostly, statement.inside), 0.1)
         case _:
             return cost(statement)
+
+
+def mostly(loop: Repeat) -> int:
+    """How many iterations a loop has, where those that may end early mostly do."""
+    ends = loop.alive is not None or loop.count is not None
+    bound = _REPEATS if loop.bound is None else loop.bound
+    return min(bound, _REPEATS) if ends else bound

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .cost import Work, is_long, work
+from .cost import Work, is_long, mostly, work
 from .kernel import Buffer, Kernel
-from .statement import statements
+from .statement import Statement, statements
 from .statements import Repeat, Scatter
 
 
@@ -21,7 +22,7 @@ class Outline:
     """The buffers and axes of a kernel, and how much it does.
 
     long   whether somebody may want to interrupt it
-    terms  how many numbers a lane adds at computed places, in one iteration
+    terms  how many numbers a lane adds at computed places, roughly
     """
 
     buffers: tuple[Buffer, ...]
@@ -45,8 +46,19 @@ def outline(kernel: Kernel) -> Outline:
     """The outline of a kernel."""
     found = list(statements((*kernel.once, *kernel.body)))
     long = any(isinstance(s, Repeat) and is_long(s) for s in found)
-    terms = sum(len(s.terms) for s in found if isinstance(s, Scatter))
-    return Outline(kernel.buffers, kernel.axes, work(kernel), long, terms)
+    return Outline(kernel.buffers, kernel.axes, work(kernel), long, _terms(kernel.body))
+
+
+def _terms(body: Iterable[Statement]) -> int:
+    """How many terms scatters have, as often as they are run."""
+    total = 0
+    for s in body:
+        if isinstance(s, Scatter):
+            total += len(s.terms)
+        else:
+            often = mostly(s) if isinstance(s, Repeat) else 1
+            total += often * _terms(s.inside)
+    return total
 
 
 def of_plain(data: Any) -> Outline:
