@@ -93,6 +93,8 @@ def call(
     if to is not None:
         (value,) = args
         return state.hold(convert(state.load(value), to))
+    if isinstance(function, type) and hasattr(function, "_fields"):
+        return function(*args, **keywords)
     if isinstance(function, type) and issubclass(function, BaseException):
         return function  # whoever raises it is refused
     scalar = _scalar(function)
@@ -341,6 +343,17 @@ def _slice(state: State, *args: Any) -> slice:
     return slice(*args)
 
 
+def _reversed(state: State, items: Any) -> Any:
+    if isinstance(items, Range) and known(items.step) and items.step == 1:
+        last = binary(operator.sub, items.stop, 1)
+        return Range(last, binary(operator.sub, items.start, 1), -1)
+    if type(items) is tuple:
+        return items[::-1]
+    if isinstance(items, Reference):
+        return state.view(items, lambda x: x[::-1])
+    raise refuse(f"reversed of a {type(items).__name__}", "write range(n - 1, -1, -1)")
+
+
 def _print(state: State, *args: Any) -> None:
     raise refuse("print", "return what you want to see")
 
@@ -359,6 +372,7 @@ _OWN: dict[Any, Callable[..., Any]] = {
     divmod: _divmod,
     tuple: _tuple,
     slice: _slice,
+    reversed: _reversed,
     pow: lambda state, a, b: binary(operator.pow, a, b),
     enumerate: lambda state, items, start=0: Counted(items, start),
     zip: lambda state, *items: Zipped(items),

@@ -27,8 +27,8 @@ def source_loops(
     nests    the loops that are left
     summed   whether sums over many points are computed, for which loops may have gone
     """
-    found = {line: ", ".join(what) for line, what in told.items()}
-    left = {line for nest in nests for line in _lines(nest)}
+    found = {_header(line): ", ".join(what) for line, what in told.items()}
+    left = {_header(line) for nest in nests for line in _lines(nest)}
     for line, what in found.items():
         if summed and what == READ and line not in left:
             found[line] = f"{READ}, added up in lanes"
@@ -50,6 +50,14 @@ def _lines(nest: Nest) -> Iterator[str]:
 def _place(line: str) -> tuple[str, int]:
     file, _, number = line.rpartition(":")
     return (file, int(number)) if number.isdigit() else (line, 0)
+
+
+def _header(line: str) -> str:
+    """The line of the loop itself: a `while` is known by what it runs first."""
+    file, number = _place(line)
+    if any(number == first for first, _, _ in _loops(file)):
+        return line
+    return max(_around(line), key=_place, default=line)
 
 
 def _around(line: str) -> list[str]:

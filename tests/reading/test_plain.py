@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from numba import njit
 
 import jitad
 from jitad import tree
@@ -146,6 +147,21 @@ def halves(x):
     return total
 
 
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+def backwards(x):
+    total = 0.0
+    for i in reversed(range(len(x))):
+        pair = Pair(x[i], total * 0.5)
+        total = pair.first**2 + pair.second
+    for v in reversed(x):
+        total = total * 0.5 + v
+    return total
+
+
 def escapes(x):
     z = x[0]
     for k in range(40):
@@ -160,6 +176,7 @@ READ: dict[str, tuple[Any, tuple[Any, ...]]] = {
     for f in (
         *(stencil, from_the_end, counted, swapped, together, calls_others, halves),
         escapes,
+        backwards,
     )
 }
 READ["nested_tables"] = (
@@ -360,6 +377,12 @@ def test_arguments_written_to_in_an_inner_function(soon: None) -> None:
     np.testing.assert_allclose(jitad.grad(f)(X), 2 * X)
 
 
+def halved(x):
+    while x > 1.0:
+        x = x / 2.0
+    return x
+
+
 def test_explain_says_what_became_of_every_loop() -> None:
     def rows(x):
         total = 0.0
@@ -376,5 +399,7 @@ def test_explain_says_what_became_of_every_loop() -> None:
         f"{file}:{first + 5}": "unrolled, 3 iterations",
         f"{file}:{rows.__code__.co_firstlineno + 2}": "unrolled, run by Python",
     }
+    said = dict(jitad.explain(jitad.jit(njit(halved)), 9.0).source)
+    assert said == {f"{file}:{halved.__code__.co_firstlineno + 1}": "read"}
     found = str(jitad.explain(jitad.grad(rows), x))
     assert f"test_plain.py:{first + 3}" in found and "run by Python" in found
