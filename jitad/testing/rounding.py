@@ -7,14 +7,17 @@ error, and no smaller number need be known about the result: no absolute floor.
 
 from __future__ import annotations
 
+from collections.abc import Set
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from jitad import tree
 from jitad.calls.function import Function
-from jitad.ir.graph import FLOATS, Builder, Graph, Node
-from jitad.ir.interpret import interpret
+from jitad.ir.graph import FLOATS, Builder, Graph, Node, prune, reach
+from jitad.ir.interpret import interpret, rearranged
+from jitad.ir.loop import LOOP, Loop, loop_of
 from jitad.ir.primitive import registry
 
 _SAMPLES = 12
@@ -27,14 +30,15 @@ _EXACT = {
 _ULPS = 4
 
 
-def spread(function: Function, *args: Any) -> list[np.ndarray]:
+def spread(function: Function, *args: Any, loops: bool = True) -> list[np.ndarray]:
     """For every number in function's results how far rounding moves it, at most.
 
+    loops  whether what loops repeat is moved, too
     Infinite where some samples are finite and others not.
     """
     leaves = [np.asarray(x) for x in tree.flatten((args, {}))[0]]
     graph = function.prepare(*args).derived.graph
-    moved = loosened(graph)
+    moved = loosened(graph, loops=loops)
     rng = np.random.default_rng(0)
     factors = []
     for type in moved.input_types[len(leaves) :]:
@@ -46,19 +50,65 @@ def spread(function: Function, *args: Any) -> list[np.ndarray]:
     return [_farthest(s, e) for s, e in zip(samples, exact, strict=True)]
 
 
-def loosened(graph: Graph) -> Graph:
-    """The same graph with a factor, a new input, for every operation on floats."""
+def loosened(
+    graph: Graph, exact: Set[int] = frozenset(), *, loops: bool = True
+) -> Graph:
+    """The same graph with a factor, a new input, for every operation on floats.
+
+    An operation in a loop has the same factor in all iterations.
+    exact  nodes that get none
+    """
     builder = Builder()
     multiply = registry.primitives["mul"]
 
     def change(i: int, operands: tuple[int, ...]) -> int | None:
         node = graph.nodes[i]
-        if not _rounds(graph, node) or node.type.dtype not in FLOATS:
+        if node.primitive is LOOP and loops:
+            return _loosened_loop(builder, node, operands)
+        if i in exact or not _rounds(graph, node) or node.type.dtype not in FLOATS:
             return None
         factors = builder.copy(node, operands), builder.input(node.type)
         return builder.add(multiply, factors, node.type)
 
     return graph.rewritten(builder, change)
+
+
+def _loosened_loop(builder: Builder, node: Node, operands: tuple[int, ...]) -> int:
+    """A loop whose iterations share the factors of its operations."""
+    loop = loop_of(node)
+    body, count = loosened(loop.body, _deciding(loop)), len(loop.body.inputs)
+    types = body.input_types[count:]
+    behind = 1 + loop.carried + loop.shared
+    inputs = (*body.inputs[:behind], *body.inputs[count:], *body.inputs[behind:count])
+    widened = replace(
+        loop,
+        body=prune(body.nodes, inputs, body.outputs),
+        shared=loop.shared + len(types),
+    )
+    if loop.head is not None:
+        given = [*loop.body.input_types[:behind], *types]
+        widened = replace(widened, head=rearranged(loop.head, given, range(behind)))
+    first = behind - 1 + loop.counted
+    factors = [builder.input(t) for t in types]
+    given_now = (*operands[:first], *factors, *operands[first:])
+    return builder.copy(node.holding(widened), given_now)
+
+
+def _deciding(loop: Loop) -> set[int]:
+    """The nodes of a body that say how often it runs: rounding does not change that."""
+    if loop.head is None:
+        return set()
+    head, body = loop.head, loop.body
+    needed = reach(head.nodes, head.outputs)
+    wanted = {k for k, i in enumerate(head.inputs) if i in needed}
+    found: set[int] = set()
+    while True:
+        carried = [k - 1 for k in wanted if 1 <= k <= loop.carried]
+        found = set(reach(body.nodes, [body.outputs[k] for k in carried]))
+        more = {k for k, i in enumerate(body.inputs) if i in found}
+        if more <= wanted:
+            return found
+        wanted |= more
 
 
 def _rounds(graph: Graph, node: Node) -> bool:

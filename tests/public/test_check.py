@@ -412,3 +412,20 @@ def test_corners_are_noted(name):
         assert words in note
         assert "test_check.py:" in note
         assert note in str(report)
+
+
+def cancelling(x):
+    """A loop whose steps lose half of their digits."""
+    return jitad.fori_loop(0, 3, lambda i, c: ((c + 1e8) - 1e8) * np.sin(x), x)
+
+
+def cancelling_while(x):
+    def step(c):
+        return ((c[0] + 1e8) - 1e8) * np.sin(x), c[1] + 1.0
+
+    return jitad.while_loop(lambda c: c[1] < 3.0, step, (x, 0.0), max_steps=9)[0]
+
+
+@pytest.mark.parametrize("f", [cancelling, cancelling_while])
+def test_rounding_in_loops_is_no_error(f):
+    assert jitad.check(f, 0.7)
