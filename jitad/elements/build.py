@@ -270,7 +270,8 @@ class _Planner:
         self.steps.append(New(v, type.shape, type.dtype))
         there = Source(v, type.dtype, 0, c_steps(type.shape))
         for cell in cells:
-            self.steps.append(self.kernels.write(cell, there))
+            made = self.kernels.write(cell, there, beside=type.size)
+            self.steps.append(made)
         self._is_stored(v)
 
     def _view(self, v: int) -> View:

@@ -17,13 +17,14 @@ from jitad.transforms.scalars.scalarize import pack
 from jitad.transforms.scalars.templates import new_builder
 
 from .cells import Cell, Expression, Source, graph_of, read, sources
-from .steps import Add, Reach, Run
+from .steps import Add, Reach, Run, Small
 from .windows import Box
 
 # An axis of lanes is better the longer it is, up to so many.
 _LONG = 256
-# Cells of fewer elements are not worth the time that fast code takes to be made.
-_SMALL = 4096
+# Cells of fewer elements are not worth the time that fast code takes to be made, nor,
+# where they are such a part of what is written, code at all.
+_SMALL, _PART = 4096, 20
 
 
 class Kernels:
@@ -32,10 +33,13 @@ class Kernels:
     def __init__(self, keep: bool, fast: bool) -> None:
         self.keep, self.fast = keep, fast
 
-    def write(self, cell: Cell, there: Source, *, added: bool = False) -> Run:
+    def write(
+        self, cell: Cell, there: Source, *, added: bool = False, beside: int = 0
+    ) -> Run | Small:
         """What writes a cell to an array, or adds it to what is there.
 
         Where the array stays at an element along an axis, that is added up in order.
+        beside  how many elements are written besides
         """
         x = cell.expression
         graph, given = _graph(x, there.dtype, there if added else None)
@@ -43,19 +47,25 @@ class Kernels:
         moving = [k for k, step in enumerate(nest.steps(there)) if step]
         lane, outer = nest.lanes([*given, there], moving or [0])
         reaches = [nest.reach(s, lane, outer) for s in (*given, there)]
-        layouts: list[Layout] = [
-            _layout(r, s) for r, s in zip(reaches, [*given, there], strict=True)
-        ]
-        if layouts[-1] == "fixed":
-            layouts[-1] = "streams"  # of one lane
-        executable = self._compiled(graph, reaches[:-1], layouts, cell.box.size)
-        alone = len(moving) < len(nest.extents)
-        return Run(
-            graph, executable, tuple(reaches), nest.extents[lane],
-            tuple([nest.extents[k] for k in outer]), alone,
-        )  # fmt: skip
+        lanes, around = nest.extents[lane], tuple([nest.extents[k] for k in outer])
+        pairs = zip(nest.extents, nest.steps(there), strict=True)
+        alone = any(n > 1 and not step for n, step in pairs)
 
-    def add(self, cell: Cell, summed: tuple[int, ...], total: Source) -> Run | Add:
+        def make() -> Run:
+            arrays = zip(reaches, [*given, there], strict=True)
+            layouts: list[Layout] = [_layout(r, s) for r, s in arrays]
+            if layouts[-1] == "fixed":
+                layouts[-1] = "streams"  # of one lane
+            executable = self._compiled(graph, reaches[:-1], layouts, cell.box.size)
+            return Run(graph, executable, tuple(reaches), lanes, around, alone)
+
+        if cell.box.size < min(_SMALL, beside // _PART) and not (added or alone):
+            return Small(graph, tuple(reaches), lanes, around, make)
+        return make()
+
+    def add(
+        self, cell: Cell, summed: tuple[int, ...], total: Source
+    ) -> Run | Small | Add:
         """What adds the sums of a cell over some axes to an array without these."""
         rank = len(cell.box.low)
         kept = [k for k in range(rank) if k not in summed]

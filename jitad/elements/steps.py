@@ -16,11 +16,14 @@ from jitad.backends.cpu import fresh, nest
 from jitad.backends.cpu.machine import memory_bytes
 from jitad.backends.memory import address
 from jitad.ir.graph import Graph, Type
+from jitad.ir.interpret import interpret
 from jitad.lowering.kernel import Argument
 
 from .library import Library
 
 Environment = dict[int, np.ndarray]
+# After so many times what is computed by NumPy has a kernel.
+_OFTEN = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,45 @@ class Run:
         nest.launch(
             self.executable, self.lanes, self.outer, arguments, steps, alone=self.alone
         )
+
+
+@dataclass(eq=False)
+class Small:
+    """A kernel over few elements, which NumPy computes until it has run often.
+
+    To make its code takes longer than that; what comes back in every step of a long
+    loop, or in every call of a solver, is worth it.
+    """
+
+    graph: Graph
+    reaches: tuple[Reach, ...]
+    lanes: int
+    outer: tuple[int, ...]
+    make: Callable[[], Run]
+    _runs: int = 0
+    _made: Run | None = None
+
+    @property
+    def touched(self) -> list[int]:
+        """The arrays that it reads or writes."""
+        return [r.value for r in self.reaches]
+
+    def run(self, environment: Environment) -> None:
+        """Interpret the graph, or launch its kernel."""
+        if self._runs < _OFTEN:
+            self._runs += 1
+            *inputs, target = [self._view(r, environment) for r in self.reaches]
+            rank = 1 + len(self.outer)
+            (target[...],) = interpret(self.graph, inputs, rank)
+            return
+        if self._made is None:
+            self._made = self.make()
+        self._made.run(environment)
+
+    def _view(self, reach: Reach, environment: Environment) -> np.ndarray:
+        array, shape = environment[reach.value], (self.lanes, *self.outer)
+        strides = (reach.lane, *reach.outer)
+        return np.ndarray(shape, array.dtype, array, reach.start, strides)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +244,7 @@ def _paired(partial: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     return left[..., 0]
 
 
-Step = Run | New | Add | Compute
+Step = Run | Small | New | Add | Compute
 
 
 @dataclass(eq=False)

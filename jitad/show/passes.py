@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jitad.elements.steps import Add, Compute, New, Plan, Run
+from jitad.elements.steps import Add, Compute, New, Plan, Run, Small
 from jitad.ir.graph import Type
 from jitad.transforms.rewrite.tidy import weight
 
@@ -82,14 +82,15 @@ def explained(name: str, inputs: Sequence[Type], plan: Plan) -> Passes:
     return Passes(name, tuple(inputs), plan.types, tuple(passes), plan.peak)
 
 
-def _pass(step: Run | Add | Compute) -> Pass:
+def _pass(step: Run | Small | Add | Compute) -> Pass:
     if isinstance(step, Compute):
         types = [v.type for v in step.views]
         read = sum(t.size * t.dtype.itemsize for t in types)
         what = type(step.statement).__name__.lower()
         return Pass(what, step.statement.type.size, 0.0, read, step.bytes)
     elements = step.lanes * math.prod(step.outer)
-    reaches = step.reaches[:-1] if isinstance(step, Run) else step.reaches
+    stores = isinstance(step, Run | Small)
+    reaches = step.reaches[:-1] if stores else step.reaches
     sizes: dict[int, int] = {}
     for reach, kind in zip(reaches, step.graph.input_types, strict=False):
         own = math.prod(
@@ -102,8 +103,8 @@ def _pass(step: Run | Add | Compute) -> Pass:
         found = own * kind.dtype.itemsize
         sizes[reach.value] = max(sizes.get(reach.value, 0), found)
     size = step.graph.output_types[0].dtype.itemsize
-    written = elements * size if isinstance(step, Run) else 0
-    what = "store" if isinstance(step, Run) else "sum"
+    written = elements * size if stores else 0
+    what = "store" if stores else "sum"
     operations = weight(step.graph)
     return Pass(what, elements, operations, sum(sizes.values()), written)
 

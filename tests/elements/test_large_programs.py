@@ -13,6 +13,7 @@ import pytest
 import jitad
 from jitad.calls import function
 from jitad.calls.call import Elements
+from jitad.elements import steps
 from tests.cases.large import LARGE, arguments, gradients
 
 DTYPES = (np.float64, np.float32)
@@ -152,7 +153,7 @@ def test_what_is_not_known_here_is_done_over_points(monkeypatch: Any) -> None:
 
 
 def test_a_step_is_compiled_once() -> None:
-    def steps(count: int) -> Any:
+    def of(count: int) -> Any:
         def f(u: Any) -> Any:
             for _ in range(count):
                 v = u.copy()
@@ -164,7 +165,7 @@ def test_a_step_is_compiled_once() -> None:
 
     x = np.linspace(0, 1, 3000)
     kernels = [
-        {id(s.executable) for s in steps(n).prepare(x).steps.steps
+        {id(s.executable) for s in of(n).prepare(x).steps.steps
          if hasattr(s, "executable")}
         for n in (6, 12)
     ]  # fmt: skip
@@ -212,8 +213,22 @@ def test_arrays_are_let_go_where_they_are_read_last() -> None:
 
 
 def test_more_than_there_is_is_refused(monkeypatch: Any) -> None:
-    from jitad.elements import steps
-
     monkeypatch.setattr(steps, "memory_bytes", lambda: 1000)
     with pytest.raises(MemoryError, match=r"expected at most 0.0 GB .* float32"):
         jitad.jit(lambda x: x + 1)(np.ones(5000))
+
+
+def test_small_parts_get_kernels_when_they_have_run_often() -> None:
+    """The same numbers before and after, to rounding."""
+    x = np.linspace(0.0, 1.0, 700)
+    f = jitad.grad(lambda u: np.sum(np.sin(u[1:] - u[:-1] ** 2)))
+    call = f.prepare(x)
+    small = [s for s in call.steps.steps if isinstance(s, steps.Small)]
+    assert len(small) == 2
+    first = f(x)
+    assert all(s._made is None for s in small)
+    for _ in range(steps._OFTEN + 1):
+        last = f(x)
+    made = [s._made for s in small]
+    assert None not in made
+    np.testing.assert_allclose(last, first, rtol=1e-14)

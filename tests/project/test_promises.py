@@ -52,6 +52,7 @@ PROMISES = {
         "Inputs are never modified": "results_are_written_to_arrays_apart",
         "`scan`, `fori_loop` and `while_loop` are not": "the_graph_does_not_grow_with_the_length",
         "some hundred thousand scalar operations": "too_much_for_one_point_is_refused",
+        "as few passes over memory as there have to be": "the_passes_are_explained",
         "their text is run on the host": "edges_in_loops",
     },
     f"{DOCS}/coverage.md": {
@@ -62,6 +63,7 @@ PROMISES = {
         "any place in a batch": "results_do_not_depend_on_threads_or_place",
         "64 paths through its Python branches": "sixty_four_paths_are_the_most",
         "a `while_loop` needs `max_steps`": "reverse_mode_needs_a_bound",
+        "keeps its arrays whole": "gradients_are_those_of_points",
         "at most 400,000 entries": "what_is_too_large_is_refused",
         "at least 0.4 of the largest is positive": "signs_of_eigenvectors_follow_a_rule",
         "The derivative of `zeta` in its first argument is refused": "zeta_has_no_derivative_in_its_first_argument",

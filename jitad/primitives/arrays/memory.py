@@ -57,7 +57,8 @@ def write(array: Tracer, value: Any, positions: np.ndarray | None = None) -> Non
     whole = positions is None
     if positions is None and owner is not array:
         positions = array.positions()
-        whole = np.bincount(positions.ravel(), minlength=1).max() < 2
+        apart = not steps and _apart(array)
+        whole = apart or np.bincount(positions.ravel(), minlength=1).max() < 2
     if positions is not None:
         put = _moved_put if steps else _plain_put
         owner._index = put(trace, array, index, positions)
@@ -69,6 +70,19 @@ def write(array: Tracer, value: Any, positions: np.ndarray | None = None) -> Non
     owner.builder = trace
     if owner._mirror is not None:
         owner._mirror.push()
+
+
+def _apart(array: Tracer) -> bool:
+    """Whether strides alone tell that no two elements of a view are one."""
+    if array._layout is None:
+        return True
+    pairs = zip(map(abs, array._layout.strides), array.type.shape, strict=True)
+    reached = 0
+    for stride, extent in sorted(pairs):
+        if extent > 1 and stride <= reached:
+            return False
+        reached += stride * (extent - 1)
+    return True
 
 
 def _plain_put(trace: Trace, array: Tracer, index: int, positions: np.ndarray) -> int:
