@@ -12,6 +12,7 @@ import pytest
 import jitad
 from jitad import tree
 from jitad.kept import entries
+from jitad.primitives.control import loops
 from jitad.transforms.derivatives import segments
 from tests.cases.numba_code import FUNCTIONS
 
@@ -151,3 +152,11 @@ def test_a_million_steps_are_recorded_in_little_memory() -> None:
     g(3.2)
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
+
+
+def test_a_loop_that_never_ends_stops_at_the_limit(monkeypatch: Any) -> None:
+    """It is lowered for the test; it is ten million."""
+    assert loops.LIMIT == 10_000_000
+    monkeypatch.setattr(loops, "LIMIT", 1000)
+    count = jitad.jit(lambda x: jitad.while_loop(lambda k: k > -1, lambda k: k + x, x))
+    assert count(1.0) == 1001.0
