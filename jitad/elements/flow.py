@@ -325,10 +325,10 @@ class _Flowing:
         return self.flow.add(Moved(node.type, pieces))[0]
 
     def _taken(self, node: Node, given: Sequence[int], positions: np.ndarray) -> int:
-        """Elements of one operand, in any order."""
-        if len(given) != 1 or positions.min() <= 0:
+        """Elements of one operand in any order, and zeros."""
+        if len(given) != 1:
             raise UnfitError(node.primitive.name)
-        places = positions - (1 << _APART)
+        places = np.maximum(positions - (1 << _APART), -1)
         return self.flow.add(Taken(node.type, (given[0],), places))[0]
 
     def _put(self, node: Node) -> int:

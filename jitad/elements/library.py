@@ -231,13 +231,15 @@ class Cumulated(Library):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taken(Library):
-    """Elements of an array by their numbers in C order."""
+    """Elements of an array by their numbers in C order; -1: zeros."""
 
     places: np.ndarray
 
     def compute(self, *arrays: np.ndarray) -> Any:
         """By NumPy."""
-        return arrays[0].reshape(-1)[self.places]
+        found = arrays[0].reshape(-1)[self.places]
+        found[self.places < 0] = 0
+        return found
 
     def back(self, ground: Ground, y: int, bar: int) -> Added:
         """ȳ, added to the elements that were taken."""
@@ -248,20 +250,23 @@ class Taken(Library):
     def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
         """The same of ẋ."""
         dot = dots[self.operands[0]]
-        return ground.added(Taken(self.type, (dot,), self.places), gaps=False)
+        gaps = bool((self.places < 0).any())
+        return ground.added(Taken(self.type, (dot,), self.places), gaps=gaps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gathered(Library):
-    """Zeros, to which elements of an array are added by their numbers in C order."""
+    """Zeros, to which elements of an array are added by their numbers in C order.
+
+    Those of the number -1 are added to nothing.
+    """
 
     places: np.ndarray
 
     def compute(self, *arrays: np.ndarray) -> Any:
         """In the order of the elements, in float64."""
-        made = np.bincount(
-            self.places.reshape(-1), arrays[0].reshape(-1), minlength=self.type.size
-        )
+        places, size = self.places.reshape(-1) + 1, self.type.size
+        made = np.bincount(places, arrays[0].reshape(-1), minlength=size + 1)[1:]
         return made.reshape(self.type.shape).astype(self.type.dtype, copy=False)
 
     def back(self, ground: Ground, y: int, bar: int) -> Added:

@@ -187,6 +187,10 @@ def correlation(data: Any) -> Any:
     return weighted(z.T @ z / len(data)) + np.linalg.norm(data)
 
 
+def triangles(A: Any) -> Any:
+    return weighted(np.tril(A, 1) @ A, np.triu(A * A)) + np.sum(np.sqrt(np.tril(A) + A))
+
+
 def running(x: Any) -> Any:
     order = np.argsort(np.cos(np.arange(x.size)))
     total = np.cumsum(x[order].reshape(2, -1), axis=1)
@@ -219,6 +223,7 @@ LARGE = {
     "logistic": Large(logistic, lambda n: ((n * n, 3), (3,), (4,))),
     "perceptron": Large(perceptron, lambda n: ((n, 4), (4, 5), (5,), (5, 3))),
     "correlation": Large(correlation, lambda n: ((n * 2, n),)),
+    "triangles": Large(triangles, _square),
     "running": Large(running, lambda n: ((n * 2,),)),
     "one_number": Large(one_number, lambda n: ((n,), ())),
 }

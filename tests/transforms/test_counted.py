@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jitad
+from jitad.calls import function
 from jitad.errors import UnsupportedError
 from jitad.ir.graph import Builder
 from jitad.transforms.scalars import scalarize as scalarizing
@@ -59,7 +60,13 @@ def test_different_operations_are_counted(name):
     assert 2 * largest > count or beyond(graph, count // 2) is not None
 
 
-def test_what_is_far_too_long_is_not_written_out(monkeypatch):
+@pytest.fixture
+def apart(monkeypatch):
+    """Arrays of every size are taken apart into scalars."""
+    monkeypatch.setattr(function, "_LARGE", 1 << 62)
+
+
+def test_what_is_far_too_long_is_not_written_out(monkeypatch, apart):
     monkeypatch.setattr(scalarizing, "new_builder", None)
     with pytest.raises(UnsupportedError, match=r"more than 400000 scalar .* jitad"):
         jitad.jit(lambda x: chained(x) @ x[0])(np.ones((400, 400)))
@@ -81,7 +88,7 @@ A_LITTLE = {
 
 
 @pytest.mark.parametrize("name", A_LITTLE)
-def test_what_is_a_little_too_long_is_not_written_out(name, monkeypatch):
+def test_what_is_a_little_too_long_is_not_written_out(name, monkeypatch, apart):
     f, x = A_LITTLE[name]
     made = 0
     add = Builder.add
@@ -128,7 +135,9 @@ TOO_MUCH = {
 
 
 @pytest.mark.parametrize("name", TOO_MUCH)
-def test_what_is_too_large_is_refused_before_it_is_written_out(name, monkeypatch):
+def test_what_is_too_large_is_refused_before_it_is_written_out(
+    name, monkeypatch, apart
+):
     monkeypatch.setattr(scalarizing, "new_builder", None)
     with pytest.raises(UnsupportedError, match=r"(more than|at most) [\d,]* ?"):
         jitad.jit(TOO_MUCH[name])(np.ones((500, 500)))

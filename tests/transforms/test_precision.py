@@ -398,10 +398,10 @@ def sum_that_decides(x: Any) -> Any:
 
 
 ADDING: dict[Any, dict[str, int]] = {
-    nested: {"add": 1},
+    nested: {"add": 2},
     through_a_call: {"add": 1},
-    in_segments: {"add": 1},
-    where_positive: {"sub": 1},
+    in_segments: {"add": 2},
+    where_positive: {"add": 1},
     beside_a_state: {"add": 1},
     sum_that_is_read: {},
     sum_that_is_kept: {},

@@ -13,6 +13,7 @@ from jitad import primitives
 from jitad.ir.graph import ELEMENT, PACK, Builder, Graph, Type, scalar
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import Primitive, registry
+from jitad.transforms.scalars import ranges
 from jitad.transforms.scalars import simplify as module
 from jitad.transforms.scalars.scalarize import new_builder as simplifying
 
@@ -244,10 +245,28 @@ def yes(b: Builder, x: int, y: int) -> int:
     return b.const(np.True_)
 
 
+def digit(b: Builder, x: int, y: int) -> int:
+    """A whole number of which it is known that it is one of 0 to 9."""
+    made = apply(b, "cast", (x,), I8)
+    b.forms[made] = ranges.Form(0, ((ranges.Atom(0, 9), 1),))
+    return made
+
+
+def whole(value: int) -> Make:
+    return lambda b, x, y: b.number(value, I8)
+
+
 less = op("lt", x, y, dtype=BOOL)
 half = op("cast", x, dtype=F4)
 
 REPLACED = {
+    "digit > -1": (op("gt", digit, whole(-1), dtype=BOOL), yes),
+    "digit >= 0": (op("ge", digit, whole(0), dtype=BOOL), yes),
+    "digit <= 9": (op("le", digit, whole(9), dtype=BOOL), yes),
+    "digit < 10": (op("lt", digit, whole(10), dtype=BOOL), yes),
+    "digit != 10": (op("ne", digit, whole(10), dtype=BOOL), yes),
+    "min(digit, 9)": (op("minimum", digit, whole(9), dtype=I8), digit),
+    "max(digit, 0)": (op("maximum", digit, whole(0), dtype=I8), digit),
     "x * 1": (op("mul", x, c(1)), x),
     "1 * x": (op("mul", c(1), x), x),
     "x * -1": (op("mul", x, c(-1)), op("neg", x)),

@@ -60,6 +60,12 @@ def check(
         )
 
 
+def check_einsum(shapes: Sequence[tuple[int, ...]], subscripts: str) -> None:
+    """Raise where an einsum of these shapes is too large for one point."""
+    dummies = [np.broadcast_to(0.0, shape) for shape in shapes]
+    _contracted(dummies, subscripts, _sized)
+
+
 def contract(primitive: Any, operands: Sequence[Any], params: dict) -> Any:
     """Apply a contraction; truth values are counted and compared with zero."""
     dtype = np.result_type(*(a.dtype for a in operands))
@@ -279,7 +285,5 @@ def einsum(*args: Any, out: Any = None, dtype: Any = None, **options: Any) -> An
 
 
 def labelled(operands: Sequence[Any], subscripts: str) -> Any:
-    """An einsum whose subscripts are canonical; refused where it is too large."""
-    dummies = [np.broadcast_to(0.0, x.shape) for x in operands]
-    _contracted(dummies, subscripts, _sized)
+    """An einsum whose subscripts are canonical."""
     return contract(_einsum, operands, {"subscripts": subscripts})

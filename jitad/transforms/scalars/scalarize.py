@@ -34,6 +34,7 @@ from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
 from jitad.ir.table import SCATTER
 from jitad.ir.tracer import Trace, Tracer, lift
 from jitad.primitives.arrays.contraction import check_matmul
+from jitad.primitives.arrays.einsum import check_einsum
 
 from .adding import adding
 from .counted import beyond, positions
@@ -74,6 +75,9 @@ def scalarize(graph: Graph) -> Graph:
         if node.primitive.name == "matmul":
             a, b = (graph.nodes[i].type.shape for i in node.operands)
             check_matmul(a, b)
+        if node.primitive.name == "einsum":
+            shapes = [graph.nodes[i].type.shape for i in node.operands]
+            check_einsum(shapes, **arguments(node))
     builder = new_builder()
     given = [_given(builder, builder.input(t)) for t in graph.input_types]
     made = unroll(builder, graph, given, lasting=True)
