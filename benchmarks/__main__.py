@@ -21,6 +21,7 @@ WORKLOADS = {
     "cpu": (
         "bundle_adjustment",
         "gaussians",
+        "large_arrays",
         "hessian",
         "first_call",
         "import_time",

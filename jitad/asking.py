@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitad.calls.function import Asked, Function
-from jitad.ir.trace import Input, Traced, trace
+from jitad.ir.trace import Input, Known, trace
 from jitad.process.late import late
 
 from . import deriving, tree
@@ -25,11 +25,13 @@ def of_value(f: Callable[..., Any]) -> Asking:
     """(x -> y)."""
 
     def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked | None:
-        traced = _traced(f, spec, inputs)
-        if traced is None:
+        known = _known(f, spec, inputs, plain=True)
+        if known is None:
             return None
+        traced = known.traced
         outputs = range(len(traced.graph.outputs))
-        return Asked(door.Whole(traced.graph, outputs=outputs), traced.result)
+        whole = door.Whole(traced.graph, outputs=outputs)
+        return Asked(whole, traced.result, known)
 
     return ask
 
@@ -41,9 +43,10 @@ def of_gradient(
 
     def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked | None:
         wrt, inner = deriving.chosen(spec, inputs, argnums, name)
-        traced = _traced(f, spec, inputs)
-        if traced is None:
+        known = _known(f, spec, inputs)
+        if known is None:
             return None
+        traced = known.traced
         deriving.need_scalar(traced, traced.graph, has_aux, name)
         count = len(traced.graph.outputs)
         slopes = range(count, count + len(wrt))
@@ -57,7 +60,8 @@ def of_gradient(
             result = deriving.paired(inner, traced.result.child(1))
         else:
             outputs, result = tuple(slopes), inner
-        return Asked(door.Whole(traced.graph, wrt, "gradient", outputs), result)
+        whole = door.Whole(traced.graph, wrt, "gradient", outputs)
+        return Asked(whole, result, known)
 
     return ask
 
@@ -75,9 +79,10 @@ def of_seeds(
         leaves, inner = tree.flatten((primals, {}))
         given = tuple([inputs[k] for k in leaves])
         wrt, result = deriving.chosen(inner, given, range(len(primals)), name)
-        traced = _traced(f, inner, given)
-        if traced is None:
+        known = _known(f, inner, given)
+        if known is None:
             return None
+        traced = known.traced
         deriving.need_floats(traced.graph, range(len(traced.graph.outputs)), name)
         count = len(traced.graph.outputs)
         made = len(wrt) if way == "reverse" else count
@@ -85,14 +90,20 @@ def of_seeds(
         if way == "forward":
             result = traced.result
             result = deriving.paired(result, result) if values else result
-        return Asked(door.Whole(traced.graph, wrt, way, outputs), result)
+        whole = door.Whole(traced.graph, wrt, way, outputs)
+        return Asked(whole, result, known)
 
     return ask
 
 
-def _traced(
-    f: Callable[..., Any], spec: tree.PyTreeSpec, inputs: tuple[Input, ...]
-) -> Traced | None:
+def _known(
+    f: Callable[..., Any],
+    spec: tree.PyTreeSpec,
+    inputs: tuple[Input, ...],
+    *,
+    plain: bool = False,
+) -> Known | None:
     """The trace of a function, which needs nothing from outside of it."""
-    traced = trace(f.full() if isinstance(f, Function) else f, spec, inputs)
-    return None if traced.captured else traced
+    f = f.full() if isinstance(f, Function) else f
+    traced = trace(f, spec, inputs, plain=plain)
+    return None if traced.captured else Known(f, spec, inputs, plain, traced)

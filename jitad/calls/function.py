@@ -20,7 +20,14 @@ from jitad import tree
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import Graph, Type
 from jitad.ir.interpret import inline, interpret
-from jitad.ir.trace import Input, current, differentiated, touched
+from jitad.ir.trace import (
+    Input,
+    Known,
+    current,
+    differentiated,
+    knowing,
+    touched,
+)
 from jitad.ir.trace import trace as record
 from jitad.ir.tracer import Trace, Tracer, as_tracer, bind, innermost, lift, traced
 from jitad.kept import entries
@@ -74,10 +81,11 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of large arrays, and the structure of the result."""
+    """What is asked of large arrays, the structure of the result, and the trace."""
 
     whole: Whole
     result: tree.PyTreeSpec
+    known: Known
 
 
 def _need_usable(function: Any, name: str) -> None:
@@ -503,11 +511,13 @@ class Function(Generic[Given, Made]):
 
     def _prepared(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Call | None:
         views, extents, inputs = self.point(spec, leaves)
+        known = None
         if sum(i.type.size for i in inputs) > _LARGE and not extents:
-            call = self._elements(spec, leaves, inputs)
+            call, known = self._elements(spec, leaves, inputs)
             if call is not None:
                 return call
-        derived = self.derived(spec, inputs)
+        with knowing(known):
+            derived = self.derived(spec, inputs)
         if derived.bound:
             return None
         axes = self.in_axes(spec, leaves), self.out_axes(derived)
@@ -524,24 +534,28 @@ class Function(Generic[Given, Made]):
 
     def _elements(
         self, spec: tree.PyTreeSpec, leaves: Sequence[Any], inputs: tuple[Input, ...]
-    ) -> Call | None:
-        """The call whose lanes are the elements of large arrays, if that can be."""
+    ) -> tuple[Call | None, Known | None]:
+        """The call whose lanes are the elements of large arrays, if that can be.
+
+        If not, the trace that was made to find that out.
+        """
         where = self.where
         plain = where.backend == "cpu" and where.precision == "full"
         if self.ask is None or not plain or current() is not None:
-            return None
+            return None, None
         if chosen_cards(where, leaves, spec, self.name):
-            return None
+            return None, None
         with entries.only_if(where.cache):
             asked = self.ask(spec, inputs)
             if asked is None:
-                return None
-            fast = where.compile == "fast"
-            plan = door.planned(asked.whole, keep=where.cache, fast=fast)
+                return None, None
+            plan, fast = None, where.compile == "fast"
+            if not asked.known.traced.raises:
+                plan = door.planned(asked.whole, keep=where.cache, fast=fast)
         if plan is None:
-            return None
+            return None, asked.known
         derived = Derived(asked.whole.like, asked.result)
-        return Elements(self.name, spec, derived, plan)
+        return Elements(self.name, spec, derived, plan), None
 
 
 def _both_sides(derived: Derived, evaluate: Callable[[Graph], list[Any]]) -> list[Any]:

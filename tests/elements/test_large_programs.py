@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
@@ -232,3 +233,38 @@ def test_small_parts_get_kernels_when_they_have_run_often() -> None:
     made = [s._made for s in small]
     assert None not in made
     np.testing.assert_allclose(last, first, rtol=1e-14)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_function_runs_once_whichever_road_it_takes(known: bool) -> None:
+    calls = []
+
+    def f(x: Any) -> Any:
+        calls.append(x.shape)
+        return np.sum(x**2) + (0.0 if known else jitad.fori_loop(0, 3, loop, x[0]))
+
+    def loop(k: Any, c: Any) -> Any:
+        return c * 0.5
+
+    x = np.linspace(0.0, 1.0, 600)
+    for transform in (jitad.jit, jitad.grad, jitad.value_and_grad):
+        calls.clear()
+        made = transform(f)
+        made(x)
+        made(x)
+        assert len(calls) == 1
+        assert isinstance(made.prepare(x), Elements) == known
+
+
+def test_what_a_function_raises_it_raises_of_large_arrays_too() -> None:
+    @numba.njit
+    def f(x: Any) -> Any:
+        if x[700] < 0:
+            raise ValueError("negative")
+        return np.sum(np.sqrt(x))
+
+    x = np.linspace(1.0, 2.0, 1000)
+    np.testing.assert_allclose(jitad.grad(f)(x), 0.5 / np.sqrt(x))
+    x[700] = -1.0
+    with pytest.raises(ValueError, match="negative"):
+        jitad.grad(f)(x)
