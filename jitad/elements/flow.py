@@ -259,7 +259,7 @@ class _Flowing:
             case "einsum" if sized:
                 labels, to = params["subscripts"].split("->")
                 own = tuple(labels.split(","))
-                if all(len(set(a)) == len(a) for a in own) and type.dtype.kind == "f":
+                if type.dtype.kind == "f" and _agree(own, shapes):
                     return Product(type, given, own, to)
         raise UnfitError(name)
 
@@ -381,6 +381,17 @@ def inside(box: Box, shape: Shape) -> Window:
     steps = whole(shape).steps
     start = sum(a * s for a, s in zip(box.low, steps, strict=True))
     return Window(box.shape, start, steps)
+
+
+def _agree(labels: Sequence[str], shapes: Sequence[Shape]) -> bool:
+    """Whether a label is once in an operand, and has the same length in all."""
+    pairs = [
+        pair
+        for own in zip(labels, shapes, strict=True)
+        for pair in zip(*own, strict=True)
+    ]
+    once = all(len(set(own)) == len(own) for own in labels)
+    return once and len(set(pairs)) == len({label for label, _ in pairs})
 
 
 def _fits(type: Type, shapes: Sequence[Shape]) -> bool:

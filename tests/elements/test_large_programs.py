@@ -151,6 +151,15 @@ def test_what_is_not_known_here_is_done_over_points(monkeypatch: Any) -> None:
     g = jitad.grad(lambda x: np.sum(np.sort(x) * np.arange(3.0)))
     assert not isinstance(g.prepare(x), Elements)
     np.testing.assert_array_equal(g(x), [2.0, 0.0, 1.0])
+    # Diagonals, and axes of one element that are repeated.
+    y = np.arange(1.0, 10.0).reshape(3, 3)
+    for f in (
+        lambda x, y: np.einsum("i,jj->", x, y),
+        lambda x, y: np.einsum("i,ij->", x[:1], y),
+    ):
+        g = jitad.grad(lambda x, y, f=f: f(x, y) ** 2)
+        assert not isinstance(g.prepare(x, y), Elements)
+        np.testing.assert_allclose(g(x, y)[0], 2 * f(x, y) * f(np.eye(3)[0], y))
 
 
 def test_a_step_is_compiled_once() -> None:
