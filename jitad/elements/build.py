@@ -30,14 +30,22 @@ from .cells import (
     stored,
     through,
 )
-from .flow import Flow, Map, Moved, Placed, Statement, Summed, Written, inside, unit_box
+from .flow import (
+    Flow,
+    Map,
+    Moved,
+    Placed,
+    Statement,
+    Summed,
+    Written,
+    back,
+    inside,
+    unit_box,
+)
 from .kernels import Kernels
 from .library import Library
 from .steps import Compute, New, Plan, Step, View
 from .windows import (
-    Axes,
-    Box,
-    Shape,
     Window,
     along_axes,
     broadcast,
@@ -195,9 +203,8 @@ class _Planner:
         left = [full(type.shape)] if type.size else []
         for piece in statement.pieces:
             cells = self._seen(piece.operand, piece.window)
-            box = full(piece.window.shape)
-            parts += shifted(cells, box, piece.box.low)
-            left = [part for own in left for part in _without(own, piece.box)]
+            parts += shifted(cells, piece.box.low)
+            left = [part for own in left for part in own.without(piece.box)]
         zero = Number(type.dtype.type(0))
         parts += [Cell(box, zero) for box in left]
         self.cells[y] = tuple(parts)
@@ -213,10 +220,10 @@ class _Planner:
                 break
             own = self.types[term.operand].shape
             part = self._seen(term.operand, inside(term.box, own))
-            turned = _turned(term.window, type.shape)
-            seen_ = through(part, turned, box.shape)
-            terms.append(shifted(seen_, full(box.shape), box.low))
-        found = overlaid(type.shape, terms, _MOST) if fits else None
+            turned = along_axes(back(term.window, type.shape), term.window.shape)
+            assert turned is not None
+            terms.append(shifted(through(part, turned, box.shape), box.low))
+        found = overlaid(type, terms, _MOST) if fits else None
         if found is not None:
             self.cells[y] = found
             return
@@ -294,24 +301,6 @@ class _Planner:
             v = copy
         self._store(v)
         return v
-
-
-def _without(box: Box, other: Box) -> list[Box]:
-    """What is left of a box without what it has in common with another."""
-    met = box.meet(other)
-    return [box] if met is None else box.without(met)
-
-
-def _turned(window: Window, shape: Shape) -> Axes:
-    """The axes by which what a window shows is seen from the box that it shows."""
-    axes = along_axes(window, shape)
-    assert axes is not None
-    rank = len(window.shape)
-    place = [-1] * rank
-    for a, b in enumerate(axes.axis):
-        if b >= 0:
-            place[b] = a
-    return Axes((0,) * rank, tuple([1 if p >= 0 else 0 for p in place]), tuple(place))
 
 
 def _needed(flow: Flow) -> set[int]:

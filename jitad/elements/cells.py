@@ -26,7 +26,6 @@ class Expression:
     """What an element of an array is."""
 
     weight = 0.0  # weighted operations
-    exact = True  # whether it is an element of a stored array, or a number
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +48,6 @@ class Source(Expression):
 class Applied(Expression):
     """The results of a graph of one element."""
 
-    exact = False
-
     def __init__(self, graph: Graph, operands: Sequence[Expression]) -> None:
         self.graph, self.operands = graph, tuple(operands)
         own = sum(node.primitive.cost for node in graph.nodes)
@@ -60,8 +57,6 @@ class Applied(Expression):
 class Result(Expression):
     """One of them."""
 
-    exact = False
-
     def __init__(self, of: Applied, output: int) -> None:
         self.of, self.output = of, output
         self.weight = of.weight
@@ -69,8 +64,6 @@ class Result(Expression):
 
 class Added(Expression):
     """The sum of several."""
-
-    exact = False
 
     def __init__(self, terms: Sequence[Expression]) -> None:
         self.terms = tuple(terms)
@@ -157,21 +150,16 @@ def _before(box: Box, axes: Axes, shape: Shape) -> Box | None:
     return Box(tuple(low), tuple(high))
 
 
-def shifted(cells: Cells, box: Box, to: Shape) -> Cells:
-    """The cells of what lies in a box of an array, at other places of another one."""
-    axes = Axes(
-        tuple([a - b for a, b in zip(box.low, to, strict=True)]),
-        (1,) * len(to),
-        tuple(range(len(to))),
-    )
+def shifted(cells: Cells, to: Shape) -> Cells:
+    """An array's cells where it begins at another place of a larger one."""
+    axes = Axes(tuple([-n for n in to]), (1,) * len(to), tuple(range(len(to))))
     made = []
     for cell in cells:
-        part = cell.box.meet(box)
-        if part is not None:
-            move = [b - a for a, b in zip(box.low, to, strict=True)]
-            low = tuple([x + m for x, m in zip(part.low, move, strict=True)])
-            high = tuple([x + m for x, m in zip(part.high, move, strict=True)])
-            made.append(Cell(Box(low, high), moved(cell.expression, axes, len(to))))
+        low, high = (
+            tuple([a + n for a, n in zip(end, to, strict=True)])
+            for end in (cell.box.low, cell.box.high)
+        )
+        made.append(Cell(Box(low, high), moved(cell.expression, axes, len(to))))
     return tuple(made)
 
 
@@ -190,9 +178,9 @@ def refined(
     yield from parts
 
 
-def overlaid(shape: Shape, terms: Sequence[Cells], most: int) -> Cells | None:
+def overlaid(type: Type, terms: Sequence[Cells], most: int) -> Cells | None:
     """The sum of what lies on an array of zeros; None where it has too many cells."""
-    parts: list[tuple[Box, list[Expression]]] = [(full(shape), [])]
+    parts: list[tuple[Box, list[Expression]]] = [(full(type.shape), [])]
     for cells in terms:
         for cell in cells:
             left = []
@@ -201,23 +189,23 @@ def overlaid(shape: Shape, terms: Sequence[Cells], most: int) -> Cells | None:
                 if met is None:
                     left.append((box, own))
                     continue
-                left += [(other, own) for other in box.without(met)]
+                left += [(other, own) for other in box.without(cell.box)]
                 left.append((met, [*own, cell.expression]))
             parts = left
             if len(parts) > most:
                 return None
-    return tuple([Cell(box, _added(own)) for box, own in parts])
+    zero = Number(type.dtype.type(0))
+    return tuple([Cell(box, _added(own) if own else zero) for box, own in parts])
 
 
 def _added(terms: Sequence[Expression]) -> Expression:
     return terms[0] if len(terms) == 1 else Added(terms)
 
 
-def graph_of(builder: Trace, x: Expression, index: dict[Any, int], type: Type) -> int:
+def graph_of(builder: Trace, x: Expression, index: dict[Any, int]) -> int:
     """The node of an expression in a graph of one element, and inputs for its sources.
 
     index  where expressions are already, by identity
-    type   of what is made, for a sum of nothing
     """
     found = index.get(id(x))
     if found is not None:
@@ -227,18 +215,17 @@ def graph_of(builder: Trace, x: Expression, index: dict[Any, int], type: Type) -
             found = builder.const(x.value)
         case Result():
             if id(x.of) not in index:
-                own = [graph_of(builder, o, index, type) for o in x.of.operands]
+                own = [graph_of(builder, o, index) for o in x.of.operands]
                 made = instantiate(builder, x.of.graph, own)
                 for k, node in enumerate(made):
                     index[id(x.of), k] = node
                 index[id(x.of)] = -1
             found = index[id(x.of), x.output]
         case Added():
-            own = [graph_of(builder, o, index, type) for o in x.terms]
-            found = own[0] if own else builder.number(0.0, type.dtype)
+            own = [graph_of(builder, o, index) for o in x.terms]
+            add, found = registry.primitives["add"], own[0]
             for other in own[1:]:
-                add, own_type = registry.primitives["add"], builder.nodes[found].type
-                found = builder.apply(add, (found, other), own_type)
+                found = builder.apply(add, (found, other), builder.nodes[found].type)
         case Source():
             raise AssertionError("sources are inputs, and there already")
         case _:

@@ -35,7 +35,7 @@ from .flow import (
     inside,
 )
 from .library import Library, of_elements
-from .windows import Shape, Window, broadcast, c_steps, full, repeated, whole
+from .windows import Shape, Window, broadcast, full, repeated, spread, whole
 
 
 def pull(flow: Flow, seeds: dict[int, int], wrt: Sequence[int]) -> list[int]:
@@ -218,7 +218,7 @@ class _Bars(_Slopes):
                         self.add(x, own)
             case Summed():
                 (x,) = statement.operands
-                self.add(x, self.seen(bar, _spread(flow.types[x].shape, statement)))
+                self.add(x, self.seen(bar, spread(flow.types[x].shape, statement.axes)))
 
     def _map(
         self,
@@ -300,13 +300,6 @@ class _Dots(_Slopes):
 
 def _all(value: int, shape: Shape) -> Term:
     return Term(value, full(shape), whole(shape))
-
-
-def _spread(shape: Shape, statement: Summed) -> Window:
-    """A sum, seen at all elements that it is of."""
-    own = iter(c_steps(statement.type.shape))
-    steps = [0 if k in statement.axes else next(own) for k in range(len(shape))]
-    return Window(shape, 0, tuple(steps))
 
 
 @dataclass(frozen=True, slots=True)

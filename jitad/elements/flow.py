@@ -23,6 +23,7 @@ from .library import (
     Library,
     Norm,
     Product,
+    Single,
     Taken,
     matmul_labels,
 )
@@ -75,10 +76,9 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moved:
+class Moved(Single):
     """An array of elements of others, box by box; zero where there is no box."""
 
-    type: Type
     pieces: tuple[Piece, ...]
 
     @property
@@ -86,24 +86,13 @@ class Moved:
         """What it reads."""
         return tuple([p.operand for p in self.pieces])
 
-    @property
-    def types(self) -> list[Type]:
-        """Of its result."""
-        return [self.type]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Written:
+class Written(Single):
     """A copy of the first operand with the second written through a window of it."""
 
-    type: Type
     operands: tuple[int, ...]
     window: Window
-
-    @property
-    def types(self) -> list[Type]:
-        """Of its result."""
-        return [self.type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +105,9 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Placed:
+class Placed(Single):
     """The sum of what boxes of operands add to an array of zeros."""
 
-    type: Type
     terms: tuple[Term, ...]
 
     @property
@@ -127,24 +115,13 @@ class Placed:
         """What it reads."""
         return tuple([t.operand for t in self.terms])
 
-    @property
-    def types(self) -> list[Type]:
-        """Of its result."""
-        return [self.type]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Summed:
+class Summed(Single):
     """The sum of an operand over some of its axes, which are gone then."""
 
-    type: Type
     operands: tuple[int, ...]
     axes: tuple[int, ...]
-
-    @property
-    def types(self) -> list[Type]:
-        """Of its result."""
-        return [self.type]
 
 
 Statement = Map | Moved | Written | Placed | Summed | Library
@@ -348,7 +325,7 @@ class _Flowing:
         if box is None:
             return self.flow.add(Written(node.type, (base, value), window))[0]
         pieces = [Piece(b, base, inside(b, shape)) for b in full(shape).without(box)]
-        pieces.append(Piece(box, value, _back(window, shape)))
+        pieces.append(Piece(box, value, back(window, shape)))
         return self.flow.add(Moved(node.type, tuple(pieces)))[0]
 
 
@@ -365,7 +342,7 @@ def unit_box(window: Window, shape: Shape) -> Box | None:
     return Box(axes.start, tuple(high))
 
 
-def _back(window: Window, shape: Shape) -> Window:
+def back(window: Window, shape: Shape) -> Window:
     """The elements of what a window shows, seen from the box that it shows."""
     axes = along_axes(window, shape)
     assert axes is not None

@@ -121,7 +121,7 @@ def _graph(
             known[key] = read(builder, source.dtype)
             given.append(source)
         index[id(source)] = known[key]
-    made = builder.cast(graph_of(builder, x, index, scalar(dtype)), dtype)
+    made = builder.cast(graph_of(builder, x, index), dtype)
     if added_to:
         before = index[id(added_to)]
         made = builder.apply(registry.primitives["add"], (before, made), scalar(dtype))

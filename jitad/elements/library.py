@@ -10,6 +10,7 @@ moved in a way that is none of boxes.  A statement states everything about itsel
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,7 +23,7 @@ from jitad.transforms.scalars.scalarize import pack
 from jitad.transforms.scalars.templates import new_builder
 
 from .cells import read
-from .windows import Shape, Window, c_steps
+from .windows import Shape, Window, spread
 
 
 class Ground(Protocol):
@@ -55,28 +56,34 @@ Added = Iterator[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Library:
-    """A statement with one result."""
+class Single:
+    """A statement with one result, of a type."""
 
     type: Type
-    operands: tuple[int, ...]
 
     @property
     def types(self) -> list[Type]:
         """Of its result."""
         return [self.type]
 
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Library(Single, ABC):
+    """A statement that a library computes."""
+
+    operands: tuple[int, ...]
+
+    @abstractmethod
     def compute(self, *arrays: np.ndarray) -> Any:
         """The result, of arrays that lie anywhere."""
-        raise NotImplementedError
 
+    @abstractmethod
     def back(self, ground: Ground, y: int, bar: int) -> Added:
         """What its operands get of ȳ."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
         """ẏ."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,9 +113,8 @@ class Product(Library):
         type = Type(self.type.dtype, tuple([extents[a] for a in to]))
         operands = (bar, *(self.operands[j] for j in others))
         made = ground.added(Product(type, operands, labels, to), gaps=False)
-        steps = iter(c_steps(type.shape))
-        spread = tuple([next(steps) if a in to else 0 for a in own])
-        return ground.seen(made, Window(shape, 0, spread))
+        gone = [k for k, a in enumerate(own) if a not in to]
+        return ground.seen(made, spread(shape, gone))
 
     def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
         """The product rule."""
@@ -129,9 +135,7 @@ class Reduced(Library):
 
     def _spread(self, ground: Ground, value: int) -> int:
         """A result, or a derivative of it, at all elements that it is of."""
-        shape, own = ground.shape(self.operands[0]), iter(c_steps(self.type.shape))
-        steps = [0 if k in self.axes else next(own) for k in range(len(shape))]
-        return ground.seen(value, Window(shape, 0, tuple(steps)))
+        return ground.seen(value, spread(ground.shape(self.operands[0]), self.axes))
 
     def _sum(self, ground: Ground, value: int) -> int:
         return ground.total(value, self.type, self.axes)

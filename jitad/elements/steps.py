@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jitad.backends.cpu import executable as cpu
 from jitad.backends.cpu import fresh, nest
 from jitad.backends.cpu.machine import memory_bytes
 from jitad.backends.memory import address
@@ -179,10 +180,11 @@ class Add:
         arguments.append(Argument(partial.ctypes.data, (0,)))
         steps = [r.outer for r in self.reaches] + [partial.strides[:-1]]
         nest.launch(self.executable, self.lanes, self.outer, arguments, steps)
-        gone = tuple([k for k in range(len(self.outer)) if k not in self.kept])
-        environment[self.value][self.place] += _paired(partial, gone).reshape(
-            self.shape
-        )
+        gone = [k for k in range(len(self.outer)) if k not in self.kept]
+        tiles = np.moveaxis(partial, gone, range(len(gone)))
+        rows = math.prod([self.outer[k] for k in gone])
+        found = cpu.added(tiles.reshape(rows, -1, width)).reshape(self.shape)
+        environment[self.value][self.place] += found
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,21 +229,6 @@ class Compute:
             made = self.statement.compute(*[v.of(environment) for v in self.views])
         dtype = self.statement.type.dtype
         environment[self.value] = np.asarray(made, dtype, order="C")
-
-
-def _paired(partial: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """The sums over axes and over lanes, which are last, pair by pair."""
-    with np.errstate(all="ignore"):
-        found = np.moveaxis(partial, axes, range(len(axes)))
-        found = found.reshape(-1, *found.shape[len(axes) :])
-        while len(found) > 1:
-            half, odd = divmod(len(found), 2)
-            first = found[:half] + found[half : 2 * half]
-            found = np.concatenate([first, found[-1:]]) if odd else first
-        (left,) = found
-        while (half := left.shape[-1] // 2) > 0:
-            left = left[..., :half] + left[..., half:]
-    return left[..., 0]
 
 
 Step = Run | Small | New | Add | Compute

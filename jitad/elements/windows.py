@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +49,11 @@ class Box:
             else None
         )
 
-    def without(self, part: Box) -> list[Box]:
-        """What is left when a box in it is taken away."""
-        left: list[Box] = []
+    def without(self, other: Box) -> list[Box]:
+        """What is left when what it has in common with another is taken away."""
+        part, left = self.meet(other), []
+        if part is None:
+            return [self]
         low, high = list(self.low), list(self.high)
         for k in range(len(low)):
             if low[k] < part.low[k]:
@@ -217,6 +220,13 @@ def broadcast(shape: Shape, to: Shape) -> Window:
     own = zip(c_steps(shape), shape, strict=True)
     steps = (*[0] * lead, *[0 if n == 1 else step for step, n in own])
     return Window(to, 0, steps)
+
+
+def spread(shape: Shape, axes: Sequence[int]) -> Window:
+    """How an array without some axes is seen at all elements along them."""
+    own = iter(c_steps(tuple([n for k, n in enumerate(shape) if k not in axes])))
+    steps = [0 if k in axes else next(own) for k in range(len(shape))]
+    return Window(shape, 0, tuple(steps))
 
 
 def repeated(window: Window) -> tuple[int, ...]:

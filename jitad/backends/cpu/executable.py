@@ -192,7 +192,7 @@ class Executable:
         for first, last in rounds.rounds(lane, 0, count, threads, tile):
             block[COUNTER], block[STOP] = first, last
             POOL.run(self._tiles, block.ctypes.data, threads)
-        return [_added(x) for x in partial]
+        return [added(x) for x in partial]
 
     @property
     def _scatters(self) -> bool:
@@ -210,7 +210,7 @@ class Executable:
         return 0
 
 
-def _added(partial: np.ndarray) -> np.ndarray:
+def added(partial: np.ndarray) -> np.ndarray:
     """The sums of partial sums of shape (tiles, elements, lanes), added pairwise.
 
     Of shape (tiles, elements) they are added tile by tile.  Either is done in place.

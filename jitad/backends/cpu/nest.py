@@ -17,7 +17,7 @@ from jitad.lowering.llvm.arguments import COUNTER, STOP, TILE, WATCH, slots
 
 from . import rounds
 from .executable import Executable
-from .link import FAST
+from .link import FAST, Library
 from .objects import linked
 from .threads import POOL, get_threads
 from .watch import here
@@ -112,14 +112,9 @@ done:
 
 
 @cache
-def _rows() -> int:
-    """The address of what takes rows."""
-    library = linked(FAST + _TEXT)
-    _LIBRARIES.append(library)
-    return library.address("rows")
-
-
-_LIBRARIES: list[object] = []
+def _library() -> Library:
+    """What takes rows."""
+    return linked(FAST + _TEXT)
 
 
 def launch(
@@ -147,12 +142,12 @@ def launch(
     for k, own in enumerate(steps):
         words += [slots(executable.outline, k).address, *own]
     nest = np.array(words, np.int64)
-    nest[WATCH] = (watch := here()).ctypes.data
+    watch = here()
+    nest[WATCH] = watch.ctypes.data
     each = executable.outline.work.nanoseconds((lanes,)) * lanes + _ROW_NANOSECONDS
     threads = 1 if alone or each * rows < rounds.SERIAL_NANOSECONDS else get_threads()
     size = max(1, int(min(rounds.TILE_NANOSECONDS / each, rows / (4 * threads))))
-    nest[TILE] = size
+    nest[TILE], take = size, _library().address("rows")
     for first, last in rounds.rounds(each, 0, rows, threads, size):
         nest[COUNTER], nest[STOP] = first, last
-        POOL.run(_rows(), nest.ctypes.data, min(threads, -(-(last - first) // size)))
-    del watch
+        POOL.run(take, nest.ctypes.data, min(threads, -(-(last - first) // size)))
