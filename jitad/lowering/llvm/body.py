@@ -6,7 +6,7 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ from .rows import RowPrinter
 from .values import Module, Values
 
 _Side = tuple[str, str, str, str]  # address, lane, element, table
+Place = tuple[int, int]  # a buffer and an element of it
 
 
 class Body(Values):
@@ -50,6 +51,7 @@ class Body(Values):
         self._asked: set[str] = set()
         self._there: str | None = None
         self.row_sums: list[RowSum] = []
+        self.held: dict[Place, str] = {}
         self.together: dict[int, list[Gather]] = {}
 
     def loop(self, axis: int, used: Set[int], body: Callable[[], None]) -> None:
@@ -312,22 +314,45 @@ class Body(Values):
 
     def _include(self, s: Store, dtype: np.dtype) -> None:
         """Add to a vector of partial sums; lanes that do not exist add zero."""
-        vector, size = self.memory(dtype), self.width * dtype.itemsize
-        lines: list[str] = []
-        pointer = self.pointers[s.buffer]
-        address = self.module.memory.offset(pointer, s.element * size, lines)
-        given, old, new = self.fresh(), self.fresh(), self.fresh()
-        add = "fadd" if dtype.kind == "f" else "add"
+        vector, given = self.memory(dtype), self.fresh()
         choice = f"{vector} {self.stored(s.value)}, {vector} zeroinitializer"
+        self.add([f"{given} = select <{self.width} x i1> {self.there()}, {choice}"])
+        add = "fadd" if dtype.kind == "f" else "add"
+        name = self.held.get((s.buffer, s.element))
+        if name is not None:
+            self.add([f"{name}.next = {add} {vector} {name}, {given}"])
+            return
+        new = self.fresh()
+        address, old = self._partial(s.buffer, s.element)
         self.add(
             [
-                *(line.strip() for line in lines),
-                f"{given} = select <{self.width} x i1> {self.there()}, {choice}",
-                f"{old} = load {vector}, ptr {address}, align {dtype.itemsize}",
                 f"{new} = {add} {vector} {old}, {given}",
                 f"store {vector} {new}, ptr {address}, align {dtype.itemsize}",
             ]
         )
+
+    def _partial(self, buffer: int, element: int) -> tuple[str, str]:
+        """Load a vector of partial sums: its address and its value."""
+        dtype, old = self.module.kernel.buffers[buffer].dtype, self.fresh()
+        vector, size = self.memory(dtype), self.width * dtype.itemsize
+        lines: list[str] = []
+        pointer = self.pointers[buffer]
+        address = self.module.memory.offset(pointer, element * size, lines)
+        lines.append(f"{old} = load {vector}, ptr {address}, align {dtype.itemsize}")
+        self.add([line.strip() for line in lines])
+        return address, old
+
+    def hold(self, places: Sequence[Place]) -> Iterator[str]:
+        """Keep vectors of partial sums out of memory: lines for the head of the loop.
+
+        In memory each would wait for the one before to be written and read again.
+        """
+        for number, place in enumerate(places):
+            name, dtype = f"%sum{number}", self.module.kernel.buffers[place[0]].dtype
+            _, first = self._partial(*place)
+            self.held[place] = name
+            pairs = f"[{first}, %before], [{name}.next, %latch]"
+            yield f"  {name} = phi {self.memory(dtype)} {pairs}"
 
     def there(self) -> str:
         """Which lanes of this vector exist: all of them, but in a ragged frame."""
@@ -368,6 +393,11 @@ class Body(Values):
         """What has to be done before all vectors and after them."""
         reserve: list[str] = []
         kept, self.lines = self.lines, []
+        for (buffer, element), name in self.held.items():
+            dtype = self.module.kernel.buffers[buffer].dtype
+            address, _ = self._partial(buffer, element)
+            given = f"{self.memory(dtype)} {name}.next"
+            self.add([f"store {given}, ptr {address}, align {dtype.itemsize}"])
         for number, s in enumerate(self.row_sums):
             printer = RowPrinter(self, self.module.kernel.buffers[s.row].dtype)
             reserve += printer.reserve(s, number)

@@ -18,10 +18,11 @@ from jitad.lowering.statements import (
     Const,
     Load,
     Op,
+    Store,
 )
 
 from . import copies, later, loops, memory, places, series, staging, watch
-from .body import Body
+from .body import Body, Place
 from .calls import Calls
 from .formulas import constant
 from .live import keep
@@ -52,6 +53,8 @@ LONGEST = 3000  # steps in one function; beyond, compilers take more than linear
 _PART = 500
 # What stands in a module of parts, which are compiled quickly.
 PARTS = 'source_filename = "parts"\n'
+# So many vectors of partial sums stay in registers.
+_HELD = 8
 # Vectors with 8 or 16 bits in a lane.
 _NARROW = re.compile(r"x i(8|16)>").search
 
@@ -178,7 +181,8 @@ def _whole(module: Module, steps: Sequence[Statement]) -> str:
     body.read_frame()
     body.enter(-1, used, copying=True)
     body.steps(once)
-    body.lines += _LOOP
+    sums = list(body.hold(_sums(module.kernel, steps)))
+    body.lines += [*_LOOP, *sums]
     body.enter(0, used, copying=True)
     if scatters(steps):
         body.there()
@@ -187,6 +191,16 @@ def _whole(module: Module, steps: Sequence[Statement]) -> str:
     room = [*places.room(steps, body.width), *watch.room(steps)]
     before, after = body.finish()
     return _lanes(body, used, [*reserve, *room, *before], [*after, *release])
+
+
+def _sums(kernel: Kernel, steps: Sequence[Statement]) -> list[Place]:
+    """The sums that every vector adds to once, as many as registers can hold."""
+    found = [
+        (s.buffer, s.element)
+        for s in steps
+        if isinstance(s, Store) and kernel.buffers[s.buffer].layout == "sum"
+    ]
+    return [place for place in found if found.count(place) == 1][:_HELD]
 
 
 def _outline(module: Module, steps: Sequence[Statement], items: Sequence[Item]) -> str:
