@@ -35,6 +35,7 @@ from jitad.plan.derived import Derived, Side
 from jitad.plan.program import program
 from jitad.primitives.arrays.memory import write
 from jitad.primitives.control.body import points_loop
+from jitad.primitives.matrices.linalg import RAISING
 from jitad.primitives.scalar.elementwise import either
 from jitad.process.late import late
 from jitad.process.travel import Recipe, known_by_name, named, remade
@@ -554,7 +555,8 @@ class Function(Generic[Given, Made]):
                 plan = door.planned(asked.whole, keep=where.cache, fast=fast)
         if plan is None:
             return None, asked.known
-        derived = Derived(asked.whole.like, asked.result)
+        singular = any(n.primitive in RAISING for n in asked.known.traced.graph.nodes)
+        derived = Derived(asked.whole.like, asked.result, may_raise=singular)
         return Elements(self.name, spec, derived, plan), None
 
 

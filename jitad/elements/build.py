@@ -157,7 +157,7 @@ class _Planner:
             case Summed():
                 self._summed(statement, results[0])
             case Library():
-                views = tuple([self._view(v) for v in statement.operands])
+                views = tuple([self._view(v) for v in statement.read])
                 self.steps.append(Compute(statement, results[0], views))
                 self._is_stored(results[0])
 

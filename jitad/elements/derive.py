@@ -128,6 +128,14 @@ class _Slopes:
         """The shape of a value."""
         return self.flow.types[value].shape
 
+    def dtype(self, value: int) -> np.dtype:
+        """The dtype of a value."""
+        return self.flow.types[value].dtype
+
+    def constant(self, array: np.ndarray) -> int:
+        """A constant array."""
+        return self.flow.constant(array)
+
     def mapped(
         self, made: _Element, operands: Sequence[int], shape: Shape
     ) -> list[int]:
@@ -278,7 +286,8 @@ class _Dots(_Slopes):
                 placed = Placed(statement.type, tuple(terms))
                 dots[y] = self.added(placed, gaps=True)
             case Library():
-                dots[y] = statement.ahead(self, y, dots)
+                made = statement.ahead(self, y, dots)
+                dots |= {} if made is None else {y: made}
             case Summed():
                 (x,) = statement.operands
                 dots[y] = self.added(

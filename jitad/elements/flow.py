@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +26,10 @@ from .library import (
     Product,
     Single,
     Taken,
+    UnfitError,
     matmul_labels,
 )
+from .matrices import MATRICES
 from .windows import (
     Box,
     NotAffineError,
@@ -39,6 +42,7 @@ from .windows import (
     full,
     repeated,
     seen,
+    turned,
     whole,
 )
 
@@ -46,10 +50,6 @@ from .windows import (
 _APART = 40
 # Structures with more elements are not cut into boxes by looking at each.
 _MOST_POSITIONS = 1 << 23
-
-
-class UnfitError(Exception):
-    """What this schedule does not know; the schedule over points may."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,6 +141,8 @@ class Flow:
     statements: list[Statement] = field(default_factory=list)
     results: list[list[int]] = field(default_factory=list)
     outputs: tuple[int, ...] = ()
+    _once: dict[Any, int] = field(default_factory=dict)
+    _makers: dict[int, Statement] = field(default_factory=dict)
 
     def input(self, type: Type) -> int:
         """A new input."""
@@ -157,7 +159,29 @@ class Flow:
         """Append a statement: the numbers of its results."""
         self.statements.append(statement)
         self.results.append([self._value(t) for t in statement.types])
+        self._makers |= dict.fromkeys(self.results[-1], statement)
         return self.results[-1]
+
+    def once(self, statement: Library) -> int:
+        """The result of a statement that says no more than its class and operands."""
+        key = type(statement), statement.operands
+        if key not in self._once:
+            self._once[key] = self.add(statement)[0]
+        return self._once[key]
+
+    def maker(self, value: int) -> Statement | None:
+        """The statement that made a value, if one did."""
+        return self._makers.get(value)
+
+    def turned(self, value: int) -> int:
+        """The stack of matrices that a value is the transpose of, or itself."""
+        made = self.maker(value)
+        if isinstance(made, Moved) and len(made.pieces) == 1:
+            (piece,) = made.pieces
+            own = self.types[piece.operand].shape
+            if len(own) > 1 and piece.window == turned(own):
+                return piece.operand
+        return value
 
     def _value(self, type: Type) -> int:
         self.types.append(type)
@@ -213,8 +237,16 @@ class _Flowing:
                 self.value[i] = self._moved(node)
             else:
                 (i,) = own
-                self.value[i] = self.flow.add(self._reducing(node))[0]
+                self.value[i] = self._computed(node)
         self.flow.outputs = tuple([self._operand(o) for o in self.graph.outputs])
+
+    def _computed(self, node: Node) -> int:
+        """The value of a node that sums, or that a library computes."""
+        known = MATRICES.get(node.primitive.name)
+        if known is None:
+            return self.flow.add(self._reducing(node))[0]
+        given = [self._operand(a) for a in node.operands]
+        return known(self.flow, node.type, given, arguments(node))
 
     def _reducing(self, node: Node) -> Statement:
         """The statement of a node that sums, or that a library computes."""

@@ -1,11 +1,13 @@
 """Statements that NumPy and the libraries below it compute, each with its adjoint.
 
 Products of matrices, largest and smallest elements, norms, running sums, and elements
-moved in a way that is none of boxes.  A statement states everything about itself:
+moved in a way that is none of boxes; `matrices` has linear algebra.  A statement states
+everything about itself:
 
-    compute  arrays -> the array of its result
+    read     the operands that are computed with
+    compute  arrays of these -> the array of its result
     back     ȳ -> (operand, what is added to its x̄) …
-    ahead    ẋ of those operands that have one -> ẏ
+    ahead    ẋ of those operands that have one -> ẏ; None: it has no derivative
 """
 
 from __future__ import annotations
@@ -24,6 +26,14 @@ from jitad.transforms.scalars.templates import new_builder
 
 from .cells import read
 from .windows import Shape, Window, spread
+
+
+class UnfitError(Exception):
+    """What this schedule does not know; the schedule over points may."""
+
+
+# What makes a statement of a node: (flow, type, operands, params) -> its value.
+Known = Callable[[Any, Type, Sequence[int], Mapping[str, Any]], int]
 
 
 class Ground(Protocol):
@@ -51,6 +61,14 @@ class Ground(Protocol):
         """The shape of a value."""
         ...
 
+    def dtype(self, value: int) -> np.dtype:
+        """The dtype of a value."""
+        ...
+
+    def constant(self, array: np.ndarray) -> int:
+        """A constant array."""
+        ...
+
 
 Added = Iterator[tuple[int, int]]
 
@@ -73,6 +91,11 @@ class Library(Single, ABC):
 
     operands: tuple[int, ...]
 
+    @property
+    def read(self) -> tuple[int, ...]:
+        """The operands that are computed with."""
+        return self.operands
+
     @abstractmethod
     def compute(self, *arrays: np.ndarray) -> Any:
         """The result, of arrays that lie anywhere."""
@@ -82,7 +105,7 @@ class Library(Single, ABC):
         """What its operands get of ȳ."""
 
     @abstractmethod
-    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
+    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int | None:
         """ẏ."""
 
 

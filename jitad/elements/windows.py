@@ -95,6 +95,13 @@ def whole(shape: Shape) -> Window:
     return Window(shape, 0, c_steps(shape))
 
 
+def turned(shape: Shape) -> Window:
+    """Matrices with rows and columns exchanged."""
+    *lead, n, m = shape
+    *steps, row, column = c_steps(shape)
+    return Window((*lead, m, n), 0, (*steps, column, row))
+
+
 @dataclass(frozen=True, slots=True)
 class Axes:
     """A window by axes: along axis a the source is at start[a] + step[a]·i[axis[a]].

@@ -52,6 +52,8 @@ class Primitive:
               of derivatives take (see `derivatives.pieces`), told by `ahead`
     square    (*x) -> s ≥ 0 where y = √s has a kink at s = 0, in plain NumPy
     steep     where a partial may be infinite, if anywhere
+    limit     (line, *types, **params): raises UnsupportedError where `expand` would
+              write out too much
     """
 
     name: str
@@ -66,6 +68,7 @@ class Primitive:
     piece: Callable[..., Any] | None = None
     square: Callable[..., Any] | None = None
     steep: Steep | None = None
+    limit: Callable[..., None] | None = None
 
     def __repr__(self) -> str:
         return self.name

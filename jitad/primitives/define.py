@@ -134,6 +134,7 @@ def composite(
     function: Any = None,
     *,
     signature: Function | None = None,
+    limit: Function | None = None,
 ) -> Primitive:
     """An array function that is made of scalar ones when a graph is scalarized.
 
@@ -141,8 +142,11 @@ def composite(
     expand     (*object arrays of traced scalars, **params) -> object array or scalar
     function   NumPy's function that it handles; its arguments must be those of
                `signature` (default: one array, then parameters by name)
+    limit      as of `Primitive`
     """
-    primitive = registry.add(Primitive(name, "composite", evaluate, expand=expand))
+    primitive = registry.add(
+        Primitive(name, "composite", evaluate, expand=expand, limit=limit)
+    )
     if function is not None:
         registry.functions[function] = signature or (
             lambda x, **params: bind_composite(primitive, [x], params)
@@ -155,16 +159,19 @@ def bind_composite(
     operands: Sequence[Any],
     params: dict[str, Any],
     like: Sequence[np.ndarray] | None = None,
+    result: np.ndarray | None = None,
 ) -> Tracer:
     """Apply a composite; its type is what NumPy's function gives on dummy operands.
 
-    like  smaller arrays than the operands' own that have a result of the same type
+    like    smaller arrays than the operands' own that have a result of the same type
+    result  an array like the result, where to compute one would take long
     """
     trace = innermost(operands)
     tracers = [o if isinstance(o, Tracer) else as_tracer(trace, o) for o in operands]
-    dummies = like or [t.ones() for t in tracers]
-    with np.errstate(all="ignore"):
-        result = np.asarray(primitive.evaluate(*dummies, **params))
+    if result is None:
+        dummies = like or [t.ones() for t in tracers]
+        with np.errstate(all="ignore"):
+            result = np.asarray(primitive.evaluate(*dummies, **params))
     type = Type(result.dtype, result.shape)
     indices = tuple([lift(trace, t) for t in tracers])
     packed = tuple((k, Static(v)) for k, v in params.items())

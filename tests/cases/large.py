@@ -197,6 +197,37 @@ def running(x: Any) -> Any:
     return weighted(total, np.max(total * 2.0, axis=0)) - np.min(x)
 
 
+def gaussian_process(theta: Any, X: Any, y: Any) -> Any:
+    """The negative logarithm of a marginal likelihood."""
+    gaps = np.sum((X[:, None, :] - X[None, :, :]) ** 2, axis=-1)
+    noise = (theta[2] ** 2 + 0.1) * np.eye(len(y)).astype(y.dtype)
+    K = theta[0] ** 2 * np.exp(-0.5 * gaps / theta[1] ** 2) + noise
+    L = np.linalg.cholesky(K)
+    alpha = np.linalg.solve(L.T, np.linalg.solve(L, y))
+    return 0.5 * np.dot(y, alpha) + np.sum(np.log(np.diag(L)))
+
+
+def _definite(A: Any) -> Any:
+    return A @ A.T / len(A) + np.eye(len(A)).astype(A.dtype)
+
+
+def systems(A: Any, B: Any) -> Any:
+    """Solutions of systems, of one right-hand side and of more, and of their stacks."""
+    S = _definite(A)
+    X = np.linalg.solve(S + 0.1 * A, B)
+    both = np.linalg.solve(np.stack([S, S + A.T * 0.1]), B)
+    return weighted(X, np.linalg.solve(S.T, B[:, 0]), both, np.linalg.inv(S))
+
+
+def spectra(A: Any) -> Any:
+    S = _definite(A)
+    values, vectors = np.linalg.eigh(S)
+    sign, log = np.linalg.slogdet(S)
+    factor = np.linalg.cholesky(S, upper=True)
+    root = vectors * np.sqrt(values) @ vectors.T
+    return weighted(root, factor, np.linalg.eigvalsh(S, UPLO="U")) + sign * log
+
+
 def _square(n: int) -> tuple[tuple[int, ...], ...]:
     return ((n, n),)
 
@@ -225,6 +256,9 @@ LARGE = {
     "correlation": Large(correlation, lambda n: ((n * 2, n),)),
     "triangles": Large(triangles, _square),
     "running": Large(running, lambda n: ((n * 2,),)),
+    "gaussian_process": Large(gaussian_process, lambda n: ((3,), (n, 2), (n,))),
+    "systems": Large(systems, lambda n: ((n, n), (n, 2))),
+    "spectra": Large(spectra, _square),
     "one_number": Large(one_number, lambda n: ((n,), ())),
 }
 

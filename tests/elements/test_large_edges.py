@@ -80,6 +80,31 @@ EDGES = {
     "a norm beyond range": (lambda v: np.linalg.norm(v), np.array([1e200, 1.0])),
     "a norm below range": (lambda v: np.linalg.norm(v), np.array([1e-200, 0.0])),
     "an infinite factor": (lambda v: np.dot(v[:2], v[2:]), np.array([0.0, 0, INF, 1])),
+    "a determinant of rank one": (
+        lambda v: np.linalg.det(v.reshape(2, 2)),
+        np.array([1.0, 2, 2, 4]),
+    ),
+    "a determinant of rank none": (lambda v: np.linalg.det(v.reshape(2, 2)), ZEROS),
+    "a logarithm of a determinant of zero": (
+        lambda v: np.linalg.slogdet(v.reshape(2, 2))[1],
+        np.array([1.0, 2, 2, 4]),
+    ),
+    "the sign of a determinant": (
+        lambda v: np.linalg.slogdet(v.reshape(2, 2))[0] * v[0],
+        np.array([1.0, 2, 3, 4]),
+    ),
+    "equal eigenvalues": (
+        lambda v: np.sum(np.linalg.eigvalsh(v.reshape(2, 2))),
+        np.eye(2).ravel(),
+    ),
+    "what is read of a symmetric matrix": (
+        lambda v: np.linalg.eigvalsh(v.reshape(2, 2))[0],
+        np.array([1.0, NAN, 0.5, 3]),
+    ),
+    "what is read of a definite matrix": (
+        lambda v: np.sum(np.linalg.cholesky(v.reshape(2, 2))),
+        np.array([2.0, NAN, 0.5, 3]),
+    ),
     "taken twice": (
         lambda v: np.sum(np.where(v[[0, 3, 1, 1]] > 0, np.sqrt(v[[0, 3, 1, 1]]), 0.0)),
         STEPS,
@@ -104,3 +129,32 @@ def test_edges_are_those_of_points(name: str, monkeypatch: Any) -> None:
     for a, b in zip(found(), points, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-14)
         assert np.shape(a) == np.shape(b)
+
+
+SINGULAR = {
+    "inv": lambda v: np.sum(np.linalg.inv(v.reshape(2, 2))),
+    "solve": lambda v: np.sum(np.linalg.solve(v.reshape(2, 2), v[:2])),
+    "cholesky": lambda v: np.sum(np.linalg.cholesky(v.reshape(2, 2))),
+}
+
+
+@pytest.mark.parametrize("name", SINGULAR)
+def test_singular_matrices_raise_as_numpy_does(name: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr(function, "_LARGE", -1)
+    f, x = SINGULAR[name], np.array([1.0, 2.0, 2.0, 4.0])
+    for made in (jitad.jit(f), jitad.grad(f)):
+        assert isinstance(made.prepare(x + np.eye(2).ravel()), Elements)
+        with pytest.raises(np.linalg.LinAlgError):
+            made(x)
+
+
+def test_a_handler_of_singular_matrices_is_a_branch(monkeypatch: Any) -> None:
+    def f(v: Any) -> Any:
+        try:
+            return np.sum(np.linalg.inv(v.reshape(2, 2)))
+        except np.linalg.LinAlgError:
+            return 3.0 * v[0]
+
+    x = np.array([1.0, 2.0, 2.0, 4.0])
+    monkeypatch.setattr(function, "_LARGE", -1)
+    np.testing.assert_array_equal(jitad.grad(f)(x), [3.0, 0.0, 0.0, 0.0])

@@ -124,7 +124,7 @@ def test_any_einsum(data):
 def test_large_products_are_refused_before_they_are_written_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scalarize, "unroll", None)
+    monkeypatch.setattr(scalarize, "_scalarize_node", None)
     ones = np.ones((500, 500))
     with pytest.raises(UnsupportedError, match="125,000,000 scalar products"):
         value(lambda x: (ones * x) @ (ones * x), 2.0)

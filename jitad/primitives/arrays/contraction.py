@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from jitad.ir.graph import Type
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, renewed
 from jitad.primitives.define import composite, derived
@@ -24,15 +25,15 @@ from .reduction import as_traced, refuse_out
 # -- matmul --------------------------------------------------------------------
 
 
-def check_matmul(a: tuple[int, ...], b: tuple[int, ...]) -> None:
-    """Raise where a matrix product of these shapes is too large for one point."""
+def _limit(_: str, x: Type, y: Type) -> None:
+    """Raise where a matrix product is too large for one point."""
+    a, b = x.shape, y.shape
     lead = np.broadcast_shapes(a[:-2], b[:-2])
     rows, columns = math.prod(a[-2:-1]), b[-1] if len(b) > 1 else 1
     check(math.prod(lead) * rows * a[-1] * columns, "matmul")
 
 
 def _matmul_expand(a: np.ndarray, b: np.ndarray) -> Any:
-    check_matmul(a.shape, b.shape)
     left = a[None, :] if a.ndim == 1 else a
     right = b[:, None] if b.ndim == 1 else b
     lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
@@ -54,7 +55,7 @@ def _aligned(x: np.ndarray, axes: int) -> np.ndarray:
     return x.reshape((x.shape[0], *(1,) * (axes - x.ndim), *x.shape[1:]))
 
 
-_matmul = composite("matmul", np.matmul, _matmul_expand)
+_matmul = composite("matmul", np.matmul, _matmul_expand, limit=_limit)
 
 
 @derived(np.matmul)

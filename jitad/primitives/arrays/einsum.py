@@ -15,6 +15,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import ask
+from jitad.ir.graph import Type
 from jitad.ir.structure import bind_structure
 from jitad.ir.tracer import as_tracer, cast, innermost
 from jitad.primitives.define import bind_composite, composite, derived, structure
@@ -60,9 +61,9 @@ def check(
         )
 
 
-def check_einsum(shapes: Sequence[tuple[int, ...]], subscripts: str) -> None:
-    """Raise where an einsum of these shapes is too large for one point."""
-    dummies = [np.broadcast_to(0.0, shape) for shape in shapes]
+def _limit(_: str, *types: Type, subscripts: str) -> None:
+    """Raise where an einsum is too large for one point."""
+    dummies = [np.broadcast_to(0.0, type.shape) for type in types]
     _contracted(dummies, subscripts, _sized)
 
 
@@ -108,6 +109,7 @@ _einsum = composite(
     "einsum",
     lambda *operands, subscripts: np.einsum(subscripts, *operands),
     _einsum_expand,
+    limit=_limit,
 )
 
 _moved = structure(lambda x, subscripts: np.einsum(subscripts, x), name="einsum_moved")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from jitad.errors import UnsupportedError
-from jitad.ir.graph import MOST_OPERATIONS
+from jitad.ir.graph import MOST_OPERATIONS, Type
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, bind, cast, promote, traced
 from jitad.primitives.define import bind_composite, composite, derived
@@ -56,15 +56,19 @@ def rank(values: Sequence[Any]) -> list[Any]:
     return ranks
 
 
-def check_pairs(x: Any, axis: int, name: str) -> None:
-    """Refuse lines too long for every pair of their elements to be compared.
+def _limit(name: str) -> Callable[..., None]:
+    """What refuses lines too long for every pair of their elements to be compared.
 
     A comparison is four operations at least.
     """
-    if x.dtype.kind != "b" and x.size:
-        pairs = x.size * (x.shape[axis] - 1) // 2
-        name = f"{name} of {x!r} ({source_line()})"
-        check(pairs, name, "comparisons of pairs", MOST_OPERATIONS // 4)
+
+    def limit(line: str, x: Type, axis: int = 0, **_: Any) -> None:
+        if x.dtype.kind != "b" and x.size:
+            pairs = x.size * (x.shape[axis] - 1) // 2
+            of = f"np.{name} of {x} ({line})"
+            check(pairs, of, "comparisons of pairs", MOST_OPERATIONS // 4)
+
+    return limit
 
 
 def at_rank(ranks: Sequence[Any], values: Sequence[Any], k: int) -> Any:
@@ -118,11 +122,13 @@ _sort = composite(
     "sort",
     lambda x, axis: np.sort(x, axis=axis, kind="stable"),
     lambda x, axis: _along(x, axis, _sorted),
+    limit=_limit("sort"),
 )
 _argsort = composite(
     "argsort",
     lambda x, axis: np.argsort(x, axis=axis, kind="stable"),
     lambda x, axis: _along(x, axis, _argsorted),
+    limit=_limit("argsort"),
 )
 
 
@@ -143,7 +149,6 @@ def _sorting(function: Any, primitive: Any) -> None:
         if axis is None or (function is np.argsort and not x.ndim):
             x, axis = np.ravel(x), -1 if axis is None else axis
         axis = normalize_axis_index(axis, x.ndim)
-        check_pairs(x, axis, f"np.{function.__name__}")
         return bind_composite(primitive, [x], {"axis": axis})
 
 
@@ -221,7 +226,7 @@ def _at_position(x: np.ndarray, *, position: float) -> Any:
     return np.where(np.isnan(ordered[-1]), x.dtype.type(np.nan), found)
 
 
-_rank_value = composite("quantile", _at_position, _between)
+_rank_value = composite("quantile", _at_position, _between, limit=_limit("quantile"))
 
 
 def _quantiles(
@@ -240,7 +245,6 @@ def _quantiles(
         return np.mean(x, axes, keepdims=keepdims)  # NaN
     if count == 0:
         raise IndexError(f"np.{name} of {x!r}: there is nothing along axis {axis}")
-    check_pairs(table, 0, f"np.{name}")
     wanted = np.asarray(q, float)
     # The quantiles of 0, 1, 2, … are the positions; NumPy also checks q and method.
     positions = np.asarray(np.quantile(np.arange(float(count)), wanted, method=method))  # type: ignore[call-overload]

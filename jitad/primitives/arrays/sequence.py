@@ -14,7 +14,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from jitad.errors import UnsupportedError
 from jitad.ir.dispatch import operand
-from jitad.ir.graph import MOST_OPERATIONS
+from jitad.ir.graph import MOST_OPERATIONS, Type
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, cast, renewed, traced
 from jitad.primitives.define import bind_composite, composite, derived
@@ -203,7 +203,13 @@ def _kept(n: int, m: int, mode: str) -> tuple[int, int]:
     return short - 1, long - short + 1
 
 
-_convolve = composite("convolve", np.convolve, _convolve_expand)
+def _limit(line: str, x: Type, y: Type, **_: Any) -> None:
+    """Raise where a convolution takes too many products for one point."""
+    name = f"np.convolve of {x} and {y} ({line})"
+    check(x.size * y.size, name, most=MOST_OPERATIONS // 2)
+
+
+_convolve = composite("convolve", np.convolve, _convolve_expand, limit=_limit)
 
 
 @derived(np.convolve)
@@ -215,8 +221,6 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
         raise ValueError(f"np.convolve of {x!r} and {y!r}: expected two sequences")
     if mode not in ("full", "same", "valid"):
         raise ValueError(f"np.convolve: mode {mode!r} is not 'full', 'same' or 'valid'")
-    name = f"np.convolve of {x!r} and {y!r} ({source_line()})"
-    check(x.size * y.size, name, most=MOST_OPERATIONS // 2)
     dtype = np.result_type(x.dtype, y.dtype)
     return bind_composite(_convolve, [cast(x, dtype), cast(y, dtype)], {"mode": mode})
 

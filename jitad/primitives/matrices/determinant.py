@@ -15,7 +15,16 @@ from jitad.primitives.scalar.elementwise import stop_gradient
 from jitad.primitives.scalar.nary import balanced
 from jitad.primitives.stated import apply_implicit, implicit
 
-from .linalg import Matrix, eliminate, held, inverse, square, stacked
+from .linalg import (
+    Matrix,
+    cubic,
+    eliminate,
+    held,
+    inverse,
+    like_matrices,
+    square,
+    stacked,
+)
 
 # Determinants up to this order are division-free, by minors of columns' subsets.
 _MINORS = 5
@@ -87,7 +96,9 @@ def _determinant(a: np.ndarray) -> Any:
     return balanced(np.multiply, [*pivots, _by_minors(table)])
 
 
-_det = composite("det", np.linalg.det, stacked(_determinant, 2))
+_det = composite(
+    "det", np.linalg.det, stacked(_determinant, 2), limit=cubic("det", 3.0)
+)
 
 
 @derived(np.linalg.det)
@@ -98,7 +109,8 @@ def det(a: Any) -> Any:
     Beyond, elimination with complete pivoting comes first, down to a block of order 5:
     exact for the derivatives of order 5 and lower at matrices of any rank.
     """
-    return bind_composite(_det, [square(a, "det", 3.0)], {})
+    x = square(a, "det")
+    return bind_composite(_det, [x], {}, result=like_matrices(x, ()))
 
 
 @cache
@@ -139,10 +151,16 @@ def _log_of_det(a: np.ndarray) -> Any:
 
 
 _signdet = composite(
-    "signdet", lambda a: np.linalg.slogdet(a)[0], stacked(_sign_of_det, 2)
+    "signdet",
+    lambda a: np.linalg.slogdet(a)[0],
+    stacked(_sign_of_det, 2),
+    limit=cubic("slogdet", 4 / 3),
 )
 _logabsdet = composite(
-    "logabsdet", lambda a: np.linalg.slogdet(a)[1], stacked(_log_of_det, 2)
+    "logabsdet",
+    lambda a: np.linalg.slogdet(a)[1],
+    stacked(_log_of_det, 2),
+    limit=cubic("slogdet", 4 / 3),
 )
 _SlogdetResult = type(np.linalg.slogdet(np.eye(1)))
 
@@ -150,6 +168,7 @@ _SlogdetResult = type(np.linalg.slogdet(np.eye(1)))
 @derived(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
     """Sign and log |det|; (0, -inf), with derivative NaN, where A is singular."""
-    x = square(a, "slogdet", 4 / 3)
-    sign = bind_composite(_signdet, [x], {})
-    return _SlogdetResult(sign, bind_composite(_logabsdet, [x], {}))
+    x = square(a, "slogdet")
+    like = like_matrices(x, ())
+    sign = bind_composite(_signdet, [x], {}, result=like)
+    return _SlogdetResult(sign, bind_composite(_logabsdet, [x], {}, result=like))

@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
-from jitad.ir.graph import Node
+from jitad.ir.graph import Node, Type
 from jitad.ir.primitive import Primitive
-from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer
 from jitad.primitives.arrays.order import at_rank, rank
 from jitad.primitives.define import bind_composite, composite, derived
 from jitad.primitives.scalar.nary import balanced
 from jitad.primitives.stated import apply_implicit, implicit
 
-from .linalg import Matrix, held, square, stacked
+from .linalg import Matrix, held, like_matrices, square, stacked
 
 # By order.  Convergence is quadratic: two sweeps fewer sufficed for all matrices tried.
 _SWEEPS = (0, 0, 1, 6, 7, 8, 8, 10, 10)
@@ -198,14 +197,40 @@ def _only_vectors(a: np.ndarray) -> np.ndarray:
 def _evaluate_vectors(a: Any) -> Any:
     """LAPACK's vectors with the signs of `_signed`."""
     vectors = np.linalg.eigh(a)[1]
-    if isinstance(a, Tracer):
-        return vectors
+    return vectors if isinstance(a, Tracer) else with_signs(vectors)
+
+
+def with_signs(vectors: np.ndarray) -> np.ndarray:
+    """Eigenvectors in columns, with the signs of `_signed`."""
     rows = _signed([*np.moveaxis(vectors, -2, 0)])
     return np.moveaxis(np.stack(rows), 0, -2)
 
 
-_values = composite("eigvalsh", np.linalg.eigvalsh, stacked(_only_values, 1))
-_eigenvectors = composite("eigenvectors", _evaluate_vectors, stacked(_only_vectors))
+def _limit(name: str) -> Callable[..., None]:
+    """What refuses matrices that no number of sweeps is known for."""
+
+    def limit(line: str, x: Type) -> None:
+        if not 0 < x.shape[-1] < len(_SWEEPS):
+            raise UnsupportedError(
+                f"np.linalg.{name} of {x} cannot be written out ({line}): the order "
+                f"may be 1 to {len(_SWEEPS) - 1}; use vmap if an axis is that of points"
+            )
+
+    return limit
+
+
+_values = composite(
+    "eigvalsh",
+    np.linalg.eigvalsh,
+    stacked(_only_values, 1),
+    limit=_limit("eigvalsh"),
+)
+_eigenvectors = composite(
+    "eigenvectors",
+    _evaluate_vectors,
+    stacked(_only_vectors),
+    limit=_limit("eigh"),
+)
 _EighResult: Any = type(np.linalg.eigh(np.eye(1)))
 
 
@@ -214,11 +239,6 @@ def _symmetric(a: Any, uplo: str, name: str) -> Any:
     x = square(a, name)
     if uplo.upper() not in ("L", "U"):
         raise ValueError(f"np.linalg.{name}: UPLO is 'L' or 'U', not {uplo!r}")
-    if not 0 < x.shape[-1] < len(_SWEEPS):
-        raise UnsupportedError(
-            f"np.linalg.{name} of {x!r} cannot be traced ({source_line()}): the order "
-            f"may be 1 to {len(_SWEEPS) - 1}; use vmap if an axis is that of points"
-        )
     if uplo.upper() == "L":
         return x
     return np.transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
@@ -227,7 +247,8 @@ def _symmetric(a: Any, uplo: str, name: str) -> Any:
 @derived(np.linalg.eigvalsh)
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     """Eigenvalues of a symmetric matrix, ascending; one triangle of it is read."""
-    return bind_composite(_values, [_symmetric(a, UPLO, "eigvalsh")], {})
+    x = _symmetric(a, UPLO, "eigvalsh")
+    return bind_composite(_values, [x], {}, result=like_matrices(x, x.shape[1:]))
 
 
 @derived(np.linalg.eigh)
@@ -239,5 +260,6 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
     vectors is NaN.
     """
     x = _symmetric(a, UPLO, "eigh")
-    vectors = bind_composite(_eigenvectors, [x], {})
-    return _EighResult(bind_composite(_values, [x], {}), vectors)
+    vectors = bind_composite(_eigenvectors, [x], {}, result=like_matrices(x, x.shape))
+    values = bind_composite(_values, [x], {}, result=like_matrices(x, x.shape[1:]))
+    return _EighResult(values, vectors)

@@ -18,7 +18,7 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.failing import fail_where
-from jitad.ir.graph import MOST_OPERATIONS
+from jitad.ir.graph import MOST_OPERATIONS, Type
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, as_tracer, cast, renewed
@@ -37,28 +37,37 @@ Matrix = list[list[Any]]
 # -- operands ------------------------------------------------------------------
 
 
-def square(a: Any, name: str, each: float = 0.0) -> Any:
-    """The operand as a floating-point stack of square matrices.
-
-    each  of an order n it takes each n³ operations at least, written out; such as
-          could never be are refused before any are
-    """
+def square(a: Any, name: str) -> Any:
+    """The operand as a floating-point stack of square matrices."""
     x = floating(as_traced(a))
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise np.linalg.LinAlgError(
             f"np.linalg.{name} of {x!r} ({source_line()}): the last two axes must be "
             "those of a square matrix"
         )
-    n = x.shape[-1]
-    if each * n**3 > MOST_OPERATIONS:
-        most = int((MOST_OPERATIONS / each) ** (1 / 3))
-        raise UnsupportedError(
-            f"np.linalg.{name} of {x!r} takes {each * n**3:,.0f} scalar operations "
-            f"({source_line()}), which are written out one by one; expected an order "
-            f"of {most} at most: call it on numbers outside of the function, split the "
-            "matrix into blocks, or use jitad.linear_solve with an iteration"
-        )
     return x
+
+
+def cubic(name: str, each: float) -> Callable[..., None]:
+    """What refuses matrices of orders n that take too many operations: each n³."""
+
+    def limit(line: str, x: Type, *_: Type) -> None:
+        n = x.shape[-1]
+        if each * n**3 > MOST_OPERATIONS:
+            most = int((MOST_OPERATIONS / each) ** (1 / 3))
+            raise UnsupportedError(
+                f"np.linalg.{name} of {x} takes {each * n**3:,.0f} scalar operations "
+                f"({line}), which are written out one by one; expected an order of "
+                f"{most} at most: call it on numbers outside of the function, split "
+                "the matrix into blocks, or use jitad.linear_solve with an iteration"
+            )
+
+    return limit
+
+
+def like_matrices(x: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """An array like what LAPACK makes of one matrix; None: of a stack, NumPy says."""
+    return np.empty(shape, x.dtype) if x.ndim == 2 else None
 
 
 def _array(table: Iterable[Iterable[Any]], shape: tuple[int, ...]) -> np.ndarray:
@@ -107,7 +116,9 @@ def _fail(test: Primitive, x: Any, message: str) -> None:
     """Let the user's handler run where a matrix of a stack fails a test."""
     if x.size:
         error = np.linalg.LinAlgError(message)
-        fail_where(lambda: bind_composite(test, [x], {}), error)
+        fail_where(
+            lambda: bind_composite(test, [x], {}, result=np.empty((), bool)), error
+        )
 
 
 # -- elimination ---------------------------------------------------------------
@@ -181,7 +192,9 @@ def _no_pivot(stack: np.ndarray) -> Any:
     return balanced(np.bitwise_or, found)
 
 
-_singular = composite("singular", _raises(np.linalg.inv), _no_pivot)
+_singular = composite(
+    "singular", _raises(np.linalg.inv), _no_pivot, limit=cubic("inv", 1 / 3)
+)
 
 
 def held(table: Iterable[Iterable[Any]]) -> Matrix:
@@ -253,17 +266,25 @@ def _solution(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 # -- inv and solve -------------------------------------------------------------
 
 _inv = composite(
-    "inv", _or_nan(np.linalg.inv), stacked(lambda a: _array(inverse(a), a.shape))
+    "inv",
+    _or_nan(np.linalg.inv),
+    stacked(lambda a: _array(inverse(a), a.shape)),
+    limit=cubic("inv", 4.0),
 )
-_solve = composite("solve", _or_nan(np.linalg.solve), stacked(_solution))
+_solve = composite(
+    "solve",
+    _or_nan(np.linalg.solve),
+    stacked(_solution),
+    limit=cubic("solve", 4 / 3),
+)
 
 
 @derived(np.linalg.inv)
 def inv(a: Any) -> Any:
     """The inverse, by elimination with partial pivoting; NaN where A is singular."""
-    x = square(a, "inv", 4.0)
+    x = square(a, "inv")
     _fail(_singular, x, "Singular matrix")
-    return bind_composite(_inv, [x], {})
+    return bind_composite(_inv, [x], {}, result=like_matrices(x, x.shape))
 
 
 @derived(np.linalg.solve)
@@ -271,7 +292,7 @@ def solve(a: Any, b: Any) -> Any:
     """X of A x = b, by elimination with partial pivoting; NaN where A is singular."""
     x, y = both(a, b)
     dtype = np.result_type(floating(x).dtype, floating(y).dtype)
-    x, y = square(cast(x, dtype), "solve", 4 / 3), cast(y, dtype)
+    x, y = square(cast(x, dtype), "solve"), cast(y, dtype)
     vector = y.ndim == 1
     y = y[:, None] if vector else y
     if y.ndim < 2 or y.shape[-2] != x.shape[-1]:
@@ -280,7 +301,8 @@ def solve(a: Any, b: Any) -> Any:
             f"side needs {x.shape[-1]} rows"
         )
     _fail(_singular, x, "Singular matrix")
-    result = bind_composite(_solve, [x, y], {})
+    like = like_matrices(x, y.shape) if y.ndim == 2 else None
+    result = bind_composite(_solve, [x, y], {}, result=like)
     return result[..., 0] if vector else result
 
 
@@ -344,7 +366,12 @@ def _no_root(stack: np.ndarray) -> Any:
     return balanced(np.bitwise_or, [s <= 0 for s in squares])
 
 
-_indefinite = composite("indefinite", _raises(np.linalg.cholesky), _no_root)
+_indefinite = composite(
+    "indefinite",
+    _raises(np.linalg.cholesky),
+    _no_root,
+    limit=cubic("cholesky", 1 / 3),
+)
 
 
 def _cholesky_or_nan(a: Any) -> Any:
@@ -353,7 +380,9 @@ def _cholesky_or_nan(a: Any) -> Any:
     return found if isinstance(found, Tracer) else np.tril(found)
 
 
-_cholesky = composite("cholesky", _cholesky_or_nan, stacked(_lower))
+_cholesky = composite(
+    "cholesky", _cholesky_or_nan, stacked(_lower), limit=cubic("cholesky", 1 / 3)
+)
 
 
 @derived(np.linalg.cholesky)
@@ -363,11 +392,11 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     As in NumPy only the lower triangle of A is read (the upper one with upper=True),
     so the derivatives in the other are zero.
     """
-    x = square(a, "cholesky", 1 / 3)
+    x = square(a, "cholesky")
     axes = (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
     x = np.transpose(x, axes) if upper else x
     _fail(_indefinite, x, "Matrix is not positive definite")
-    factor = bind_composite(_cholesky, [x], {})
+    factor = bind_composite(_cholesky, [x], {}, result=like_matrices(x, x.shape))
     return np.transpose(factor, axes) if upper else factor
 
 

@@ -33,8 +33,6 @@ from jitad.ir.graph import (
 from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
 from jitad.ir.table import SCATTER
 from jitad.ir.tracer import Trace, Tracer, lift
-from jitad.primitives.arrays.contraction import check_matmul
-from jitad.primitives.arrays.einsum import check_einsum
 
 from .adding import adding
 from .counted import beyond, positions
@@ -71,13 +69,6 @@ def scalarize(graph: Graph) -> Graph:
     long = beyond(graph, MOST_OPERATIONS)
     if long is not None:
         raise _too_long(long)
-    for node in graph.nodes:
-        if node.primitive.name == "matmul":
-            a, b = (graph.nodes[i].type.shape for i in node.operands)
-            check_matmul(a, b)
-        if node.primitive.name == "einsum":
-            shapes = [graph.nodes[i].type.shape for i in node.operands]
-            check_einsum(shapes, **arguments(node))
     builder = new_builder()
     given = [_given(builder, builder.input(t)) for t in graph.input_types]
     made = unroll(builder, graph, given, lasting=True)
@@ -113,6 +104,7 @@ def unroll(
 
     lasting  whether large constants stay arrays
     """
+    _check_limits(graph)
     values: list[Any] = [None] * len(graph.nodes)
     for i, ids in zip(graph.inputs, inputs, strict=True):
         values[i] = ids
@@ -147,6 +139,15 @@ def unroll(
         if len(builder.nodes) > MOST_OPERATIONS:
             raise _too_long(node)
     return [values[i] for i in graph.outputs]
+
+
+def _check_limits(graph: Graph) -> None:
+    """Raise where a node is too large to be written out, before any is."""
+    for node in graph.nodes:
+        if node.primitive.limit is not None:
+            types = [graph.nodes[a].type for a in node.operands]
+            line = node.line or node.primitive.name
+            node.primitive.limit(line, *types, **arguments(node))
 
 
 def _too_long(node: Node) -> UnsupportedError:
