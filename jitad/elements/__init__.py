@@ -2,6 +2,7 @@
 
 flow     what a function computes of whole arrays, statement by statement
 derive   flow -> flow: forward and reverse
+library  statements that NumPy computes; matrices: those that LAPACK does
 cells    arrays that are not stored yet: boxes of elements, each with its expression
 build    flow -> steps over arrays: what is stored, and where it is let go
 kernels  a cell -> the kernel that computes it; steps run them
