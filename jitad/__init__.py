@@ -58,7 +58,6 @@ Words that mean one thing here:
     word         a scalar operation that every machine has
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from jitad import primitives, random
@@ -88,6 +87,7 @@ from jitad.primitives.control.branch import cond, switch
 from jitad.primitives.control.loops import checkpoint, fori_loop, scan, while_loop
 from jitad.primitives.control.rules import custom_jvp, custom_vjp
 from jitad.primitives.scalar.sums import log_softmax, logsumexp, softmax
+from jitad.process.late import bring
 from jitad.show.explain import explain
 from jitad.show.info import Info, cache_clear, info
 
@@ -182,11 +182,11 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     """What is imported when it is first asked for."""
     if name == "__version__":
-        found = import_module("importlib.metadata").version("jitad")
+        found = bring("importlib.metadata").version("jitad")
     elif name in ("interop", "testing"):
-        found = import_module(f"jitad.{name}")
+        found = bring(f"jitad.{name}")
     elif name in _LATE:
-        found = getattr(import_module(_LATE[name]), name)
+        found = getattr(bring(_LATE[name]), name)
     else:
         raise AttributeError(f"module 'jitad' has no attribute {name!r}")
     globals()[name] = found

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Literal
 
-from jitad.process.late import imported
+from jitad.process.late import bring, imported
 
 Kind = Literal["leaf", "elementwise", "structure", "composite", "control", "access"]
 
@@ -125,7 +124,7 @@ class Registry:
         room = self.families.get(library)
         if room is not None:
             # Another thread that does so, too, waits here until the module is there.
-            import_module(room)
+            bring(room)
             self.families.pop(library, None)
 
     def add_inner(self, primitive: Primitive) -> Primitive:

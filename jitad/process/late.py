@@ -12,6 +12,11 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from .locks import lock
+
+# A child that is forked while a thread imports a module waits for it for ever.
+_importing = lock()
+
 
 class Late:
     """A module that is imported when an attribute of it is first asked for."""
@@ -24,10 +29,16 @@ class Late:
         # Who copies, pickles or looks at it asks for such, and wants no module.
         if attribute == "_name" or attribute.startswith("__"):
             raise AttributeError(attribute)
-        return getattr(import_module(self._name), attribute)
+        return getattr(bring(self._name), attribute)
 
     def __repr__(self) -> str:
         return f"<{self._name}, imported when needed>"
+
+
+def bring(name: str) -> Any:
+    """The module of a full name, while which is imported no process is copied."""
+    with _importing:
+        return import_module(name)
 
 
 def late(name: str) -> Any:

@@ -23,12 +23,43 @@ def hold_at_forks(made: Any) -> None:
     Such a thread is not in the child, where what the lock guards would stay half done
     and the lock taken.  For locks that are held for a short time only.
     """
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=made.acquire,
-            after_in_parent=made.release,
-            after_in_child=made.release,
-        )
+    _HELD.append(made)
+
+
+# The locks that a fork waits for, and those that each fork under way has taken.
+_HELD: list[Any] = []
+_TAKEN: list[list[Any]] = []
+
+
+def _take() -> None:
+    """Take all locks, but none while waiting for another that is not free."""
+    wanted = list(_HELD)
+    while True:
+        taken = []
+        for number, each in enumerate(wanted):
+            if not each.acquire(blocking=not taken):
+                wanted.insert(0, wanted.pop(number))
+                _release(taken)
+                break
+            taken.append(each)
+        else:
+            _TAKEN.append(taken)
+            return
+
+
+def _release(taken: list[Any]) -> None:
+    while taken:
+        taken.pop().release()
+
+
+def _give_back() -> None:
+    _release(_TAKEN.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_take, after_in_parent=_give_back, after_in_child=_give_back
+    )
 
 
 def before_forks(act: Callable[[], None]) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import wraps
-from importlib import import_module
 from typing import Any, ParamSpec, TypeVar
+
+from .late import bring
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -37,7 +38,7 @@ def remade(transform: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 def named(home: str, name: str) -> Any:
     """What a module, imported if need be, calls by a name; None if nothing."""
-    found: Any = import_module(home) if home else None
+    found: Any = bring(home) if home else None
     for part in name.split("."):
         found = getattr(found, part, None)
     return found

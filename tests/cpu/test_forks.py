@@ -6,8 +6,12 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+from typing import Any
 
 import pytest
+
+from jitad.process import locks
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "fork"), reason="this system makes no copies of processes"
@@ -142,6 +146,69 @@ def test_a_thread_holds_a_lock_of_the_house() -> None:
         """
     )
     assert out.split() == ["True"] * 4
+
+
+@pytest.mark.slow
+def test_a_thread_imports() -> None:
+    """What a first call needs is imported with it, by a thread that the child lacks."""
+    out = in_subprocess(
+        """
+        import importlib
+        from jitad.ir.primitive import registry
+        import scipy.special
+        room = registry.families["scipy.special"]
+        own, begun = importlib._bootstrap_external.SourceFileLoader.exec_module, []
+        def slowly(loader, module):
+            if module.__name__ == room:
+                begun.append(room)
+                time.sleep(0.5)
+            return own(loader, module)
+        importlib._bootstrap_external.SourceFileLoader.exec_module = slowly
+        thread = threading.Thread(target=compiles)
+        thread.start()
+        while not begun:
+            time.sleep(0.001)
+        print(forked(compiles))
+        thread.join()
+        """
+    )
+    assert out.split() == ["True"]
+
+
+def test_locks_are_held_by_no_one_else_and_in_no_order() -> None:
+    """A thread that takes two locks the one way round, or the other, is waited for."""
+    first, second = locks.lock(), locks.lock()
+    for outer, inner in ((first, second), (second, first)):
+        held, tried = threading.Event(), threading.Event()
+
+        def nested(
+            outer: Any = outer, inner: Any = inner, held: Any = held, tried: Any = tried
+        ) -> None:
+            with outer:
+                held.set()
+                tried.wait(0.2)
+                with inner:
+                    pass
+
+        thread = threading.Thread(target=nested)
+        thread.start()
+        held.wait()
+        locks._take()
+        assert not [k for k in (first, second) if _taken_elsewhere(k)]
+        tried.set()
+        locks._give_back()
+        thread.join(10)
+        assert not thread.is_alive()
+    for each in (first, second):
+        locks._HELD.remove(each)
+
+
+def _taken_elsewhere(lock: Any) -> bool:
+    """Whether this thread cannot have a lock at once."""
+    if not lock.acquire(blocking=False):
+        return True
+    lock.release()
+    return False
 
 
 @pytest.mark.slow
