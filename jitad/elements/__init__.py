@@ -5,6 +5,7 @@ derive   flow -> flow: forward and reverse
 library  statements that NumPy computes; matrices: those that LAPACK does
 cells    arrays that are not stored yet: boxes of elements, each with its expression
 build    flow -> steps over arrays: what is stored, and where it is let go
-kernels  a cell -> the kernel that computes it; steps run them
+sweeps   which of it is computed together, in one sweep over memory
+kernels  a sweep -> the kernel that computes it; steps run them
 door     what of this a call asks for
 """

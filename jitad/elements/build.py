@@ -8,7 +8,7 @@ computed where it is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -45,7 +45,9 @@ from .flow import (
 from .kernels import Kernels
 from .library import Library
 from .steps import Compute, New, Plan, Step, View
+from .sweeps import Store, Sweep, Sweeps, Total, joined
 from .windows import (
+    Shape,
     Window,
     along_axes,
     broadcast,
@@ -72,14 +74,14 @@ class _Planner:
 
     def __init__(self, flow: Flow, keep: bool, fast: bool) -> None:
         self.flow, self.kernels = flow, Kernels(keep, fast)
-        self.steps: list[Step] = []
+        self.steps: list[Step | Sweeps] = []
         self.types = list(flow.types)
         self.cells: dict[int, Cells] = {}
         for v in (*flow.inputs, *flow.constants):
             self._is_stored(v)
         self.needed = _needed(flow)
         self.uses = _uses(flow, self.needed)
-        self.outputs: list[int] = []
+        self.outputs: dict[int, int] = {}
 
     def run(self) -> None:
         """Make the steps."""
@@ -93,35 +95,40 @@ class _Planner:
             for y in results:
                 if self._pays(y):
                     self._store(y)
-        for o in flow.outputs:
-            self.outputs.append(self._copy(o))
+        # What large results are computed of may be summed up for small ones.
+        for n in sorted(range(len(flow.outputs)), key=self._larger):
+            self.outputs[n] = self._copy(flow.outputs[n])
+
+    def _larger(self, n: int) -> int:
+        return -self.types[self.flow.outputs[n]].size
 
     def plan(self) -> Plan:
         """The finished plan: arrays are let go where they are read last."""
+        steps = list(self._kernels())
         last: dict[int, int] = {}
-        for n, step in enumerate(self.steps):
+        for n, step in enumerate(steps):
             for v in step.touched:
                 last[v] = n
-        drops: list[list[int]] = [[] for _ in self.steps]
+        drops: list[list[int]] = [[] for _ in steps]
         for v, n in last.items():
-            if v not in self.outputs:
+            if v not in self.outputs.values():
                 drops[n].append(v)
-        outputs = tuple(self.outputs)
+        outputs = tuple([self.outputs[n] for n in range(len(self.outputs))])
         types = tuple([self.types[o] for o in outputs])
         given = tuple(self.flow.inputs)
-        peak = self._peak(drops)
+        peak = _peak(steps, drops)
         constants = dict(self.flow.constants)
-        return Plan(self.steps, drops, given, constants, outputs, types, peak)
+        return Plan(steps, drops, given, constants, outputs, types, peak)
 
-    def _peak(self, drops: Sequence[Sequence[int]]) -> int:
-        """The bytes of new arrays that there are at a time, at most."""
-        held, peak = 0, 0
-        sizes = {s.value: s.bytes for s in self.steps if isinstance(s, New | Compute)}
-        for step, gone in zip(self.steps, drops, strict=True):
-            held += step.bytes if isinstance(step, New | Compute) else 0
-            peak = max(peak, held)
-            held -= sum(sizes.get(v, 0) for v in gone)
-        return peak
+    def _kernels(self) -> Iterator[Step]:
+        """The steps, with a kernel for each sweep."""
+        for step in joined(self.steps):
+            if not isinstance(step, Sweeps):
+                yield step
+                continue
+            beside = 0 if step.alone else math.prod(step.shape)
+            for sweep in step.own:
+                yield self.kernels.run(sweep, beside)
 
     # -- what values are -------------------------------------------------------
 
@@ -232,35 +239,39 @@ class _Planner:
         for term in statement.terms:
             own = self.types[term.operand].shape
             part = self._seen(term.operand, inside(term.box, own))
-            for cell in part:
-                there = Source(y, type.dtype, term.window.start, term.window.steps)
-                self.steps.append(self.kernels.write(cell, there, added=True))
+            there = Source(y, type.dtype, term.window.start, term.window.steps)
+            self._write(part, there, own, added=True)
 
     def _written(self, statement: Written, y: int) -> None:
         base, value = statement.operands
         type = statement.type
         self.cells[y] = self.cells[base]
         self._store(y)
-        for cell in self.cells[value]:
-            window = statement.window
-            there = Source(y, type.dtype, window.start, window.steps)
-            self.steps.append(self.kernels.write(cell, there))
+        window = statement.window
+        there = Source(y, type.dtype, window.start, window.steps)
+        self._write(self.cells[value], there, window.shape)
 
     def _summed(self, statement: Summed, y: int) -> None:
         (x,) = statement.operands
         type, shape = statement.type, self.types[x].shape
         wide = np.dtype(np.float64) if type.dtype.kind == "f" else type.dtype
-        held = len(self.types)
-        self.types.append(Type(wide, type.shape))
+        held = y
+        if wide != type.dtype:
+            held = len(self.types)
+            self.types.append(Type(wide, type.shape))
         self.steps.append(New(held, type.shape, wide, blank=True))
         total = Source(held, wide, 0, c_steps(type.shape))
-        for cell in self.cells[x] if math.prod(shape) else ():
-            self.steps.append(self.kernels.add(cell, statement.axes, total))
+        axes = statement.axes
+        own = [
+            Sweep(cell.box, totals=(Total(cell.expression, axes, total),))
+            for cell in self.cells[x]
+            if math.prod(shape)
+        ]
+        self._sweep(shape, own, alone=len(axes) < len(shape))
         self._is_stored(held)
-        (cell,) = self.cells[held]
-        if wide == type.dtype:
-            self.cells[y] = self.cells[held]
+        if held == y:
             return
+        (cell,) = self.cells[held]
         builder = new_builder()
         made = builder.cast(read(builder, wide), type.dtype)
         graph = builder.finish([pack(builder, np.asarray(made), scalar(type.dtype))])
@@ -276,10 +287,25 @@ class _Planner:
         type, cells = self.types[v], self.cells[v]
         self.steps.append(New(v, type.shape, type.dtype))
         there = Source(v, type.dtype, 0, c_steps(type.shape))
-        for cell in cells:
-            made = self.kernels.write(cell, there, beside=type.size)
-            self.steps.append(made)
+        stores = [Sweep(cell.box, (Store(cell.expression, there),)) for cell in cells]
+        self._sweep(type.shape, stores)
         self._is_stored(v)
+
+    def _write(
+        self, cells: Cells, there: Source, shape: Shape, *, added: bool = False
+    ) -> None:
+        """Write the cells of an array of a shape into another, or add them to it."""
+        own = [
+            Sweep(cell.box, (Store(cell.expression, there),), added=added)
+            for cell in cells
+        ]
+        self._sweep(shape, own, alone=True)
+
+    def _sweep(
+        self, shape: Shape, own: Sequence[Sweep], *, alone: bool = False
+    ) -> None:
+        if own:
+            self.steps.append(Sweeps(shape, tuple(own), alone))
 
     def _view(self, v: int) -> View:
         """Where all of a value lies; it is stored first if that is nowhere."""
@@ -293,7 +319,7 @@ class _Planner:
 
     def _copy(self, v: int) -> int:
         """A new array with a result: its own, if nobody else has it."""
-        own = self.flow.inputs, self.flow.constants, self.outputs
+        own = self.flow.inputs, self.flow.constants, self.outputs.values()
         if any(v in some for some in own):
             copy = len(self.types)
             self.types.append(self.types[v])
@@ -301,6 +327,17 @@ class _Planner:
             v = copy
         self._store(v)
         return v
+
+
+def _peak(steps: Sequence[Step], drops: Sequence[Sequence[int]]) -> int:
+    """The bytes of new arrays that there are at a time, at most."""
+    held, peak = 0, 0
+    sizes = {s.value: s.bytes for s in steps if isinstance(s, New | Compute)}
+    for step, gone in zip(steps, drops, strict=True):
+        held += step.bytes if isinstance(step, New | Compute) else 0
+        peak = max(peak, held)
+        held -= sum(sizes.get(v, 0) for v in gone)
+    return peak
 
 
 def _needed(flow: Flow) -> set[int]:

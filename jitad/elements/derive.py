@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.ir.graph import Graph, Type, scalar
+from jitad.ir.graph import Graph, Type, prune, reach, scalar
 from jitad.ir.tracer import Trace
 from jitad.primitives.scalar.elementwise import GATES
 from jitad.transforms.derivatives.differentiate import gather
@@ -140,7 +140,11 @@ class _Slopes:
         self, made: _Element, operands: Sequence[int], shape: Shape
     ) -> list[int]:
         """The derivatives that a graph of one element makes."""
-        found = self.flow.add(Map(made.graph, tuple(operands), shape))
+        graph, used = made.graph, set(reach(made.graph.nodes, made.graph.outputs))
+        kept = [k for k, i in enumerate(graph.inputs) if i in used]
+        graph = prune(graph.nodes, [graph.inputs[k] for k in kept], graph.outputs)
+        read = tuple([operands[k] for k in kept])
+        found = self.flow.add(Map(graph, read, shape))
         self.gaps.update(y for y, gap in zip(found, made.gaps, strict=True) if gap)
         return found
 

@@ -1,4 +1,4 @@
-"""From a cell to the step that computes it: its graph, its axes, its kernel."""
+"""From a sweep to the step that computes it: its graph, its axes, its kernel."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from jitad.plan.pipeline import compiled
 from jitad.transforms.scalars.scalarize import pack
 from jitad.transforms.scalars.templates import new_builder
 
-from .cells import Cell, Expression, Source, graph_of, read, sources
-from .steps import Add, Reach, Run, Small
+from .cells import Source, graph_of, read, sources
+from .steps import Reach, Run, Sum
+from .sweeps import Store, Sweep, Total
 from .windows import Box
 
 # An axis of lanes is better the longer it is, up to so many.
 _LONG = 256
-# Cells of fewer elements are not worth the time that fast code takes to be made, nor,
-# where they are such a part of what is written, code at all.
-_SMALL, _PART = 4096, 20
+# Boxes of fewer elements are not worth the time that fast code takes to be made.
+_SMALL = 4096
+# What is such a part of what is swept has code only after so many runs, or when NumPy
+# has done so many weighted operations for it, which takes as long as making the code.
+_PART, _OFTEN, _WORTH = 20, 30, 5e7
 
 
 class Kernels:
@@ -33,64 +36,46 @@ class Kernels:
     def __init__(self, keep: bool, fast: bool) -> None:
         self.keep, self.fast = keep, fast
 
-    def write(
-        self, cell: Cell, there: Source, *, added: bool = False, beside: int = 0
-    ) -> Run | Small:
-        """What writes a cell to an array, or adds it to what is there.
+    def run(self, sweep: Sweep, beside: int = 0) -> Run:
+        """What computes a sweep.
 
-        Where the array stays at an element along an axis, that is added up in order.
-        beside  how many elements are written besides
+        Where an array that is added to stays at an element along an axis, that is
+        added up in order.
+        beside  how many elements there are in all sweeps that belong together
         """
-        x = cell.expression
-        graph, given = _graph(x, there.dtype, there if added else None)
-        nest = Nest(cell.box, [*given, there])
-        moving = [k for k, step in enumerate(nest.steps(there)) if step]
-        lane, outer = nest.lanes([*given, there], moving or [0])
-        reaches = [nest.reach(s, lane, outer) for s in (*given, there)]
-        lanes, around = nest.extents[lane], tuple([nest.extents[k] for k in outer])
-        pairs = zip(nest.extents, nest.steps(there), strict=True)
-        alone = any(n > 1 and not step for n, step in pairs)
-
-        def make() -> Run:
-            arrays = zip(reaches, [*given, there], strict=True)
-            layouts: list[Layout] = [_layout(r, s) for r, s in arrays]
-            if layouts[-1] == "fixed":
-                layouts[-1] = "streams"  # of one lane
-            executable = self._compiled(graph, reaches[:-1], layouts, cell.box.size)
-            return Run(graph, executable, tuple(reaches), lanes, around, alone)
-
-        if cell.box.size < min(_SMALL, beside // _PART) and not (added or alone):
-            return Small(graph, tuple(reaches), lanes, around, make)
-        return make()
-
-    def add(
-        self, cell: Cell, summed: tuple[int, ...], total: Source
-    ) -> Run | Small | Add:
-        """What adds the sums of a cell over some axes to an array without these."""
-        rank = len(cell.box.low)
-        kept = [k for k in range(rank) if k not in summed]
-        own = iter(total.steps)
-        steps = tuple([0 if k in summed else next(own) for k in range(rank)])
-        there = Source(total.value, total.dtype, total.start, steps)
-        graph, given = _graph(cell.expression, total.dtype, None)
-        nest = Nest(cell.box, [*given, there])
-        lane, outer = nest.lanes(given)
-        if nest.steps(there)[lane]:
-            return self.write(cell, there, added=True)
-        reaches = [nest.reach(s, lane, outer) for s in given]
+        graph, given = _graph(sweep)
+        there = [s.there for s in sweep.stores]
+        sums = [t.spread(len(sweep.box.low)) for t in sweep.totals]
+        nest = Nest(sweep.box, [*given, *there, *sums])
+        lane, outer = nest.lanes([*given, *there], nest.moving(there))
+        if any(nest.steps(s)[lane] for s in sums):
+            if len(sums) == 1 and not there:
+                return self.run(_rows(sweep))
+            lane, outer = nest.lanes([*given, *there], nest.moving(there, sums))
+        around = tuple([nest.extents[k] for k in outer])
+        reaches = [nest.reach(s, lane, outer) for s in (*given, *there)]
+        pairs = [zip(nest.extents, nest.steps(s), strict=True) for s in there]
+        alone = any(n > 1 and not step for own in pairs for n, step in own)
         layouts: list[Layout] = [
-            _layout(r, s) for r, s in zip(reaches, given, strict=True)
+            _layout(r, s) for r, s in zip(reaches, [*given, *there], strict=True)
         ]
-        layouts.append("sum")
-        executable = self._compiled(graph, reaches, layouts, cell.box.size)
-        return Add(
-            graph, executable, tuple(reaches), nest.extents[lane],
-            tuple([nest.extents[k] for k in outer]),
-            kept=tuple([n for n, k in enumerate(outer) if nest.steps(there)[k]]),
-            value=total.value,
-            place=tuple([slice(cell.box.low[k], cell.box.high[k]) for k in kept]),
-            shape=tuple([cell.box.shape[k] for k in kept]),
-            dtype=total.dtype,
+        for k in range(len(given), len(layouts)):
+            if layouts[k] == "fixed":
+                layouts[k] = "streams"  # of one lane
+        layouts += ["sum"] * len(sums)
+        size = sweep.box.size
+        inputs = reaches[: len(given)]
+
+        def make() -> Any:
+            return self._compiled(graph, inputs, layouts, size)
+
+        small = size < beside // _PART and not (sweep.added or alone)
+        often = min(_OFTEN, int(_WORTH / (size * (1 + sweep.weight))))
+        return Run(
+            graph, tuple(reaches),
+            tuple([_sum(t, sweep.box, nest, s, outer) for t, s in
+                   zip(sweep.totals, sums, strict=True)]),
+            nest.extents[lane], around, make, alone, often if small else 0,
         )  # fmt: skip
 
     def _compiled(
@@ -107,25 +92,50 @@ class Kernels:
         return executable
 
 
-def _graph(
-    x: Expression, dtype: np.dtype, added_to: Source | None
-) -> tuple[Graph, list[Source]]:
+def _rows(sweep: Sweep) -> Sweep:
+    """A sum that is added to its elements as they are swept over."""
+    (total,) = sweep.totals
+    there = total.spread(len(sweep.box.low))
+    return Sweep(sweep.box, (Store(total.expression, there),), added=True)
+
+
+def _sum(
+    total: Total, box: Box, nest: Nest, there: Source, outer: Sequence[int]
+) -> Sum:
+    """Where the sums of a kernel go."""
+    kept = [k for k in range(len(box.low)) if k not in total.axes]
+    return Sum(
+        there.value, there.dtype,
+        tuple([n for n, k in enumerate(outer) if nest.steps(there)[k]]),
+        tuple([slice(box.low[k], box.high[k]) for k in kept]),
+        tuple([box.shape[k] for k in kept]),
+    )  # fmt: skip
+
+
+def _graph(sweep: Sweep) -> tuple[Graph, list[Source]]:
     """The graph of one element, and what its inputs read."""
     builder = new_builder()
     index: dict[Any, int] = {}
     given: list[Source] = []
     known: dict[Any, int] = {}
-    for source in (*sources(x), *([added_to] if added_to else [])):
+    read_: list[Source] = [s for x in sweep.expressions for s in sources(x)]
+    read_ += [s.there for s in sweep.stores if sweep.added]
+    for source in read_:
         key = source.value, source.start, source.steps
         if key not in known:
             known[key] = read(builder, source.dtype)
             given.append(source)
         index[id(source)] = known[key]
-    made = builder.cast(graph_of(builder, x, index), dtype)
-    if added_to:
-        before = index[id(added_to)]
-        made = builder.apply(registry.primitives["add"], (before, made), scalar(dtype))
-    return builder.finish([pack(builder, np.asarray(made), scalar(dtype))]), given
+    outputs = []
+    for each in (*sweep.stores, *sweep.totals):
+        dtype = each.there.dtype
+        made = builder.cast(graph_of(builder, each.expression, index), dtype)
+        if sweep.added:
+            before = index[id(each.there)]
+            add = registry.primitives["add"]
+            made = builder.apply(add, (before, made), scalar(dtype))
+        outputs.append(pack(builder, np.asarray(made), scalar(dtype)))
+    return builder.finish(outputs), given
 
 
 def _layout(reach: Reach, source: Source) -> Layout:
@@ -156,10 +166,19 @@ class Nest:
         """The steps of an array along the axes."""
         return self._steps[id(source)]
 
+    def moving(self, there: Sequence[Source], sums: Sequence[Source] = ()) -> list[int]:
+        """The axes along which all of some arrays move, and none of others."""
+        return [
+            k
+            for k in range(len(self.extents))
+            if all(self.steps(s)[k] for s in there)
+            and not any(self.steps(s)[k] for s in sums)
+        ]
+
     def lanes(
-        self, arrays: Sequence[Source], free: Sequence[int] | None = None
+        self, arrays: Sequence[Source], free: Sequence[int]
     ) -> tuple[int, list[int]]:
-        """The axis of the lanes, among free ones or all, and the others.
+        """The axis of the lanes, among free ones if there are any, and the others.
 
         The best is long, and along memory.
         """
@@ -169,7 +188,7 @@ class Nest:
             return min(self.extents[k], _LONG) * near / (len(arrays) + 1)
 
         axes = range(len(self.extents))
-        lane = max(axes if free is None else free, key=score)
+        lane = max(free or axes[:1], key=score)
         return lane, [k for k in axes if k != lane]
 
     def reach(self, source: Source, lane: int, outer: Sequence[int]) -> Reach:

@@ -23,8 +23,6 @@ from jitad.lowering.kernel import Argument
 from .library import Library
 
 Environment = dict[int, np.ndarray]
-# After so many times what is computed by NumPy has a kernel.
-_OFTEN = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,72 +43,116 @@ class Reach:
         return Argument(place, (self.lane,))
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A kernel over a box: its lanes, and axes around them.
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Elements of an array to which the sums of a kernel are added.
 
-    graph  of one element; the last of the reaches is where its result goes
+    kept   the axes around the lanes that sums keep, among those of outer
+    place  which elements they are, of this shape
     """
 
-    graph: Graph
-    executable: Any
-    reaches: tuple[Reach, ...]
-    lanes: int
-    outer: tuple[int, ...]
-    alone: bool = False
-
-    def __post_init__(self) -> None:
-        assert self.reaches[-1].lane or self.lanes == 1, "lanes write to one place"
-
-    @property
-    def touched(self) -> list[int]:
-        """The arrays that it reads or writes."""
-        return [r.value for r in self.reaches]
-
-    def run(self, environment: Environment) -> None:
-        """Launch it."""
-        arguments = [r.argument(environment) for r in self.reaches]
-        if not self.outer:
-            self.executable.launch((self.lanes,), arguments)
-            return
-        steps = [r.outer for r in self.reaches]
-        nest.launch(
-            self.executable, self.lanes, self.outer, arguments, steps, alone=self.alone
-        )
+    value: int
+    dtype: np.dtype
+    kept: tuple[int, ...]
+    place: tuple[slice, ...]
+    shape: tuple[int, ...]
 
 
 @dataclass(eq=False)
-class Small:
-    """A kernel over few elements, which NumPy computes until it has run often.
+class Run:
+    """A kernel over a box: its lanes, and axes around them.
 
-    To make its code takes longer than that; what comes back in every step of a long
-    loop, or in every call of a solver, is worth it.
+    graph     of one element: what is written, and then what is added up
+    reaches   where its inputs are, and where what is written goes
+    sums      where the sums of the rest go
+    make      makes its code
+    alone     whether rows must run in order, one after the other
+    patience  how often NumPy computes it before code is made.  Of few elements code
+              takes longer to be made than they take; what comes back in every step
+              of a long loop, or in every call of a solver, is worth it.
     """
 
     graph: Graph
     reaches: tuple[Reach, ...]
+    sums: tuple[Sum, ...]
     lanes: int
     outer: tuple[int, ...]
-    make: Callable[[], Run]
-    _runs: int = 0
-    _made: Run | None = None
+    make: Callable[[], Any]
+    alone: bool = False
+    patience: int = 0
+    executable: Any = None
+
+    def __post_init__(self) -> None:
+        written = self.reaches[self.reads :]
+        assert all(r.lane for r in written) or self.lanes == 1, "lanes write one place"
+        if not self.patience:
+            self._ready()
+
+    def _ready(self) -> Any:
+        """Its code, made if need be."""
+        if self.executable is None:
+            self.executable = self.make()
+        return self.executable
+
+    @property
+    def reads(self) -> int:
+        """How many inputs it has."""
+        return len(self.graph.inputs)
 
     @property
     def touched(self) -> list[int]:
         """The arrays that it reads or writes."""
-        return [r.value for r in self.reaches]
+        return [*(r.value for r in self.reaches), *(s.value for s in self.sums)]
 
     def run(self, environment: Environment) -> None:
-        """Interpret the graph, or launch its kernel."""
-        if self._runs < _OFTEN:
-            self._runs += 1
-            *inputs, target = [self._view(r, environment) for r in self.reaches]
-            rank = 1 + len(self.outer)
-            (target[...],) = interpret(self.graph, inputs, rank)
+        """Launch it, or interpret its graph."""
+        if self.patience:
+            self.patience -= 1
+            self._interpret(environment)
             return
-        if self._made is None:
-            self._made = self.make()
-        self._made.run(environment)
+        executable = self._ready()
+        arguments = [r.argument(environment) for r in self.reaches]
+        if self.outer:
+            self._rows(executable, arguments, environment)
+        elif not self.sums:
+            executable.launch((self.lanes,), arguments)
+        else:
+            found = executable.total(self.lanes, [*arguments, *[None] * len(self.sums)])
+            for s, (own,) in zip(self.sums, found, strict=True):
+                environment[s.value][s.place] += own.reshape(s.shape)
+
+    def _rows(
+        self, executable: Any, arguments: list[Argument], environment: Environment
+    ) -> None:
+        """Run it for all indices of the outer axes; a row has its own partial sums."""
+        steps = [r.outer for r in self.reaches]
+        width, partials = executable.width, []
+        for s in self.sums:
+            partial = fresh.zeros((*self.outer, width), s.dtype)
+            arguments.append(Argument(partial.ctypes.data, (0,)))
+            steps.append(partial.strides[:-1])
+            partials.append(partial)
+        nest.launch(
+            executable, self.lanes, self.outer, arguments, steps, alone=self.alone
+        )
+        for s, partial in zip(self.sums, partials, strict=True):
+            gone = [k for k in range(len(self.outer)) if k not in s.kept]
+            tiles = np.moveaxis(partial, gone, range(len(gone)))
+            rows = math.prod([self.outer[k] for k in gone])
+            found = cpu.added(tiles.reshape(rows, -1, width)).reshape(s.shape)
+            environment[s.value][s.place] += found
+
+    def _interpret(self, environment: Environment) -> None:
+        views = [self._view(r, environment) for r in self.reaches]
+        rank = 1 + len(self.outer)
+        made = iter(interpret(self.graph, views[: self.reads], rank))
+        for target in views[self.reads :]:
+            target[...] = next(made)
+        for s in self.sums:
+            gone = (0, *(k + 1 for k in range(len(self.outer)) if k not in s.kept))
+            own = np.broadcast_to(next(made), (self.lanes, *self.outer))
+            with np.errstate(all="ignore"):
+                environment[s.value][s.place] += own.sum(gone).reshape(s.shape)
 
     def _view(self, reach: Reach, environment: Environment) -> np.ndarray:
         array, shape = environment[reach.value], (self.lanes, *self.outer)
@@ -141,50 +183,6 @@ class New:
         """Make it."""
         make: Callable[..., np.ndarray] = fresh.zeros if self.blank else fresh.empty
         environment[self.value] = make(self.shape, self.dtype)
-
-
-@dataclass(frozen=True, eq=False)
-class Add:
-    """The sums of a kernel over a box, row by row, added to elements of an array.
-
-    graph  of one element
-    kept   the axes around the lanes that the sums keep, among those of outer
-    place  which elements of the array they are, of this shape
-    """
-
-    graph: Graph
-    executable: Any
-    reaches: tuple[Reach, ...]
-    lanes: int
-    outer: tuple[int, ...]
-    kept: tuple[int, ...]
-    value: int
-    place: tuple[slice, ...]
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    @property
-    def touched(self) -> list[int]:
-        """The arrays that it reads or writes."""
-        return [*(r.value for r in self.reaches), self.value]
-
-    def run(self, environment: Environment) -> None:
-        """Add them up in a fixed order."""
-        arguments = [r.argument(environment) for r in self.reaches]
-        if not self.outer:
-            (found,) = self.executable.total(self.lanes, [*arguments, None])
-            environment[self.value][self.place] += found.reshape(self.shape)
-            return
-        width = self.executable.width
-        partial = fresh.zeros((*self.outer, width), self.dtype)
-        arguments.append(Argument(partial.ctypes.data, (0,)))
-        steps = [r.outer for r in self.reaches] + [partial.strides[:-1]]
-        nest.launch(self.executable, self.lanes, self.outer, arguments, steps)
-        gone = [k for k in range(len(self.outer)) if k not in self.kept]
-        tiles = np.moveaxis(partial, gone, range(len(gone)))
-        rows = math.prod([self.outer[k] for k in gone])
-        found = cpu.added(tiles.reshape(rows, -1, width)).reshape(self.shape)
-        environment[self.value][self.place] += found
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +229,7 @@ class Compute:
         environment[self.value] = np.asarray(made, dtype, order="C")
 
 
-Step = Run | Small | New | Add | Compute
+Step = Run | New | Compute
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jitad.elements.steps import Add, Compute, New, Plan, Run, Small
+from jitad.elements.steps import Compute, New, Plan, Run
 from jitad.ir.graph import Type
 from jitad.transforms.rewrite.tidy import weight
 
@@ -16,7 +16,7 @@ from jitad.transforms.rewrite.tidy import weight
 class Pass:
     """A kernel over some elements of arrays.
 
-    what        "store", "sum" for what is added up, or what a library computes
+    what        "store", "sum" for what is added up, or both; or what a library computes
     elements    that it computes
     operations  weighted, of one element
     read, written  bytes; an array that is read at several places counts once
@@ -82,15 +82,14 @@ def explained(name: str, inputs: Sequence[Type], plan: Plan) -> Passes:
     return Passes(name, tuple(inputs), plan.types, tuple(passes), plan.peak)
 
 
-def _pass(step: Run | Small | Add | Compute) -> Pass:
+def _pass(step: Run | Compute) -> Pass:
     if isinstance(step, Compute):
         types = [v.type for v in step.views]
         read = sum(t.size * t.dtype.itemsize for t in types)
         what = type(step.statement).__name__.lower()
         return Pass(what, step.statement.type.size, 0.0, read, step.bytes)
     elements = step.lanes * math.prod(step.outer)
-    stores = isinstance(step, Run | Small)
-    reaches = step.reaches[:-1] if stores else step.reaches
+    stores, reaches = step.reaches[step.reads :], step.reaches[: step.reads]
     sizes: dict[int, int] = {}
     for reach, kind in zip(reaches, step.graph.input_types, strict=False):
         own = math.prod(
@@ -102,9 +101,9 @@ def _pass(step: Run | Small | Add | Compute) -> Pass:
         )
         found = own * kind.dtype.itemsize
         sizes[reach.value] = max(sizes.get(reach.value, 0), found)
-    size = step.graph.output_types[0].dtype.itemsize
-    written = elements * size if stores else 0
-    what = "store" if stores else "sum"
+    kinds = step.graph.output_types[: len(stores)]
+    written = elements * sum(kind.dtype.itemsize for kind in kinds)
+    what = " and ".join(["store"] * bool(stores) + ["sum"] * bool(step.sums))
     operations = weight(step.graph)
     return Pass(what, elements, operations, sum(sizes.values()), written)
 

@@ -143,9 +143,7 @@ class Executable:
         block = self.block(extents, arguments, watch)
         count = extents[0]
         lane = self.outline.work.nanoseconds(extents)
-        block[MODE] = rounds.mode(
-            self.outline, extents, arguments, streaming=self._form.target.streaming
-        )
+        block[MODE] = self._mode(extents, arguments)
         apart = min(count, self._apart(arguments))
         if apart:
             self.entry(block.ctypes.data, 0, apart)
@@ -186,6 +184,7 @@ class Executable:
         watch = here() if self.watched else UNWATCHED
         block = self.block((count,), given, watch)
         block[TILE] = tile
+        block[MODE] = self._mode((count,), given)
         lane = self.outline.work.nanoseconds((count,))
         alone = lane * count < rounds.SERIAL_NANOSECONDS
         threads = 1 if alone else get_threads()
@@ -193,6 +192,10 @@ class Executable:
             block[COUNTER], block[STOP] = first, last
             POOL.run(self._tiles, block.ctypes.data, threads)
         return [added(x) for x in partial]
+
+    def _mode(self, extents: Sequence[int], arguments: Sequence[Argument]) -> int:
+        streaming = self._form.target.streaming
+        return rounds.mode(self.outline, extents, arguments, streaming=streaming)
 
     @property
     def _scatters(self) -> bool:

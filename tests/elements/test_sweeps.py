@@ -1,0 +1,95 @@
+"""What is computed in one sweep: fewer passes, and the same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitad
+from jitad.calls import function
+from jitad.elements import build, steps
+from tests.cases.large import LARGE, arguments, gradients
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_sweeps_that_are_joined_give_the_same_numbers(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To rounding: sums are added up in another order."""
+    monkeypatch.setattr(function, "_LARGE", -1)
+    args = arguments(name, 7)
+    value, slopes = gradients(name)(*args)
+    monkeypatch.setattr(build, "joined", lambda steps: steps)
+    jitad.cache_clear()
+    other, wanted = jitad.value_and_grad(
+        LARGE[name].function, argnums=tuple(range(len(args)))
+    )(*args)
+    np.testing.assert_allclose(value, other, rtol=1e-12)
+    scale = max(float(np.max(np.abs(x))) for x in wanted)
+    for a, b in zip(slopes, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * scale)
+
+
+def large(f: Any, *args: Any) -> list[steps.Run]:
+    """The runs of a call that compute more than a hundredth of the elements."""
+    made = f.prepare(*args).steps.steps
+    runs = [s for s in made if isinstance(s, steps.Run)]
+    count = [s.lanes * int(np.prod(s.outer)) for s in runs]
+    return [s for s, n in zip(runs, count, strict=True) if n > sum(count) / 100]
+
+
+def test_a_value_is_added_up_where_its_gradient_is_computed() -> None:
+    x = np.linspace(-1.0, 1.0, 10_000)
+    f = jitad.value_and_grad(LARGE["rosenbrock"].function)
+    (run,) = large(f, x)
+    assert len(run.sums) == 1 and len(run.reaches) == run.reads + 1
+    text = str(jitad.explain(f, x))
+    assert "store and sum 9,998 elements" in text and "of which 1 are large" in text
+    value, slopes = f(x)
+    rise, step = x[1:] - x[:-1] ** 2, 1 - x[:-1]
+    wanted = np.zeros_like(x)
+    wanted[1:] += 200 * rise
+    wanted[:-1] -= 400 * x[:-1] * rise + 2 * step
+    np.testing.assert_allclose(value, np.sum(100 * rise**2 + step**2), rtol=1e-13)
+    np.testing.assert_allclose(slopes, wanted, rtol=1e-12, atol=1e-11)
+
+
+def test_sums_along_three_axes_are_one_sweep() -> None:
+    u = np.random.default_rng(0).uniform(-1, 1, (40, 40, 40))
+    f = jitad.value_and_grad(LARGE["smoothness"].function)
+    runs = large(f, u)
+    assert max(len(s.sums) for s in runs) == 3
+    assert all(len(s.reaches) == s.reads + 1 for s in runs)
+    wanted = sum(np.sum(np.diff(u, axis=k) ** 2) for k in range(3))
+    np.testing.assert_allclose(f(u)[0], wanted, rtol=1e-13)
+
+
+def test_results_of_the_same_elements_are_one_sweep() -> None:
+    x = np.linspace(0.1, 1.0, 10_000)
+    f = jitad.jit(lambda x: (np.sin(x), np.cos(x) + 1, np.sum(np.sqrt(x))))
+    (run,) = large(f, x)
+    assert len(run.reaches) - run.reads == 2 and len(run.sums) == 1
+    one, two, three = f(x)
+    np.testing.assert_allclose(one, np.sin(x), rtol=1e-15)
+    np.testing.assert_allclose(two, np.cos(x) + 1, rtol=1e-15)
+    np.testing.assert_allclose(three, np.sum(np.sqrt(x)), rtol=1e-13)
+
+
+def test_what_needs_a_sum_does_not_wait_for_it() -> None:
+    x = np.linspace(0.1, 1.0, 10_000)
+    f = jitad.jit(lambda x: x / np.sum(x))
+    assert len(large(f, x)) == 2
+    np.testing.assert_allclose(f(x), x / np.sum(x), rtol=1e-14)
+
+
+@pytest.mark.parametrize("count", (1, 2, 3))
+def test_sums_in_sweeps_are_the_same_for_any_number_of_threads(count: int) -> None:
+    x = np.random.default_rng(1).uniform(-1, 1, 1_000_003)
+    f = jitad.value_and_grad(LARGE["rosenbrock"].function)
+    value, slopes = f(x)
+    with jitad.threads(count):
+        again, wanted = f(x)
+    assert value == again
+    np.testing.assert_array_equal(slopes, wanted)
