@@ -28,6 +28,7 @@ _SMALL = 4096
 # What is such a part of what is swept has code only after so many runs, or when NumPy
 # has done so many weighted operations for it, which takes as long as making the code.
 _PART, _OFTEN, _WORTH = 20, 30, 5e7
+_SUM: Layout = "sum"
 
 
 class Kernels:
@@ -62,7 +63,7 @@ class Kernels:
         for k in range(len(given), len(layouts)):
             if layouts[k] == "fixed":
                 layouts[k] = "streams"  # of one lane
-        layouts += ["sum"] * len(sums)
+        layouts += [_SUM] * len(sums)
         size = sweep.box.size
         inputs = reaches[: len(given)]
 

@@ -128,7 +128,10 @@ class Body(Values):
                 continue
             pointer = self.asked("address", i)
             for a in b.axes:
-                far, stride = self.fresh(), self.asked(f"stride{a}.", i)
+                # Of streams the lanes lie side by side: one register counts for all.
+                near = a == 0 and b.layout in ("streams", "lines")
+                far, size = self.fresh(), str(b.dtype.itemsize)
+                stride = size if near else self.asked(f"stride{a}.", i)
                 lines = [f"{far} = mul i64 {self.index[a]}, {stride}"]
                 pointer = self.module.memory.offset(pointer, far, lines)
                 self.add(lines)
