@@ -44,6 +44,8 @@ from .flow import (
 )
 from .kernels import Kernels
 from .library import Library
+from .repeated import Repeated
+from .repeating import Repeat
 from .steps import Compute, New, Plan, Step, View
 from .sweeps import Store, Sweep, Sweeps, Total, joined
 from .windows import (
@@ -62,28 +64,32 @@ _MANY = 12
 _MOST = 40
 
 
-def plan(flow: Flow, *, keep: bool, fast: bool) -> Plan:
-    """The steps of a flow; keep and fast as of `Derived`."""
-    made = _Planner(flow, keep, fast)
-    made.run()
+def plan(flow: Flow, *, keep: bool, fast: bool, inner: bool = False) -> Plan:
+    """The steps of a flow; keep and fast as of `Derived`.
+
+    inner  whether it is run again and again, and its results may be arrays that others
+           have, too
+    """
+    made = _Planner(flow, Kernels(keep, fast, often=inner))
+    made.run(inner=inner)
     return made.plan()
 
 
 class _Planner:
     """The steps so far, and what every value is."""
 
-    def __init__(self, flow: Flow, keep: bool, fast: bool) -> None:
-        self.flow, self.kernels = flow, Kernels(keep, fast)
+    def __init__(self, flow: Flow, kernels: Kernels) -> None:
+        self.flow, self.kernels = flow, kernels
         self.steps: list[Step | Sweeps] = []
         self.types = list(flow.types)
         self.cells: dict[int, Cells] = {}
         for v in (*flow.inputs, *flow.constants):
             self._is_stored(v)
-        self.needed = _needed(flow)
+        self.needed = flow.needed()
         self.uses = _uses(flow, self.needed)
         self.outputs: dict[int, int] = {}
 
-    def run(self) -> None:
+    def run(self, *, inner: bool) -> None:
         """Make the steps."""
         flow = self.flow
         for k, (statement, results) in enumerate(
@@ -97,7 +103,9 @@ class _Planner:
                     self._store(y)
         # What large results are computed of may be summed up for small ones.
         for n in sorted(range(len(flow.outputs)), key=self._larger):
-            self.outputs[n] = self._copy(flow.outputs[n])
+            if inner:
+                self._store(flow.outputs[n])
+            self.outputs[n] = flow.outputs[n] if inner else self._copy(flow.outputs[n])
 
     def _larger(self, n: int) -> int:
         return -self.types[self.flow.outputs[n]].size
@@ -167,6 +175,19 @@ class _Planner:
                 views = tuple([self._view(v) for v in statement.read])
                 self.steps.append(Compute(statement, results[0], views))
                 self._is_stored(results[0])
+            case Repeated():
+                self._repeated(statement, results)
+
+    def _repeated(self, statement: Repeated, results: Sequence[int]) -> None:
+        for x in statement.operands:
+            self._store(x)
+        keep, fast = self.kernels.keep, self.kernels.fast
+        body = plan(statement.body, keep=keep, fast=fast, inner=True)
+        head = statement.head
+        made = head and plan(head, keep=keep, fast=fast, inner=True)
+        self.steps.append(Repeat(statement, body, made, results))
+        for y in results:
+            self._is_stored(y)
 
     def _map(self, statement: Map, results: Sequence[int]) -> None:
         shape, arrays = statement.shape, []
@@ -331,23 +352,15 @@ class _Planner:
 
 def _peak(steps: Sequence[Step], drops: Sequence[Sequence[int]]) -> int:
     """The bytes of new arrays that there are at a time, at most."""
-    held, peak = 0, 0
-    sizes = {s.value: s.bytes for s in steps if isinstance(s, New | Compute)}
+    held, peak, sizes = 0, 0, dict[int, int]()
     for step, gone in zip(steps, drops, strict=True):
-        held += step.bytes if isinstance(step, New | Compute) else 0
-        peak = max(peak, held)
+        made = step.made if isinstance(step, New | Compute | Repeat) else ()
+        sizes.update(made)
+        held += sum(size for _, size in made)
+        beside = step.beside if isinstance(step, Repeat) else 0
+        peak = max(peak, held + beside)
         held -= sum(sizes.get(v, 0) for v in gone)
     return peak
-
-
-def _needed(flow: Flow) -> set[int]:
-    """The statements that outputs need."""
-    wanted, found = set(flow.outputs), set()
-    for k in reversed(range(len(flow.statements))):
-        if not wanted.isdisjoint(flow.results[k]):
-            found.add(k)
-            wanted.update(flow.statements[k].operands)
-    return found
 
 
 def _uses(flow: Flow, needed: set[int]) -> dict[int, int]:

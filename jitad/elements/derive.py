@@ -6,7 +6,7 @@ and poles there; what moves and adds elements is linear, and states its transpos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from jitad.transforms.derivatives.sweep import forward, reverse
 from jitad.transforms.rewrite.tidy import tidy
 from jitad.transforms.scalars.scalarize import elements
 
+from . import loops
 from .flow import (
     Flow,
     Map,
@@ -35,44 +36,69 @@ from .flow import (
     inside,
 )
 from .library import Library, of_elements
+from .loops import zeros
+from .repeated import Repeated
 from .windows import Shape, Window, broadcast, full, repeated, spread, whole
 
 
-def pull(flow: Flow, seeds: dict[int, int], wrt: Sequence[int]) -> list[int]:
+def pull(flow: Flow, seeds: Sequence[tuple[int, int]], wrt: Sequence[int]) -> list[int]:
     """Append the reverse of all statements: x̄ of the values in wrt.
 
-    seeds  ȳ of some values
+    seeds  values and their ȳ
     """
-    active = _active(flow, wrt)
-    bars = _Bars(flow)
-    for y, bar in seeds.items():
-        bars.add(y, bar)
-    before = list(zip(flow.statements, flow.results, strict=True))
-    for statement, results in reversed(before):
-        if active.isdisjoint(results) or active.isdisjoint(statement.operands):
-            continue
-        found = {y: bars.of(y) for y in results if y in active and bars.has(y)}
-        if found:
-            bars.back(statement, results, found, active)
+    bars = _pull(flow, seeds, wrt)
     return [bars.of(x) for x in wrt]
 
 
-def push(flow: Flow, seeds: dict[int, int]) -> dict[int, int]:
-    """Append ẏ of all values that depend on those whose ẋ is given; a number for each.
-
-    What is not in the result does not depend on them.
-    """
-    dots = _Dots(flow, dict(seeds))
+def _pull(
+    flow: Flow,
+    seeds: Sequence[tuple[int, int]],
+    wrt: Sequence[int],
+    gaps: Collection[int] = (),
+) -> _Bars:
+    active = _active(flow, wrt)
+    bars = _Bars(flow)
+    bars.gaps.update(gaps)
+    for y, bar in seeds:
+        bars.add(y, bar)
     before = list(zip(flow.statements, flow.results, strict=True))
-    for statement, results in before:
-        if not dots.made.keys().isdisjoint(statement.operands):
+    for number, (statement, results) in reversed(list(enumerate(before))):
+        if active.isdisjoint(results) or active.isdisjoint(statement.operands):
+            continue
+        found = {y: bars.of(y) for y in results if y in active and bars.has(y)}
+        if not found:
+            continue
+        if isinstance(statement, Repeated):
+            loops.back(bars, number, found, active, _pull, _active)
+        else:
+            bars.back(statement, results, found, active)
+    return bars
+
+
+def push(flow: Flow, seeds: Mapping[int, int]) -> dict[int, int]:
+    """Let a flow make ẏ of all values that depend on those whose ẋ is given, too.
+
+    What is not in the result, a number for each, does not depend on them.
+    """
+    return _push(flow, seeds).made
+
+
+def _push(flow: Flow, seeds: Mapping[int, int], gaps: Collection[int] = ()) -> _Dots:
+    dots = _Dots(flow, dict(seeds))
+    dots.gaps.update(gaps)
+    before = list(zip(flow.statements, flow.results, strict=True))
+    replaced = []
+    for number, (statement, results) in enumerate(before):
+        if dots.made.keys().isdisjoint(statement.operands):
+            continue
+        if isinstance(statement, Repeated):
+            loops.ahead(dots, statement, results, _push)
+            replaced.append(number)
+        else:
             dots.ahead(statement, results)
-    return dots.made
-
-
-def zeros(flow: Flow, type: Type) -> int:
-    """An array of zeros."""
-    return flow.add(Moved(type, ()))[0]
+    if replaced:
+        flow.sort(without=replaced)
+    return dots
 
 
 def _active(flow: Flow, wrt: Sequence[int]) -> set[int]:

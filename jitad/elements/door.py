@@ -57,9 +57,9 @@ def derived(asked: Whole) -> Flow:
     own, wrt = flow.outputs, [flow.inputs[k] for k in asked.wrt]
     made: list[int] = []
     if asked.seeds == "gradient":
-        made = pull(flow, {own[0]: flow.number(1.0, flow.types[own[0]].dtype)}, wrt)
+        made = pull(flow, [(own[0], flow.number(1.0, flow.types[own[0]].dtype))], wrt)
     elif asked.seeds == "reverse":
-        made = pull(flow, {o: flow.input(flow.types[o]) for o in own}, wrt)
+        made = pull(flow, [(o, flow.input(flow.types[o])) for o in own], wrt)
     elif asked.seeds == "forward":
         dots = push(flow, {x: flow.input(flow.types[x]) for x in wrt})
         made = [dots[o] if o in dots else zeros(flow, flow.types[o]) for o in own]

@@ -7,14 +7,16 @@ Start at `flow_of`.  Elementwise nodes that meet without a move between them are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import CONST, INPUT, Graph, Node, Type, arguments, scalar
 from jitad.ir.interpret import evaluate_array_node
+from jitad.ir.loop import INT, LOOP, PART, loop_of
 from jitad.transforms.scalars.scalarize import elements, pack
 from jitad.transforms.scalars.templates import apply, new_builder
 
@@ -30,6 +32,7 @@ from .library import (
     matmul_labels,
 )
 from .matrices import MATRICES
+from .repeated import Repeated
 from .windows import (
     Box,
     NotAffineError,
@@ -48,6 +51,8 @@ from .windows import (
 
 # Positions of elements of one operand begin so far from those of the next.
 _APART = 40
+# Loops whose values all have fewer elements are left to the schedule over points.
+_WIDE = 32
 # Structures with more elements are not cut into boxes by looking at each.
 _MOST_POSITIONS = 1 << 23
 
@@ -124,7 +129,12 @@ class Summed(Single):
     axes: tuple[int, ...]
 
 
-Statement = Map | Moved | Written | Placed | Summed | Library
+Statement = Map | Moved | Written | Placed | Summed | Library | Repeated
+
+
+def read(statement: Statement) -> tuple[int, ...]:
+    """The operands that it is computed of."""
+    return statement.read if isinstance(statement, Library) else statement.operands
 
 
 @dataclass(eq=False)
@@ -146,21 +156,25 @@ class Flow:
 
     def input(self, type: Type) -> int:
         """A new input."""
-        self.inputs.append(self._value(type))
+        self.inputs.append(self.new(type))
         return self.inputs[-1]
 
     def constant(self, value: np.ndarray) -> int:
         """A constant array."""
-        found = self._value(Type(value.dtype, value.shape))
+        found = self.new(Type(value.dtype, value.shape))
         self.constants[found] = value
         return found
 
     def add(self, statement: Statement) -> list[int]:
         """Append a statement: the numbers of its results."""
+        return self.place(statement, [self.new(t) for t in statement.types])
+
+    def place(self, statement: Statement, results: list[int]) -> list[int]:
+        """Append a statement whose results have numbers already."""
         self.statements.append(statement)
-        self.results.append([self._value(t) for t in statement.types])
-        self._makers |= dict.fromkeys(self.results[-1], statement)
-        return self.results[-1]
+        self.results.append(results)
+        self._makers |= dict.fromkeys(results, statement)
+        return results
 
     def once(self, statement: Library) -> int:
         """The result of a statement that says no more than its class and operands."""
@@ -183,7 +197,43 @@ class Flow:
                 return piece.operand
         return value
 
-    def _value(self, type: Type) -> int:
+    def copy(self) -> Flow:
+        """The same, to be continued in another way."""
+        return Flow(
+            list(self.types), list(self.inputs), dict(self.constants),
+            list(self.statements), list(self.results), self.outputs,
+            dict(self._once), dict(self._makers),
+        )  # fmt: skip
+
+    def sort(self, without: Collection[int]) -> None:
+        """Leave statements out; what others make then comes before what reads it."""
+        makers = {
+            y: k for k, own in enumerate(self.results) if k not in without for y in own
+        }
+        order: dict[int, None] = {}
+        waiting = sorted(set(makers.values()), reverse=True)
+        while waiting:
+            k = waiting[-1]
+            before = [makers[v] for v in self.statements[k].operands if v in makers]
+            before = [b for b in before if b not in order]
+            if before:
+                waiting += before
+                continue
+            order[waiting.pop()] = None
+        self.statements = [self.statements[k] for k in order]
+        self.results = [self.results[k] for k in order]
+
+    def needed(self, given: Collection[int] = ()) -> set[int]:
+        """The statements that outputs need, where given values are known already."""
+        wanted, found = set(self.outputs).difference(given), set()
+        for k in reversed(range(len(self.statements))):
+            if not wanted.isdisjoint(self.results[k]):
+                found.add(k)
+                wanted.update(set(read(self.statements[k])).difference(given))
+        return found
+
+    def new(self, type: Type) -> int:
+        """The number of a new value."""
         self.types.append(type)
         return len(self.types) - 1
 
@@ -223,6 +273,7 @@ class _Flowing:
         for i, node in enumerate(graph.nodes):
             if node.primitive is CONST and node.type.shape:
                 self.value[i] = self.flow.constant(node.value)
+        self.parts: dict[int, list[int]] = {}
         self.groups = _groups(graph)
         self.leaving = _leaving(graph, self.groups)
 
@@ -235,6 +286,15 @@ class _Flowing:
             elif node.primitive.kind == "structure":
                 (i,) = own
                 self.value[i] = self._moved(node)
+            elif node.primitive is LOOP:
+                (i,) = own
+                self.parts[i] = self.flow.add(self._repeated(node))
+            elif node.primitive is CALL and custom_of(node).kind == "again":
+                (i,) = own
+                self.parts[i] = self._again(node)
+            elif node.primitive is PART:
+                (i,) = own
+                self.value[i] = self.parts[node.operands[0]][node.index]
             else:
                 (i,) = own
                 self.value[i] = self._computed(node)
@@ -271,6 +331,33 @@ class _Flowing:
                 if type.dtype.kind == "f" and _agree(own, shapes):
                     return Product(type, given, own, to)
         raise UnfitError(name)
+
+    def _repeated(self, node: Node) -> Repeated:
+        """The statement of a loop."""
+        loop = loop_of(node)
+        if loop.tables or loop.summed or any(s is not None for s in loop.slices):
+            raise UnfitError("loop")
+        body = flow_of(loop.body)
+        if max(t.size for t in body.types) < _WIDE:
+            raise UnfitError("loop")
+        return Repeated(
+            body, tuple([self._operand(a) for a in node.operands]), loop.carried,
+            loop.shared, loop.bound, loop.head and flow_of(loop.head), loop.counted,
+            loop.backwards,
+        )  # fmt: skip
+
+    def _again(self, node: Node) -> list[int]:
+        """What reverse mode computes once more: a loop of one run, which does that."""
+        flow, body = self.flow, flow_of(custom_of(node).value)
+        shared = len(body.inputs)
+        body.inputs.insert(0, body.new(scalar(INT)))
+        given = tuple([self._operand(a) for a in node.operands])
+        *rows, _ = flow.add(Repeated(body, given, 0, shared, 1))
+        shapes = [flow.types[row].shape[1:] for row in rows]
+        return [
+            flow.seen(row, whole(shape))
+            for row, shape in zip(rows, shapes, strict=True)
+        ]
 
     def _operand(self, i: int) -> int:
         """The value of a node; a scalar constant becomes one when it is needed."""

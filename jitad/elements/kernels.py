@@ -32,10 +32,13 @@ _SUM: Layout = "sum"
 
 
 class Kernels:
-    """Makes steps; keep and fast as of `Derived`."""
+    """Makes steps; keep and fast as of `Derived`.
 
-    def __init__(self, keep: bool, fast: bool) -> None:
-        self.keep, self.fast = keep, fast
+    often  whether they run again and again, so that small ones, too, have kernels
+    """
+
+    def __init__(self, keep: bool, fast: bool, *, often: bool = False) -> None:
+        self.keep, self.fast, self.often = keep, fast, often
 
     def run(self, sweep: Sweep, beside: int = 0) -> Run:
         """What computes a sweep.
@@ -70,7 +73,7 @@ class Kernels:
         def make() -> Any:
             return self._compiled(graph, inputs, layouts, size)
 
-        small = size < beside // _PART and not (sweep.added or alone)
+        small = size < beside // _PART and not (sweep.added or alone or self.often)
         often = min(_OFTEN, int(_WORTH / (size * (1 + sweep.weight))))
         return Run(
             graph, tuple(reaches),

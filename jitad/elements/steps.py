@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -179,6 +179,11 @@ class New:
         """The array that it makes."""
         return [self.value]
 
+    @property
+    def made(self) -> list[tuple[int, int]]:
+        """The arrays that it makes, and their bytes."""
+        return [(self.value, self.bytes)]
+
     def run(self, environment: Environment) -> None:
         """Make it."""
         make: Callable[..., np.ndarray] = fresh.zeros if self.blank else fresh.empty
@@ -221,6 +226,11 @@ class Compute:
         type = self.statement.type
         return type.size * type.dtype.itemsize
 
+    @property
+    def made(self) -> list[tuple[int, int]]:
+        """The arrays that it makes, and their bytes."""
+        return [(self.value, self.bytes)]
+
     def run(self, environment: Environment) -> None:
         """Call it."""
         with np.errstate(all="ignore"):
@@ -229,7 +239,17 @@ class Compute:
         environment[self.value] = np.asarray(made, dtype, order="C")
 
 
-Step = Run | New | Compute
+class Step(Protocol):
+    """What a plan does next."""
+
+    @property
+    def touched(self) -> Sequence[int]:
+        """The arrays that it reads or writes."""
+        ...
+
+    def run(self, environment: Environment) -> None:
+        """Do it."""
+        ...
 
 
 @dataclass(eq=False)
@@ -255,18 +275,27 @@ class Plan:
 
         Raises MemoryError where this machine has less than that takes.
         """
-        if self.peak > memory_bytes():
-            raise MemoryError(
-                f"expected at most {memory_bytes() / 1e9:,.1f} GB of new arrays, which "
-                f"is what this process may have, but they take {self.peak / 1e9:,.1f} "
-                "GB at a time; compute with float32, with fewer elements, or with "
-                "fewer steps that a derivative has to remember"
-            )
+        need_memory(self.peak)
         environment = dict(self.constants)
         for k, x in zip(self.given, inputs, strict=True):
             environment[k] = np.ascontiguousarray(x)
+        self.follow(environment)
+        return [environment[k] for k in self.outputs]
+
+    def follow(self, environment: Environment) -> None:
+        """Run the steps."""
         for step, drops in zip(self.steps, self.drops, strict=True):
             step.run(environment)
             for value in drops:
                 environment.pop(value, None)
-        return [environment[k] for k in self.outputs]
+
+
+def need_memory(size: int) -> None:
+    """Raise MemoryError where this machine has less than a size in bytes."""
+    if size > memory_bytes():
+        raise MemoryError(
+            f"expected at most {memory_bytes() / 1e9:,.1f} GB of new arrays, which "
+            f"is what this process may have, but they take {size / 1e9:,.1f} "
+            "GB at a time; compute with float32, with fewer elements, or with "
+            "fewer steps that a derivative has to remember"
+        )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from jitad.elements.steps import Compute, New, Plan, Run
+from jitad.elements.repeating import Repeat
+from jitad.elements.steps import Compute, New, Plan
 from jitad.ir.graph import Type
 from jitad.transforms.rewrite.tidy import weight
 
@@ -20,6 +22,7 @@ class Pass:
     elements    that it computes
     operations  weighted, of one element
     read, written  bytes; an array that is read at several places counts once
+    times       that a loop runs it, at most
     """
 
     what: str
@@ -27,6 +30,7 @@ class Pass:
     operations: float
     read: int
     written: int
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Passes:
     @property
     def moved(self) -> int:
         """Bytes that all passes read and write."""
-        return sum(p.read + p.written for p in self.passes)
+        return sum((p.read + p.written) * p.times for p in self.passes)
 
     @property
     def least(self) -> int:
@@ -78,11 +82,20 @@ class Passes:
 
 def explained(name: str, inputs: Sequence[Type], plan: Plan) -> Passes:
     """The passes of a plan."""
-    passes = [_pass(s) for s in plan.steps if not isinstance(s, New)]
-    return Passes(name, tuple(inputs), plan.types, tuple(passes), plan.peak)
+    passes = tuple(_passes(plan, 1))
+    return Passes(name, tuple(inputs), plan.types, passes, plan.peak)
 
 
-def _pass(step: Run | Compute) -> Pass:
+def _passes(plan: Plan, times: int) -> Iterator[Pass]:
+    """Those of steps that run so often."""
+    for step in plan.steps:
+        if isinstance(step, Repeat):
+            yield from _passes(step.body, times * step.statement.bound)
+        elif not isinstance(step, New):
+            yield replace(_pass(step), times=times)
+
+
+def _pass(step: Any) -> Pass:
     if isinstance(step, Compute):
         types = [v.type for v in step.views]
         read = sum(t.size * t.dtype.itemsize for t in types)
@@ -109,7 +122,7 @@ def _pass(step: Run | Compute) -> Pass:
 
 
 def _line(p: Pass, times: int) -> str:
-    often = f"{times:,} × " if times > 1 else ""
+    often = f"{times:,} × " if (times := times * p.times) > 1 else ""
     each = f", {p.operations:,.0f} weighted operations each" if p.operations else ""
     moved = f"{_bytes(p.read)} read, {_bytes(p.written)} written"
     return f"  {often}{p.what} {p.elements:,} elements{each}; {moved}"
