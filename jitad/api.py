@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from jitad.backends.cpu.tiers import Effort
 from jitad.calls.function import Function, Given, Level, Made
 from jitad.calls.linear_map import LinearMap
 from jitad.calls.seeds import seeds_like
-from jitad.calls.where import Backend, Effort, Precision, where
+from jitad.calls.where import Backend, Precision, where
 from jitad.ir.graph import Graph
 from jitad.ir.primitive import registry
 from jitad.ir.trace import Input
@@ -68,9 +69,11 @@ def jit(
                may not end then
     cache      False: nothing of it is read from, or kept on, the disk; nothing of a
                whole process with JITAD_CACHE=0 in its environment
-    compile    "fast": code for the host in two thirds of the time, in four fifths where
-               it is long; slower by a fifth, or more where it calls exp, sin and cos
-               most of the time
+    compile    how code for the host is made: "full" makes it as fast as it can be;
+               "fast" in half of the time, in four fifths where it is long, and it
+               takes a third to two thirds longer to run; "auto", the default, makes it
+               quickly first, and again once it has run so long that this pays.  All
+               give the same bits
     All this holds for what any transform makes of the result, too, unless it is told
     otherwise: jacobian(jit(f, cache=False)) keeps nothing.  In a function that calls
     the result it is a part of that function, of which that one's own options hold.

@@ -39,10 +39,11 @@ WITH_CARE = {
 @pytest.fixture(autouse=True, scope="module")
 def code_is_made_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let the host make code quickly for a module, unless it is about code."""
-    HOST.fast = WITH_CARE.isdisjoint({request.path.stem, request.path.parent.name})
+    quickly = WITH_CARE.isdisjoint({request.path.stem, request.path.parent.name})
+    HOST.effort = "fast" if quickly else "full"
     pipeline._compiled.cache_clear()
     yield
-    HOST.fast = False
+    HOST.effort = "auto"
     pipeline._compiled.cache_clear()
 
 

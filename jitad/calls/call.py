@@ -44,7 +44,7 @@ class Call:
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
         self.derived = signature.derived
-        self._count = 0
+        self._count, self._repeated = 0, False
 
     @property
     def plan(self) -> Plan | None:
@@ -54,7 +54,15 @@ class Call:
     def repeated(self) -> bool:
         """True once: when the call has been made so often that a fast one pays."""
         self._count += 1
-        return self._count == _FAST_AFTER
+        if self._count < _FAST_AFTER or self._repeated or not self.settled:
+            return False
+        self._repeated = True
+        return True
+
+    @property
+    def settled(self) -> bool:
+        """Whether the code is there that a fast one would run."""
+        return True
 
     def fast(self, args: tuple[Any, ...], kwargs: Any) -> Callable[..., Any] | None:
         """A function that makes this call without Python, where there can be one."""
@@ -130,6 +138,11 @@ class Compiled(Call):
         self._views = [*map(alike, views), *constants]
         self._fitted: dict[Any, Fitted] = {}
         self.fitted = self._fit(self._new())
+
+    @property
+    def settled(self) -> bool:
+        """Whether the code is there that a fast one would run."""
+        return self.fitted is not None and self.fitted.plan.executable.settled
 
     def _new(self) -> list[np.ndarray]:
         return [

@@ -314,7 +314,7 @@ class Function(Generic[Given, Made]):
         """As derived; in mixed precision computed with float32 between."""
         with entries.only_if(self.where.cache):
             found = replace(self.derive(spec, inputs), keep=self.where.cache,
-                            fast=self.where.compile == "fast")  # fmt: skip
+                            effort=self.where.compile)  # fmt: skip
         graph = found.graph
         if marked(graph):
             own = found.side or (lambda: Side(taken(graph, 1)))
@@ -550,9 +550,9 @@ class Function(Generic[Given, Made]):
             asked = self.ask(spec, inputs)
             if asked is None:
                 return None, None
-            plan, fast = None, where.compile == "fast"
+            plan, effort = None, where.compile
             if not asked.known.traced.raises:
-                plan = door.planned(asked.whole, keep=where.cache, fast=fast)
+                plan = door.planned(asked.whole, keep=where.cache, effort=effort)
         if plan is None:
             return None, asked.known
         singular = any(n.primitive in RAISING for n in asked.known.traced.graph.nodes)

@@ -14,12 +14,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from jitad import tree
+from jitad.backends.cpu.tiers import Effort
 from jitad.backends.exchange.foreign import Foreign
 from jitad.errors import InputError
 
 Backend = Literal["cpu", "numpy"]
 Precision = Literal["full", "mixed"]
-Effort = Literal["full", "fast"]
 
 _CARD = re.compile(r"cuda(?::(\d+))?")
 
@@ -37,7 +37,7 @@ class Where:
     cards: tuple[int, ...] = ()
     precision: Precision = "full"
     cache: bool = True
-    compile: Effort = "full"
+    compile: Effort = "auto"
 
 
 HERE = Where()
@@ -74,7 +74,9 @@ def where(
             f'{name}: precision is {precision!r}; expected "full" or "mixed"'
         )
     if compile is not None and compile not in get_args(Effort):
-        raise InputError(f'{name}: compile is {compile!r}; expected "full" or "fast"')
+        raise InputError(
+            f'{name}: compile is {compile!r}; expected "auto", "full" or "fast"'
+        )
     if cache is not None and not isinstance(cache, bool):
         raise InputError(f"{name}: cache is {cache!r}; expected True or False")
     if device is not None and devices is not None:

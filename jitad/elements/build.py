@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from jitad.backends.cpu.tiers import Effort
 from jitad.ir.graph import Type, scalar
 from jitad.transforms.scalars.scalarize import pack
 from jitad.transforms.scalars.templates import new_builder
@@ -64,13 +65,13 @@ _MANY = 12
 _MOST = 40
 
 
-def plan(flow: Flow, *, keep: bool, fast: bool, inner: bool = False) -> Plan:
-    """The steps of a flow; keep and fast as of `Derived`.
+def plan(flow: Flow, *, keep: bool, effort: Effort, inner: bool = False) -> Plan:
+    """The steps of a flow; keep and effort as of `Derived`.
 
     inner  whether it is run again and again, and its results may be arrays that others
            have, too
     """
-    made = _Planner(flow, Kernels(keep, fast, often=inner))
+    made = _Planner(flow, Kernels(keep, effort, often=inner))
     made.run(inner=inner)
     return made.plan()
 
@@ -181,10 +182,10 @@ class _Planner:
     def _repeated(self, statement: Repeated, results: Sequence[int]) -> None:
         for x in statement.operands:
             self._store(x)
-        keep, fast = self.kernels.keep, self.kernels.fast
-        body = plan(statement.body, keep=keep, fast=fast, inner=True)
+        keep, effort = self.kernels.keep, self.kernels.effort
+        body = plan(statement.body, keep=keep, effort=effort, inner=True)
         head = statement.head
-        made = head and plan(head, keep=keep, fast=fast, inner=True)
+        made = head and plan(head, keep=keep, effort=effort, inner=True)
         self.steps.append(Repeat(statement, body, made, results))
         for y in results:
             self._is_stored(y)

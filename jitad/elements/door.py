@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from jitad.backends.cpu.tiers import Effort
 from jitad.ir.graph import Graph
 
 from .build import plan
@@ -43,10 +44,10 @@ class Whole:
         return replace(graph, outputs=tuple([every[k] for k in self.outputs]))
 
 
-def planned(asked: Whole, *, keep: bool, fast: bool) -> Plan | None:
+def planned(asked: Whole, *, keep: bool, effort: Effort) -> Plan | None:
     """The steps of what is asked; None where something in it is not known here."""
     try:
-        return plan(derived(asked), keep=keep, fast=fast)
+        return plan(derived(asked), keep=keep, effort=effort)
     except UnfitError:
         return None
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitad.backends.cpu import executable as cpu
+from jitad.backends.cpu.tiers import Effort
 from jitad.ir.graph import Graph, scalar
 from jitad.ir.primitive import registry
 from jitad.lowering.kernel import Layout
@@ -32,13 +33,14 @@ _SUM: Layout = "sum"
 
 
 class Kernels:
-    """Makes steps; keep and fast as of `Derived`.
+    """Makes steps; keep and effort as of `Derived`.
 
     often  whether they run again and again, so that small ones, too, have kernels
     """
 
-    def __init__(self, keep: bool, fast: bool, *, often: bool = False) -> None:
-        self.keep, self.fast, self.often = keep, fast, often
+    def __init__(self, keep: bool, effort: Effort, *, often: bool = False) -> None:
+        self.keep, self.often = keep, often
+        self.effort: Effort = effort
 
     def run(self, sweep: Sweep, beside: int = 0) -> Run:
         """What computes a sweep.
@@ -91,8 +93,8 @@ class Kernels:
     ) -> Any:
         varying = tuple([(0,) if r.lane else () for r in inputs])
         request = Request(1, varying, tuple(layouts))
-        fast = self.fast or size < _SMALL
-        executable, _ = compiled(graph, request, cpu.HOST, keep=self.keep, fast=fast)
+        machine = cpu.HOST.at(self.effort if size >= _SMALL else "fast")
+        executable, _ = compiled(graph, request, machine, (size,), keep=self.keep)
         return executable
 
 

@@ -46,7 +46,7 @@ def routine(
         *(Given(shape) for _, shape in results),
     ]
     inside, outside = [_READ] * len(graph.inputs), [_WRITTEN] * len(types)
-    made = make(derived, (), inside, outside, machine)
+    made = make(derived, (), inside, outside, machine, (1,))
     given = [every[k] for k in made.buffers]
     symbol = f"jitad_{_digest(device_function.emit(made.kernel, given, ''))}"
     count, first = len(leaves), len(graph.inputs)

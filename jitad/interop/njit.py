@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,8 @@ def _launch(
     if 0 in extents or not any(y.size for y in outputs):
         return backend.Launch(None, np.zeros(0, np.int64), 0, {})
     derived, constants = lifted(what.derived)
+    if derived.effort == "auto":  # the address that is called stays
+        derived = replace(derived, effort="full")
     every = [*inputs, *map(what.shared, constants)]
     # A call from machine code runs all lanes at once.
     made = fitted(derived, extents, every, outputs, around=False)

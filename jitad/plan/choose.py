@@ -96,8 +96,8 @@ def fitted(
     ]
     if around:
         after = around_cache(derived.graph, after, outputs, machine.exceeds_cache)
-    made = make(derived, order, before, after, machine)
     lanes = tuple([extents[k] for k in order]) or (1,)
+    made = make(derived, order, before, after, machine, lanes)
     return Fitted(made, lanes, tuple(before), tuple(after))
 
 
@@ -116,9 +116,13 @@ def make(
     order: tuple[int, ...],
     inputs: Sequence[Placement],
     outputs: Sequence[Placement],
-    machine: Machine = cpu.HOST,
+    machine: Machine,
+    extents: tuple[int, ...],
 ) -> Plan:
-    """Lower and compile: one lane axis at least, even for a single point."""
+    """Lower and compile: one lane axis at least, even for a single point.
+
+    extents  along the kernel's axes
+    """
     graph = packed(derived.graph)
     types, placed = (*graph.input_types, *graph.output_types), (*inputs, *outputs)
     buffers = tuple([k for k, type in enumerate(types) if type.size])
@@ -131,7 +135,7 @@ def make(
     layouts: tuple[Layout, ...] = tuple([placed[k].layout for k in buffers])
     request = Request(max(1, len(order)), varying, layouts)
     executable, seconds = compiled(
-        graph, request, machine, keep=derived.keep, fast=derived.fast
+        graph, request, machine, extents, keep=derived.keep, effort=derived.effort
     )
     seconds = {**derived.seconds, **seconds}
     return Plan(derived, executable, order, buffers, seconds)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jitad import tree
+from jitad.backends.cpu.tiers import Effort
 from jitad.ir.graph import CONST, ELEMENT, INPUT, INTEGERS, Graph, prune
 from jitad.ir.tracer import Tracer
 from jitad.process.locks import cached_property
@@ -40,7 +41,7 @@ class Derived:
     final says that it was made where nobody differentiates it: sides are left out.
     loops says of the lines of loops what the reader made of them, lines are all that it
     was traced from.
-    keep says that its code may be kept on disk, fast that it is compiled quickly.
+    keep says that its code may be kept on disk, effort how much is done for its speed.
     """
 
     graph: Graph
@@ -56,7 +57,7 @@ class Derived:
     raises: bool = False
     bound: bool = False
     keep: bool = True
-    fast: bool = False
+    effort: Effort = "auto"
     side: Callable[[], Side | None] | None = None
     ruled: bool = False
     final: bool = False

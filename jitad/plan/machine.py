@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from jitad.backends.cpu.tiers import Effort
 from jitad.lowering.kernel import Argument, Kernels
 from jitad.lowering.schedule import Variant
 
@@ -23,9 +24,8 @@ class Machine(Protocol):
         """The kernels among which it chooses, in the order in which it wants them."""
         ...
 
-    @property
-    def quick(self) -> Machine:
-        """The same machine, compiling quickly at the cost of the code's speed."""
+    def at(self, effort: Effort) -> Machine:
+        """The same machine, which does as much for the speed of code."""
         ...
 
     @property
@@ -37,11 +37,14 @@ class Machine(Protocol):
         """Whether results of this size in bytes had better go around its cache."""
         ...
 
-    def compile(self, kernels: Kernels, name: bytes | None) -> Any:
+    def compile(
+        self, kernels: Kernels, name: bytes | None, extents: Sequence[int]
+    ) -> Any:
         """An executable of one of the kernels of a graph, one for each variant.
 
         kernels  makes them; they are not made where the code is kept on disk
         name     what only equal kernels have; None: nothing may be kept of them
+        extents  points along the axes of a first launch, the lanes first
         """
         ...
 

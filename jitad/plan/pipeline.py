@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from jitad.backends.cpu.tiers import Effort
 from jitad.ir.graph import Graph
 from jitad.kept import entries, graphs
 from jitad.lowering.kernel import Kernel
@@ -48,19 +49,26 @@ def lowered(graph: Graph) -> Graph:
 
 
 def compiled(
-    graph: Graph, request: Request, machine: Machine, *, keep: bool, fast: bool = False
+    graph: Graph,
+    request: Request,
+    machine: Machine,
+    extents: Sequence[int],
+    *,
+    keep: bool,
+    effort: Effort = "auto",
 ) -> tuple[Any, dict[str, float]]:
     """The executable of a scalar graph, and the seconds that it took to make it.
 
-    keep  whether its code may be read from the disk, and kept there
-    fast  whether it is compiled quickly
+    extents  of its first launch, as far as they are known
+    keep     whether its code may be read from the disk, and kept there
+    effort   how much is done for the speed of the code
     """
     try:
         source = _Source(graphs.digest(graph), graph)
     except graphs.UnknownError:
         source = _Source(graph.digest.encode(), graph, known=False)
     with entries.only_if(keep):
-        return _compiled(source, request, machine.quick if fast else machine)
+        return _compiled(source, request, machine.at(effort), _First(tuple(extents)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +83,16 @@ class _Source:
     known: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The extents of a first launch; of later ones the executable sees for itself."""
+
+    extents: tuple[int, ...] = field(compare=False)
+
+
 @lru_cache(maxsize=512)
 def _compiled(
-    source: _Source, request: Request, machine: Machine
+    source: _Source, request: Request, machine: Machine, first: _First
 ) -> tuple[Any, dict[str, float]]:
     start = time.perf_counter()
     graph, name = source.graph, None
@@ -85,7 +100,7 @@ def _compiled(
         name = entries.digest(source.digest, repr(request).encode()).encode()
     with stage("compiled", lambda: len(graph.nodes)):
         executable = machine.compile(
-            lambda: lower(graph, request, machine.variants), name
+            lambda: lower(graph, request, machine.variants), name, first.extents
         )
     whole, spent = time.perf_counter() - start, executable.compile_seconds
     return executable, {"lower": whole - spent, "compile": spent}

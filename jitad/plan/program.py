@@ -281,8 +281,9 @@ class _Split:
             points,
             Request(1, varying, layouts),
             self.machine,
+            (loop.bound,),
             keep=self.derived.keep,
-            fast=self.derived.fast,
+            effort=self.derived.effort,
         )
         rows = tuple(body.inputs)
         types += arrays_summed

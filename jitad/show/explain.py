@@ -154,6 +154,7 @@ def _of_sums(
         machine=None if call.cards else facts.Machine(
             vector_width(), executable.width, 0,
             sum(s.executable.spills for s in program.sums), get_threads(),
+            all(s.executable.settled for s in program.sums),
         ),
         seconds=seconds,
         sums=tuple(map(_sums, program.sums)),
@@ -368,5 +369,10 @@ def _machine(plan: Plan) -> facts.Machine:
     level = plan.order[0] if plan.order else 0
     executable = plan.executable
     return facts.Machine(
-        vector_width(), executable.width, level, executable.spills, get_threads()
+        vector_width(),
+        executable.width,
+        level,
+        executable.spills,
+        get_threads(),
+        executable.settled,
     )

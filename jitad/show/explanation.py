@@ -288,6 +288,7 @@ def _compiled(machine: Machine, levels: int) -> str:
     return (
         f"{machine.lanes} lanes{along}, vectors of {machine.vector_bytes} bytes, "
         f"{spills}, {_plural(machine.threads, 'thread')} at most"
+        f"{'' if machine.settled else '; made quickly so far'}"
     )
 
 

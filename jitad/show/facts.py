@@ -130,6 +130,7 @@ class Machine:
     level                the batch level that the lanes run along, 0 the outermost
     spills               vectors moved to the stack for want of registers
     threads              that take part in a launch, at most
+    settled              whether no better code will be made
     """
 
     vector_bytes: int
@@ -137,6 +138,7 @@ class Machine:
     level: int
     spills: int
     threads: int
+    settled: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ PROMISES = {
         "`jitad.jit(J, cache=False)` keeps nothing": "nothing_is_kept_where_it_is_not_wanted",
         "with `JITAD_CACHE=0` in its environment": "the_environment_can_say_that_nothing_is_kept",
         "`jitad.cache_clear()` removes all": "all_is_removed_but_what_others_put_there",
+        "Code is made quickly at first": "code_is_made_again_when_it_has_run_long",
+        '`jitad.jit(J, compile="full")`': "the_other_efforts_make_code_once",
         '`jitad.jit(J, compile="fast")`': "both_give_the_same_bits",
         "What takes longer than five seconds": "what_takes_long_is_told_of_once",
         "Ctrl-C ends it at once": "an_interrupt_ends_the_wait_at_once",

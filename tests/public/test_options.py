@@ -64,7 +64,7 @@ def test_options_hold_for_what_is_derived(name: str, option: str) -> None:
     # What is said further out replaces it.
     back: dict[str, Any] = {
         "backend": "cpu", "device": "cpu", "precision": "full", "cache": True,
-        "compile": "full",
+        "compile": "auto",
     }  # fmt: skip
     assert where_of(jitad.jit(derived, **back)) == HERE
     if name in ("grad", "jacobian", "hessian", "value_and_grad"):

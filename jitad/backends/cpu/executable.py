@@ -6,32 +6,29 @@ Start at `compile`, which gives an `Executable`; `Executable.launch` fills the b
 
 from __future__ import annotations
 
-import ctypes
 import re
-import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from jitad.lowering.kernel import Argument, Buffer, Kernel, Kernels
-from jitad.lowering.llvm import copies
 from jitad.lowering.llvm.arguments import COUNTER, DIRECT, MODE, STOP, TILE, size
-from jitad.lowering.llvm.emit import LONGEST, NAME, emit
-from jitad.lowering.llvm.target import Target, lanes
-from jitad.lowering.outline import Outline, of_plain, outline
+from jitad.lowering.llvm.emit import LONGEST
+from jitad.lowering.llvm.target import Target
+from jitad.lowering.outline import Outline
 from jitad.lowering.schedule import FIRST
 from jitad.process.locks import cached_property
 
-from . import fresh, link, mathlib, objects, rounds, simd, watch
+from . import fresh, link, mathlib, rounds, simd
 from .fresh import LINE
 from .machine import vector_width
 from .scalars import Scalars
 from .threads import POOL, get_threads
+from .tiers import Effort, Form, Tiers
 from .watch import UNWATCHED, here
 
-_ENTRY = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _ENDLESS = 1 << 62  # lanes of a tile, where there is but one
 _LABEL = re.compile(r"^\S+:", re.MULTILINE)
 _FAR = re.compile(r"\.far\b")
@@ -59,34 +56,54 @@ def target(vector_bytes: int, *, vector_library: bool = True) -> Target:
 
 @dataclass(frozen=True, eq=False)
 class Executable:
-    """A compiled kernel.
+    """A compiled kernel: its code, and what is known of it."""
 
-    outline   of the kernel: what is looked at when it is launched
-    width     lanes in a vector
-    entry     callable (block address, lo, hi): run lanes lo to hi of a filled block
-              in this thread, holding the interpreter's lock; for small batches.
-              Of a kernel that writes lines, a vector of them begins at lane lo, or
-              fewer lanes than a vector has are run.
-    address   of the same, for machine code; it is there as long as this is
-    """
+    tiers: Tiers
 
-    outline: Outline
-    width: int
-    compile_seconds: float
-    entry: Callable[[int, int, int], None]
-    address: int
-    _form: Form = field(repr=False)
-    _tiles: int = field(repr=False)
+    @property
+    def outline(self) -> Outline:
+        """What is looked at when it is launched."""
+        return self.tiers.outline
 
-    @cached_property
+    @property
+    def width(self) -> int:
+        """Lanes in a vector."""
+        return self.tiers.width
+
+    @property
+    def compile_seconds(self) -> float:
+        """What it took to make the first code, or to read it."""
+        return self.tiers.seconds
+
+    @property
+    def settled(self) -> bool:
+        """Whether no better code than there is will be made."""
+        return self.tiers.settled
+
+    @property
+    def entry(self) -> Callable[[int, int, int], None]:
+        """Callable (block address, lo, hi): run lanes lo to hi of a filled block.
+
+        It runs them in this thread, holding the interpreter's lock; for small batches.
+        Of a kernel that writes lines, a vector of them begins at lane lo, or fewer
+        lanes than a vector has are run.
+        """
+        return self.tiers.code(stays=True).entry
+
+    @property
+    def address(self) -> int:
+        """Of the same, for machine code; it is there as long as this is."""
+        return self.tiers.code(stays=True).address
+
+    @property
     def kernel(self) -> Kernel:
         """The kernel; where code was kept on disk it is made when it is asked for."""
-        return self._form.kernel()
+        return self.tiers.form.kernel()
 
     @property
     def ir(self) -> str:
-        """The LLVM text it is made from."""
-        return self._form.text(self.kernel)
+        """The LLVM text from which the code that stays is made."""
+        return self.tiers.form.text(self.kernel)
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
@@ -109,7 +126,7 @@ class Executable:
 
         Not around calls that only arguments far from 0 need.
         """
-        blocks, spill = _LABEL.split(self.assembly), self._form.target.spill
+        blocks, spill = _LABEL.split(self.assembly), self.tiers.form.target.spill
         return sum(len(re.findall(spill, b)) for b in blocks if not _FAR.search(b))
 
     def block(
@@ -145,17 +162,18 @@ class Executable:
         lane = self.outline.work.nanoseconds(extents)
         block[MODE] = self._mode(extents, arguments)
         apart = min(count, self._apart(arguments))
-        if apart:
-            self.entry(block.ctypes.data, 0, apart)
-        if lane * count < rounds.SERIAL_NANOSECONDS:
-            self.entry(block.ctypes.data, apart, count)
-            return
-        threads = get_threads()
-        block[TILE] = tile = rounds.tile(lane, count, threads)
-        for first, last in rounds.rounds(lane, apart, count, threads):
-            block[COUNTER], block[STOP] = first, last
-            few = min(threads, -(-(last - first) // tile))
-            POOL.run(self._tiles, block.ctypes.data, few)
+        with self.tiers.running() as code:
+            if apart:
+                code.entry(block.ctypes.data, 0, apart)
+            if lane * count < rounds.SERIAL_NANOSECONDS:
+                code.entry(block.ctypes.data, apart, count)
+                return
+            threads = get_threads()
+            block[TILE] = tile = rounds.tile(lane, count, threads)
+            for first, last in rounds.rounds(lane, apart, count, threads):
+                block[COUNTER], block[STOP] = first, last
+                few = min(threads, -(-(last - first) // tile))
+                POOL.run(code.tiles, block.ctypes.data, few)
 
     def sum_shape(self, count: int) -> tuple[int, int]:
         """How many lanes are added at a time of sums over count, and in a tile."""
@@ -188,13 +206,14 @@ class Executable:
         lane = self.outline.work.nanoseconds((count,))
         alone = lane * count < rounds.SERIAL_NANOSECONDS
         threads = 1 if alone else get_threads()
-        for first, last in rounds.rounds(lane, 0, count, threads, tile):
-            block[COUNTER], block[STOP] = first, last
-            POOL.run(self._tiles, block.ctypes.data, threads)
+        with self.tiers.running() as code:
+            for first, last in rounds.rounds(lane, 0, count, threads, tile):
+                block[COUNTER], block[STOP] = first, last
+                POOL.run(code.tiles, block.ctypes.data, threads)
         return [added(x) for x in partial]
 
     def _mode(self, extents: Sequence[int], arguments: Sequence[Argument]) -> int:
-        streaming = self._form.target.streaming
+        streaming = self.tiers.form.target.streaming
         return rounds.mode(self.outline, extents, arguments, streaming=streaming)
 
     @property
@@ -249,21 +268,6 @@ def past_cache(written: int) -> bool:
     return fits and rounds.exceeds_cache(written)
 
 
-@dataclass(frozen=True)
-class Form:
-    """What code is made from: a kernel, the machine, and the steps of a function."""
-
-    kernel: Callable[[], Kernel]
-    target: Target
-    longest: int = LONGEST
-    fast: bool = False
-
-    def text(self, kernel: Kernel) -> str:
-        """The LLVM text of its kernel."""
-        text = emit(kernel, self.target, longest=self.longest)
-        return link.FAST + text if self.fast else text
-
-
 def compile(
     kernel: Kernel, target: Target | None = None, *, longest: int = LONGEST
 ) -> Executable:
@@ -271,86 +275,35 @@ def compile(
 
     longest  how many steps of the kernel one function may have
     """
-    return _compiled(Form(lambda: kernel, target or host(), longest))
-
-
-def _compiled(form: Form, key: str | None = None) -> Executable:
-    """The code of a form, which is kept under a key."""
-    kernel = form.kernel()
-    start, form = time.perf_counter(), replace(form, kernel=lambda: kernel)
-    beside = lanes(kernel, form.target), outline(kernel).plain()
-    made = objects.made(form.text(kernel), beside)
-    _share(made.called)
-    objects.keep(key, made)
-    return _loaded(form, made, start)
-
-
-def _kept(form: Form, key: str | None) -> Executable | None:
-    """The same, if the code is kept, and all that it calls is known here."""
-    start, found = time.perf_counter(), objects.read(key)
-    if found is None:
-        return None
-    _share(found.called)
-    return _loaded(form, found, start) if found.complete else None
-
-
-def _loaded(form: Form, made: objects.Object, start: float) -> Executable:
-    """The code of a form where it can run."""
-    library = link.load(made.code)
-    width, plain = made.beside
-    return Executable(
-        outline=of_plain(plain),
-        width=width,
-        compile_seconds=time.perf_counter() - start,
-        entry=library.function(NAME, _ENTRY),
-        address=library.address(NAME),
-        _form=form,
-        _tiles=library.address(f"{NAME}.tiles"),
-    )
-
-
-def _share(called: Collection[str]) -> None:
-    """Let code call these functions, of the house and of libraries."""
-    if "jitad.look" in called:
-        watch.share()
-    shared = partial(link.shared, link=objects.linked)
-    if not set(copies.USUAL).isdisjoint(called):
-        shared(copies.usual(), *copies.USUAL)
-    for each in copies.SIZES:
-        if (name := f"jitad.copy{each}") in called and name not in copies.USUAL:
-            shared(copies.copies(each), name)
-    for symbol in called:
-        mathlib.tell(symbol)
+    return Executable(Tiers(Form(lambda: kernel, target or host(), longest)))
 
 
 class Host:
     """The host, which compiles kernels and runs them: a Machine and a Place.
 
-    fast  whether code is made quickly rather than as fast as it can be
+    effort  how code is made, see `tiers.Form`
     """
 
-    def __init__(self, *, fast: bool = False) -> None:
-        self.fast = fast
+    def __init__(self, effort: Effort = "auto") -> None:
+        self.effort: Effort = effort
 
     variants = (FIRST,)
     shown = True
 
-    @property
-    def quick(self) -> Host:
-        """The host, where code is made quickly."""
-        return FAST
+    def at(self, effort: Effort) -> Host:
+        """The host, where code is made so."""
+        return HOST if effort == "auto" else _OTHERS[effort]
 
     def exceeds_cache(self, written: int) -> bool:
         """See `past_cache`."""
         return past_cache(written)
 
-    def compile(self, kernels: Kernels, name: bytes | None) -> Executable:
+    def compile(
+        self, kernels: Kernels, name: bytes | None, extents: Sequence[int]
+    ) -> Executable:
         """The one kernel, compiled, or its code that was kept on disk under a name."""
-        form = Form(lambda: next(kernels()), target := host(), fast=self.fast)
-        facts = target.vector_bytes, target.fused, target.streaming, form.longest
-        facts = *facts, form.fast
-        key = objects.name(name, repr(facts).encode()) if name else None
-        return _kept(form, key) or _compiled(form, key)
+        form = Form(cache(lambda: next(kernels())), host(), effort=self.effort)
+        return Executable(Tiers(form, name, extents))
 
     def empty(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
         """An uninitialised array."""
@@ -387,4 +340,5 @@ class Host:
         return executable.total(count, arguments)
 
 
-HOST, FAST = Host(), Host(fast=True)
+HOST = Host()
+_OTHERS: dict[str, Host] = {x: Host(x) for x in ("full", "fast")}

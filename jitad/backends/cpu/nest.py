@@ -168,7 +168,7 @@ def launch(
     block = executable.block((lanes,), arguments)
     block[TILE] = max(lanes, 1)
     count = len(arguments)
-    words = [0, rows, rows, 0, 0, 0, 0, 0, executable.address, block.ctypes.data]
+    words = [0, rows, rows, 0, 0, 0, 0, 0, 0, block.ctypes.data]
     words += [block.nbytes, lanes, len(extents), count, *extents]
     for k, own in enumerate(steps):
         words += [slots(executable.outline, k).address, *own]
@@ -179,6 +179,9 @@ def launch(
     threads = 1 if alone or each * rows < rounds.SERIAL_NANOSECONDS else get_threads()
     size = max(1, int(min(rounds.TILE_NANOSECONDS / each, rows / (4 * threads))))
     nest[TILE], take = size, _library().address("rows")
-    for first, last in rounds.rounds(each, 0, rows, threads, size):
-        nest[COUNTER], nest[STOP] = first, last
-        POOL.run(take, nest.ctypes.data, min(threads, -(-(last - first) // size)))
+    with executable.tiers.running() as code:
+        nest[_KERNEL] = code.address
+        for first, last in rounds.rounds(each, 0, rows, threads, size):
+            nest[COUNTER], nest[STOP] = first, last
+            few = min(threads, -(-(last - first) // size))
+            POOL.run(take, nest.ctypes.data, few)

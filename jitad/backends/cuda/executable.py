@@ -222,13 +222,15 @@ class Builder(AsCards):
 
     card: Card
 
-    def compile(self, kernels: Kernels, name: bytes | None) -> Executable:
+    def compile(
+        self, kernels: Kernels, name: bytes | None, extents: Sequence[int]
+    ) -> Executable:
         """The kernel that suits the card best, on it.
 
         Raises UnsupportedError for what no GPU kernel can have, CompilerError where
         NVRTC is missing.
         """
-        del name  # NVRTC's code is kept by its text
+        del name, extents  # NVRTC's code is kept by its text
         start, capability = time.perf_counter(), self.card.capability
 
         def make(text: str, limit: int | None) -> Cubin:

@@ -50,9 +50,11 @@ class AnyCard(AsCards):
 
     make: Maker = device_words.compiled
 
-    def compile(self, kernels: Kernels, name: bytes | None) -> Ordered:
+    def compile(
+        self, kernels: Kernels, name: bytes | None, extents: Sequence[int]
+    ) -> Ordered:
         """The kernel that suits a card best."""
-        del name  # it is the caller that compiles
+        del name, extents  # it is the caller that compiles
         start = time.perf_counter()
         best = chosen(
             kernels(),
