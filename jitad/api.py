@@ -318,7 +318,8 @@ def hvp(
         return f(*args[:-1])
 
     place = where(name, f, backend=backend, device=device)
-    function = Function(f, derive, name=name, where=place, value=value)
+    ask = asking.of_curvature(f, argnums, name)
+    function = Function(f, derive, name=name, where=place, value=value, ask=ask)
 
     def product(*args: Any) -> Any:
         *primals, v = args

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jitad.calls.function import Asked, Function
+from jitad.calls.function import Asked, Function, asking
 from jitad.ir.trace import Input, Known, trace
 from jitad.process.late import late
 
@@ -24,14 +24,12 @@ Asking = Callable[[tree.PyTreeSpec, tuple[Input, ...]], "Asked | None"]
 def of_value(f: Callable[..., Any]) -> Asking:
     """(x -> y)."""
 
-    def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked | None:
+    def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked:
         known = _known(f, spec, inputs, plain=True)
-        if known is None:
-            return None
         traced = known.traced
         outputs = range(len(traced.graph.outputs))
         whole = door.Whole(traced.graph, outputs=outputs)
-        return Asked(whole, traced.result, known)
+        return Asked(whole, traced.result, known, range(len(inputs)))
 
     return ask
 
@@ -41,11 +39,9 @@ def of_gradient(
 ) -> Asking:
     """(x -> y)  ->  (x -> x̄), with y in front or aux behind."""
 
-    def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked | None:
+    def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked:
         wrt, inner = deriving.chosen(spec, inputs, argnums, name)
         known = _known(f, spec, inputs)
-        if known is None:
-            return None
         traced = known.traced
         deriving.need_scalar(traced, traced.graph, has_aux, name)
         count = len(traced.graph.outputs)
@@ -61,7 +57,7 @@ def of_gradient(
         else:
             outputs, result = tuple(slopes), inner
         whole = door.Whole(traced.graph, wrt, "gradient", outputs)
-        return Asked(whole, result, known)
+        return Asked(whole, result, known, range(len(inputs)))
 
     return ask
 
@@ -74,14 +70,12 @@ def of_seeds(
     values  whether y is in front of ẏ
     """
 
-    def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked | None:
-        (primals, _), _ = deriving.numbered(spec)
+    def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked:
+        (primals, seeds), _ = deriving.numbered(spec)
         leaves, inner = tree.flatten((primals, {}))
         given = tuple([inputs[k] for k in leaves])
         wrt, result = deriving.chosen(inner, given, range(len(primals)), name)
         known = _known(f, inner, given)
-        if known is None:
-            return None
         traced = known.traced
         deriving.need_floats(traced.graph, range(len(traced.graph.outputs)), name)
         count = len(traced.graph.outputs)
@@ -91,7 +85,26 @@ def of_seeds(
             result = traced.result
             result = deriving.paired(result, result) if values else result
         whole = door.Whole(traced.graph, wrt, way, outputs)
-        return Asked(whole, result, known)
+        return Asked(whole, result, known, leaves, tree.flatten(seeds)[0])
+
+    return ask
+
+
+def of_curvature(f: Callable[..., Any], argnums: Argnums, name: str) -> Asking:
+    """(x -> y)  ->  (x, v -> ∂²y/∂x² · v), v behind all arguments."""
+
+    def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked:
+        args, kwargs = deriving.numbered(spec)
+        leaves, inner = tree.flatten((args[:-1], kwargs))
+        given = tuple([inputs[k] for k in leaves])
+        wrt, result = deriving.chosen(inner, given, argnums, name)
+        known = _known(f, inner, given)
+        traced = known.traced
+        deriving.need_scalar(traced, traced.graph, False, name)
+        first = door.Whole(traced.graph, wrt, "gradient", range(1, 1 + len(wrt)))
+        outputs = range(len(wrt), 2 * len(wrt))
+        whole = door.Whole(first, wrt, "forward", outputs)
+        return Asked(whole, result, known, leaves, tree.flatten(args[-1])[0])
 
     return ask
 
@@ -102,8 +115,8 @@ def _known(
     inputs: tuple[Input, ...],
     *,
     plain: bool = False,
-) -> Known | None:
-    """The trace of a function, which needs nothing from outside of it."""
+) -> Known:
+    """The trace of a function, in which transformed ones of large arrays are nodes."""
     f = f.full() if isinstance(f, Function) else f
-    traced = trace(f, spec, inputs, plain=plain)
-    return None if traced.captured else Known(f, spec, inputs, plain, traced)
+    with asking():
+        return Known(f, spec, inputs, plain, trace(f, spec, inputs, plain=plain))

@@ -18,8 +18,9 @@ from jitad.calls.function import Function
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import FLOATS, Graph, Type, prune
 from jitad.ir.trace import Input, Traced, trace
+from jitad.ir.whole import WHOLE, held_by
 from jitad.plan.derived import Derived, Side
-from jitad.primitives.matrices.linalg import RAISING
+from jitad.primitives.matrices.linalg import raising
 from jitad.process.waiting import stage
 from jitad.transforms.derivatives import accumulate, remembered
 from jitad.transforms.derivatives.pieces import (
@@ -74,7 +75,7 @@ def derived_of(
     graph: Graph, traced: Traced, mode: str, seconds: dict[str, float], **more: Any
 ) -> Derived:
     """What was derived from a trace; its result is the function's own, at first."""
-    singular = any(node.primitive in RAISING for node in traced.graph.nodes)
+    singular = raising(traced.graph)
     return Derived(
         graph, traced.result, traced.captured, mode, seconds=seconds,
         may_raise=singular or traced.raises, raises=traced.raises, loops=traced.loops,
@@ -87,6 +88,8 @@ def _ruled(graph: Graph) -> bool:
     """Whether anything in a graph is differentiated by a rule of the user's."""
     for node in graph.nodes:
         if node.primitive is CALL and custom_of(node).kind != "again":
+            return True
+        if node.primitive is WHOLE and _ruled(held_by(node).graph):
             return True
         if any(_ruled(inner) for inner in graphs_in(node)):
             return True

@@ -237,18 +237,26 @@ class Elements(Call):
     """Large arrays at one point: kernels whose lanes are elements of arrays."""
 
     def __init__(
-        self, name: str, spec: tree.PyTreeSpec, derived: Derived, steps: Steps
+        self,
+        name: str,
+        spec: tree.PyTreeSpec,
+        derived: Derived,
+        steps: Steps,
+        order: Sequence[int],
     ) -> None:
-        """derived has only the types of arguments and results; steps is for these."""
+        """derived has only the types of results.
+
+        steps is for the arguments in order.
+        """
         axes: list[list[int | None]] = [[] for _ in range(spec.num_leaves)]
         out: list[list[int]] = [[] for _ in steps.types]
         super().__init__(Signature(name, derived, spec, axes, out, ()))
-        self.steps = steps
+        self.steps, self.order = steps, tuple(order)
 
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
         """Run the steps; results go to out at the end."""
         what = self.signature
-        made = self.steps.run([arrays.usable(x) for x in leaves])
+        made = self.steps.run([arrays.usable(leaves[k]) for k in self.order])
         if out is None:
             results = [o if o.shape else o[()] for o in made]
             return what.unflattened(results)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
@@ -19,7 +19,7 @@ import numpy as np
 from jitad import tree
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import Graph, Type
-from jitad.ir.interpret import inline, interpret
+from jitad.ir.interpret import inline, interpret, rearranged
 from jitad.ir.trace import (
     Input,
     Known,
@@ -30,12 +30,13 @@ from jitad.ir.trace import (
 )
 from jitad.ir.trace import trace as record
 from jitad.ir.tracer import Trace, Tracer, as_tracer, bind, innermost, lift, traced
+from jitad.ir.whole import Held, add_whole
 from jitad.kept import entries
 from jitad.plan.derived import Derived, Side
 from jitad.plan.program import program
 from jitad.primitives.arrays.memory import write
 from jitad.primitives.control.body import points_loop
-from jitad.primitives.matrices.linalg import RAISING
+from jitad.primitives.matrices.linalg import raising
 from jitad.primitives.scalar.elementwise import either
 from jitad.process.late import late
 from jitad.process.travel import Recipe, known_by_name, named, remade
@@ -70,6 +71,9 @@ _LARGE = 512
 # What the function that is being derived has called so far.
 _called: contextvars.ContextVar[list[tuple[str, Derived]] | None]
 _called = contextvars.ContextVar("jitad_called", default=None)
+# Whether a function is traced whose arrays may stay whole.
+_asking: contextvars.ContextVar[bool]
+_asking = contextvars.ContextVar("jitad_asking", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,26 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of large arrays, the structure of the result, and the trace."""
+    """What is asked of large arrays, the structure of the result, and the trace.
+
+    given, seeds  the numbers of the leaves that go to the function, and of the others
+    """
 
     whole: Whole
     result: tree.PyTreeSpec
     known: Known
+    given: Sequence[int]
+    seeds: Sequence[int] = ()
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Let transformed functions of large arrays be nodes of what is traced inside."""
+    token = _asking.set(True)
+    try:
+        yield
+    finally:
+        _asking.reset(token)
 
 
 def _need_usable(function: Any, name: str) -> None:
@@ -139,6 +158,7 @@ class Function(Generic[Given, Made]):
         with suppress(TypeError, ValueError):
             self.__signature__ = inspect.signature(function)
         self._derived: dict[Any, Derived] = {}
+        self._held: dict[Any, tuple[Held, Asked]] = {}
         self._calls: dict[Any, Call] = {}
         self._fast: Callable[..., Any] | None = None
         self._full: Function | None = None
@@ -395,6 +415,8 @@ class Function(Generic[Given, Made]):
         if levels and extents[0] > _UNROLLED:
             return self._repeated(trace, spec, tracers, extents[0])
         inputs = tuple([Input(Type(v.dtype, v.shape[levels:]), v.weak) for v in views])
+        if not levels and self._stays_whole(inputs) and _asking.get():
+            return self._as_node(trace, spec, inputs, tracers)
         derived = self.derived(spec, inputs)
         outside = _called.get()
         if outside is not None:
@@ -424,6 +446,59 @@ class Function(Generic[Given, Made]):
             # A new array, as outside: neither read-only nor an argument.
             arranged.append(np.copy(moved, order="C"))
         return tree.unflatten(derived.result, arranged)
+
+    def _stays_whole(self, inputs: Sequence[Input]) -> bool:
+        """Whether arguments are so large that they should not be taken apart."""
+        able = self.ask is not None and self.where.precision == "full"
+        return able and sum(i.type.size for i in inputs) > _LARGE
+
+    def _as_node(
+        self,
+        trace: Trace,
+        spec: tree.PyTreeSpec,
+        inputs: tuple[Input, ...],
+        leaves: Sequence[Tracer],
+    ) -> Any:
+        """The results as parts of one node."""
+        held, asked = self._holding(spec, inputs)
+        captured = asked.known.traced.captured
+        operands = [leaves[k] for k in asked.given]
+        operands += [*captured, *[leaves[k] for k in asked.seeds]]
+        given = [lift(trace, x) for x in operands]
+        parts = add_whole(trace, held, given, trace.line())
+        made = [Tracer(trace, p, trace.nodes[p].type) for p in parts]
+        return tree.unflatten(asked.result, made)
+
+    def _holding(
+        self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]
+    ) -> tuple[Held, Asked]:
+        """What a node of this function holds."""
+        key, before = (spec, inputs), touched()
+        if key in self._held:
+            return self._held[key]
+        assert self.ask is not None
+        asked = self.ask(spec, inputs)
+        assert asked is not None
+        traced = asked.known.traced
+        count, extra = len(inputs), len(traced.captured)
+        order = [*asked.given, *range(count, count + extra), *asked.seeds]
+
+        def scalars() -> tuple[Graph, Graph | None, frozenset[int]]:
+            with knowing(asked.known):
+                derived = self.derived(spec, inputs)
+            types = [derived.graph.input_types[k] for k in order]
+            places = [order.index(k) for k in range(len(order))]
+            graph = rearranged(derived.graph, types, places)
+            side = derived.side() if derived.side else None
+            if side is None:
+                return graph, None, frozenset()
+            return graph, rearranged(side.graph, types, places), side.slopes
+
+        types = asked.whole.like.output_types
+        held = Held(self.name, traced.graph, asked.whole, types, scalars)
+        if not traced.captured and touched() == before:
+            self._held[key] = held, asked
+        return held, asked
 
     def _repeated(
         self, trace: Trace, spec: tree.PyTreeSpec, leaves: Sequence[Tracer], count: int
@@ -513,7 +588,7 @@ class Function(Generic[Given, Made]):
     def _prepared(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Call | None:
         views, extents, inputs = self.point(spec, leaves)
         known = None
-        if sum(i.type.size for i in inputs) > _LARGE and not extents:
+        if self._stays_whole(inputs) and not extents:
             call, known = self._elements(spec, leaves, inputs)
             if call is not None:
                 return call
@@ -541,8 +616,7 @@ class Function(Generic[Given, Made]):
         If not, the trace that was made to find that out.
         """
         where = self.where
-        plain = where.backend == "cpu" and where.precision == "full"
-        if self.ask is None or not plain or current() is not None:
+        if self.ask is None or where.backend != "cpu" or current() is not None:
             return None, None
         if chosen_cards(where, leaves, spec, self.name):
             return None, None
@@ -555,9 +629,10 @@ class Function(Generic[Given, Made]):
                 plan = door.planned(asked.whole, keep=where.cache, effort=effort)
         if plan is None:
             return None, asked.known
-        singular = any(n.primitive in RAISING for n in asked.known.traced.graph.nodes)
+        singular = raising(asked.known.traced.graph)
         derived = Derived(asked.whole.like, asked.result, may_raise=singular)
-        return Elements(self.name, spec, derived, plan), None
+        order = (*asked.given, *asked.seeds)
+        return Elements(self.name, spec, derived, plan, order), None
 
 
 def _both_sides(derived: Derived, evaluate: Callable[[Graph], list[Any]]) -> list[Any]:

@@ -1,9 +1,12 @@
 """Large arrays at one point: the schedule whose lanes are the elements of arrays.
 
 flow     what a function computes of whole arrays, statement by statement
+laying   a graph of arrays -> statements of a flow; sides: what of it is smooth
 repeated a loop as one of them
-derive   flow -> flow: forward and reverse; loops: those of loops
-library  statements that NumPy computes; matrices: those that LAPACK does
+derive   flow -> flow: forward and reverse; loops: those of loops; telling: on which
+         side of a kink derivatives are differentiated again
+library  statements that NumPy computes; places: elements at computed places;
+         matrices, spectra: what LAPACK does
 cells    arrays that are not stored yet: boxes of elements, each with its expression
 build    flow -> steps over arrays: what is stored, and where it is let go
 sweeps   which of it is computed together, in one sweep over memory

@@ -41,28 +41,32 @@ from .repeated import Repeated
 from .windows import Shape, Window, broadcast, full, repeated, spread, whole
 
 
-def pull(flow: Flow, seeds: Sequence[tuple[int, int]], wrt: Sequence[int]) -> list[int]:
-    """Append the reverse of all statements: x̄ of the values in wrt.
+def pull(flow: Flow, seeds: Seeds, wrt: Sequence[int], since: int = 0) -> list[int]:
+    """Append the reverse of statements: x̄ of the values in wrt.
 
     seeds  values and their ȳ
+    since  the number of the first value that may depend on those in wrt
     """
-    bars = _pull(flow, seeds, wrt)
+    bars = _pull(flow, seeds, wrt, since=since)
     return [bars.of(x) for x in wrt]
+
+
+Seeds = Sequence[tuple[int, int]]
 
 
 def _pull(
     flow: Flow,
-    seeds: Sequence[tuple[int, int]],
+    seeds: Seeds,
     wrt: Sequence[int],
     gaps: Collection[int] = (),
+    since: int = 0,
 ) -> _Bars:
-    active = _active(flow, wrt)
-    bars = _Bars(flow)
+    active = _active(flow, wrt, since)
+    bars = _Bars(flow, active)
     bars.gaps.update(gaps)
     for y, bar in seeds:
         bars.add(y, bar)
-    before = list(zip(flow.statements, flow.results, strict=True))
-    for number, (statement, results) in reversed(list(enumerate(before))):
+    for number, statement, results in reversed(after(flow, since)):
         if active.isdisjoint(results) or active.isdisjoint(statement.operands):
             continue
         found = {y: bars.of(y) for y in results if y in active and bars.has(y)}
@@ -75,20 +79,21 @@ def _pull(
     return bars
 
 
-def push(flow: Flow, seeds: Mapping[int, int]) -> dict[int, int]:
+def push(flow: Flow, seeds: Mapping[int, int], since: int = 0) -> dict[int, int]:
     """Let a flow make ẏ of all values that depend on those whose ẋ is given, too.
 
     What is not in the result, a number for each, does not depend on them.
+    since  the number of the first value that may
     """
-    return _push(flow, seeds).made
+    return _push(flow, seeds, since=since).made
 
 
-def _push(flow: Flow, seeds: Mapping[int, int], gaps: Collection[int] = ()) -> _Dots:
-    dots = _Dots(flow, dict(seeds))
+def _push(
+    flow: Flow, seeds: Mapping[int, int], gaps: Collection[int] = (), since: int = 0
+) -> Dots:
+    dots, replaced = Dots(flow, dict(seeds)), []
     dots.gaps.update(gaps)
-    before = list(zip(flow.statements, flow.results, strict=True))
-    replaced = []
-    for number, (statement, results) in enumerate(before):
+    for number, statement, results in after(flow, since):
         if dots.made.keys().isdisjoint(statement.operands):
             continue
         if isinstance(statement, Repeated):
@@ -101,10 +106,16 @@ def _push(flow: Flow, seeds: Mapping[int, int], gaps: Collection[int] = ()) -> _
     return dots
 
 
-def _active(flow: Flow, wrt: Sequence[int]) -> set[int]:
+def after(flow: Flow, since: int) -> list[tuple[int, Statement, list[int]]]:
+    """The statements whose results have numbers from one on, with their own."""
+    pairs = enumerate(zip(flow.statements, flow.results, strict=True))
+    return [(k, own, y) for k, (own, y) in pairs if min(y, default=0) >= since]
+
+
+def _active(flow: Flow, wrt: Sequence[int], since: int = 0) -> set[int]:
     """The values that depend on those in wrt, and can have derivatives."""
     found = set(wrt)
-    for statement, results in zip(flow.statements, flow.results, strict=True):
+    for _, statement, results in after(flow, since):
         if not found.isdisjoint(statement.operands):
             found.update(y for y in results if flow.types[y].dtype.kind == "f")
     return found
@@ -162,15 +173,15 @@ class _Slopes:
         """A constant array."""
         return self.flow.constant(array)
 
+    def wanted(self, value: int) -> bool:
+        """Whether a derivative by a value is needed."""
+        return True
+
     def mapped(
         self, made: _Element, operands: Sequence[int], shape: Shape
     ) -> list[int]:
         """The derivatives that a graph of one element makes."""
-        graph, used = made.graph, set(reach(made.graph.nodes, made.graph.outputs))
-        kept = [k for k, i in enumerate(graph.inputs) if i in used]
-        graph = prune(graph.nodes, [graph.inputs[k] for k in kept], graph.outputs)
-        read = tuple([operands[k] for k in kept])
-        found = self.flow.add(Map(graph, read, shape))
+        found = self.flow.add(reading_less(made.graph, operands, shape))
         self.gaps.update(y for y, gap in zip(found, made.gaps, strict=True) if gap)
         return found
 
@@ -178,10 +189,15 @@ class _Slopes:
 class _Bars(_Slopes):
     """What is added to each x̄ by and by."""
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow, active: set[int]) -> None:
         super().__init__(flow)
+        self._active = active
         self._terms: dict[int, list[Term]] = {}
         self._made: dict[int, int] = {}
+
+    def wanted(self, value: int) -> bool:
+        """Whether a derivative by a value is needed."""
+        return value in self._active
 
     def has(self, x: int) -> bool:
         """Whether anything is added."""
@@ -277,7 +293,7 @@ class _Bars(_Slopes):
             self._through(x, bar, broadcast(shape, statement.shape))
 
 
-class _Dots(_Slopes):
+class Dots(_Slopes):
     """ẏ of every value that has one."""
 
     def __init__(self, flow: Flow, made: dict[int, int]) -> None:
@@ -335,6 +351,14 @@ class _Dots(_Slopes):
         operands = (*statement.operands, *given)
         found = self.mapped(made, operands, statement.shape) if asked else []
         dots |= dict(zip([results[k] for k in asked], found, strict=True))
+
+
+def reading_less(graph: Graph, operands: Sequence[int], shape: Shape) -> Map:
+    """A map without the operands that its graph does not need."""
+    used = set(reach(graph.nodes, graph.outputs))
+    kept = [k for k, i in enumerate(graph.inputs) if i in used]
+    graph = prune(graph.nodes, [graph.inputs[k] for k in kept], graph.outputs)
+    return Map(graph, tuple([operands[k] for k in kept]), shape)
 
 
 def _all(value: int, shape: Shape) -> Term:

@@ -2,6 +2,10 @@
 
 `Whole` says what is asked for; `planned` makes the steps, or None where a function does
 what only the schedule over points knows.
+
+A derivative of a derivative is taken of the smooth piece of a function on one side of
+the point (see `derivatives.pieces`), so that `laid` can lay a function into a flow in
+two ways: by its values, or by its side.
 """
 
 from __future__ import annotations
@@ -10,17 +14,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from jitad.backends.cpu.tiers import Effort
-from jitad.ir.graph import Graph
+from jitad.ir.graph import INPUT, Graph, Node, Type, reach
+from jitad.ir.whole import WHOLE, held_by
 
 from .build import plan
-from .derive import pull, push, zeros
-from .flow import Flow, UnfitError, flow_of
+from .derive import pull, push
+from .flow import Flow
+from .laying import lay
+from .library import UnfitError
+from .loops import zeros
 from .steps import Plan
+from .telling import one_sided
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Whole:
-    """An array graph, and what is asked of it.
+    """An array graph, or what is asked of one, and what is asked of it.
 
     wrt     the inputs to differentiate in
     seeds   "reverse": ȳ of every result is an input more; "forward": ẋ of wrt is;
@@ -28,20 +37,42 @@ class Whole:
     outputs  which of the graph's results, and then of the derivatives, are results
     """
 
-    graph: Graph
+    graph: Graph | Whole
     wrt: Sequence[int] = ()
     seeds: str = ""
     outputs: Sequence[int] = ()
 
+    def __str__(self) -> str:
+        inner = f" of {self.graph}" if isinstance(self.graph, Whole) else ""
+        outputs = ",".join(map(str, self.outputs))
+        return f"{self.seeds}({','.join(map(str, self.wrt))}->{outputs}){inner}"
+
+    @property
+    def source(self) -> Graph:
+        """The graph of the function that all is asked of."""
+        return self.graph.source if isinstance(self.graph, Whole) else self.graph
+
+    @property
+    def types(self) -> tuple[list[Type], list[Type]]:
+        """The types of what it takes and of what it gives."""
+        inner = self.graph
+        if isinstance(inner, Whole):
+            given, own = inner.types
+        else:
+            given, own = list(inner.input_types), list(inner.output_types)
+        columns = [given[k] for k in self.wrt]
+        more = {"reverse": own, "forward": columns}.get(self.seeds, [])
+        slopes = own if self.seeds == "forward" else columns
+        every = (*own, *slopes)
+        return [*given, *more], [every[k] for k in self.outputs]
+
     @property
     def like(self) -> Graph:
-        """A graph of the same inputs with results of the same types."""
-        graph = self.graph
-        slopes = graph.outputs
-        if self.seeds in ("gradient", "reverse"):
-            slopes = tuple([graph.inputs[k] for k in self.wrt])
-        every = (*graph.outputs, *slopes)
-        return replace(graph, outputs=tuple([every[k] for k in self.outputs]))
+        """A graph of the function's inputs with results of the same types."""
+        graph = self.source
+        nodes = [Node(INPUT, (), (), type) for type in self.types[1]]
+        outputs = range(len(graph.nodes), len(graph.nodes) + len(nodes))
+        return replace(graph, nodes=(*graph.nodes, *nodes), outputs=tuple(outputs))
 
 
 def planned(asked: Whole, *, keep: bool, effort: Effort) -> Plan | None:
@@ -54,16 +85,70 @@ def planned(asked: Whole, *, keep: bool, effort: Effort) -> Plan | None:
 
 def derived(asked: Whole) -> Flow:
     """The flow of what is asked."""
-    flow = flow_of(asked.graph)
-    own, wrt = flow.outputs, [flow.inputs[k] for k in asked.wrt]
-    made: list[int] = []
-    if asked.seeds == "gradient":
-        made = pull(flow, [(own[0], flow.number(1.0, flow.types[own[0]].dtype))], wrt)
-    elif asked.seeds == "reverse":
-        made = pull(flow, [(o, flow.input(flow.types[o])) for o in own], wrt)
-    elif asked.seeds == "forward":
-        dots = push(flow, {x: flow.input(flow.types[x]) for x in wrt})
-        made = [dots[o] if o in dots else zeros(flow, flow.types[o]) for o in own]
-    every = (*own, *made)
-    flow.outputs = tuple([every[k] for k in asked.outputs])
+    flow = Flow()
+    given = [flow.input(type) for type in asked.types[0]]
+    flow.outputs = tuple(laid(flow, asked, given, side=False))
     return flow
+
+
+def laid(flow: Flow, asked: Whole, given: Sequence[int], *, side: bool) -> list[int]:
+    """The results of what is asked, of values of a flow; side: of the smooth piece."""
+    inner = asked.graph
+    if not asked.seeds:
+        own = _inner(flow, inner, given, side=side)
+        return [own[k] for k in asked.outputs]
+    types = inner.types[0] if isinstance(inner, Whole) else inner.input_types
+    values, seeds = list(given[: len(types)]), given[len(types) :]
+    for k in asked.wrt:
+        values[k] = flow.alias(values[k])
+    since, wrt = len(flow.types), [values[k] for k in asked.wrt]
+    apart = [True] * len(_slopes(inner)) if side else _slopes(inner)
+    own = functions = _inner(flow, inner, values, side=False) if not side else []
+    if any(apart):
+        bent = _inner(flow, inner, values, side=True)
+        one_sided(flow, since, wrt, bent)
+        pairs = zip(apart, bent, own or bent, strict=True)
+        functions = [b if told else a for told, b, a in pairs]
+        own = own or bent
+    made: list[int] = []
+    if asked.seeds == "forward":
+        dots = push(flow, dict(zip(wrt, seeds, strict=True)), since)
+        made = [dots[y] if y in dots else zeros(flow, flow.types[y]) for y in functions]
+    else:
+        if asked.seeds == "gradient":
+            functions = functions[:1]
+            seeds = [flow.number(1.0, flow.types[y].dtype) for y in functions]
+        pairs_ = list(zip(functions, seeds, strict=True))
+        made = pull(flow, pairs_, wrt, since)
+    every = (*own, *made)
+    return [every[k] for k in asked.outputs]
+
+
+def _inner(
+    flow: Flow, inner: Graph | Whole, given: Sequence[int], *, side: bool
+) -> list[int]:
+    """What a function gives, before anything is asked of it."""
+    if isinstance(inner, Whole):
+        return laid(flow, inner, given, side=side)
+
+    return lay(flow, inner, given, _nested, side=side)
+
+
+def _nested(flow: Flow, node: Node, operands: Sequence[int], side: bool) -> list[int]:
+    return laid(flow, held_by(node).asked, operands, side=side)
+
+
+def _slopes(inner: Graph | Whole) -> list[bool]:
+    """Which results depend on derivatives."""
+    if isinstance(inner, Graph):
+        nodes = inner.nodes
+        found = []
+        for o in inner.outputs:
+            held = [held_by(n) for n in map(nodes.__getitem__, reach(nodes, [o]))
+                    if n.primitive is WHOLE]  # fmt: skip
+            found.append(any(any(_slopes(h.asked)) for h in held))
+        return found
+    own = _slopes(inner.graph)
+    slopes = len(inner.wrt) if inner.seeds != "forward" else len(own)
+    every = [*own, *[True] * (slopes if inner.seeds else 0)]
+    return [every[k] for k in inner.outputs]

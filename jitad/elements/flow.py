@@ -1,60 +1,26 @@
 """What a function computes of whole arrays at one point: statements on numbered values.
 
-Start at `flow_of`.  Elementwise nodes that meet without a move between them are one
-`Map`, whose graph is that of one element; what moves elements by boxes is a `Moved`.
+A `Map` computes elements, `Moved` and `Written` move them, `Placed` and `Summed` add
+them up, `Repeated` is a loop; what a library computes is in `library` and the modules
+that import it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from jitad.ir.call import CALL, custom_of
-from jitad.ir.graph import CONST, INPUT, Graph, Node, Type, arguments, scalar
-from jitad.ir.interpret import evaluate_array_node
-from jitad.ir.loop import INT, LOOP, PART, loop_of
-from jitad.transforms.scalars.scalarize import elements, pack
-from jitad.transforms.scalars.templates import apply, new_builder
+from jitad.ir.graph import Graph, Type, scalar
+from jitad.transforms.scalars.scalarize import pack
+from jitad.transforms.scalars.templates import new_builder
 
-from .library import (
-    Cumulated,
-    Extreme,
-    Library,
-    Norm,
-    Product,
-    Single,
-    Taken,
-    UnfitError,
-    matmul_labels,
-)
-from .matrices import MATRICES
+from .library import Library, Single
 from .repeated import Repeated
-from .windows import (
-    Box,
-    NotAffineError,
-    Shape,
-    Window,
-    affine,
-    along_axes,
-    boxes,
-    broadcast,
-    full,
-    repeated,
-    seen,
-    turned,
-    whole,
-)
-
-# Positions of elements of one operand begin so far from those of the next.
-_APART = 40
-# Loops whose values all have fewer elements are left to the schedule over points.
-_WIDE = 32
-# Structures with more elements are not cut into boxes by looking at each.
-_MOST_POSITIONS = 1 << 23
+from .windows import Box, Shape, Window, along_axes, full, turned, whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,6 +142,12 @@ class Flow:
         self._makers |= dict.fromkeys(results, statement)
         return results
 
+    def alias(self, value: int) -> int:
+        """The same value by another number."""
+        type = self.types[value]
+        piece = Piece(full(type.shape), value, whole(type.shape))
+        return self.add(Moved(type, (piece,) if type.size else ()))[0]
+
     def once(self, statement: Library) -> int:
         """The result of a statement that says no more than its class and operands."""
         key = type(statement), statement.operands
@@ -254,200 +226,6 @@ class Flow:
         return self.add(Moved(Type(type.dtype, window.shape), pieces))[0]
 
 
-def flow_of(graph: Graph) -> Flow:
-    """The flow of an array graph.
-
-    Raises UnfitError where a node is not known here.
-    """
-    made = _Flowing(graph)
-    made.run()
-    return made.flow
-
-
-class _Flowing:
-    """A flow as it grows, and where the values of nodes are in it."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph, self.flow = graph, Flow()
-        self.value = {i: self.flow.input(graph.nodes[i].type) for i in graph.inputs}
-        for i, node in enumerate(graph.nodes):
-            if node.primitive is CONST and node.type.shape:
-                self.value[i] = self.flow.constant(node.value)
-        self.parts: dict[int, list[int]] = {}
-        self.groups = _groups(graph)
-        self.leaving = _leaving(graph, self.groups)
-
-    def run(self) -> None:
-        """Make the statements, group by group."""
-        for own in self.groups:
-            node = self.graph.nodes[own[0]]
-            if node.primitive.kind == "elementwise":
-                self._map(own)
-            elif node.primitive.kind == "structure":
-                (i,) = own
-                self.value[i] = self._moved(node)
-            elif node.primitive is LOOP:
-                (i,) = own
-                self.parts[i] = self.flow.add(self._repeated(node))
-            elif node.primitive is CALL and custom_of(node).kind == "again":
-                (i,) = own
-                self.parts[i] = self._again(node)
-            elif node.primitive is PART:
-                (i,) = own
-                self.value[i] = self.parts[node.operands[0]][node.index]
-            else:
-                (i,) = own
-                self.value[i] = self._computed(node)
-        self.flow.outputs = tuple([self._operand(o) for o in self.graph.outputs])
-
-    def _computed(self, node: Node) -> int:
-        """The value of a node that sums, or that a library computes."""
-        known = MATRICES.get(node.primitive.name)
-        if known is None:
-            return self.flow.add(self._reducing(node))[0]
-        given = [self._operand(a) for a in node.operands]
-        return known(self.flow, node.type, given, arguments(node))
-
-    def _reducing(self, node: Node) -> Statement:
-        """The statement of a node that sums, or that a library computes."""
-        given = tuple([self._operand(a) for a in node.operands])
-        shapes = [self.flow.types[v].shape for v in given]
-        type, params, name = node.type, arguments(node), node.primitive.name
-        sized = all(map(math.prod, shapes))
-        match name:
-            case "sum":
-                return Summed(type, given, tuple(params["axis"]))
-            case "max" | "min" if sized:
-                return Extreme(type, given, tuple(params["axis"]), name == "max")
-            case "norm" if type.dtype.kind == "f":
-                return Norm(type, given, tuple(params["axis"]))
-            case "cumsum":
-                return Cumulated(type, given, params["axis"])
-            case "matmul" if sized and _fits(type, shapes):
-                return Product(type, given, *matmul_labels(*shapes))
-            case "einsum" if sized:
-                labels, to = params["subscripts"].split("->")
-                own = tuple(labels.split(","))
-                if type.dtype.kind == "f" and _agree(own, shapes):
-                    return Product(type, given, own, to)
-        raise UnfitError(name)
-
-    def _repeated(self, node: Node) -> Repeated:
-        """The statement of a loop."""
-        loop = loop_of(node)
-        if loop.tables or loop.summed or any(s is not None for s in loop.slices):
-            raise UnfitError("loop")
-        body = flow_of(loop.body)
-        if max(t.size for t in body.types) < _WIDE:
-            raise UnfitError("loop")
-        return Repeated(
-            body, tuple([self._operand(a) for a in node.operands]), loop.carried,
-            loop.shared, loop.bound, loop.head and flow_of(loop.head), loop.counted,
-            loop.backwards,
-        )  # fmt: skip
-
-    def _again(self, node: Node) -> list[int]:
-        """What reverse mode computes once more: a loop of one run, which does that."""
-        flow, body = self.flow, flow_of(custom_of(node).value)
-        shared = len(body.inputs)
-        body.inputs.insert(0, body.new(scalar(INT)))
-        given = tuple([self._operand(a) for a in node.operands])
-        *rows, _ = flow.add(Repeated(body, given, 0, shared, 1))
-        shapes = [flow.types[row].shape[1:] for row in rows]
-        return [
-            flow.seen(row, whole(shape))
-            for row, shape in zip(rows, shapes, strict=True)
-        ]
-
-    def _operand(self, i: int) -> int:
-        """The value of a node; a scalar constant becomes one when it is needed."""
-        node = self.graph.nodes[i]
-        if i not in self.value:
-            assert node.primitive is CONST
-            self.value[i] = self.flow.number(node.value, node.type.dtype)
-        return self.value[i]
-
-    def _map(self, own: Sequence[int]) -> None:
-        nodes, builder = self.graph.nodes, new_builder()
-        shape, inside = nodes[own[0]].type.shape, set(own)
-        index: dict[int, int] = {}
-        given: list[int] = []
-        for i in own:
-            for a in nodes[i].operands:
-                if a in index or a in inside:
-                    continue
-                node = nodes[a]
-                if node.primitive is CONST and not node.type.shape:
-                    index[a] = builder.add(CONST, (), node.type, node.params)
-                    continue
-                given.append(self._operand(a))
-                index[a] = builder.input(scalar(node.type.dtype))
-        for a, i in list(index.items()):
-            if builder.nodes[i].primitive is INPUT:
-                index[a] = int(elements(builder, i))
-        for i in own:
-            node = nodes[i]
-            operands = tuple([index[a] for a in node.operands])
-            kind = scalar(node.type.dtype)
-            index[i] = apply(builder, node.primitive, operands, kind, node.line)
-        leaving = [i for i in own if i in self.leaving]
-        kinds = [scalar(nodes[i].type.dtype) for i in leaving]
-        packed = [
-            pack(builder, np.asarray(index[i]), kind)
-            for i, kind in zip(leaving, kinds, strict=True)
-        ]
-        made = self.flow.add(Map(builder.finish(packed), tuple(given), shape))
-        self.value |= dict(zip(leaving, made, strict=True))
-
-    def _moved(self, node: Node) -> int:
-        if node.primitive.name == "put":
-            return self._put(node)
-        given = [self._operand(a) for a in node.operands]
-        shapes = [self.flow.types[v].shape for v in given]
-        if len(given) == 1 and math.prod(shapes[0]):
-            root = np.empty(math.prod(shapes[0]), np.uint8)
-            view = evaluate_array_node(node, [root.reshape(shapes[0])])
-            window = seen(view, root) if isinstance(view, np.ndarray) else None
-            if window is not None and min(window.shape, default=1):
-                return self.flow.seen(given[0], window)
-        sizes = [math.prod(shape) for shape in shapes]
-        if max(*sizes, node.type.size, 0) > _MOST_POSITIONS:
-            raise UnfitError(node.primitive.name)
-        positions = _positions(node, shapes)
-        try:
-            pieces = tuple(_pieces(positions, given))
-        except NotAffineError:
-            return self._taken(node, given, positions)
-        return self.flow.add(Moved(node.type, pieces))[0]
-
-    def _taken(self, node: Node, given: Sequence[int], positions: np.ndarray) -> int:
-        """Elements of one operand in any order, and zeros."""
-        if len(given) != 1:
-            raise UnfitError(node.primitive.name)
-        places = np.maximum(positions - (1 << _APART), -1)
-        return self.flow.add(Taken(node.type, (given[0],), places))[0]
-
-    def _put(self, node: Node) -> int:
-        base, value = [self._operand(a) for a in node.operands]
-        positions = arguments(node)["positions"]
-        to = np.shape(positions)
-        if not math.prod(to):
-            return base
-        own = self.flow.types[value].shape
-        if own != to:
-            value = self.flow.seen(value, broadcast(own, to))
-        window = affine(np.asarray(positions))
-        if window is None or repeated(window):
-            raise UnfitError("put")
-        shape = node.type.shape
-        box = unit_box(window, shape)
-        if box is None:
-            return self.flow.add(Written(node.type, (base, value), window))[0]
-        pieces = [Piece(b, base, inside(b, shape)) for b in full(shape).without(box)]
-        pieces.append(Piece(box, value, back(window, shape)))
-        return self.flow.add(Moved(node.type, tuple(pieces)))[0]
-
-
 def unit_box(window: Window, shape: Shape) -> Box | None:
     """The box of an array that a window shows all of, going up by ones; or None."""
     axes = along_axes(window, shape)
@@ -477,76 +255,3 @@ def inside(box: Box, shape: Shape) -> Window:
     steps = whole(shape).steps
     start = sum(a * s for a, s in zip(box.low, steps, strict=True))
     return Window(box.shape, start, steps)
-
-
-def _agree(labels: Sequence[str], shapes: Sequence[Shape]) -> bool:
-    """Whether a label is once in an operand, and has the same length in all."""
-    pairs = [
-        pair
-        for own in zip(labels, shapes, strict=True)
-        for pair in zip(*own, strict=True)
-    ]
-    once = all(len(set(own)) == len(own) for own in labels)
-    return once and len(set(pairs)) == len({label for label, _ in pairs})
-
-
-def _fits(type: Type, shapes: Sequence[Shape]) -> bool:
-    """Whether a product of matrices has no axes that one operand repeats."""
-    lead = [shape[:-2] for shape in shapes if len(shape) > 2]
-    return type.dtype.kind == "f" and all(a == lead[0] for a in lead)
-
-
-def _positions(node: Node, shapes: Sequence[Shape]) -> np.ndarray:
-    """Where a structure takes its elements from; 0: a zero that it fills in."""
-    marked = [
-        ((k + 1) << _APART) + np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
-        for k, shape in enumerate(shapes)
-    ]
-    return np.asarray(evaluate_array_node(node, marked))
-
-
-def _pieces(positions: np.ndarray, given: Sequence[int]) -> Iterator[Piece]:
-    """The boxes of a structure's result.
-
-    Raises NotAffineError where there are too many.
-    """
-    if not positions.size:
-        return
-    for box, window in boxes(positions, positions >> _APART):
-        k = window.start >> _APART
-        if k:
-            start = window.start - (k << _APART)
-            yield Piece(box, given[k - 1], Window(window.shape, start, window.steps))
-
-
-def _groups(graph: Graph) -> list[list[int]]:
-    """The nodes that are one statement each, in an order in which they can be made.
-
-    Elementwise nodes of a shape are together if as many others lie before each: then
-    none of them needs another through a node that is not among them.
-    """
-    depth: list[int] = []
-    found: dict[object, list[int]] = {}
-    for i, node in enumerate(graph.nodes):
-        if node.primitive in (INPUT, CONST):
-            depth.append(0)
-            continue
-        own, elementwise = 1, node.primitive.kind == "elementwise"
-        for a in node.operands:
-            other = graph.nodes[a]
-            same = elementwise and other.primitive.kind == "elementwise"
-            same = same and other.type.shape == node.type.shape
-            own = max(own, depth[a] + (0 if same else 1))
-        depth.append(own)
-        key: object = (own, node.type.shape) if elementwise else (own, i, "")
-        found.setdefault(key, []).append(i)
-    return sorted(found.values(), key=lambda own: (depth[own[0]], own[0]))
-
-
-def _leaving(graph: Graph, groups: Sequence[Sequence[int]]) -> set[int]:
-    """The nodes that results, or nodes of other groups, need."""
-    group = {i: g for g, own in enumerate(groups) for i in own}
-    found = set(graph.outputs)
-    for i, node in enumerate(graph.nodes):
-        found |= {a for a in node.operands if group.get(a) != group.get(i)}
-    return found

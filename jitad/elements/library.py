@@ -69,6 +69,10 @@ class Ground(Protocol):
         """A constant array."""
         ...
 
+    def wanted(self, value: int) -> bool:
+        """Whether a derivative by a value is needed."""
+        ...
+
 
 Added = Iterator[tuple[int, int]]
 
@@ -95,6 +99,15 @@ class Library(Single, ABC):
     def read(self) -> tuple[int, ...]:
         """The operands that are computed with."""
         return self.operands
+
+    @property
+    def bends(self) -> bool:
+        """Whether it tells sides apart: see `sides`."""
+        return False
+
+    def told(self, dots: Mapping[int, int]) -> Library:
+        """The same, with ties told by the growth of its operands."""
+        raise AssertionError(self)
 
     @abstractmethod
     def compute(self, *arrays: np.ndarray) -> Any:
@@ -254,58 +267,6 @@ class Cumulated(Library):
         """The same of ẋ."""
         dot = dots[self.operands[0]]
         return ground.added(self._of(dot, self.backwards), gaps=False)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Taken(Library):
-    """Elements of an array by their numbers in C order; -1: zeros."""
-
-    places: np.ndarray
-
-    def compute(self, *arrays: np.ndarray) -> Any:
-        """By NumPy."""
-        found = arrays[0].reshape(-1)[self.places]
-        found[self.places < 0] = 0
-        return found
-
-    def back(self, ground: Ground, y: int, bar: int) -> Added:
-        """ȳ, added to the elements that were taken."""
-        (x,) = self.operands
-        type = Type(self.type.dtype, ground.shape(x))
-        yield x, ground.added(Gathered(type, (bar,), self.places), gaps=True)
-
-    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
-        """The same of ẋ."""
-        dot = dots[self.operands[0]]
-        gaps = bool((self.places < 0).any())
-        return ground.added(Taken(self.type, (dot,), self.places), gaps=gaps)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Gathered(Library):
-    """Zeros, to which elements of an array are added by their numbers in C order.
-
-    Those of the number -1 are added to nothing.
-    """
-
-    places: np.ndarray
-
-    def compute(self, *arrays: np.ndarray) -> Any:
-        """In the order of the elements, in float64."""
-        places, size = self.places.reshape(-1) + 1, self.type.size
-        made = np.bincount(places, arrays[0].reshape(-1), minlength=size + 1)[1:]
-        return made.reshape(self.type.shape).astype(self.type.dtype, copy=False)
-
-    def back(self, ground: Ground, y: int, bar: int) -> Added:
-        """The elements of ȳ that were added to."""
-        (x,) = self.operands
-        type = Type(self.type.dtype, ground.shape(x))
-        yield x, ground.added(Taken(type, (bar,), self.places), gaps=False)
-
-    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
-        """The same of ẋ."""
-        dot = dots[self.operands[0]]
-        return ground.added(Gathered(self.type, (dot,), self.places), gaps=True)
 
 
 def of_elements(function: Callable[..., Any], dtypes: Sequence[np.dtype]) -> Graph:

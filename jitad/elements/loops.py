@@ -14,7 +14,8 @@ from jitad.ir.graph import Type
 
 from .flow import Flow, Moved, Statement
 from .flow import read as reads
-from .library import Cumulated, Gathered, Library, Reduced, Taken
+from .library import Cumulated, Library, Reduced
+from .places import Gathered, Scattered
 from .repeated import Repeated
 
 # Derivatives of a body: flow, seeds, gaps among these, and in what -> _Dots or _Bars.
@@ -260,7 +261,7 @@ class _Records:
 
 def _is_dear(statement: Statement) -> bool:
     """Whether to keep a result costs less than to compute it once more."""
-    cheap = Taken | Gathered | Cumulated | Reduced
+    cheap = Gathered | Scattered | Cumulated | Reduced
     return isinstance(statement, Library) and not isinstance(statement, cheap)
 
 

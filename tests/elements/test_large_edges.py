@@ -158,3 +158,21 @@ def test_a_handler_of_singular_matrices_is_a_branch(monkeypatch: Any) -> None:
     x = np.array([1.0, 2.0, 2.0, 4.0])
     monkeypatch.setattr(function, "_LARGE", -1)
     np.testing.assert_array_equal(jitad.grad(f)(x), [3.0, 0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_second_derivatives_at_edges_are_those_of_points(
+    name: str, monkeypatch: Any
+) -> None:
+    f, x = EDGES[name]
+    v = np.arange(1.0, 1.0 + x.size)
+
+    def found() -> tuple[Any, ...]:
+        through = jitad.grad(lambda z: np.sum(jitad.grad(f)(z) * v))
+        return jitad.hvp(f)(x, v), jitad.jvp(jitad.grad(f), (x,), (v,))[1], through(x)
+
+    points = found()
+    monkeypatch.setattr(function, "_LARGE", -1)
+    assert isinstance(jitad.grad(jitad.grad(np.sum)).prepare(1.0), Elements)
+    for a, b in zip(found(), points, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)

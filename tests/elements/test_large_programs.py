@@ -103,6 +103,40 @@ def test_slopes_of_large_arrays_are_differences(name: str, monkeypatch: Any) -> 
     assert abs((there - here) / (2 * h) - wanted) < 1e-6 * scale
 
 
+@pytest.mark.parametrize("name", LARGE)
+def test_second_derivatives_are_differences_and_symmetric(
+    name: str, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(function, "_LARGE", -1)
+    f, args = LARGE[name].function, arguments(name, 4)
+    numbers = tuple(range(len(args)))
+    rng = np.random.default_rng(5)
+    v, w = ([rng.normal(size=x.shape) for x in args] for _ in range(2))
+    slopes = jitad.grad(f, argnums=numbers)
+
+    def along(*args: Any) -> Any:
+        return sum(np.sum(g * d) for g, d in zip(slopes(*args), v, strict=True))
+
+    again = jitad.grad(along, argnums=numbers)
+    assert isinstance(again.prepare(*args), Elements)
+    found = again(*args)
+    product = jitad.hvp(f, argnums=numbers)
+    close(product(*args, tuple(v)), found)
+
+    def dot(a: Any, b: Any) -> Any:
+        return sum(np.sum(x * y) for x, y in zip(a, b, strict=True))
+
+    size = sum(np.sum(np.abs(x * y)) for x, y in zip(found, w, strict=True))
+    assert abs(dot(product(*args, tuple(w)), v) - dot(found, w)) <= 1e-11 * size
+    h = 1e-6
+    there, here = (
+        slopes(*(np.asarray(x + s * h * d) for x, d in zip(args, v, strict=True)))
+        for s in (1, -1)
+    )
+    rise = (dot(there, w) - dot(here, w)) / (2 * h)
+    assert abs(rise - dot(found, w)) < 2e-6 * max(size, 1.0)
+
+
 def test_arguments_lie_anywhere_and_results_go_anywhere() -> None:
     rng = np.random.default_rng(0)
     wide = rng.uniform(size=(60, 80))

@@ -18,10 +18,11 @@ import numpy as np
 
 from jitad.errors import UnsupportedError
 from jitad.ir.failing import fail_where
-from jitad.ir.graph import MOST_OPERATIONS, Type
+from jitad.ir.graph import MOST_OPERATIONS, Graph, Type
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Tracer, as_tracer, cast, renewed
+from jitad.ir.whole import WHOLE, held_by
 from jitad.primitives.arrays.contraction import matmul
 from jitad.primitives.arrays.einsum import both
 from jitad.primitives.arrays.reduction import as_traced, floating
@@ -401,6 +402,16 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Any:
 
 
 RAISING = {_inv, _solve, _cholesky}
+
+
+def raising(graph: Graph) -> bool:
+    """Whether anything in a graph of arrays may raise LinAlgError in NumPy."""
+    return any(
+        node.primitive in RAISING
+        or (node.primitive is WHOLE and raising(held_by(node).graph))
+        for node in graph.nodes
+    )
+
 
 # -- what needs an iteration ---------------------------------------------------
 

@@ -230,6 +230,14 @@ elementwise(
     expand=lambda x: x != 0,
     partials=lambda y, x: [None],
 )
+# x, which is a sum of squares that was computed elsewhere: roots of it are even.
+elementwise(
+    "squares",
+    evaluate=lambda x: x,
+    expand=lambda x: x,
+    partials=lambda y, x: [1.0],
+    cost=0,
+)
 elementwise("and", np.bitwise_and, word="and")
 elementwise("or", np.bitwise_or, word="or")
 elementwise("xor", np.bitwise_xor, word="xor")

@@ -110,6 +110,8 @@ def _of_squares(builder: Trace, i: int) -> bool:
     if known is not None:
         return known == 0
     name, operands = builder.nodes[i].primitive.name, builder.nodes[i].operands
+    if name == "squares":
+        return True
     if name == "add":
         return all(_of_squares(builder, a) for a in operands)
     if name in ("mul", "div") and builder.values[operands[1]] is not None:

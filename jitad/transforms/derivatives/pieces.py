@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -74,6 +75,16 @@ def smooth(graph: Graph) -> Graph:
 def one_sided(graph: Graph, wrt: Sequence[int]) -> Graph:
     """The smooth piece on the side of the point to which the inputs in wrt grow."""
     return _settled(smooth(graph), wrt, sc.elements)
+
+
+def grown(graph: Graph, wrt: Sequence[int]) -> Graph:
+    """(x -> y)  ->  (x, ẋ -> y) with ties told by how the inputs in wrt grow: by ẋ."""
+    return _settled(graph, wrt, sc.elements, 0, given=True)
+
+
+def tied(graph: Graph) -> bool:
+    """Whether anything in a graph is told by tangents."""
+    return any(node.primitive.name in _TOLD for node in graph.nodes)
 
 
 def kinked(graph: Graph) -> bool:
@@ -216,8 +227,13 @@ def _settled(
     wrt: Sequence[int],
     scalars: Callable[[Builder, int], np.ndarray],
     rounds: int = _ROUNDS,
+    *,
+    given: bool = False,
 ) -> Graph:
-    """The graph with ties told, by the tangents of what is compared."""
+    """The graph with ties told, by the tangents of what is compared.
+
+    given  whether the tangents of the inputs in wrt are further inputs
+    """
     graph = _inside(graph, _settled_body)
     builder = new_builder()
     inputs = [builder.input(t) for t in graph.input_types]
@@ -228,22 +244,29 @@ def _settled(
         if k not in large and graph.input_types[k].size <= EAGER
         for e in scalars(builder, inputs[k]).ravel()
     ]
+    more = [builder.input(graph.input_types[k]) for k in wrt] if given else []
     outputs = inline(builder, graph, inputs)
     nodes = builder.nodes
     ties = [i for i in reach(nodes, outputs) if nodes[i].primitive.name in _TOLD]
     if not ties:
-        return graph
+        return builder.finish(outputs) if given else graph
     sides = dict.fromkeys(a for i in ties for a in nodes[i].operands)
     compared = [np.asarray(a) for a in sides if nodes[a].type.dtype.kind == "f"]
     line = between(builder, set(own), compared)
+    rates = [int(e) for i in more for e in scalars(builder, i).ravel()]
     seeds = {
-        x: {0: builder.number(1.0 / (1.0 + k / _GOLDEN), nodes[x].type.dtype)}
+        x: {0: rates[k] if given else builder.number(rate(k), nodes[x].type.dtype)}
         for k, x in enumerate(own)
     }
     tangents = forward(line, seeds)
     slopes = {a: tangents.get(a, {}).get(0) for a in sides}
     decided = _decided(builder, outputs, slopes, rounds)
     return _settled(decided, wrt, scalars, rounds - 1) if rounds else decided
+
+
+def rate(k: Any) -> Any:
+    """How fast argument number k grows: the first fastest, and no two alike."""
+    return 1.0 / (1.0 + k / _GOLDEN)
 
 
 def _settled_body(body: Graph) -> Graph:

@@ -31,8 +31,10 @@ from jitad.ir.graph import (
     scalar,
 )
 from jitad.ir.loop import INT, LOOP, PART, Loop, add_loop, loop_of
+from jitad.ir.primitive import registry
 from jitad.ir.table import SCATTER
 from jitad.ir.tracer import Trace, Tracer, lift
+from jitad.ir.whole import WHOLE, Held, held_by
 
 from .adding import adding
 from .counted import beyond, positions
@@ -132,6 +134,8 @@ def unroll(
             values[i] = scalar_loop(builder, node, operands)
         elif node.primitive is CALL:
             values[i] = scalar_call(builder, node, operands)
+        elif node.primitive is WHOLE:
+            values[i] = _scalar_whole(builder, held_by(node), operands)
         elif node.primitive is PART:
             values[i] = operands[0][node.index]
         else:
@@ -197,6 +201,26 @@ def scalar_call(
         np.array([next(left) for _ in range(t.size)], np.int64).reshape(t.shape)
         for t in custom.types()
     ]
+
+
+def _scalar_whole(
+    builder: Trace, held: Held, operands: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """The parts of a transformed function, each with what derivatives are taken of."""
+    graph, side, slopes = held.scalars()
+    found = [apart(builder, x) for x in unroll(builder, graph, operands)]
+    if side is None:
+        return found
+    either, made = registry.primitives["either"], []
+    other = [apart(builder, x) for x in unroll(builder, side, operands)]
+    for k, (a, b) in enumerate(zip(found, other, strict=True)):
+        part = a.copy()
+        for place, i in np.ndenumerate(a):
+            kind, j = builder.nodes[i].type, int(b[place])
+            if kind.dtype.kind == "f" and (k in slopes or i != j):
+                part[place] = builder.apply(either, (int(i), j), kind)
+        made.append(part)
+    return made
 
 
 def scalar_graph(graph: Graph) -> Graph:
