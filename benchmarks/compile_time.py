@@ -99,7 +99,7 @@ def statements(steps: Iterable[Step], line: str) -> str:
 
 
 def with_jitad(
-    steps: list[Step], results: list[int], x: np.ndarray, effort: str = "full"
+    steps: list[Step], results: list[int], x: np.ndarray, effort: str = "auto"
 ) -> Callable:
     """vmap of the traced program."""
     jitad = importlib.import_module("jitad")
@@ -218,6 +218,7 @@ def with_numba(steps: list[Step], results: list[int], x: np.ndarray) -> Callable
 TOOLS = {
     "jitad": (with_jitad, "jitad"),
     "jitad, fast": (partial(with_jitad, effort="fast"), "jitad"),
+    "jitad, full": (partial(with_jitad, effort="full"), "jitad"),
     "JAX": (with_jax, "jax"),
     "PyTorch compiled": (with_torch, "torch"),
     "Dr.Jit": (with_drjit, "drjit"),
@@ -332,7 +333,7 @@ START = (
     ),
     Line(
         "compile=\"fast\", 1,000 operations", "compile=\"full\"", 0.5,
-        partial(_beside, "jitad, fast", "jitad", 1_000),
+        partial(_beside, "jitad, fast", "jitad, full", 1_000),
     ),
     *(
         Line(

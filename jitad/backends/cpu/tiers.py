@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, NamedTuple
 
 from jitad.kept import entries
@@ -57,7 +56,7 @@ class Form:
     def text(self, kernel: Kernel) -> str:
         """The LLVM text of its kernel, from which the code that stays is made."""
         text = emit(kernel, self.target, longest=self.longest)
-        return link.FAST + text if self.fast else text
+        return quickly(text) if self.fast else text
 
     def key(self, name: bytes | None, *, fast: bool) -> str | None:
         """The name under which code is kept that is made so."""
@@ -163,9 +162,9 @@ class Tiers:
 
     def _make(self, text: str, *, fast: bool) -> Code:
         """Compile a text so, and keep the code."""
-        quick = link.FAST if fast and not self.form.fast else ""
+        text = quickly(text) if fast and not self.form.fast else text
         beside = self.width, self.outline.plain(), self._worth
-        made = objects.made(quick + text, beside)
+        made = objects.made(text, beside)
         _share(made.called)
         objects.keep(self._keys[fast], made)
         return self._load(made, fast)
@@ -183,15 +182,21 @@ class Tiers:
         return self._made.setdefault(fast, code)
 
 
+def quickly(text: str) -> str:
+    """The text of a kernel, or of copies, as it is compiled quickly."""
+    return link.FAST + copies.quick(text)
+
+
 def _share(called: Collection[str]) -> None:
     """Let code call these functions, of the house and of libraries."""
     if "jitad.look" in called:
         watch.share()
-    shared = partial(link.shared, link=objects.linked)
-    if not set(copies.USUAL).isdisjoint(called):
-        shared(copies.usual(), *copies.USUAL)
-    for each in copies.SIZES:
-        if (name := f"jitad.copy{each}") in called and name not in copies.USUAL:
-            shared(copies.copies(each), name)
     for symbol in called:
+        fast = symbol.startswith(copies.QUICK)
+        name = symbol.replace(copies.QUICK, "jitad.") if fast else symbol
+        if (found := copies.defining(name)) is not None:
+            text, names = found
+            if fast:
+                text, names = quickly(text), tuple(map(copies.quick, names))
+            link.shared(text, *names, link=objects.linked)
         mathlib.tell(symbol)

@@ -6,9 +6,13 @@ runs, around the cache where the launch asks for it.  A process compiles each on
 
 from __future__ import annotations
 
+import re
+
 from .arguments import MODE, STREAMED
 
 SIZES = (1, 2, 4, 8)
+# The name of copies that were made quickly begins so.
+QUICK = "quick."
 USUAL = ("jitad.runs", "jitad.copy8")
 _SIDE = "ptr, i64, i64, ptr"
 _INTRINSICS = """\
@@ -155,5 +159,18 @@ def usual() -> str:
     return "\n".join([_INTRINSICS, runs, _copy(8), _METADATA])
 
 
+def defining(name: str) -> tuple[str, tuple[str, ...]] | None:
+    """The module that defines a copy, and all that it defines; None for other names."""
+    if name in USUAL:
+        return usual(), USUAL
+    found = [copies(n) for n in SIZES if name == f"jitad.copy{n}"]
+    return (found[0], (name,)) if found else None
+
+
 def _copy(size: int) -> str:
     return _COPY.format(size=size, bits=8 * size)
+
+
+def quick(text: str) -> str:
+    """The name of a copy, or a text with such, for copies that were made quickly."""
+    return re.sub(r"\bjitad\.(?=copy|runs)", QUICK, text)
