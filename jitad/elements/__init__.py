@@ -11,5 +11,6 @@ cells    arrays that are not stored yet: boxes of elements, each with its expres
 build    flow -> steps over arrays: what is stored, and where it is let go
 sweeps   which of it is computed together, in one sweep over memory
 kernels  a sweep -> the kernel that computes it; steps, repeating run them
+prepared a loop of kernels -> a program of launches, without Python between them
 door     what of this a call asks for
 """

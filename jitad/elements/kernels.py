@@ -93,7 +93,7 @@ class Kernels:
     ) -> Any:
         varying = tuple([(0,) if r.lane else () for r in inputs])
         request = Request(1, varying, tuple(layouts))
-        machine = cpu.HOST.at(self.effort if size >= _SMALL else "fast")
+        machine = cpu.HOST.at(self.effort if self.often or size >= _SMALL else "fast")
         executable, _ = compiled(graph, request, machine, (size,), keep=self.keep)
         return executable
 

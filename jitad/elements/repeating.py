@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,21 +12,32 @@ import numpy as np
 from jitad.backends.cpu import fresh
 from jitad.ir.graph import Type
 
+from .prepared import Prepared, UnpreparedError, prepared
 from .repeated import Repeated
 from .steps import Environment, Plan, need_memory
 
+# Seconds that code runs which was made quickly, before better code is made.
+_PATIENCE = 0.1
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(eq=False)
 class Repeat:
     """A loop whose body is a plan.
 
     results  the numbers of its results
+    program  the whole loop as one, if that can be
     """
 
     statement: Repeated
     body: Plan
     head: Plan | None
     results: Sequence[int]
+    program: Prepared | None = None
+    _seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        with suppress(UnpreparedError):
+            self.program = self._prepared(settled=False)
 
     @property
     def touched(self) -> list[int]:
@@ -43,15 +56,32 @@ class Repeat:
     @property
     def beside(self) -> int:
         """The bytes that it needs while it runs."""
-        return self.body.peak
+        return self.body.peak if self.program is None else self.program.memory
 
     def run(self, environment: Environment) -> None:
         """Run the body as often as it is asked for."""
+        program = self.program
+        if program is None:
+            self._follow(environment)
+            return
+        self._need_memory(environment)
+        start = time.perf_counter()
+        made = program.run(environment)
+        environment |= zip(self.results, made, strict=True)
+        if not program.settled:
+            self._seconds += time.perf_counter() - start
+            if self._seconds > _PATIENCE:
+                self.program = self._prepared(settled=True)
+
+    def _prepared(self, *, settled: bool) -> Prepared:
+        statement, body, head = self.statement, self.body, self.head
+        return prepared(statement, body, head, Repeat, settled=settled)
+
+    def _follow(self, environment: Environment) -> None:
+        """Run it step by step."""
         statement, body = self.statement, self.body
-        lead, starts, shared, arrays = statement.given()
-        steps = statement.bound
-        if lead:
-            steps = min(steps, max(0, int(environment[lead[0]])))
+        _, starts, shared, arrays = statement.given()
+        steps = self._need_memory(environment)
         index, inner, own, slices = statement.entering()
         common = {i: environment[x] for i, x in zip(own, shared, strict=True)}
         common |= body.constants
@@ -93,13 +123,22 @@ class Repeat:
         head.follow(now)
         return bool(now[head.outputs[0]])
 
+    def _need_memory(self, environment: Environment) -> int:
+        """How often it runs at most; what each run leaves must fit into memory."""
+        statement = self.statement
+        lead, steps = statement.given().lead, statement.bound
+        if lead:
+            steps = min(steps, max(0, int(environment[lead[0]])))
+        if not statement.sized:
+            types = statement.types[statement.carried : -1]
+            each = sum(t.size // max(t.shape[0], 1) * t.dtype.itemsize for t in types)
+            need_memory(each * steps)
+        return steps
+
     def _rows(self, steps: int) -> list[np.ndarray]:
         """New arrays for what each run writes."""
         types = self.statement.types[self.statement.carried : -1]
         shapes = [(steps, *t.shape[1:]) for t in types]
-        if not self.statement.sized:
-            each = sum(t.size // max(t.shape[0], 1) * t.dtype.itemsize for t in types)
-            need_memory(each * steps)
         return [
             fresh.empty(shape, t.dtype) for shape, t in zip(shapes, types, strict=True)
         ]

@@ -86,9 +86,9 @@ class Run:
         written = self.reaches[self.reads :]
         assert all(r.lane for r in written) or self.lanes == 1, "lanes write one place"
         if not self.patience:
-            self._ready()
+            self.ready()
 
-    def _ready(self) -> Any:
+    def ready(self) -> Any:
         """Its code, made if need be."""
         if self.executable is None:
             self.executable = self.make()
@@ -110,7 +110,7 @@ class Run:
             self.patience -= 1
             self._interpret(environment)
             return
-        executable = self._ready()
+        executable = self.ready()
         arguments = [r.argument(environment) for r in self.reaches]
         if self.outer:
             self._rows(executable, arguments, environment)

@@ -67,6 +67,28 @@ def test_long_calls_are_interrupted() -> None:
 
 
 @pytest.mark.slow
+def test_loops_over_large_arrays_are_interrupted() -> None:
+    """One of small steps, and one whose steps all threads share."""
+    found = in_subprocess(
+        """
+        def body(i, u):
+            v = u.copy()
+            v[1:-1] += 0.1 * (u[2:] - u[:-2])
+            return v
+
+        for n in (1000, 1_000_000):
+            u = np.linspace(0.0, 1.0, n)
+            f = jitad.jit(lambda u: fori_loop(0, 10**9, body, u))
+            g = jitad.jit(lambda u: fori_loop(0, 3, body, u))
+            want = g(u)
+            f.prepare(u)
+            print(interrupted(lambda: f(u)), (g(u) == want).all())
+        """
+    )
+    assert found == ["True"] * 4
+
+
+@pytest.mark.slow
 def test_handlers_run_while_a_kernel_does() -> None:
     """They may call what they interrupt; another thread's kernel goes on."""
     found = in_subprocess(

@@ -160,7 +160,7 @@ class Executable:
         block = self.block(extents, arguments, watch)
         count = extents[0]
         lane = self.outline.work.nanoseconds(extents)
-        block[MODE] = self._mode(extents, arguments)
+        block[MODE] = self.mode(extents, arguments)
         apart = min(count, self._apart(arguments))
         with self.tiers.running() as code:
             if apart:
@@ -202,7 +202,7 @@ class Executable:
         watch = here() if self.watched else UNWATCHED
         block = self.block((count,), given, watch)
         block[TILE] = tile
-        block[MODE] = self._mode((count,), given)
+        block[MODE] = self.mode((count,), given)
         lane = self.outline.work.nanoseconds((count,))
         alone = lane * count < rounds.SERIAL_NANOSECONDS
         threads = 1 if alone else get_threads()
@@ -212,7 +212,8 @@ class Executable:
                 POOL.run(code.tiles, block.ctypes.data, threads)
         return [added(x) for x in partial]
 
-    def _mode(self, extents: Sequence[int], arguments: Sequence[Argument]) -> int:
+    def mode(self, extents: Sequence[int], arguments: Sequence[Argument]) -> int:
+        """How results are written, as of `rounds.mode`."""
         streaming = self.tiers.form.target.streaming
         return rounds.mode(self.outline, extents, arguments, streaming=streaming)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +26,8 @@ from .watch import here
 # The words behind those of a launch block: the kernel, its own block and that one's
 # size in bytes, lanes, outer axes, arguments; then the extents of the axes; then for
 # each argument where its address is in the kernel's block, and its steps.
-_KERNEL, _BLOCK, _BYTES, _LANES, _AXES, _ARGUMENTS, _FIRST = range(8, 15)
-_ROW_NANOSECONDS = 60.0  # of a row, beside its lanes
+KERNEL, _BLOCK, _BYTES, _LANES, _AXES, _ARGUMENTS, _FIRST = range(8, 15)
+ROW_NANOSECONDS = 60.0  # of a row, beside its lanes
 
 # Rows that follow one another are found by steps from the one before.
 _TEXT = f"""
@@ -36,7 +37,7 @@ define void @rows(ptr %args, ptr %dims, ptr %steps, ptr %nest) nounwind {{
 entry:
   %stop.at = getelementptr i64, ptr %nest, i64 {STOP}
   %tile.at = getelementptr i64, ptr %nest, i64 {TILE}
-  %kernel.at = getelementptr i64, ptr %nest, i64 {_KERNEL}
+  %kernel.at = getelementptr i64, ptr %nest, i64 {KERNEL}
   %block.at = getelementptr i64, ptr %nest, i64 {_BLOCK}
   %bytes.at = getelementptr i64, ptr %nest, i64 {_BYTES}
   %lanes.at = getelementptr i64, ptr %nest, i64 {_LANES}
@@ -167,21 +168,42 @@ def launch(
         return
     block = executable.block((lanes,), arguments)
     block[TILE] = max(lanes, 1)
-    count = len(arguments)
-    words = [0, rows, rows, 0, 0, 0, 0, 0, 0, block.ctypes.data]
-    words += [block.nbytes, lanes, len(extents), count, *extents]
-    for k, own in enumerate(steps):
-        words += [slots(executable.outline, k).address, *own]
-    nest = np.array(words, np.int64)
+    own = words(executable, lanes, extents, block.ctypes.data, block.nbytes, steps)
+    nest = np.array(own, np.int64)
     watch = here()
     nest[WATCH] = watch.ctypes.data
-    each = executable.outline.work.nanoseconds((lanes,)) * lanes + _ROW_NANOSECONDS
+    each = executable.outline.work.nanoseconds((lanes,)) * lanes + ROW_NANOSECONDS
     threads = 1 if alone or each * rows < rounds.SERIAL_NANOSECONDS else get_threads()
     size = max(1, int(min(rounds.TILE_NANOSECONDS / each, rows / (4 * threads))))
-    nest[TILE], take = size, _library().address("rows")
+    nest[TILE], take = size, address()
     with executable.tiers.running() as code:
-        nest[_KERNEL] = code.address
+        nest[KERNEL] = code.address
         for first, last in rounds.rounds(each, 0, rows, threads, size):
             nest[COUNTER], nest[STOP] = first, last
             few = min(threads, -(-(last - first) // size))
             POOL.run(take, nest.ctypes.data, few)
+
+
+def address() -> int:
+    """Where the code is that takes rows, of the words of a nest."""
+    return _library().address("rows")
+
+
+def words(
+    executable: Executable,
+    lanes: int,
+    extents: Sequence[int],
+    block: Any,
+    size: int,
+    steps: Sequence[Sequence[int]],
+) -> list[Any]:
+    """The words of a nest, but for the address of the code: a block of a size, steps.
+
+    block  where it is
+    """
+    rows = math.prod(extents)
+    made = [0, rows, rows, 0, 0, 0, 0, 0, 0, block]
+    made += [size, lanes, len(extents), len(steps), *extents]
+    for k, own in enumerate(steps):
+        made += [slots(executable.outline, k).address, *own]
+    return made

@@ -63,12 +63,14 @@ def mode(
     return TILED if aliased > 8 else DIRECT
 
 
-def tile(lane: float, count: int, threads: int) -> int:
+def tile(
+    lane: float, count: int, threads: int, nanoseconds: float = TILE_NANOSECONDS
+) -> int:
     """Lanes that a thread takes at a time: a multiple of every vector's width.
 
-    lane  nanoseconds that one lane takes
+    lane  nanoseconds that one lane takes; nanoseconds: that a tile takes
     """
-    wanted = min(TILE_NANOSECONDS / lane, count / (4 * threads))
+    wanted = min(nanoseconds / lane, count / (4 * threads))
     return max(1, int(wanted) // _GRAIN) * _GRAIN
 
 

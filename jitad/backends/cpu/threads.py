@@ -56,7 +56,7 @@ sleep:
 work:
   %function = load ptr, ptr %function.at
   %block = load ptr, ptr %block.at
-  call void %function(ptr null, ptr null, ptr null, ptr %block)
+  call void %function(ptr %shared, ptr null, ptr null, ptr %block)
   br label %leave
 leave:
   %after = atomicrmw sub ptr %shared, i64 2 seq_cst
@@ -187,6 +187,8 @@ class Pool:
     def run(self, tiles: int, block: int, count: int) -> None:
         """Let count threads run the function at address tiles on the block.
 
+        Its first argument is null in the thread that calls, and in no other.
+
         A second caller at the same time finds the helpers taken, and works alone.
         """
         if count > 1 and not _SEMAPHORES:
@@ -210,7 +212,7 @@ def _run_on_new_threads(tiles: int, block: int, count: int) -> None:
     """The same, where the C library has no unnamed semaphores."""
     loop = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(tiles)
     others = [
-        threading.Thread(target=loop, args=(None, None, None, block))
+        threading.Thread(target=loop, args=(block, None, None, block))
         for _ in range(count - 1)
     ]
     try:

@@ -134,6 +134,13 @@ class Tiers:
             self._made.pop(not self.form.fast, None)
         return found or self._made.get(True) or self._made[False]
 
+    def planned(self, seconds: float) -> Code:
+        """The code for launches that take so long: that which stays, where that pays.
+
+        It must be held while it runs.
+        """
+        return self.code(stays=_LOST * seconds > self._worth)
+
     @contextmanager
     def running(self) -> Iterator[Code]:
         """The code to be run inside; what is lost by it is counted, if it is slow."""
