@@ -12,6 +12,7 @@ import jitad
 from jitad import tree
 from jitad.lowering.statement import Statement, statements
 from jitad.lowering.statements import If, Op, Repeat
+from jitad.transforms.rewrite import branches
 from tests.support.cuda_machines import MACHINES, use
 
 RNG = np.random.default_rng(0)
@@ -256,6 +257,28 @@ def test_what_all_lanes_share_under_a_guard(name):
     agree(jitad.njit(f, *args)(*args), f(*args), 1e-13)
     narrow = [np.asarray(x, "f4")[()] if k in floats else x for k, x in enumerate(args)]
     agree(gradient(*narrow), jitad.jit(gradient, backend="numpy")(*narrow), 1e-4)
+
+
+def test_long_chains_of_choices_are_not_looked_at_again_and_again(monkeypatch):
+    looked = []
+    own = branches._groups
+
+    def noted(graph: Any, inner: Any, guarded: Any, users: Any) -> Any:
+        looked.append(len(guarded))
+        return own(graph, inner, guarded, users)
+
+    monkeypatch.setattr(branches, "_groups", noted)
+
+    def chains(v: Any, i: Any) -> Any:
+        rest = np.zeros(4)
+        for k in range(80):
+            rest = np.where(i == k, v[k % 5], rest)
+        return rest
+
+    x, i = np.arange(5.0), np.array([3, 17, 79, 90])
+    nodes = jitad.jit(chains).prepare(x, i).derived.graph.nodes
+    assert sum(looked) < 60 * len(nodes)
+    np.testing.assert_array_equal(jitad.jit(chains)(x, i), [3.0, 2.0, 4.0, 0.0])
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -328,6 +328,41 @@ def test_interp_through_many_knots() -> None:
             np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
+def test_interp_reads_what_lies_at_a_place_among_many() -> None:
+    """One of many knots is looked up, in few operations, as it is found among few."""
+    rng = np.random.default_rng(4)
+    knots, heights = np.sort(rng.normal(size=40)), rng.normal(size=40)
+    heights[[0, 5, 9, 20, 21, 30, 31]] = [inf, nan, -inf, inf, -inf, inf, inf]
+    x = np.concatenate([rng.normal(size=9), knots[::3], [nan, inf, -inf]])
+    for backend in ("cpu", "numpy"):
+        for beyond in ({}, {"left": -5.0, "right": nan}):
+            with np.errstate(all="ignore"):
+                want = np.interp(x, knots, heights, **beyond)
+            f = partial(np.interp, xp=knots, **beyond)
+            one = jitad.vmap(lambda x, f=f: f(x, fp=heights), backend=backend)
+            two = jitad.jit(lambda x, v, f=f: f(x, fp=v), backend=backend)
+            np.testing.assert_allclose(one(x), want, rtol=1e-12)
+            np.testing.assert_allclose(two(x, heights), want, rtol=1e-12)
+    graph = jitad.jit(lambda x, v: np.interp(x, knots, v)).prepare(x, heights)
+    assert len(graph.derived.graph.nodes) < 150 * len(x)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_derivatives_of_interp_among_many_are_those_among_few(mode: Any) -> None:
+    """Where there are few knots, all of them are selected from: the same pieces."""
+    few, values = np.array([0.0, 1.0, 3.0]), np.array([2.0, 1.0, 5.0])
+    more = np.arange(10.0, 50.0)
+    knots, beside = np.append(few, more), np.append(values, np.full(40, 5.0))
+    x = np.array([-1.0, 0.0, 0.5, 1.0, 2.0, 3.0, nan])
+
+    def slopes(knots: Any, v: Any) -> Any:
+        f = lambda x, v: np.interp(x, knots, v)  # noqa: E731
+        return jitad.jacobian(f, argnums=(0, 1), mode=mode, backend="numpy")(x, v)
+
+    for many, want in zip(slopes(knots, beside), slopes(few, values), strict=True):
+        np.testing.assert_allclose(many[:, : want.shape[1]], want, rtol=1e-12)
+
+
 def test_interp_in_its_values() -> None:
     def f(v: Any) -> Any:
         return np.interp([-1.0, 0.25, 1.0, 2.0, 9.0], _KNOTS, v)

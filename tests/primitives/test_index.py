@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import jitad
 from jitad.transforms.derivatives.accumulate import MODES
 from tests.cases.indexing import ODD, READS, TRACED, put
 from tests.support import engine
@@ -86,6 +87,28 @@ def test_traced_index_out_of_range_reads_and_writes_nan(index):
         assert found == low
         y = engine.value(lambda x, i: put(x, i, 1.0), x, i, scalar=scalar)
         assert np.isnan(y).all()
+
+
+@pytest.mark.parametrize("shape", [(9,), (20,), (3, 11)])
+def test_computed_arrays_are_read_at_any_place(shape):
+    """Of more than some places one is found by halving."""
+    size = int(np.prod(shape))
+    x = np.linspace(0.1, 0.9, size)
+    places = np.arange(-shape[-1] - 1, shape[-1] + 2)
+    out = (places < -shape[-1]) | (places >= shape[-1])
+
+    def f(x, i):
+        return np.sin(x).reshape(shape)[..., i]
+
+    for backend in ("cpu", "numpy"):
+        got = jitad.jit(f, backend=backend)(x, places)
+        np.testing.assert_array_equal(got[..., out], np.nan)
+        want = f(x, places[~out])
+        np.testing.assert_allclose(got[..., ~out], want, rtol=1e-15)
+    for mode in ("forward", "reverse", "cross"):
+        one = jitad.jacobian(f, mode=mode, backend="numpy")(x, shape[-1] - 2)
+        want = np.diag(np.cos(x)).reshape(*shape, size)[..., shape[-1] - 2, :]
+        np.testing.assert_allclose(one, want, rtol=1e-15)
 
 
 def test_traced_float_index():

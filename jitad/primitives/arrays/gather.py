@@ -8,7 +8,7 @@ code handles that (see `ir.failing`).  `locate` says which those places are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,11 +121,29 @@ def _pick(flat: np.ndarray, start: int, indices: Sequence[Any], steps: Steps) ->
     if not steps:
         return flat[start]
     (stride, extent), *rest = steps
+
+    def at(k: int) -> Any:
+        return _pick(flat, start + k * stride, indices[1:], tuple(rest))
+
     value: Any = missing(flat[start].dtype) if extent else np.nan
-    for k in reversed(range(extent)):
-        inner = _pick(flat, start + k * stride, indices[1:], tuple(rest))
-        value = np.where(indices[0] == k, inner, value)
-    return value
+    if extent <= _CHAINED:
+        for k in reversed(range(extent)):
+            value = np.where(indices[0] == k, at(k), value)
+        return value
+    known = (indices[0] >= 0) & (indices[0] < extent)
+    return np.where(known, _halved(indices[0], at, 0, extent), value)
+
+
+# Of so few places one is selected after the other; of more by halving.
+_CHAINED = 8
+
+
+def _halved(index: Any, at: Callable[[int], Any], low: int, high: int) -> Any:
+    if high - low == 1:
+        return at(low)
+    middle = (low + high) // 2
+    below, above = _halved(index, at, low, middle), _halved(index, at, middle, high)
+    return np.where(index < middle, below, above)
 
 
 def _scatter(x: Any, value: Any, *indices: Any, base: Any, steps: Steps) -> Any:

@@ -281,6 +281,52 @@ def _step(x: Any, knot: float, y: Any, left: Any, right: Any) -> Any:
 
 # Operations that every knot takes at least for every number that is looked up.
 _EACH = 4
+# From so many knots on a number's place among them is computed, and read there.
+_MANY = 32
+
+
+def _looked_up(x: Any, knots: np.ndarray, values: Any, left: Any, right: Any) -> Any:
+    """Between many finite knots in order, of which the one below x is read."""
+    last = len(knots) - 1
+    place = _below(x, knots)
+    inside = (place >= 0) & (place < last)
+
+    def at(table: Any, offset: int) -> Any:
+        return np.take(table, np.clip(place + offset, 0, last))
+
+    def slope(first: int) -> Any:
+        """That of the piece from one knot to the next, counted from the place."""
+        within = (place + first >= 0) & (place + first < last)
+        rise, width = at(values, first + 1) - at(values, first), at(widths, first)
+        return np.where(within, rise / width, 0.0)
+
+    widths = np.append(np.diff(knots), 1.0)
+    x0, here = at(knots, 0), at(values, 0)
+    own = slope(0)
+    told = np.where(x == x0, 0.5 * slope(-1) + 0.5 * own, own)
+    told = np.where(np.isnan(x), NAN, told)
+    y0 = here if left is None else np.where(place < 0, left, here)
+    y0 = y0 if right is None else np.where(x > knots[last], right, y0)
+    if not isinstance(values, Tracer) and np.isfinite(values).all():
+        return bind_promoted(_line, [x, x0, y0, own, told])
+    # What NumPy has where the line from there is no number.
+    there = at(values, 1)
+    flat = (here == there) | (np.isinf(here) & np.isfinite(there))
+    corner = np.where((x == x0) | ~inside | flat, y0, NAN)
+    return bind_promoted(_cornered, [x, x0, y0, own, told, corner])
+
+
+def _below(x: Any, knots: np.ndarray) -> Any:
+    """The number of the last knot that is not beyond x, or -1: found by halving."""
+    if not isinstance(x, Tracer):
+        return np.where(np.isnan(x), 0, np.searchsorted(knots, x, "right")) - 1
+    step = 1 << (len(knots).bit_length() - 1)
+    table = np.append(knots, np.full(2 * step, NAN))
+    found = np.zeros(x.shape, np.int64)
+    while step:
+        found = found + step * ahead(x, np.take(table, found + (step - 1)))
+        step //= 2
+    return found - 1
 
 
 def _interp(x: Any, knots: np.ndarray, values: Any, left: Any, right: Any) -> Any:
@@ -288,6 +334,8 @@ def _interp(x: Any, knots: np.ndarray, values: Any, left: Any, right: Any) -> An
     if not last:
         # NumPy gives the one value there is for NaN, too.
         return _step(x, knots[0], values[0], left, right)
+    if len(knots) >= _MANY and np.isfinite(knots).all() and (np.diff(knots) > 0).all():
+        return _looked_up(x, knots, values, left, right)
     if isinstance(x, Tracer):
         number = _EACH * x.size * len(knots)
         check(number, "np.interp", "scalar operations", MOST_OPERATIONS)

@@ -28,6 +28,10 @@ WORTH = 120.0
 _MERGED = 4.0
 # Branches inside branches, at most: a choice among many values is a chain of choices.
 DEEPEST = 16
+# Conditions that are told of one value, at most, and nodes that are looked at for the
+# branches of one graph, all rounds together.
+_CONDITIONS = DEEPEST
+_LOOKED_AT = 100_000
 
 
 def sink(graph: Graph, depth: int = 0) -> Graph:
@@ -37,10 +41,12 @@ def sink(graph: Graph, depth: int = 0) -> Graph:
     """
     if has_loops(graph):
         graph = _inside_loops(graph, depth)
-    while depth < DEEPEST:
+    left = _LOOKED_AT
+    while depth < DEEPEST and left > 0:
         found = _worth(graph)
         if found is None:
             break
+        left -= len(graph.nodes)
         graph = _branched(graph, *found, depth)
     return graph
 
@@ -55,7 +61,10 @@ def _inside_loops(graph: Graph, depth: int) -> Graph:
 
 
 def guards(graph: Graph) -> list[frozenset[Literal] | None]:
-    """For every node the conditions under which it is needed; None: it is not."""
+    """For every node the conditions under which it is needed; None: it is not.
+
+    At the end of a long chain of choices these are the first of them.
+    """
     found: list[frozenset[Literal] | None] = [None] * len(graph.nodes)
     for i in graph.outputs:
         found[i] = frozenset()
@@ -66,7 +75,8 @@ def guards(graph: Graph) -> list[frozenset[Literal] | None]:
         node = graph.nodes[i]
         for place, a in enumerate(node.operands):
             use = own
-            if node.primitive.name == "select" and place > 0:
+            chosen = node.primitive.name == "select" and place > 0
+            if chosen and len(own) < _CONDITIONS:
                 use = own | {(node.operands[0], place == 1)}
             old = found[a]
             found[a] = use if old is None else old & use
@@ -131,18 +141,34 @@ def _worth(graph: Graph) -> tuple[Literal, list[int]] | None:
     """The guard under which most can be saved, and what it guards."""
     if not any(node.primitive.name == "select" for node in graph.nodes):
         return None
-    best: tuple[Literal, list[int]] | None = None
+    guarded = _guarded(graph)
+    costs = [_cost(graph, i) for i in range(len(graph.nodes))]
+    bounds = {k: sum([costs[i] for i in own]) for k, own in guarded.items()}
+    rank = {literal: k for k, literal in enumerate(guarded)}
+    users = _users(graph) if guarded else []
+    best: Literal | None = None
     most = WORTH
-    for literal, nodes in _guarded(graph).items():
-        saved = sum(_cost(graph, i) for i in nodes)
-        if saved < most:
-            continue
-        groups = _groups(graph, _seen(graph, literal, set(nodes)), nodes)
-        saved -= _MERGED * sum(len(group.outputs) for group in groups)
-        better = saved > most if best else saved >= most
+    for literal in sorted(bounds, key=bounds.__getitem__, reverse=True):
+        if bounds[literal] < most:
+            break
+        nodes = guarded[literal]
+        groups = _groups(graph, _seen(graph, literal, nodes), nodes, users)
+        merged = sum(len(group.outputs) for group in groups)
+        saved = bounds[literal] - _MERGED * merged
+        first = best is None or rank[literal] < rank[best]
+        better = saved > most or (saved == most and first)
         if better and _closed(graph, groups, nodes):
-            best, most = (literal, nodes), saved
-    return best
+            best, most = literal, saved
+    return None if best is None else (best, guarded[best])
+
+
+def _users(graph: Graph) -> list[list[int]]:
+    """For every node those that read it and are needed."""
+    users: list[list[int]] = [[] for _ in graph.nodes]
+    for i in reach(graph.nodes, graph.outputs):
+        for a in graph.nodes[i].operands:
+            users[a].append(i)
+    return users
 
 
 def _closed(graph: Graph, groups: Sequence[_Group], nodes: Sequence[int]) -> bool:
@@ -169,8 +195,8 @@ def _branched(
     graph: Graph, literal: Literal, guarded: Sequence[int], depth: int
 ) -> Graph:
     """The graph with what a literal guards in branches, inside others already."""
-    inner = _seen(graph, literal, set(guarded))
-    groups = _groups(graph, inner, guarded)
+    inner = _seen(graph, literal, guarded)
+    groups = _groups(graph, inner, guarded, _users(graph))
     home = {i: k for k, group in enumerate(groups) for i in group.nodes}
     builder = new_builder()
     index: dict[int, int] = {
@@ -205,7 +231,7 @@ def _branched(
 
 
 def _seen(
-    graph: Graph, literal: Literal, guarded: set[int]
+    graph: Graph, literal: Literal, guarded: Sequence[int]
 ) -> dict[int, tuple[int, ...]]:
     """The operands of guarded nodes; a select by the literal is the side it takes."""
     condition, holds = literal
@@ -221,30 +247,43 @@ def _seen(
 
 
 def _groups(
-    graph: Graph, inner: dict[int, tuple[int, ...]], guarded: Sequence[int]
+    graph: Graph,
+    inner: dict[int, tuple[int, ...]],
+    guarded: Sequence[int],
+    users: Sequence[Sequence[int]],
 ) -> list[_Group]:
     """Guarded nodes that need nothing from each other by way of what is outside."""
-    depth = [0] * len(graph.nodes)
-    for i, node in enumerate(graph.nodes):
-        if i in inner:
-            depth[i] = max([depth[a] for a in inner[i]], default=0)
-        else:
-            # What comes out of a branch cannot go back into the same.
-            depth[i] = max([depth[a] + (a in inner) for a in node.operands], default=0)
+    depth: dict[int, int] = {}  # where it is not 0
+    for i in range(guarded[0], guarded[-1] + 1):
+        # What comes out of a branch cannot go back into the same.
+        found = (
+            max([depth.get(a, 0) for a in inner[i]], default=0)
+            if i in inner
+            else max(
+                [depth.get(a, 0) + (a in inner) for a in graph.nodes[i].operands],
+                default=0,
+            )
+        )
+        if found:
+            depth[i] = found
     order: dict[int, list[int]] = {}
+    read_by: dict[int, list[int]] = {}
     for i in guarded:
-        order.setdefault(depth[i], []).append(i)
-    users: dict[int, set[int]] = {}
-    for i in reach(graph.nodes, graph.outputs):
-        for a in inner.get(i, graph.nodes[i].operands):
-            users.setdefault(a, set()).add(i)
+        order.setdefault(depth.get(i, 0), []).append(i)
+        for a in inner[i]:
+            read_by.setdefault(a, []).append(i)
     groups = []
     for level in sorted(order):
         own = order[level]
         members = set(own)
         read = dict.fromkeys(a for i in own for a in inner[i] if a not in members)
         inputs = [a for a in read if graph.nodes[a].primitive is not CONST]
-        outputs = [i for i in own if users.get(i, set()) - members]
+        outputs = [
+            i
+            for i in own
+            if any(u not in members for u in read_by.get(i, ()))
+            or any(u not in inner for u in users[i])
+        ]
         groups.append(_Group(tuple(own), tuple(inputs), tuple(outputs)))
     return groups
 

@@ -110,7 +110,7 @@ def unroll(
     values: list[Any] = [None] * len(graph.nodes)
     for i, ids in zip(graph.inputs, inputs, strict=True):
         values[i] = ids
-    tabled = set() if lasting else constants_at_places(graph)
+    tabled = constants_at_places(graph)
     for i, node in enumerate(graph.nodes):
         if node.primitive is INPUT:
             continue

@@ -31,10 +31,12 @@ from jitad.ir.table import LOOKUP, SCATTER, Way, add_lookup, add_scatter, pick, 
 from jitad.ir.tracer import Trace, Tracer, cast, lift
 from jitad.primitives.arrays.gather import missing
 
-from .whole import EAGER, Whole, apart, as_node, viewed, whole
+from .whole import Whole, apart, as_node, viewed, whole
 
 # Of so few places an index selects; of more it reads memory.
 FEW = 8
+# Constants of so many elements stay arrays where they are read at places.
+_TABLE = 32
 
 Value = np.ndarray | Whole
 
@@ -214,11 +216,11 @@ def read_at_places(loop: Loop) -> frozenset[int]:
 
 
 def constants_at_places(graph: Graph) -> set[int]:
-    """The large constant arrays of a graph that are read at places."""
+    """The constant arrays of a graph that are read at places, but for small ones."""
     large = {
         i: i
         for i, node in enumerate(graph.nodes)
-        if node.primitive is CONST and node.type.size > EAGER
+        if node.primitive is CONST and node.type.size > _TABLE
     }
     return _read(graph, large) if large else set()
 
