@@ -430,8 +430,8 @@ def vmap(
     read in place, NaN out of range, and gradients of sums are added to them.
     Layouts are honoured: (B, n) rows by default, (n, B) with in_axes=-1.  B may be 0.
     A call takes out=, an array or a tree of them, which results are written to.
-    Raises InputError for other axes than integers and None, ShapeError where batch axes
-    differ in length or are not there.
+    Raises InputError for axes that are not there, or neither integers nor None, and
+    ShapeError where batch axes differ in length.
     """
     base = f if isinstance(f, Function) else jit(f)
     name, level = f"vmap({_name(f)})", Level(in_axes, out_axes)

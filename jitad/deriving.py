@@ -7,7 +7,7 @@ of them is accumulated in the best mode, and outputs are selected in a structure
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -45,8 +45,21 @@ def numbered(spec: tree.PyTreeSpec) -> Any:
 
 
 def as_sequence(argnums: Argnums) -> Sequence[int]:
-    """The numbers that argnums names."""
-    return (argnums,) if is_single(argnums) else tuple(argnums)  # type: ignore[arg-type]
+    """The numbers that argnums names.
+
+    Raises InputError where they are no integers.
+    """
+    if is_single(argnums):
+        return (argnums,)  # type: ignore[return-value]
+    several: tuple[Any, ...] = (
+        tuple(argnums) if isinstance(argnums, Iterable) else (None,)
+    )
+    if not all(map(is_single, several)):
+        raise InputError(
+            f"expected argnums to be an integer or several integers, got {argnums!r}; "
+            "count the positional arguments from 0"
+        )
+    return several
 
 
 def is_single(argnums: Argnums) -> bool:
@@ -198,11 +211,6 @@ def chosen(
     """The leaves to differentiate in, and the structure of a derivative in them."""
     args, _ = numbered(spec)
     for i in as_sequence(argnums):
-        if not is_single(i):
-            raise InputError(
-                f"{name}: expected argnums to be integers, got {argnums!r}; count the "
-                "positional arguments from 0"
-            )
         if not -len(args) <= i < len(args):
             raise InputError(
                 f"{name}: argnums={argnums}, but the call has {len(args)} positional "

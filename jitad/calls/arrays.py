@@ -12,7 +12,7 @@ import numpy as np
 
 from jitad import tree
 from jitad.backends.exchange.foreign import Foreign
-from jitad.errors import InputError, ShapeError
+from jitad.errors import InputError
 from jitad.ir.graph import DTYPES, Type
 from jitad.ir.plain import refusal
 from jitad.ir.tracer import Tracer
@@ -156,12 +156,12 @@ def targets(
 def normal_axis(axis: int, dims: int, name: str) -> int:
     """A batch axis counted from the front, or an error."""
     if not dims:
-        raise ShapeError(
+        raise InputError(
             f"{name}: batch axis {axis} for a number; expected an array, or "
             "in_axes=None for it. A list is a tree of numbers: pass np.array(...)"
         )
     if not -dims <= axis < dims:
-        raise ShapeError(
+        raise InputError(
             f"{name}: batch axis {axis} for an array with {dims} axes; expected one "
             f"of {-dims} … {dims - 1}, or None"
         )

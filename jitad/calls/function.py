@@ -376,7 +376,7 @@ class Function(Generic[Given, Made]):
                 if axes[k][level] is not None
             }
             if not sizes:
-                raise ShapeError(
+                raise InputError(
                     f"{self.name}: no argument has a batch axis; expected at least one "
                     "in_axes that is not None"
                 )

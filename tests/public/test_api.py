@@ -379,15 +379,16 @@ def test_scipy_takes_the_results_as_they_are() -> None:
         ),
         (
             lambda: jitad.vmap(f, in_axes=None)(X),
-            jitad.ShapeError,
+            jitad.InputError,
             "no argument has a batch axis",
         ),
         (
             lambda: jitad.vmap(f)([[1.0, 2.0], [3.0, 4.0]]),
-            jitad.ShapeError,
+            jitad.InputError,
             "pass np.array",
         ),
-        (lambda: jitad.vmap(f, in_axes=3)(np.ones((2, 3))), jitad.ShapeError, "axis 3"),
+        (lambda: jitad.vmap(f, in_axes=3)(np.ones((2, 3))), jitad.InputError, "axis 3"),
+        (lambda: jitad.vmap(np.sin, out_axes=3)(X), jitad.InputError, "axis 3"),
         (
             lambda: jitad.vmap(f)(np.ones((2, 3)), out=np.empty(3)),
             jitad.InputError,
@@ -399,7 +400,9 @@ def test_scipy_takes_the_results_as_they_are() -> None:
         (lambda: jitad.jit(f, backend="gpu"), jitad.InputError, '"cpu" or "numpy"'),
         (lambda: jitad.vmap(f, backend="gpu"), jitad.InputError, "backend is 'gpu'"),
         (lambda: jitad.grad(3.0), jitad.InputError, r"expected a function, got 3\.0"),
-        (lambda: jitad.grad(f, argnums="x")(X), jitad.InputError, "integers, got 'x'"),
+        (lambda: jitad.grad(f, argnums="x"), jitad.InputError, "integers, got 'x'"),
+        (lambda: jitad.jacobian(f, 1.5), jitad.InputError, "integers, got 1.5"),
+        (lambda: jitad.hvp(f, (0, None)), jitad.InputError, r"got \(0, None\)"),
         (lambda: jitad.grad(f)(X > 0), jitad.InputError, r"args\[0\] is bool\[3\]"),
         (
             lambda: jitad.vmap(f, in_axes=(0, 0))(X),

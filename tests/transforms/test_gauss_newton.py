@@ -176,5 +176,5 @@ def test_errors_name_the_remedy() -> None:
         jitad.gauss_newton(residual)(p, x, y[:-1])
     with pytest.raises(jitad.InputError, match="floating-point"):
         jitad.gauss_newton(residual)(np.arange(3), x, y)
-    with pytest.raises(jitad.ShapeError, match="no argument has a batch axis"):
+    with pytest.raises(jitad.InputError, match="no argument has a batch axis"):
         jitad.gauss_newton(lambda p: p)(p)
