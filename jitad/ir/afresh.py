@@ -17,6 +17,8 @@ from functools import lru_cache
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
+from jitad.errors import UnsupportedError
+
 from .source import foreign
 
 LONG = 2_000  # nodes of a trace, from which on its loops are read
@@ -60,6 +62,9 @@ class Handed:
             if code in self.tried:
                 continue
             self.tried.add(code)
+            if (error := _unreadable(code)) is not None:
+                self.refused[code] = error
+                continue
             found = _functions(frame, self.function)
             if found:
                 self.functions |= dict.fromkeys(found, code)
@@ -121,6 +126,35 @@ def _loops(code: CodeType) -> tuple[tuple[int, int], ...]:
         (i.argval, i.offset) for i in dis.get_instructions(code)
         if "JUMP_BACKWARD" in i.opname
     ])  # fmt: skip
+
+
+# What no function that is read makes, by instructions of Python's.
+_UNREAD = {
+    "MAKE_FUNCTION": "a function, or a comprehension, made inside",
+    "BUILD_MAP": "a dict",
+    "BUILD_CONST_KEY_MAP": "a dict",
+    "BUILD_SET": "a set",
+}
+_JUMPS = {*dis.hasjrel, *dis.hasjabs}
+
+
+@lru_cache(maxsize=1024)
+def _unreadable(code: CodeType) -> UnsupportedError | None:
+    """Why a function cannot be read, where what is always run first says so.
+
+    Numba, whose front end would be asked, takes a fifth of a second to be imported.
+    """
+    line = code.co_firstlineno
+    for step in dis.get_instructions(code):
+        line = getattr(step, "line_number", step.starts_line) or line  # from 3.13 on
+        if step.opcode in _JUMPS:
+            break
+        if step.opname in _UNREAD:
+            return UnsupportedError(
+                f"{_UNREAD[step.opname]} is not read ({code.co_filename}:{line}); "
+                "write it with numbers, tuples and arrays"
+            )
+    return None
 
 
 def _in_loop(code: CodeType, place: int) -> bool:

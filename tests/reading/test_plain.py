@@ -19,7 +19,7 @@ from jitad import tree
 from jitad.errors import TracingError
 from jitad.ir import afresh
 from jitad.ir.trace import Input, Type, trace
-from jitad.reading import frame
+from jitad.reading import frame, frontend
 from tests.cases.numba_code import FUNCTIONS
 
 X = np.array([0.3, 1.7, -0.4, 2.2, 0.9])
@@ -310,6 +310,30 @@ def test_what_cannot_be_read_is_run(f: Any, soon: None) -> None:
     marked = next(n for n in range(first, first + 12) if "# here: " in lines[n - 1])
     assert lines[marked - 1].split("# here: ")[1] in reason
     assert f"{__file__}:{marked}" in reason
+
+
+def test_what_is_never_read_is_known_without_numba(
+    soon: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frontend, "program", lambda f: pytest.fail("it was asked"))
+
+    def table(x):
+        chosen = {"a": np.sin, "b": np.cos}
+        total = 0.0
+        for name in ("a", "b"):
+            total = total + chosen[name](x[0])
+        return total
+
+    def inner(x):
+        double = lambda y: y + y  # noqa: E731
+        for _ in range(3):
+            x = double(x)
+        return x
+
+    for f in (dictionary, table, inner):
+        np.testing.assert_allclose(jitad.jit(f)(X), f(X), rtol=1e-15)
+        (reason,) = trace(f, *_types((X,))).unread
+        assert "a dict" in reason or "a function" in reason
 
 
 def test_the_error_for_too_many_paths_says_why_the_loop_was_not_read() -> None:
