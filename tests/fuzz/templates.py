@@ -5,6 +5,8 @@ Placeholders stand for variables of a program and for small constants:
     {m}       bools                {v}       at least an axis    {w}  floats, likewise
     {c}       a number             {n}       a small whole number
     {ax}      an axis or None      {s}       a slice         {d}  a dtype
+    {q}       like {w}, between -1 and 1: of matrices with infinities and NaN it is for
+              the pivots of LAPACK to say where its results are numbers
 Most fillings make no sense to NumPy; those are thrown away.
 """
 
@@ -89,10 +91,10 @@ LINALG = """
 np.vdot({v}, {v})|{v}.T @ {v}|{v} @ {v}.T|np.matmul({v}, {w})
 np.einsum("ij,ij->i", {w}, {w})|{v}.dot({b})|np.einsum("i,j->ij", {w}, {w})
 np.cross({v}, {v})|np.convolve({v}, {v})|np.trace({v})
-np.linalg.inv({w} @ {w}.T + 3 * np.eye(len({w})))|np.linalg.det({w})
-np.linalg.solve({w} @ {w}.T + 3 * np.eye(len({w})), {w})|np.linalg.slogdet({w})[1]
-np.linalg.cholesky({w} @ {w}.T + np.eye(len({w})))|np.linalg.matrix_power({w}, 2)
-np.linalg.eigvalsh({w} + {w}.T)|np.linalg.norm({w}, 1)|np.correlate({w}, {w})
+np.linalg.inv({q} @ {q}.T + 3 * np.eye(len({q})))|np.linalg.det({q})
+np.linalg.solve({q} @ {q}.T + 3 * np.eye(len({q})), {w})|np.linalg.slogdet({q})[1]
+np.linalg.cholesky({q} @ {q}.T + np.eye(len({q})))|np.linalg.matrix_power({w}, 2)
+np.linalg.eigvalsh({q} + {q}.T)|np.linalg.norm({w}, 1)|np.correlate({w}, {w})
 np.linalg.multi_dot([{w}, {w}.T, {w}])|np.polyval({w}, {g})|np.einsum("ii->i", {w})
 """
 
@@ -137,7 +139,7 @@ BLOCKS = r"""
 {r} = jitad.cond({f}.sum() > {c}, lambda q: q * 2, lambda q: q + 1.0, {g})
 {r} = jitad.vmap(lambda q: np.sum(q * q), backend="numpy")({w})
 {r} = jitad.grad(lambda q: np.sum(np.sin(q) * {f}), backend="numpy")({w})
-try:\n    {r} = np.linalg.inv({w})\nexcept np.linalg.LinAlgError:\n    {r} = {w} * 2
+try:\n    {r} = np.linalg.inv({q})\nexcept np.linalg.LinAlgError:\n    {r} = {w} * 2
 with np.errstate(all="ignore"):\n    {r} = np.sqrt(np.abs({f})) + {g}
 {r}, rest = {v}[0], {v}[1:]\n{r} = {r} + rest.sum()
 first, second = {v}[0], {v}[1]\n{r} = first - second * 2
@@ -184,15 +186,19 @@ for row in {t}:\n    row *= {c}
 for j in range(len({t})):\n    {t}[j] = {t}[j - 1] * 0.5
 {r} = np.zeros_like({t})\nfor j, row in enumerate({t}):\n    {r}[j] = row * j
 {r} = [x for x in {v} if True][0]
-try:\n    {r} = np.linalg.cholesky({w})\nexcept np.linalg.LinAlgError:\n    {r} = {w} + {w}.T
+try:\n    {r} = np.linalg.cholesky({q})\nexcept np.linalg.LinAlgError:\n    {r} = {w} + {w}.T
 try:\n    {r} = {v}[{i}.max()]\nexcept IndexError:\n    {r} = {v}[0] * 0
 """  # noqa: E501
+
+
+_BOUNDED = "np.tanh(np.nan_to_num({w}))"
 
 
 def lines(table: str) -> list[str]:
     """The entries of a table."""
     separated = [part for line in table.strip().splitlines() for part in split(line)]
-    return [part.replace(r"\n", "\n") for part in separated if part.strip()]
+    written = [part for part in separated if part.strip()]
+    return [part.replace(r"\n", "\n").replace("{q}", _BOUNDED) for part in written]
 
 
 def split(line: str) -> list[str]:
