@@ -10,13 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from jitad.calls.function import Asked, Function, asking
+from jitad.elements.asked import Whole
 from jitad.ir.trace import Input, Known, trace
-from jitad.process.late import late
 
 from . import deriving, tree
 from .deriving import Argnums
-
-door = late("jitad.elements.door")
 
 Asking = Callable[[tree.PyTreeSpec, tuple[Input, ...]], "Asked | None"]
 
@@ -28,7 +26,7 @@ def of_value(f: Callable[..., Any]) -> Asking:
         known = _known(f, spec, inputs, plain=True)
         traced = known.traced
         outputs = range(len(traced.graph.outputs))
-        whole = door.Whole(traced.graph, outputs=outputs)
+        whole = Whole(traced.graph, outputs=outputs)
         return Asked(whole, traced.result, known, range(len(inputs)))
 
     return ask
@@ -56,7 +54,7 @@ def of_gradient(
             result = deriving.paired(inner, traced.result.child(1))
         else:
             outputs, result = tuple(slopes), inner
-        whole = door.Whole(traced.graph, wrt, "gradient", outputs)
+        whole = Whole(traced.graph, wrt, "gradient", outputs)
         return Asked(whole, result, known, range(len(inputs)))
 
     return ask
@@ -84,7 +82,7 @@ def of_seeds(
         if way == "forward":
             result = traced.result
             result = deriving.paired(result, result) if values else result
-        whole = door.Whole(traced.graph, wrt, way, outputs)
+        whole = Whole(traced.graph, wrt, way, outputs)
         return Asked(whole, result, known, leaves, tree.flatten(seeds)[0])
 
     return ask
@@ -101,9 +99,9 @@ def of_curvature(f: Callable[..., Any], argnums: Argnums, name: str) -> Asking:
         known = _known(f, inner, given)
         traced = known.traced
         deriving.need_scalar(traced, traced.graph, False, name)
-        first = door.Whole(traced.graph, wrt, "gradient", range(1, 1 + len(wrt)))
+        first = Whole(traced.graph, wrt, "gradient", range(1, 1 + len(wrt)))
         outputs = range(len(wrt), 2 * len(wrt))
-        whole = door.Whole(first, wrt, "forward", outputs)
+        whole = Whole(first, wrt, "forward", outputs)
         return Asked(whole, result, known, leaves, tree.flatten(args[-1])[0])
 
     return ask

@@ -23,6 +23,7 @@ from jitad.ir.interpret import inline, interpret, rearranged
 from jitad.ir.trace import (
     Input,
     Known,
+    called_before,
     current,
     differentiated,
     knowing,
@@ -44,6 +45,7 @@ from jitad.process.waiting import watched
 from jitad.transforms.derivatives.linearized import tables
 from jitad.transforms.derivatives.pieces import marked, taken
 from jitad.transforms.rewrite.precision import mixed
+from jitad.transforms.scalars.counted import written_out
 
 from . import arrays
 from .call import Call, Compiled, Elements, Empty, Interpreted, Summed
@@ -51,7 +53,7 @@ from .signature import Signature
 from .where import HERE, Where, chosen_cards
 
 if TYPE_CHECKING:
-    from jitad.elements.door import Whole
+    from jitad.elements.asked import Whole
 
 cards, door = late("jitad.calls.cards"), late("jitad.elements.door")
 
@@ -65,8 +67,10 @@ _TRIED = 200  # points of a batch that are NaN
 # Inside a trace, a batch of more points, or of more operations, is a loop over points.
 _UNROLLED = 64
 _LONG = 20_000
-# Arguments with more numbers than this keep their arrays, if that can be.
+# Arguments with more numbers than this keep their arrays, if that can be, and so do
+# functions that would be written out in more operations.
 _LARGE = 512
+_COSTLY = 3000
 
 # What the function that is being derived has called so far.
 _called: contextvars.ContextVar[list[tuple[str, Derived]] | None]
@@ -312,7 +316,7 @@ class Function(Generic[Given, Made]):
             try:
                 with watched(self.name):
                     found = self._narrowed(spec, inputs)
-                inside = tuple(_called.get() or ())
+                inside = (*called_before(), *(_called.get() or ()))
                 may_raise = found.may_raise or any(d.may_raise for _, d in inside)
                 raises = found.raises or any(d.raises for _, d in inside)
                 bound = bool(found.captured) or touched() != before
@@ -450,7 +454,7 @@ class Function(Generic[Given, Made]):
     def _stays_whole(self, inputs: Sequence[Input]) -> bool:
         """Whether arguments are so large that they should not be taken apart."""
         able = self.ask is not None and self.where.precision == "full"
-        return able and sum(i.type.size for i in inputs) > _LARGE
+        return able and _are_large(inputs)
 
     def _as_node(
         self,
@@ -588,7 +592,7 @@ class Function(Generic[Given, Made]):
     def _prepared(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Call | None:
         views, extents, inputs = self.point(spec, leaves)
         known = None
-        if self._stays_whole(inputs) and not extents:
+        if not extents:
             call, known = self._elements(spec, leaves, inputs)
             if call is not None:
                 return call
@@ -608,6 +612,19 @@ class Function(Generic[Given, Made]):
         steps = None if extents else program(derived, views)
         return Compiled(what, views) if steps is None else Summed(what, steps)
 
+    def _asked(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked | None:
+        """What is asked of arrays that stay whole, and what is called meanwhile."""
+        assert self.ask is not None
+        token = _called.set([])
+        try:
+            asked = self.ask(spec, inputs)
+            inside = tuple(_called.get() or ())
+        finally:
+            _called.reset(token)
+        if asked is None or not inside:
+            return asked
+        return replace(asked, known=asked.known._replace(inside=inside))
+
     def _elements(
         self, spec: tree.PyTreeSpec, leaves: Sequence[Any], inputs: tuple[Input, ...]
     ) -> tuple[Call | None, Known | None]:
@@ -616,16 +633,20 @@ class Function(Generic[Given, Made]):
         If not, the trace that was made to find that out.
         """
         where = self.where
-        if self.ask is None or where.backend != "cpu" or current() is not None:
+        usual = where.backend == "cpu" and where.precision == "full"
+        if self.ask is None or not usual or current() is not None:
+            return None, None
+        if not _are_large(inputs) and (spec, inputs) in self._derived:
             return None, None
         if chosen_cards(where, leaves, spec, self.name):
             return None, None
         with entries.only_if(where.cache):
-            asked = self.ask(spec, inputs)
+            asked = self._asked(spec, inputs)
             if asked is None:
                 return None, None
-            plan, effort = None, where.compile
-            if not asked.known.traced.raises:
+            plan, effort, traced = None, where.compile, asked.known.traced
+            large = _are_large(inputs) or written_out(traced.graph) > _COSTLY
+            if large and not traced.raises:
                 plan = door.planned(asked.whole, keep=where.cache, effort=effort)
         if plan is None:
             return None, asked.known
@@ -633,6 +654,10 @@ class Function(Generic[Given, Made]):
         derived = Derived(asked.whole.like, asked.result, may_raise=singular)
         order = (*asked.given, *asked.seeds)
         return Elements(self.name, spec, derived, plan, order), None
+
+
+def _are_large(inputs: Sequence[Input]) -> bool:
+    return sum(i.type.size for i in inputs) > _LARGE
 
 
 def _both_sides(derived: Derived, evaluate: Callable[[Graph], list[Any]]) -> list[Any]:

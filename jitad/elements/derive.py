@@ -28,6 +28,7 @@ from .flow import (
     Flow,
     Map,
     Moved,
+    Piece,
     Placed,
     Statement,
     Summed,
@@ -38,7 +39,17 @@ from .flow import (
 from .library import Library, of_elements
 from .loops import zeros
 from .repeated import Repeated
-from .windows import Shape, Window, broadcast, full, repeated, spread, whole
+from .windows import (
+    Box,
+    Shape,
+    Window,
+    broadcast,
+    c_steps,
+    full,
+    repeated,
+    spread,
+    whole,
+)
 
 
 def pull(flow: Flow, seeds: Seeds, wrt: Sequence[int], since: int = 0) -> list[int]:
@@ -172,6 +183,22 @@ class _Slopes:
     def constant(self, array: np.ndarray) -> int:
         """A constant array."""
         return self.flow.constant(array)
+
+    def blank(self, type: Type) -> int:
+        """An array of zeros."""
+        return zeros(self.flow, type)
+
+    def shifted(self, value: int, axis: int, by: int) -> int:
+        """A value moved along an axis, with zeros where nothing comes from."""
+        type = self.flow.types[value]
+        low, high, start = [0] * len(type.shape), list(type.shape), 0
+        low[axis], high[axis] = max(by, 0), type.shape[axis] + min(by, 0)
+        box, steps = Box(tuple(low), tuple(high)), c_steps(type.shape)
+        if not box.size:
+            return zeros(self.flow, type)
+        start = max(-by, 0) * steps[axis]
+        piece = Piece(box, value, Window(box.shape, start, steps))
+        return self.flow.add(Moved(type, (piece,)))[0]
 
     def wanted(self, value: int) -> bool:
         """Whether a derivative by a value is needed."""

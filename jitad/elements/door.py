@@ -1,7 +1,7 @@
 """From a function to the plan of what a transform makes of it, on whole arrays.
 
-`Whole` says what is asked for; `planned` makes the steps, or None where a function does
-what only the schedule over points knows.
+`planned` makes the steps, or None where a function does what only the schedule over
+points knows.
 
 A derivative of a derivative is taken of the smooth piece of a function on one side of
 the point (see `derivatives.pieces`), so that `laid` can lay a function into a flow in
@@ -11,12 +11,12 @@ two ways: by its values, or by its side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from jitad.backends.cpu.tiers import Effort
-from jitad.ir.graph import INPUT, Graph, Node, Type, reach
+from jitad.ir.graph import Graph, Node, reach
 from jitad.ir.whole import WHOLE, held_by
 
+from .asked import Whole
 from .build import plan
 from .derive import pull, push
 from .flow import Flow
@@ -25,54 +25,6 @@ from .library import UnfitError
 from .loops import zeros
 from .steps import Plan
 from .telling import one_sided
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Whole:
-    """An array graph, or what is asked of one, and what is asked of it.
-
-    wrt     the inputs to differentiate in
-    seeds   "reverse": ȳ of every result is an input more; "forward": ẋ of wrt is;
-            "gradient": ȳ of the first result is 1; "": nothing is differentiated
-    outputs  which of the graph's results, and then of the derivatives, are results
-    """
-
-    graph: Graph | Whole
-    wrt: Sequence[int] = ()
-    seeds: str = ""
-    outputs: Sequence[int] = ()
-
-    def __str__(self) -> str:
-        inner = f" of {self.graph}" if isinstance(self.graph, Whole) else ""
-        outputs = ",".join(map(str, self.outputs))
-        return f"{self.seeds}({','.join(map(str, self.wrt))}->{outputs}){inner}"
-
-    @property
-    def source(self) -> Graph:
-        """The graph of the function that all is asked of."""
-        return self.graph.source if isinstance(self.graph, Whole) else self.graph
-
-    @property
-    def types(self) -> tuple[list[Type], list[Type]]:
-        """The types of what it takes and of what it gives."""
-        inner = self.graph
-        if isinstance(inner, Whole):
-            given, own = inner.types
-        else:
-            given, own = list(inner.input_types), list(inner.output_types)
-        columns = [given[k] for k in self.wrt]
-        more = {"reverse": own, "forward": columns}.get(self.seeds, [])
-        slopes = own if self.seeds == "forward" else columns
-        every = (*own, *slopes)
-        return [*given, *more], [every[k] for k in self.outputs]
-
-    @property
-    def like(self) -> Graph:
-        """A graph of the function's inputs with results of the same types."""
-        graph = self.source
-        nodes = [Node(INPUT, (), (), type) for type in self.types[1]]
-        outputs = range(len(graph.nodes), len(graph.nodes) + len(nodes))
-        return replace(graph, nodes=(*graph.nodes, *nodes), outputs=tuple(outputs))
 
 
 def planned(asked: Whole, *, keep: bool, effort: Effort) -> Plan | None:

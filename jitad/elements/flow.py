@@ -8,7 +8,7 @@ that import it.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from jitad.ir.graph import Graph, Type, scalar
 from jitad.transforms.scalars.scalarize import pack
 from jitad.transforms.scalars.templates import new_builder
 
-from .library import Library, Single
+from .library import Library, Single, of_elements
 from .repeated import Repeated
 from .windows import Box, Shape, Window, along_axes, full, turned, whole
 
@@ -215,6 +215,12 @@ class Flow:
         made = builder.number(value, dtype)
         packed = pack(builder, np.asarray(made), scalar(dtype))
         return self.add(Map(builder.finish([packed]), (), ()))[0]
+
+    def mapped(self, function: Callable[..., Any], operands: Sequence[int]) -> int:
+        """A function of elements, of operands that are of one shape."""
+        types = [self.types[x] for x in operands]
+        graph = of_elements(function, [t.dtype for t in types])
+        return self.add(Map(graph, tuple(operands), types[0].shape))[0]
 
     def seen(self, value: int, window: Window) -> int:
         """A value seen through a window; itself where that shows all of it."""

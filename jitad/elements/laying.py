@@ -33,8 +33,9 @@ from .flow import (
 )
 from .library import Cumulated, Extreme, Norm, Product, UnfitError, matmul_labels
 from .matrices import MATRICES
-from .places import Gathered, PlaceOfExtreme
+from .places import PLACES, Gathered, PlaceOfExtreme
 from .repeated import Repeated
+from .sequences import SEQUENCES
 from .sides import smoothed
 from .spectra import SPECTRA
 from .windows import (
@@ -56,8 +57,8 @@ _APART = 40
 _WIDE = 32
 # Structures with more elements are not cut into boxes by looking at each.
 _MOST_POSITIONS = 1 << 23
-# What linear algebra there is, by the names of primitives.
-_KNOWN = {**MATRICES, **SPECTRA}
+# What makes statements of nodes, by the names of their primitives.
+_KNOWN = {**MATRICES, **SPECTRA, **PLACES, **SEQUENCES}
 
 # What lays what a node holds into a flow: (flow, node, operands, side) -> results.
 Nested = Callable[[Flow, Node, Sequence[int], bool], list[int]]

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jitad.ir.graph import Graph, Type, scalar
+from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import Tracer, as_tracer
 from jitad.transforms.scalars.scalarize import pack
 from jitad.transforms.scalars.templates import new_builder
@@ -67,6 +68,14 @@ class Ground(Protocol):
 
     def constant(self, array: np.ndarray) -> int:
         """A constant array."""
+        ...
+
+    def blank(self, type: Type) -> int:
+        """An array of zeros."""
+        ...
+
+    def shifted(self, value: int, axis: int, by: int) -> int:
+        """A value moved along an axis, with zeros where nothing comes from."""
         ...
 
     def wanted(self, value: int) -> bool:
@@ -120,6 +129,29 @@ class Library(Single, ABC):
     @abstractmethod
     def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int | None:
         """ẏ."""
+
+
+class Implicit(Library):
+    """What is computed once for others, whose derivatives do not go through it."""
+
+    def back(self, ground: Ground, y: int, bar: int) -> Added:
+        """Nothing."""
+        yield from ()
+
+    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Computed(Implicit):
+    """What a primitive computes that has no derivative, or whose is not looked at."""
+
+    primitive: Primitive
+    params: Mapping[str, Any]
+
+    def compute(self, *arrays: np.ndarray) -> Any:
+        """By NumPy."""
+        return self.primitive.evaluate(*arrays, **self.params)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

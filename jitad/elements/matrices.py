@@ -21,7 +21,7 @@ from jitad.ir.graph import Type
 from jitad.ir.primitive import registry
 from jitad.process.late import late
 
-from .library import Added, Ground, Known, Library, Product, UnfitError
+from .library import Added, Ground, Implicit, Known, Library, Product, UnfitError
 from .windows import Shape, Window, broadcast, c_steps, turned
 
 blas, lapack = late("scipy.linalg.blas"), late("scipy.linalg.lapack")
@@ -62,20 +62,20 @@ def everywhere(ground: Ground, x: int, shape: Shape) -> int:
     return ground.seen(x, Window(shape, 0, (*steps, 0, 0)))
 
 
-def _triangle(ground: Ground, x: int, weights: tuple[float, float, float]) -> int:
+def _triangle(ground: Ground, x: int) -> int:
     type = Type(ground.dtype(x), ground.shape(x))
-    return ground.added(Triangle(type, (x,), weights), gaps=False)
+    return ground.added(Triangle(type, (x,)), gaps=False)
 
 
 def symmetric(ground: Ground, x: int) -> int:
     """What the lower triangle of a symmetric matrix gets of a derivative by all."""
     both = ground.plain(lambda a, b: a + b, [x, transposed(ground, x)])
-    return _triangle(ground, both, (1.0, 0.5, 0.0))
+    return _triangle(ground, both)
 
 
 def both_sides(ground: Ground, x: int) -> int:
     """The symmetric matrix with a lower triangle."""
-    half = _triangle(ground, x, (1.0, 0.5, 0.0))
+    half = _triangle(ground, x)
     return ground.plain(lambda a, b: a + b, [half, transposed(ground, half)])
 
 
@@ -95,44 +95,28 @@ def plus(a: Any, b: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Triangle(Library):
-    """Matrices with other weights below, on and above their diagonals: linear."""
-
-    weights: tuple[float, float, float]
+    """The lower triangles of matrices, with half of their diagonals: linear."""
 
     def compute(self, *arrays: np.ndarray) -> Any:
         """By NumPy."""
-        (x,), (below, here, above) = arrays, self.weights
-        rows, columns = np.ogrid[: x.shape[-2], : x.shape[-1]]
-        keep = np.ones((), x.dtype)
-        weights = np.where(
-            rows > columns, below * keep, np.where(rows < columns, above * keep, here)
-        ).astype(x.dtype)
-        return np.where(weights == 0, weights, x * weights)
+        made = np.tril(arrays[0])
+        n = np.arange(min(made.shape[-2:]))
+        made[..., n, n] *= made.dtype.type(0.5)
+        return made
 
     def _of(self, ground: Ground, x: int) -> int:
-        return ground.added(Triangle(self.type, (x,), self.weights), gaps=True)
+        return ground.added(Triangle(self.type, (x,)), gaps=True)
 
     def back(self, ground: Ground, y: int, bar: int) -> Added:
-        """The same weights."""
+        """It is its own adjoint."""
         yield self.operands[0], self._of(ground, bar)
 
     def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
-        """The same weights."""
+        """The same of ẋ."""
         return self._of(ground, dots[self.operands[0]])
 
 
 # -- factorizations without a derivative ---------------------------------------
-
-
-class Implicit(Library):
-    """What is computed once for others, whose derivatives do not go through it."""
-
-    def back(self, ground: Ground, y: int, bar: int) -> Added:
-        """Nothing."""
-        yield from ()
-
-    def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> None:
-        """Nothing."""
 
 
 def each(function: Callable[..., Any], arrays: Sequence[np.ndarray]) -> Any:
@@ -265,7 +249,7 @@ class Cholesky(Library):
     def back(self, ground: Ground, y: int, bar: int) -> Added:
         """L⁻ᵀ Φ(Lᵀ L̄) L⁻¹, where Φ is the lower triangle with half the diagonal."""
         inner = product(ground, y, bar, "ji,jk->ik")
-        inner = _triangle(ground, inner, (1.0, 0.5, 0.0))
+        inner = _triangle(ground, inner)
         left = _triangular(ground, y, inner, turned=True)
         made = _triangular(ground, y, transposed(ground, left), turned=True)
         yield self.operands[0], symmetric(ground, made)
@@ -275,7 +259,7 @@ class Cholesky(Library):
         change = both_sides(ground, dots[self.operands[0]])
         left = _triangular(ground, y, change, turned=False)
         inner = _triangular(ground, y, transposed(ground, left), turned=False)
-        inner = _triangle(ground, inner, (1.0, 0.5, 0.0))
+        inner = _triangle(ground, inner)
         return product(ground, y, inner, "ij,jk->ik")
 
 

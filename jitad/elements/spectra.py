@@ -15,9 +15,8 @@ import numpy as np
 from jitad.ir.graph import Type
 from jitad.primitives.matrices.eigen import with_signs
 
-from .library import Added, Ground, Known, Library, UnfitError
+from .library import Added, Ground, Implicit, Known, Library, UnfitError
 from .matrices import (
-    Implicit,
     Inverse,
     both_sides,
     columns,

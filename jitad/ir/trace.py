@@ -110,13 +110,14 @@ _READER = "numba.core.dispatcher"  # the library whose family reads functions
 
 
 class Known(NamedTuple):
-    """A trace that was made already, and of what."""
+    """A trace that was made already, of what, and which functions were called in it."""
 
     function: Callable[..., Any]
     spec: Any
     inputs: tuple[Input, ...]
     plain: bool
     traced: Traced
+    inside: tuple[Any, ...] = ()
 
     def is_of(self, *asked: Any) -> bool:
         """Whether it is the trace that is asked for."""
@@ -126,6 +127,12 @@ class Known(NamedTuple):
 
 _known: contextvars.ContextVar[Known | None]
 _known = contextvars.ContextVar("jitad_known", default=None)
+
+
+def called_before() -> tuple[Any, ...]:
+    """The functions that were called in a trace that is known."""
+    known = _known.get()
+    return known.inside if known else ()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 import jitad
 from jitad.calls import function
@@ -104,6 +105,27 @@ EDGES = {
     "what is read of a definite matrix": (
         lambda v: np.sum(np.linalg.cholesky(v.reshape(2, 2))),
         np.array([2.0, NAN, 0.5, 3]),
+    ),
+    "sorted ties": (lambda v: np.sum(np.sort(v) ** 2 * np.arange(4.0)), TIES),
+    "sorted, no number": (
+        lambda v: np.sum(np.sort(v)[:3] * np.arange(3.0)),
+        np.array([2.0, NAN, 1.0, 1.0]),
+    ),
+    "a median of ties": (lambda v: np.median(v) ** 2, np.array([1.0, 1, 2, 2])),
+    "a median of three ties": (lambda v: np.median(v), np.array([1.0, 1, 1])),
+    "a median, no number": (lambda v: np.median(v), np.array([1.0, NAN, 2, 2])),
+    "the first of the largest": (lambda v: v[np.argmax(v)] ** 2, TIES),
+    "a product with a zero": (lambda v: np.prod(v), np.array([0.0, 2, 3])),
+    "a product with zeros": (lambda v: np.prod(v), np.array([0.0, 0, 3])),
+    "running products": (
+        lambda v: np.sum(np.cumprod(v) * np.arange(1.0, 4.0)),
+        np.array([0.0, 2, 3]),
+    ),
+    "log-sum-exp of -inf": (lambda v: logsumexp(v), np.array([-INF, 0.0])),
+    "log-sum-exp of inf": (lambda v: logsumexp(v), np.array([INF, 0.0])),
+    "softmax of what is far apart": (
+        lambda v: np.sum(jitad.softmax(v) * np.arange(3.0)),
+        np.array([0.0, 1000.0, -1000.0]),
     ),
     "taken twice": (
         lambda v: np.sum(np.where(v[[0, 3, 1, 1]] > 0, np.sqrt(v[[0, 3, 1, 1]]), 0.0)),

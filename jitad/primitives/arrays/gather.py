@@ -155,7 +155,7 @@ def _scatter(x: Any, value: Any, *indices: Any, base: Any, steps: Steps) -> Any:
         if valid[place]:
             flat[places[place]] = np.asarray(value)[place]
         else:
-            flat[_candidates(int(np.asarray(base)[place]), steps)] = missing(x.dtype)
+            flat[candidates(int(np.asarray(base)[place]), steps)] = missing(x.dtype)
     return result
 
 
@@ -168,7 +168,7 @@ def _scatter_scalars(
         here = [np.asarray(j, object)[place] for j in indices]
         valid = _valid(here, steps)
         start = int(np.asarray(base)[place])
-        for number, at in enumerate(_candidates(start, steps)):
+        for number, at in enumerate(candidates(start, steps)):
             named = np.True_
             for j, k in zip(here, _unravel(number, steps), strict=True):
                 named = named & (j == k)
@@ -181,7 +181,7 @@ def _unravel(number: int, steps: Steps) -> tuple[Any, ...]:
     return np.unravel_index(number, tuple(extent for _, extent in steps))
 
 
-def _candidates(start: int, steps: Steps) -> list[int]:
+def candidates(start: int, steps: Steps) -> list[int]:
     """All places that the indices may name, the last index varying fastest."""
     places = [start]
     for stride, extent in steps:

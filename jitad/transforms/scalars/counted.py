@@ -30,6 +30,28 @@ _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 
 
+# Of linear algebra, whose order is n: about so many n³ operations with derivatives.
+_CUBIC = {
+    "inv": 4.0, "solve": 4.0, "cholesky": 1.0, "det": 4.0, "logabsdet": 4.0,
+    "signdet": 1.0, "eigvalsh": 40.0, "eigenvectors": 40.0,
+}  # fmt: skip
+
+
+def written_out(graph: Graph) -> float:
+    """About how many scalar operations a graph takes, one by one; loops as one run."""
+    total = 0.0
+    for node in graph.nodes:
+        if _counts(node):
+            total += _size(graph, node)
+        elif node.primitive.name in _CUBIC:
+            type = graph.nodes[node.operands[0]].type
+            total += _CUBIC[node.primitive.name] * type.size * type.shape[-1]
+        elif node.primitive.name in ("sort", "argsort", "quantile"):
+            type = graph.nodes[node.operands[0]].type
+            total += 2.0 * type.size * max(type.shape)
+    return total
+
+
 def beyond(graph: Graph, most: int) -> Node | None:
     """The node at which there are far more than `most` different operations, if any.
 
