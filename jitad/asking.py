@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from jitad.calls.function import Asked, Function, asking
-from jitad.elements.asked import Whole
 from jitad.ir.trace import Input, Known, trace
+from jitad.ir.whole import Whole
 
 from . import deriving, tree
 from .deriving import Argnums

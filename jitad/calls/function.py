@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from jitad.ir.trace import (
 )
 from jitad.ir.trace import trace as record
 from jitad.ir.tracer import Trace, Tracer, as_tracer, bind, innermost, lift, traced
-from jitad.ir.whole import Held, add_whole
+from jitad.ir.whole import Held, Whole, add_whole
 from jitad.kept import entries
 from jitad.plan.derived import Derived, Side
 from jitad.plan.program import program
@@ -51,9 +51,6 @@ from . import arrays
 from .call import Call, Compiled, Elements, Empty, Interpreted, Summed
 from .signature import Signature
 from .where import HERE, Where, chosen_cards
-
-if TYPE_CHECKING:
-    from jitad.elements.asked import Whole
 
 cards, door = late("jitad.calls.cards"), late("jitad.elements.door")
 

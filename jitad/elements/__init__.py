@@ -12,5 +12,5 @@ build    flow -> steps over arrays: what is stored, and where it is let go
 sweeps   which of it is computed together, in one sweep over memory
 kernels  a sweep -> the kernel that computes it; steps, repeating run them
 prepared a loop of kernels -> a program of launches, without Python between them
-door     from what is `asked` of a function to its steps
+door     from what is asked of a function to its steps
 """

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 
 from jitad.backends.cpu.tiers import Effort
 from jitad.ir.graph import Graph, Node, reach
-from jitad.ir.whole import WHOLE, held_by
+from jitad.ir.whole import WHOLE, Whole, held_by
 
-from .asked import Whole
 from .build import plan
 from .derive import pull, push
 from .flow import Flow

@@ -1,4 +1,4 @@
-"""Transformed functions of large arrays in the trace of another, as nodes.
+"""What is asked of functions of large arrays, and such functions in a trace, as nodes.
 
     whole   (x …, captured …, seeds …) -> parts: y …
 What computes large arrays takes in what is asked of it as it is; what takes arrays
@@ -8,13 +8,60 @@ apart writes out its scalar graph.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from .graph import Builder, Graph, Static, Type, scalar
+from .graph import INPUT, Builder, Graph, Node, Static, Type, scalar
 from .loop import INT, control, parts_of
 
 WHOLE = control("whole")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Whole:
+    """An array graph, or what is asked of one, and what is asked of it.
+
+    wrt     the inputs to differentiate in
+    seeds   "reverse": ȳ of every result is an input more; "forward": ẋ of wrt is;
+            "gradient": ȳ of the first result is 1; "": nothing is differentiated
+    outputs  which of the graph's results, and then of the derivatives, are results
+    """
+
+    graph: Graph | Whole
+    wrt: Sequence[int] = ()
+    seeds: str = ""
+    outputs: Sequence[int] = ()
+
+    def __str__(self) -> str:
+        inner = f" of {self.graph}" if isinstance(self.graph, Whole) else ""
+        outputs = ",".join(map(str, self.outputs))
+        return f"{self.seeds}({','.join(map(str, self.wrt))}->{outputs}){inner}"
+
+    @property
+    def source(self) -> Graph:
+        """The graph of the function that all is asked of."""
+        return self.graph.source if isinstance(self.graph, Whole) else self.graph
+
+    @property
+    def types(self) -> tuple[list[Type], list[Type]]:
+        """The types of what it takes and of what it gives."""
+        inner = self.graph
+        if isinstance(inner, Whole):
+            given, own = inner.types
+        else:
+            given, own = list(inner.input_types), list(inner.output_types)
+        columns = [given[k] for k in self.wrt]
+        more = {"reverse": own, "forward": columns}.get(self.seeds, [])
+        slopes = own if self.seeds == "forward" else columns
+        every = (*own, *slopes)
+        return [*given, *more], [every[k] for k in self.outputs]
+
+    @property
+    def like(self) -> Graph:
+        """A graph of the function's inputs with results of the same types."""
+        graph = self.source
+        nodes = [Node(INPUT, (), (), type) for type in self.types[1]]
+        outputs = range(len(graph.nodes), len(graph.nodes) + len(nodes))
+        return replace(graph, nodes=(*graph.nodes, *nodes), outputs=tuple(outputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +69,7 @@ class Held:
     """What a transformed function computes of large arrays, in two forms.
 
     graph    of the function that is transformed
-    asked    what is asked of it: see `elements.door`
+    asked    what is asked of it
     types    of the parts
     scalars  gives the scalar graph of the values, and, if it is another, the one that
              derivatives are taken of, with the numbers of its parts that are slopes
@@ -30,7 +77,7 @@ class Held:
 
     name: str
     graph: Graph
-    asked: Any
+    asked: Whole
     types: Sequence[Type]
     scalars: Callable[[], tuple[Graph, Graph | None, frozenset[int]]]
 
@@ -48,6 +95,6 @@ def add_whole(
     return parts_of(builder, node, held.types, line)
 
 
-def held_by(node: Any) -> Held:
+def held_by(node: Node) -> Held:
     """What a node stands for."""
     return node.value
