@@ -9,6 +9,7 @@ choose from where a compiler tells how many it moves.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 from jitad.ir.graph import CONST, ELEMENT, INPUT, Graph, reach
@@ -37,7 +38,8 @@ def order(graph: Graph, roots: Sequence[int]) -> list[Step]:
     if not pressed:
         return given
     nearest = nearest_first(graph, roots)
-    return nearest if spills(graph, nearest) < pressed else given
+    less = spills(graph, nearest, most=pressed) < pressed
+    return nearest if less else given
 
 
 def as_traced(graph: Graph, roots: Sequence[int]) -> list[Step]:
@@ -52,11 +54,18 @@ def as_traced(graph: Graph, roots: Sequence[int]) -> list[Step]:
     return steps
 
 
-def spills(graph: Graph, steps: Sequence[Step], registers: int = REGISTERS) -> int:
+def spills(
+    graph: Graph,
+    steps: Sequence[Step],
+    registers: int = REGISTERS,
+    most: float = math.inf,
+) -> int:
     """Values moved out and back if the one needed last always goes (L. Belady, 1966).
 
-    Constants and loaded values are not counted: they are in memory anyway.
+    Constants and loaded values are not counted: they are in memory anyway.  From most
+    on they are not counted further.
     """
+    memory = [_in_memory(graph, i) for i in range(len(graph.nodes))]
     uses: dict[int, list[int]] = {}
     for place, (i, value) in enumerate(steps):
         for a in (value,) if i < 0 else graph.nodes[i].operands:
@@ -85,10 +94,12 @@ def spills(graph: Graph, steps: Sequence[Step], registers: int = REGISTERS) -> i
 
     for place, (i, value) in enumerate(steps):
         for a in (value,) if i < 0 else graph.nodes[i].operands:
-            if not _in_memory(graph, a):
+            if not memory[a]:
                 hold(a, place)
-        if i >= 0 and not _in_memory(graph, i):
+        if i >= 0 and not memory[i]:
             hold(i, place)
+        if count >= most:
+            break
     return count
 
 
