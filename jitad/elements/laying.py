@@ -33,7 +33,7 @@ from .flow import (
 )
 from .library import Cumulated, Extreme, Norm, Product, UnfitError, matmul_labels
 from .matrices import MATRICES
-from .places import PLACES, Gathered, PlaceOfExtreme
+from .places import PLACES, Gathered, PlaceOfExtreme, Replaced
 from .repeated import Repeated
 from .sequences import SEQUENCES
 from .sides import smoothed
@@ -53,7 +53,7 @@ from .windows import (
 
 # Positions of elements of one operand begin so far from those of the next.
 _APART = 40
-# Loops whose values all have fewer elements are left to the schedule over points.
+# Loops that compute fewer elements at a time are left to the schedule over points.
 _WIDE = 32
 # Structures with more elements are not cut into boxes by looking at each.
 _MOST_POSITIONS = 1 << 23
@@ -130,7 +130,14 @@ class _Flowing:
         if loop.tables or loop.summed or any(s is not None for s in loop.slices):
             raise UnfitError("loop")
         body = self._flow_of(loop.body)
-        if max(t.size for t in body.types) < _WIDE:
+        made = zip(body.statements, body.results, strict=True)
+        sizes = [
+            body.types[y].size
+            for statement, results in made
+            if not isinstance(statement, Replaced)
+            for y in results
+        ]
+        if max(sizes, default=0) < _WIDE:
             raise UnfitError("loop")
         return Repeated(
             body, tuple([self.operand(a) for a in node.operands]), loop.carried,

@@ -333,3 +333,18 @@ def test_one_result_given_twice_has_both_cotangents(large: Any) -> None:
     _, pull = jitad.vjp(lambda x: (s := np.sum(x**2), s), x)
     (found,) = pull((np.float64(1.0), np.float64(2.0)))
     np.testing.assert_array_equal(found, 6 * x)
+
+
+def test_loops_over_single_elements_are_left_to_points(large: Any) -> None:
+    large()
+    x = np.linspace(0.0, 1.0, 40)
+
+    def read(x: Any) -> Any:
+        def body(i: Any, total: Any) -> Any:
+            return total * 0.5 + x[i]
+
+        return jitad.fori_loop(0, 40, body, 0.0)
+
+    call = jitad.grad(read).prepare(x)
+    assert not isinstance(call, Elements)
+    np.testing.assert_allclose(jitad.grad(read)(x), 0.5 ** np.arange(39.0, -1, -1))
