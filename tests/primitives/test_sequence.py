@@ -74,6 +74,9 @@ def test_polynomials():
         same_value(f, V, X, ulp=64)
     same_value(lambda x: np.polyval([2, 0, 1], x), X, ulp=16)
     same_value(lambda x: np.polyval([2.0], x), X)
+    with np.errstate(invalid="ignore"):
+        for p in ([2.0], [2.0, 0.0, 1.0]):
+            same_value(lambda x, p=p: np.polyval(p, x), [np.inf, -np.inf, np.nan])
     same_value(np.polyder, V)
     same_value(np.polymul, V, V[:2], ulp=16)
     for f in (np.polyadd, np.polysub):

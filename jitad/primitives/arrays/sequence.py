@@ -247,7 +247,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 def polyval(p: Any, x: Any) -> Any:
     """A polynomial by Horner's rule, p[0] being the coefficient of the highest power.
 
-    At x = ±inf it is the limit, where NumPy, which starts from 0 · x, has NaN.
+    It starts from 0 · x, as NumPy's does, which is NaN at x = ±inf.
     """
     coefficients, at = both(p, x)
     if not coefficients.ndim:
@@ -260,8 +260,8 @@ def polyval(p: Any, x: Any) -> Any:
         return np.zeros(at.shape, at.dtype)
     dtype = np.result_type(coefficients.dtype, at.dtype)
     shape = np.broadcast_shapes(coefficients.shape[1:], at.shape)
-    y: Any = np.broadcast_to(cast(coefficients[0], dtype), shape)
-    for k in range(1, count):
+    y: Any = np.broadcast_to(np.zeros((), dtype), shape)
+    for k in range(count):
         y = y * at + coefficients[k]
     return y
 
