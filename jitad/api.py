@@ -143,7 +143,10 @@ def jacobian(
     place, x = where(name, f, backend=backend, device=device), chosen_names(f, argnums)
     returns = f"∂{_name(f)}/∂{x}, of {_name(f)}'s shape, then {x}'s"
     slopes = as_sequence(argnums)
-    return Function(f, derive, name=name, where=place, returns=returns, slopes=slopes)
+    ask = asking.of_jacobian(f, argnums, name, mode)
+    return Function(
+        f, derive, name=name, where=place, returns=returns, slopes=slopes, ask=ask
+    )
 
 
 @travels
@@ -274,7 +277,8 @@ def hessian(
 
     place, x = where(name, f, backend=backend, device=device), chosen_names(f, argnums)
     returns = f"∂²{_name(f)}/∂{x}², of {_name(f)}'s shape, then {x}'s twice"
-    return Function(f, derive, name=name, where=place, returns=returns)
+    ask = asking.of_hessian(f, argnums, name, mode)
+    return Function(f, derive, name=name, where=place, returns=returns, ask=ask)
 
 
 @travels

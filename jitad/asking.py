@@ -107,6 +107,44 @@ def of_curvature(f: Callable[..., Any], argnums: Argnums, name: str) -> Asking:
     return ask
 
 
+def of_jacobian(
+    f: Callable[..., Any], argnums: Argnums, name: str, mode: str
+) -> Asking:
+    """(x -> y)  ->  (x -> ∂y/∂x)."""
+
+    def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked | None:
+        wrt, inner = deriving.chosen(spec, inputs, argnums, name)
+        known = _known(f, spec, inputs)
+        traced, count = known.traced, len(known.traced.graph.outputs)
+        deriving.need_floats(traced.graph, range(count), name)
+        if mode == "cross":
+            return None
+        outputs = range(count, count + count * len(wrt))
+        way = "" if mode == "auto" else mode
+        whole = Whole(traced.graph, wrt, "jacobian", outputs, way)
+        return Asked(whole, traced.result.compose(inner), known, range(len(inputs)))
+
+    return ask
+
+
+def of_hessian(f: Callable[..., Any], argnums: Argnums, name: str, mode: str) -> Asking:
+    """(x -> y)  ->  (x -> ∂²y/∂x²), for a scalar y."""
+
+    def ask(spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked | None:
+        wrt, inner = deriving.chosen(spec, inputs, argnums, name)
+        known = _known(f, spec, inputs)
+        traced = known.traced
+        deriving.need_floats(traced.graph, range(len(traced.graph.outputs)), name)
+        if mode == "cross" or [t.shape for t in traced.graph.output_types] != [()]:
+            return None
+        way = "" if mode == "auto" else mode
+        whole = Whole(traced.graph, wrt, "hessian", range(len(wrt) ** 2), way)
+        result = traced.result.compose(inner).compose(inner)
+        return Asked(whole, result, known, range(len(inputs)))
+
+    return ask
+
+
 def _known(
     f: Callable[..., Any],
     spec: tree.PyTreeSpec,

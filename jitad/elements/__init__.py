@@ -5,6 +5,7 @@ laying   a graph of arrays -> statements of a flow; sides: what of it is smooth
 repeated a loop as one of them
 derive   flow -> flow: forward and reverse; loops: those of loops; telling: on which
          side of a kink derivatives are differentiated again
+jacobians  rows or columns by loops
 library  statements that NumPy computes; places: elements at computed places;
          matrices, spectra: what LAPACK does
 cells    arrays that are not stored yet: boxes of elements, each with its expression

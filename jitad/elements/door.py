@@ -11,6 +11,7 @@ two ways: by its values, or by its side.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from jitad.backends.cpu.tiers import Effort
 from jitad.ir.graph import Graph, Node, reach
@@ -19,11 +20,13 @@ from jitad.ir.whole import WHOLE, Whole, held_by
 from .build import plan
 from .derive import pull, push
 from .flow import Flow
+from .jacobians import jacobian
 from .laying import lay
 from .library import UnfitError
 from .loops import zeros
 from .steps import Plan
 from .telling import one_sided
+from .windows import Window, c_steps
 
 
 def planned(asked: Whole, *, keep: bool, effort: Effort) -> Plan | None:
@@ -45,6 +48,8 @@ def derived(asked: Whole) -> Flow:
 def laid(flow: Flow, asked: Whole, given: Sequence[int], *, side: bool) -> list[int]:
     """The results of what is asked, of values of a flow; side: of the smooth piece."""
     inner = asked.graph
+    if asked.seeds == "hessian":
+        return _hessian(flow, asked, given, side=side)
     if not asked.seeds:
         own = _inner(flow, inner, given, side=side)
         return [own[k] for k in asked.outputs]
@@ -62,7 +67,9 @@ def laid(flow: Flow, asked: Whole, given: Sequence[int], *, side: bool) -> list[
         functions = [b if told else a for told, b, a in pairs]
         own = own or bent
     made: list[int] = []
-    if asked.seeds == "forward":
+    if asked.seeds == "jacobian":
+        made = jacobian(flow, functions, wrt, since, asked.mode)
+    elif asked.seeds == "forward":
         dots = push(flow, dict(zip(wrt, seeds, strict=True)), since)
         made = [dots[y] if y in dots else zeros(flow, flow.types[y]) for y in functions]
     else:
@@ -73,6 +80,30 @@ def laid(flow: Flow, asked: Whole, given: Sequence[int], *, side: bool) -> list[
         made = pull(flow, pairs_, wrt, since)
     every = (*own, *made)
     return [every[k] for k in asked.outputs]
+
+
+def _hessian(
+    flow: Flow, asked: Whole, given: Sequence[int], *, side: bool
+) -> list[int]:
+    """Second derivatives, symmetric to the bit: means of both orders."""
+    count, wrt = len(asked.wrt), asked.wrt
+    first = Whole(asked.graph, wrt, "gradient", range(1, 1 + count))
+    second = Whole(first, wrt, "jacobian", range(count, count + count**2), asked.mode)
+    blocks = laid(flow, second, given, side=side)
+    made = []
+    for i, x in enumerate(wrt):
+        for j, other in enumerate(wrt):
+            here, there = (flow.types[given[k]].shape for k in (x, other))
+            steps = c_steps((*there, *here))
+            turned = (*steps[len(there) :], *steps[: len(there)])
+            window = Window((*here, *there), 0, turned)
+            back = flow.seen(blocks[j * count + i], window)
+            made.append(flow.mapped(_mean, [blocks[i * count + j], back]))
+    return [made[k] for k in asked.outputs]
+
+
+def _mean(a: Any, b: Any) -> Any:
+    return 0.5 * (a + b)
 
 
 def _inner(
@@ -100,6 +131,9 @@ def _slopes(inner: Graph | Whole) -> list[bool]:
             found.append(any(any(_slopes(h.asked)) for h in held))
         return found
     own = _slopes(inner.graph)
-    slopes = len(inner.wrt) if inner.seeds != "forward" else len(own)
+    count = len(inner.wrt)
+    slopes = {"forward": len(own), "jacobian": len(own) * count,
+              "hessian": count**2}.get(inner.seeds, count)  # fmt: skip
+    own = [] if inner.seeds == "hessian" else own
     every = [*own, *[True] * (slopes if inner.seeds else 0)]
     return [every[k] for k in inner.outputs]

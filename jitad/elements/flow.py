@@ -216,11 +216,17 @@ class Flow:
         packed = pack(builder, np.asarray(made), scalar(dtype))
         return self.add(Map(builder.finish([packed]), (), ()))[0]
 
-    def mapped(self, function: Callable[..., Any], operands: Sequence[int]) -> int:
-        """A function of elements, of operands that are of one shape."""
+    def mapped(
+        self,
+        function: Callable[..., Any],
+        operands: Sequence[int],
+        type: Type | None = None,
+    ) -> int:
+        """A function of elements; of a type, or of the first operand's shape."""
         types = [self.types[x] for x in operands]
-        graph = of_elements(function, [t.dtype for t in types])
-        return self.add(Map(graph, tuple(operands), types[0].shape))[0]
+        dtypes, shape = [t.dtype for t in types], (type or types[0]).shape
+        graph = of_elements(function, dtypes, type and type.dtype)
+        return self.add(Map(graph, tuple(operands), shape))[0]
 
     def seen(self, value: int, window: Window) -> int:
         """A value seen through a window; itself where that shows all of it."""

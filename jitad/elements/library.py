@@ -301,11 +301,16 @@ class Cumulated(Library):
         return ground.added(self._of(dot, self.backwards), gaps=False)
 
 
-def of_elements(function: Callable[..., Any], dtypes: Sequence[np.dtype]) -> Graph:
-    """A function in plain NumPy as a graph of one element."""
+def of_elements(
+    function: Callable[..., Any],
+    dtypes: Sequence[np.dtype],
+    result: np.dtype | None = None,
+) -> Graph:
+    """A function in plain NumPy as a graph of one element, of the promoted dtype."""
     builder = new_builder()
     given = [Tracer(builder, read(builder, d), scalar(d)) for d in dtypes]
-    made = as_tracer(builder, function(*given), np.result_type(*dtypes))
+    result = np.result_type(*dtypes) if result is None else result
+    made = as_tracer(builder, function(*given), result)
     return builder.finish([pack(builder, np.asarray(made.index), made.type)])
 
 

@@ -22,7 +22,10 @@ class Whole:
 
     wrt     the inputs to differentiate in
     seeds   "reverse": ȳ of every result is an input more; "forward": ẋ of wrt is;
-            "gradient": ȳ of the first result is 1; "": nothing is differentiated
+            "gradient": ȳ of the first result is 1; "": nothing is differentiated;
+            "jacobian": derivatives of each result in each of wrt; "hessian": second
+            ones of the first result, in each pair of wrt
+    mode    of Jacobians: "forward", "reverse", or "" for the one with fewer runs
     outputs  which of the graph's results, and then of the derivatives, are results
     """
 
@@ -30,11 +33,13 @@ class Whole:
     wrt: Sequence[int] = ()
     seeds: str = ""
     outputs: Sequence[int] = ()
+    mode: str = ""
 
     def __str__(self) -> str:
         inner = f" of {self.graph}" if isinstance(self.graph, Whole) else ""
         outputs = ",".join(map(str, self.outputs))
-        return f"{self.seeds}({','.join(map(str, self.wrt))}->{outputs}){inner}"
+        wrt = ",".join(map(str, self.wrt))
+        return f"{self.seeds}{self.mode}({wrt}->{outputs}){inner}"
 
     @property
     def source(self) -> Graph:
@@ -52,7 +57,13 @@ class Whole:
         columns = [given[k] for k in self.wrt]
         more = {"reverse": own, "forward": columns}.get(self.seeds, [])
         slopes = own if self.seeds == "forward" else columns
-        every = (*own, *slopes)
+        if self.seeds == "jacobian":
+            slopes = [Type(x.dtype, y.shape + x.shape) for y in own for x in columns]
+        if self.seeds == "hessian":
+            slopes = [
+                Type(x.dtype, a.shape + x.shape) for a in columns for x in columns
+            ]
+        every = slopes if self.seeds == "hessian" else (*own, *slopes)
         return [*given, *more], [every[k] for k in self.outputs]
 
     @property
