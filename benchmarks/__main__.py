@@ -22,6 +22,7 @@ WORKLOADS = {
         "bundle_adjustment",
         "gaussians",
         "large_arrays",
+        "large_models",
         "hessian",
         "first_call",
         "import_time",

@@ -12,6 +12,7 @@ everything about itself:
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -162,7 +163,10 @@ class Product(Library):
     to: str
 
     def compute(self, *arrays: np.ndarray) -> Any:
-        """By BLAS, where it is a product of matrices."""
+        """By BLAS, where it is a product of two, or of what comes to that."""
+        if len(arrays) == 2:
+            left, right = zip(arrays, self.labels, strict=True)
+            return _multiplied(left, right, self.to)
         subscripts = f"{','.join(self.labels)}->{self.to}"
         return np.einsum(subscripts, *arrays, optimize=True)
 
@@ -193,6 +197,40 @@ class Product(Library):
                 term = Product(self.type, operands, self.labels, self.to)
                 terms.append(ground.added(term, gaps=False))
         return ground.plain(lambda *terms: sum(terms[1:], terms[0]), terms)
+
+
+def _multiplied(
+    left: tuple[np.ndarray, str], right: tuple[np.ndarray, str], to: str
+) -> np.ndarray:
+    """A sum of products of two arrays, as a stack of products of matrices."""
+    (a, own), (b, other) = (
+        _summed(x, labels, (*labels_, *to))
+        for (x, labels), (_, labels_) in ((left, right), (right, left))
+    )
+    both = [x for x in own if x in other]
+    lead, inner = ([x for x in both if (x in to) == kept] for kept in (True, False))
+    rows = [x for x in own if x not in other]
+    columns = [x for x in other if x not in own]
+    extents = dict(zip((*own, *other), (*a.shape, *b.shape), strict=True))
+
+    def table(x: np.ndarray, labels: str, first: list[str], last: list[str]) -> Any:
+        turned = x.transpose([labels.index(k) for k in (*lead, *first, *last)])
+        sizes = [math.prod(extents[k] for k in some) for some in (first, last)]
+        return turned.reshape(*(extents[k] for k in lead), *sizes)
+
+    made = table(a, own, rows, inner) @ table(b, other, inner, columns)
+    order = [*lead, *rows, *columns]
+    made = made.reshape([extents[k] for k in order])
+    return made.transpose([order.index(k) for k in to])
+
+
+def _summed(
+    x: np.ndarray, labels: str, needed: Sequence[str]
+) -> tuple[np.ndarray, str]:
+    """An array without the axes that nothing else has."""
+    gone = tuple([k for k, label in enumerate(labels) if label not in needed])
+    left = "".join(label for label in labels if label in needed)
+    return (np.sum(x, axis=gone), left) if gone else (x, labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
