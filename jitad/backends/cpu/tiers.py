@@ -27,11 +27,12 @@ from . import link, mathlib, objects, watch
 Effort = Literal["auto", "full", "fast"]
 
 _ENTRY = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-# In seconds: what a character of a text takes to be compiled with care, what a launch
-# costs that is not made by a fast call, and how much of the time that code runs is lost
-# where it was made quickly.
+# In seconds: what a character of a text takes to be compiled with care, and what a
+# launch counts for that is not made by a fast call.  It takes some hundredths of that,
+# but what was called some dozen times will be called some thousand times.
 _CHARACTER = 1e-6
-_LAUNCH = 1e-5
+_LAUNCH = 2e-3
+# How much of the time that code runs is lost where it was made quickly.
 _LOST = 0.4
 
 
