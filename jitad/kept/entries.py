@@ -22,7 +22,7 @@ from pathlib import Path
 MOST = 256 << 20  # bytes of all entries of a folder together
 CUBINS, KERNELS = "cubins", "kernels"
 # All entries are looked through where one is large, or once for this number.
-_SELDOM = 16
+_SELDOM = 64
 _LARGE = MOST // 64
 
 _VARIABLE = "JITAD_CACHE"
@@ -121,23 +121,27 @@ def add(folder: Path | None, key: str, payload: bytes) -> None:
     if not allowed():
         return
     if len(payload) > _LARGE or int(key, 16) % _SELDOM == 0:
-        evict(folder, MOST)
+        # So much goes that it is long before there is too much again.
+        evict(folder, MOST, MOST * 3 // 4)
 
 
-def evict(folder: Path | None, most: int) -> None:
-    """Remove what was not used for longest until no more than `most` bytes are left.
+def evict(folder: Path | None, most: int, left: int | None = None) -> None:
+    """Where there are more than `most` bytes, remove what was not used for longest.
+
+    left  how many bytes are left then, at most; default: `most`
 
     Others may do so at the same time: they remove the same, and who reads or writes
     what is removed does as if it had never been there.
     """
     entries = sorted(_entries(folder))
-    left = sum(size for _, size, _ in entries)
+    held = sum(size for _, size, _ in entries)
+    least = most if left is None or held <= most else left
     for _, size, path in entries:
-        if left <= most:
+        if held <= least:
             break
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-            left -= size
+            Path(path).unlink(missing_ok=True)
+            held -= size
 
 
 def held(folder: Path | None) -> int:
@@ -206,19 +210,20 @@ def _unwritable(place: Path) -> str:
     return f"{place} cannot be written; set XDG_CACHE_HOME to a folder of yours"
 
 
-def _entries(folder: Path | None) -> list[tuple[int, int, Path]]:
+def _entries(folder: Path | None) -> list[tuple[int, int, str]]:
     """When each entry was last used, how large it is, and where."""
-    found: list[tuple[int, int, Path]] = []
+    found: list[tuple[int, int, str]] = []
     there = folder and _seen(folder)
     if folder is None or there is None or not _own(there):
         return found
-    with contextlib.suppress(OSError):
-        for path in folder.iterdir():
-            if not _NAMES.fullmatch(path.name):
+    # There may be tens of thousands, for which paths would take half a second.
+    with contextlib.suppress(OSError), os.scandir(folder) as each:
+        for entry in each:
+            if not _NAMES.fullmatch(entry.name):
                 continue
             with contextlib.suppress(OSError):
-                seen = path.lstat()
-                found.append((seen.st_mtime_ns, seen.st_size, path))
+                seen = entry.stat(follow_symlinks=False)
+                found.append((seen.st_mtime_ns, seen.st_size, entry.path))
     return found
 
 
