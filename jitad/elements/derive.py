@@ -142,6 +142,21 @@ class _Slopes:
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.gaps: set[int] = set()
+        self._elements: dict[Any, _Element] = {}
+
+    def element(
+        self,
+        make: Callable[..., _Element],
+        graph: Graph,
+        wrt: Sequence[int],
+        asked: Sequence[int],
+        gaps: Sequence[bool],
+    ) -> _Element:
+        """Derivatives of one element; those of equal graphs are made once."""
+        key = make, graph, tuple(wrt), tuple(asked), tuple(gaps)
+        if key not in self._elements:
+            self._elements[key] = make(graph, wrt, asked, gaps)
+        return self._elements[key]
 
     def added(self, statement: Statement, gaps: bool) -> int:
         """The one result of a statement that moves or adds derivatives."""
@@ -312,7 +327,7 @@ class _Bars(_Slopes):
         asked = [k for k, y in enumerate(results) if y in bars]
         given = [bars[results[k]] for k in asked]
         gaps = [bar in self.gaps for bar in given]
-        made = _pullback(statement.graph, wrt, asked, gaps)
+        made = self.element(_pullback, statement.graph, wrt, asked, gaps)
         found = self.mapped(made, (*statement.operands, *given), statement.shape)
         for k, bar in zip(wrt, found, strict=True):
             x = statement.operands[k]
@@ -372,9 +387,8 @@ class Dots(_Slopes):
         wrt = [k for k, x in enumerate(statement.operands) if x in dots]
         asked = [k for k, y in enumerate(results) if types[y].dtype.kind == "f"]
         given = [dots[statement.operands[k]] for k in wrt]
-        made = _pushforward(
-            statement.graph, wrt, asked, [x in self.gaps for x in given]
-        )
+        gaps = [x in self.gaps for x in given]
+        made = self.element(_pushforward, statement.graph, wrt, asked, gaps)
         operands = (*statement.operands, *given)
         found = self.mapped(made, operands, statement.shape) if asked else []
         dots |= dict(zip([results[k] for k in asked], found, strict=True))

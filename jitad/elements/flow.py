@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,7 @@ class Flow:
     outputs: tuple[int, ...] = ()
     _once: dict[Any, int] = field(default_factory=dict)
     _makers: dict[int, Statement] = field(default_factory=dict)
+    _graphs: dict[Any, Graph] = field(default_factory=dict)
 
     def input(self, type: Type) -> int:
         """A new input."""
@@ -133,7 +134,14 @@ class Flow:
 
     def add(self, statement: Statement) -> list[int]:
         """Append a statement: the numbers of its results."""
+        if isinstance(statement, Map):
+            statement = replace(statement, graph=self._same(statement.graph))
         return self.place(statement, [self.new(t) for t in statement.types])
+
+    def _same(self, graph: Graph) -> Graph:
+        """The graph of an earlier statement that is equal, if there is one."""
+        nodes = tuple([node[:4] for node in graph.nodes])
+        return self._graphs.setdefault((nodes, graph.inputs, graph.outputs), graph)
 
     def place(self, statement: Statement, results: list[int]) -> list[int]:
         """Append a statement whose results have numbers already."""
@@ -174,7 +182,7 @@ class Flow:
         return Flow(
             list(self.types), list(self.inputs), dict(self.constants),
             list(self.statements), list(self.results), self.outputs,
-            dict(self._once), dict(self._makers),
+            dict(self._once), dict(self._makers), self._graphs,
         )  # fmt: skip
 
     def sort(self, without: Collection[int]) -> None:

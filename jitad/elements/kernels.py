@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,19 @@ from jitad.plan.pipeline import compiled
 from jitad.transforms.scalars.scalarize import pack
 from jitad.transforms.scalars.templates import new_builder
 
-from .cells import Source, graph_of, read, sources
-from .steps import Reach, Run, Sum
-from .sweeps import Store, Sweep, Total
+from .cells import (
+    Added,
+    Applied,
+    Expression,
+    Number,
+    Result,
+    Source,
+    graph_of,
+    read,
+    sources,
+)
+from .steps import Delayed, Reach, Run, Sum
+from .sweeps import Store, Sweep
 from .windows import Box
 
 # An axis of lanes is better the longer it is, up to so many.
@@ -29,7 +41,45 @@ _SMALL = 4096
 # What is such a part of what is swept has code only after so many runs, or when NumPy
 # has done so many weighted operations for it, which takes as long as making the code.
 _PART, _OFTEN, _WORTH = 20, 30, 5e7
-_SUM: Layout = "sum"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Form:
+    """What is the same of all sweeps that differ in where they are.
+
+    order  the axes of the nest: that of the lanes, and those around it
+    steps  bytes along these, of what is read and then of what is written
+    kept   of each sum, the axes around the lanes that it keeps
+    """
+
+    graph: Graph
+    code: Delayed
+    extents: tuple[int, ...]
+    steps: tuple[tuple[int, ...], ...]
+    kept: tuple[tuple[int, ...], ...]
+    alone: bool
+
+    def run(self, sweep: Sweep, arrays: Sequence[Source]) -> Run:
+        """The step of a sweep that reads and writes arrays."""
+        low, shape = sweep.box.low, sweep.box.shape
+        reaches = []
+        for source, (lane, *outer) in zip(arrays, self.steps, strict=True):
+            at = source.start
+            for a, step in zip(low, source.steps, strict=True):
+                at += a * step
+            start = at * source.dtype.itemsize
+            reaches.append(Reach(source.value, start, lane, tuple(outer)))
+        sums = []
+        for total, kept in zip(sweep.totals, self.kept, strict=True):
+            own = [k for k in range(len(low)) if k not in total.axes]
+            place = tuple([slice(low[k], low[k] + shape[k]) for k in own])
+            there, size = total.there, tuple([shape[k] for k in own])
+            sums.append(Sum(there.value, there.dtype, kept, place, size))
+        lanes, *around = self.extents
+        return Run(
+            self.graph, self.code, tuple(reaches), tuple(sums), lanes, tuple(around),
+            self.alone,
+        )  # fmt: skip
 
 
 class Kernels:
@@ -41,6 +91,7 @@ class Kernels:
     def __init__(self, keep: bool, effort: Effort, *, often: bool = False) -> None:
         self.keep, self.often = keep, often
         self.effort: Effort = effort
+        self._forms: dict[Any, _Form | None] = {}
 
     def run(self, sweep: Sweep, beside: int = 0) -> Run:
         """What computes a sweep.
@@ -49,50 +100,55 @@ class Kernels:
         added up in order.
         beside  how many elements there are in all sweeps that belong together
         """
-        graph, given = _graph(sweep)
+        given, key = _looked_at(sweep)
+        if (key, beside) not in self._forms:
+            self._forms[key, beside] = self._form(sweep, given, beside)
+        form = self._forms[key, beside]
+        if form is None:
+            return self.run(_rows(sweep))
+        form.code.patience -= 1
+        return form.run(sweep, [*given, *(s.there for s in sweep.stores)])
+
+    def _form(self, sweep: Sweep, given: Sequence[Source], beside: int) -> _Form | None:
+        """What to make of a sweep; None: it is better written than added up."""
         there = [s.there for s in sweep.stores]
         sums = [t.spread(len(sweep.box.low)) for t in sweep.totals]
-        nest = Nest(sweep.box, [*given, *there, *sums])
-        lane, outer = nest.lanes([*given, *there], nest.moving(there))
+        nest, arrays = Nest(sweep.box, [*given, *there, *sums]), [*given, *there]
+        lane, outer = nest.lanes(arrays, nest.moving(there))
         if any(nest.steps(s)[lane] for s in sums):
             if len(sums) == 1 and not there:
-                return self.run(_rows(sweep))
-            lane, outer = nest.lanes([*given, *there], nest.moving(there, sums))
-        around = tuple([nest.extents[k] for k in outer])
-        reaches = [nest.reach(s, lane, outer) for s in (*given, *there)]
+                return None
+            lane, outer = nest.lanes(arrays, nest.moving(there, sums))
+        order = (lane, *outer)
+        steps = [
+            tuple([nest.steps(s)[k] * s.dtype.itemsize for k in order]) for s in arrays
+        ]
         pairs = [zip(nest.extents, nest.steps(s), strict=True) for s in there]
         alone = any(n > 1 and not step for own in pairs for n, step in own)
         layouts: list[Layout] = [
-            _layout(r, s) for r, s in zip(reaches, [*given, *there], strict=True)
+            _layout(own[0], s) for own, s in zip(steps, arrays, strict=True)
         ]
         for k in range(len(given), len(layouts)):
             if layouts[k] == "fixed":
                 layouts[k] = "streams"  # of one lane
-        layouts += [_SUM] * len(sums)
-        size = sweep.box.size
-        inputs = reaches[: len(given)]
-
-        def make() -> Any:
-            return self._compiled(graph, inputs, layouts, size)
-
-        small = size < beside // _PART and not (sweep.added or alone or self.often)
-        often = min(_OFTEN, int(_WORTH / (size * (1 + sweep.weight))))
-        return Run(
-            graph, tuple(reaches),
-            tuple([_sum(t, sweep.box, nest, s, outer) for t, s in
-                   zip(sweep.totals, sums, strict=True)]),
-            nest.extents[lane], around, make, alone, often if small else 0,
-        )  # fmt: skip
-
-    def _compiled(
-        self,
-        graph: Graph,
-        inputs: Sequence[Reach],
-        layouts: Sequence[Layout],
-        size: int,
-    ) -> Any:
-        varying = tuple([(0,) if r.lane else () for r in inputs])
+        added: list[Layout] = ["sum"] * len(sums)
+        layouts += added
+        graph, size = _graph(sweep, given), sweep.box.size
+        varying = tuple([(0,) if own[0] else () for own in steps[: len(given)]])
         request = Request(1, varying, tuple(layouts))
+        code = Delayed(partial(self._compiled, graph, request, size))
+        if size < beside // _PART and not (sweep.added or alone or self.often):
+            often = int(_WORTH / (size * (1 + sweep.weight)))
+            code.patience = min(_OFTEN, often) + 1
+        else:
+            code.ready()
+        kept = [
+            tuple([n for n, k in enumerate(outer) if nest.steps(s)[k]]) for s in sums
+        ]
+        extents = tuple([nest.extents[k] for k in order])
+        return _Form(graph, code, extents, tuple(steps), tuple(kept), alone)
+
+    def _compiled(self, graph: Graph, request: Request, size: int) -> Any:
         machine = cpu.HOST.at(self.effort if self.often or size >= _SMALL else "fast")
         executable, _ = compiled(graph, request, machine, (size,), keep=self.keep)
         return executable
@@ -105,33 +161,62 @@ def _rows(sweep: Sweep) -> Sweep:
     return Sweep(sweep.box, (Store(total.expression, there),), added=True)
 
 
-def _sum(
-    total: Total, box: Box, nest: Nest, there: Source, outer: Sequence[int]
-) -> Sum:
-    """Where the sums of a kernel go."""
-    kept = [k for k in range(len(box.low)) if k not in total.axes]
-    return Sum(
-        there.value, there.dtype,
-        tuple([n for n, k in enumerate(outer) if nest.steps(there)[k]]),
-        tuple([slice(box.low[k], box.high[k]) for k in kept]),
-        tuple([box.shape[k] for k in kept]),
-    )  # fmt: skip
+def _place(source: Source) -> Any:
+    return source.value, source.start, source.steps
 
 
-def _graph(sweep: Sweep) -> tuple[Graph, list[Source]]:
-    """The graph of one element, and what its inputs read."""
+def _looked_at(sweep: Sweep) -> tuple[list[Source], Any]:
+    """What a sweep reads, and all else about it: equal for those of one form."""
+    given: dict[Any, Source] = {}
+    number: dict[Any, int] = {}
+    parts: list[Any] = []
+    known: dict[int, int] = {}
+
+    def look(x: Expression) -> int:
+        """Which of the parts says what it is."""
+        if id(x) in known:
+            return known[id(x)]
+        match x:
+            case Source():
+                place = _place(x)
+                given.setdefault(place, x)
+                part: Any = number.setdefault(place, len(number)), x.dtype, x.steps
+            case Number():
+                part = x.value.dtype, x.value.tobytes()
+            case Result():
+                part = look(x.of), x.output
+            case Applied():
+                part = (x.graph, *map(look, x.operands))
+            case Added():
+                part = ("added", *map(look, x.terms))
+            case _:
+                raise AssertionError(x)
+        known[id(x)] = len(parts)
+        parts.append(part)
+        return known[id(x)]
+
+    stores = [(look(s.expression), _like(s.there)) for s in sweep.stores]
+    totals = [(look(t.expression), t.axes, _like(t.there)) for t in sweep.totals]
+    if sweep.added:
+        for store in sweep.stores:
+            look(store.there)
+    key = sweep.box.shape, tuple(stores), tuple(totals), sweep.added, tuple(parts)
+    return list(given.values()), key
+
+
+def _like(there: Source) -> Any:
+    return there.dtype, there.steps
+
+
+def _graph(sweep: Sweep, given: Sequence[Source]) -> Graph:
+    """The graph of one element."""
     builder = new_builder()
-    index: dict[Any, int] = {}
-    given: list[Source] = []
-    known: dict[Any, int] = {}
-    read_: list[Source] = [s for x in sweep.expressions for s in sources(x)]
-    read_ += [s.there for s in sweep.stores if sweep.added]
-    for source in read_:
-        key = source.value, source.start, source.steps
-        if key not in known:
-            known[key] = read(builder, source.dtype)
-            given.append(source)
-        index[id(source)] = known[key]
+    known = {_place(source): read(builder, source.dtype) for source in given}
+    index: dict[Any, int] = {
+        id(source): known[_place(source)]
+        for x in (*sweep.expressions, *(s.there for s in sweep.stores if sweep.added))
+        for source in sources(x)
+    }
     outputs = []
     for each in (*sweep.stores, *sweep.totals):
         dtype = each.there.dtype
@@ -141,14 +226,14 @@ def _graph(sweep: Sweep) -> tuple[Graph, list[Source]]:
             add = registry.primitives["add"]
             made = builder.apply(add, (before, made), scalar(dtype))
         outputs.append(pack(builder, np.asarray(made), scalar(dtype)))
-    return builder.finish(outputs), given
+    return builder.finish(outputs)
 
 
-def _layout(reach: Reach, source: Source) -> Layout:
+def _layout(lane: int, source: Source) -> Layout:
     """The layout of an array of which a lane has one element."""
-    if reach.lane == source.dtype.itemsize:
+    if lane == source.dtype.itemsize:
         return "streams"
-    return "rows" if reach.lane else "fixed"
+    return "rows" if lane else "fixed"
 
 
 class Nest:
@@ -196,12 +281,3 @@ class Nest:
         axes = range(len(self.extents))
         lane = max(free or axes[:1], key=score)
         return lane, [k for k in axes if k != lane]
-
-    def reach(self, source: Source, lane: int, outer: Sequence[int]) -> Reach:
-        """Where a kernel over the box finds an array."""
-        size = source.dtype.itemsize
-        pairs = zip(self.low, source.steps, strict=True)
-        start = source.start + sum(a * s for a, s in pairs)
-        steps = [s * size for s in self.steps(source)]
-        around = tuple([steps[k] for k in outer])
-        return Reach(source.value, start * size, steps[lane], around)

@@ -15,6 +15,7 @@ from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import CONST, INPUT, Graph, Node, Type, arguments, scalar
 from jitad.ir.interpret import evaluate_array_node
 from jitad.ir.loop import INT, LOOP, PART, loop_of
+from jitad.ir.views import Places
 from jitad.ir.whole import WHOLE
 from jitad.transforms.scalars.scalarize import elements, pack
 from jitad.transforms.scalars.templates import apply, new_builder
@@ -282,13 +283,16 @@ class _Flowing:
     def _put(self, node: Node) -> int:
         base, value = [self.operand(a) for a in node.operands]
         positions = arguments(node)["positions"]
-        to = np.shape(positions)
+        to = positions.shape
         if not math.prod(to):
             return base
         own = self.flow.types[value].shape
         if own != to:
             value = self.flow.seen(value, broadcast(own, to))
-        window = affine(np.asarray(positions))
+        if isinstance(positions, Places):
+            window = Window(to, positions.start, positions.steps)
+        else:
+            window = affine(positions)
         if window is None or repeated(window):
             raise UnfitError("put")
         shape = node.type.shape

@@ -59,40 +59,58 @@ class Sum:
 
 
 @dataclass(eq=False)
-class Run:
-    """A kernel over a box: its lanes, and axes around them.
+class Delayed:
+    """The code of a kernel, for all steps that run it.
 
-    graph     of one element: what is written, and then what is added up
-    reaches   where its inputs are, and where what is written goes
-    sums      where the sums of the rest go
-    make      makes its code
-    alone     whether rows must run in order, one after the other
-    patience  how often NumPy computes it before code is made.  Of few elements code
-              takes longer to be made than they take; what comes back in every step
+    make      makes it
+    patience  how often NumPy computes such a step before code is made.  Of few elements
+              code takes longer to be made than they take; what comes back in every step
               of a long loop, or in every call of a solver, is worth it.
     """
 
+    make: Callable[[], Any]
+    patience: int = 0
+    executable: Any = None
+
+    def ready(self) -> Any:
+        """It, made if need be."""
+        if self.executable is None:
+            self.executable = self.make()
+        return self.executable
+
+    def asked(self) -> Any | None:
+        """It, if it is worth it by now."""
+        if self.patience > 0:
+            self.patience -= 1
+            return None
+        return self.ready()
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A kernel over a box: its lanes, and axes around them.
+
+    graph    of one element: what is written, and then what is added up
+    reaches  where its inputs are, and where what is written goes
+    sums     where the sums of the rest go
+    alone    whether rows must run in order, one after the other
+    """
+
     graph: Graph
+    code: Delayed
     reaches: tuple[Reach, ...]
     sums: tuple[Sum, ...]
     lanes: int
     outer: tuple[int, ...]
-    make: Callable[[], Any]
     alone: bool = False
-    patience: int = 0
-    executable: Any = None
 
     def __post_init__(self) -> None:
         written = self.reaches[self.reads :]
         assert all(r.lane for r in written) or self.lanes == 1, "lanes write one place"
-        if not self.patience:
-            self.ready()
 
     def ready(self) -> Any:
         """Its code, made if need be."""
-        if self.executable is None:
-            self.executable = self.make()
-        return self.executable
+        return self.code.ready()
 
     @property
     def reads(self) -> int:
@@ -106,11 +124,10 @@ class Run:
 
     def run(self, environment: Environment) -> None:
         """Launch it, or interpret its graph."""
-        if self.patience:
-            self.patience -= 1
+        executable = self.code.asked()
+        if executable is None:
             self._interpret(environment)
             return
-        executable = self.ready()
         arguments = [r.argument(environment) for r in self.reaches]
         if self.outer:
             self._rows(executable, arguments, environment)

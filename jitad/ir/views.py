@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from .graph import Type
 
@@ -35,6 +36,39 @@ class Layout(NamedTuple):
         array = np.ndarray(shape, memory.dtype, memory, self.offset * item, strides)
         array.flags.writeable = self.writeable
         return array
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Which elements an array of a shape is: index i is number start + Σ i·steps.
+
+    Along axes of one element the step is 0, so that equal places are equal.
+    """
+
+    shape: tuple[int, ...]
+    start: int
+    steps: tuple[int, ...]
+
+    def within(self, key: tuple[Any, ...]) -> Places:
+        """Those that integers, slices, None and at most one Ellipsis choose."""
+        key = key if Ellipsis in key else (*key, Ellipsis)
+        # Nothing is read: only NumPy's answer where the elements would be.
+        memory = np.zeros(1, np.int8)
+        view = as_strided(memory, self.shape, self.steps)[key]
+        start = self.start + address(view) - address(memory)
+        return _places(view.shape, start, view.strides)
+
+    def array(self) -> np.ndarray:
+        """The number of every element."""
+        found = np.full((), self.start, np.int64)
+        for n, step in zip(self.shape, self.steps, strict=True):
+            found = found[..., None] + step * np.arange(n)
+        return found
+
+
+def _places(shape: tuple[int, ...], start: int, steps: Sequence[int]) -> Places:
+    pairs = zip(shape, steps, strict=True)
+    return Places(shape, start, tuple([s if n > 1 else 0 for n, s in pairs]))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -171,6 +205,19 @@ class Storage:
         numbers = np.empty(owner.type.size, int)
         numbers[owner.places().ravel()] = np.arange(owner.type.size)
         return numbers[places]
+
+    def affine(self) -> Places | None:
+        """The same, where strides alone tell; None where they do not."""
+        shape, own = self.type.shape, self._layout
+        if self.owner._layout is not None or self._steps or not self.type.size:
+            return None
+        if own is None:
+            steps, step = [], 1
+            for n in reversed(shape):
+                steps.append(step)
+                step *= n
+            return _places(shape, 0, steps[::-1])
+        return _places(shape, own.offset, own.strides)
 
     def adopt(self, piece: Any) -> None:
         """Own memory laid out like piece, an array that NumPy made."""

@@ -121,23 +121,22 @@ def add(folder: Path | None, key: str, payload: bytes) -> None:
     if not allowed():
         return
     if len(payload) > _LARGE or int(key, 16) % _SELDOM == 0:
-        # So much goes that it is long before there is too much again.
-        evict(folder, MOST, MOST * 3 // 4)
+        evict(folder, MOST, spare=4 * _SELDOM)
 
 
-def evict(folder: Path | None, most: int, left: int | None = None) -> None:
+def evict(folder: Path | None, most: int, spare: int = 0) -> None:
     """Where there are more than `most` bytes, remove what was not used for longest.
 
-    left  how many bytes are left then, at most; default: `most`
-
+    spare  entries that go even so, that it be long before there is too much again
     Others may do so at the same time: they remove the same, and who reads or writes
     what is removed does as if it had never been there.
     """
     entries = sorted(_entries(folder))
     held = sum(size for _, size, _ in entries)
-    least = most if left is None or held <= most else left
-    for _, size, path in entries:
-        if held <= least:
+    if held <= most:
+        return
+    for k, (_, size, path) in enumerate(entries):
+        if held <= most and k >= spare:
             break
         with contextlib.suppress(OSError):
             Path(path).unlink(missing_ok=True)

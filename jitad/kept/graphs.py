@@ -23,6 +23,7 @@ from jitad.ir.graph import Graph, Node, Slot, Static, Type
 from jitad.ir.loop import Loop
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.table import Way
+from jitad.ir.views import Places
 
 _MARSHAL = 2  # a version without references: equal values are equal bytes
 _LARGE = 1 << 14  # bytes from which an array is left outside
@@ -195,6 +196,7 @@ _PACKED: dict[type, Callable[[_Packer, Any], Any]] = {
     Static: lambda p, x: ("static", p.value(x.value)),
     Slot: lambda p, x: ("slot", x.index),
     Way: lambda p, x: ("way", *map(p.value, x)),
+    Places: lambda p, x: ("places", x.shape, x.start, x.steps),
     slice: lambda p, x: ("slice", *map(p.value, (x.start, x.stop, x.step))),
     type(Ellipsis): lambda p, x: ("...",),
     tuple: _Packer.several,
@@ -260,6 +262,7 @@ _UNPACKED: dict[str, Callable[..., Any]] = {
     "static": lambda u, x: Static(u.value(x)),
     "slot": lambda u, x: Slot(x),
     "way": lambda u, *x: Way(*map(u.value, x)),
+    "places": lambda u, *x: Places(*x),
     "slice": lambda u, *x: slice(*map(u.value, x)),
     "...": lambda u: Ellipsis,
     "tuple": lambda u, x: tuple([u.value(v) for v in x]),

@@ -206,7 +206,7 @@ def test_a_step_is_compiled_once() -> None:
 
     x = np.linspace(0, 1, 3000)
     kernels = [
-        {id(s.executable) for s in of(n).prepare(x).steps.steps
+        {id(s.code.ready()) for s in of(n).prepare(x).steps.steps
          if isinstance(s, steps.Run)}
         for n in (6, 12)
     ]  # fmt: skip
@@ -265,13 +265,13 @@ def test_small_parts_get_kernels_when_they_have_run_often() -> None:
     f = jitad.value_and_grad(lambda u: np.sum(np.sin(u[1:] - u[:-1] ** 2)))
     call = f.prepare(x)
     runs = [s for s in call.steps.steps if isinstance(s, steps.Run)]
-    small = [s for s in runs if s.patience]
+    small = [s for s in runs if s.code.patience > 0]
     assert [s.lanes for s in small] == [1, 1]
     first = call.run([x], None)
-    assert all(s.executable is None for s in small)
+    assert all(s.code.executable is None for s in small)
     for _ in range(30):
         last = call.run([x], None)
-    assert all(s.executable is not None for s in small)
+    assert all(s.code.executable is not None for s in small)
     for before, after in zip(first, last, strict=True):
         np.testing.assert_allclose(after, before, rtol=1e-14)
 

@@ -47,27 +47,39 @@ def assign(array: Tracer, key: Any, value: Any) -> None:
     if type(key) is not int and type(key) is not slice and traced(key):
         _scatter_item(array, _parts(array, key), value)
         return
+    own, parts = array.affine(), key if type(key) is tuple else (key,)
+    if own is not None and all(type(p) in _BASIC for p in parts):
+        places = own.within(parts)
+        if _already_there(array, value, places.shape) and value.affine() == places:
+            return
+        value = fit(stored(array, value), places.shape)
+        write(array, value, None if places == own else places)
+        return
     every = array.positions()
     positions = np.asarray(every[key])
-    if _already_there(array, positions, value):
+    same = _already_there(array, value, positions.shape)
+    if same and np.array_equal(value.positions(), positions):
         return
     value = fit(stored(array, value), positions.shape)
     whole = np.array_equal(positions, every)
     write(array, value, None if whole else positions)
 
 
+# What an index may have in it that leaves strides as they are, or multiplies them.
+_BASIC = frozenset([int, slice, type(None), type(Ellipsis)])
+
+
 registry.functions["getitem"] = read
 registry.functions["setitem"] = assign
 
 
-def _already_there(array: Tracer, positions: np.ndarray, value: Any) -> bool:
-    """Whether value is the view that it would be written to (`y[1:] += 1` ends so)."""
+def _already_there(array: Tracer, value: Any, shape: tuple[int, ...]) -> bool:
+    """Whether value may be the view that it is written to (`y[1:] += 1` ends so)."""
     return (
         isinstance(value, Tracer)
         and value.owner is array.owner
-        and value.shape == positions.shape
+        and value.shape == shape
         and value.moved_as(array)
-        and np.array_equal(value.positions(), positions)
     )
 
 

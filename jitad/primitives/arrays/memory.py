@@ -18,21 +18,24 @@ from jitad.ir.graph import Static, Type
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.source import source_line
 from jitad.ir.tracer import Trace, Tracer, innermost, lift, renewed
-from jitad.ir.views import address
+from jitad.ir.views import Places, address
 
 from .gather import Located, Steps, gather, in_range, scatter
 
 
-def _put(base: Any, value: Any, *, positions: np.ndarray) -> np.ndarray:
+def _put(base: Any, value: Any, *, positions: np.ndarray | Places) -> np.ndarray:
     result = np.array(base, order="C")
-    result.reshape(-1)[positions] = value
+    numbers = positions.array() if isinstance(positions, Places) else positions
+    result.reshape(-1)[numbers] = value
     return result
 
 
 _put_node = registry.add(Primitive("put", "structure", _put, cost=0))
 
 
-def write(array: Tracer, value: Any, positions: np.ndarray | None = None) -> None:
+def write(
+    array: Tracer, value: Any, positions: np.ndarray | Places | None = None
+) -> None:
     """Replace the value of an array, or the elements at some of its `positions()`.
 
     An array of an enclosing trace moves into the trace that writes to it; using it out
@@ -56,12 +59,15 @@ def write(array: Tracer, value: Any, positions: np.ndarray | None = None) -> Non
         owner.born = trace.bear()
     whole = positions is None
     if positions is None and owner is not array:
-        positions = array.positions()
+        positions = array.affine() or array.positions()
         apart = not steps and _apart(array)
-        whole = apart or np.bincount(positions.ravel(), minlength=1).max() < 2
-    if positions is not None:
-        put = _moved_put if steps else _plain_put
-        owner._index = put(trace, array, index, positions)
+        numbers = None if apart else array.positions().ravel()
+        whole = numbers is None or np.bincount(numbers, minlength=1).max() < 2
+    if positions is not None and steps:
+        assert isinstance(positions, np.ndarray)
+        owner._index = _moved_put(trace, array, index, positions)
+    elif positions is not None:
+        owner._index = _plain_put(trace, array, index, positions)
     owner._version += 1
     if whole:
         array._index = _valid(trace, array, index) if steps else index
@@ -85,7 +91,9 @@ def _apart(array: Tracer) -> bool:
     return True
 
 
-def _plain_put(trace: Trace, array: Tracer, index: int, positions: np.ndarray) -> int:
+def _plain_put(
+    trace: Trace, array: Tracer, index: int, positions: np.ndarray | Places
+) -> int:
     """The owner's node after elements of it were written."""
     owner: Any = array.owner
     params = (("positions", Static(positions)),)
