@@ -15,7 +15,7 @@ from typing import Any
 from .locks import lock
 
 # A child that is forked while a thread imports a module waits for it for ever.
-_importing = lock()
+importing = lock()
 
 
 class Late:
@@ -40,7 +40,7 @@ def bring(name: str) -> Any:
     found = sys.modules.get(name)
     if found is not None and not getattr(found.__spec__, "_initializing", True):
         return found  # a tenth of the time that import_module takes
-    with _importing:
+    with importing:
         return import_module(name)
 
 

@@ -126,6 +126,20 @@ def test_a_thread_compiles_with_numba() -> None:
 
 
 @pytest.mark.slow
+def test_what_numba_compiles_with_is_imported_before() -> None:
+    out = in_subprocess(
+        """
+        from jitad.backends.cpu import njit
+        call = jitad.njit(jitad.grad(fresh()), 0.5)
+        known = set(sys.modules)
+        call(0.5)
+        print(*sorted(set(sys.modules) - known))
+        """
+    )
+    assert not out.split()
+
+
+@pytest.mark.slow
 def test_a_thread_holds_a_lock_of_the_house() -> None:
     out = in_subprocess(
         """

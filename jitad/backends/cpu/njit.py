@@ -15,16 +15,21 @@ import numba
 import numpy as np
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
+from numba.core.registry import cpu_target
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 from numba.np import arrayobj
 from numba.np.numpy_support import from_dtype
+
+from jitad.process.late import bring, importing
 
 from .executable import Executable
 
 _WORD = ir.IntType(64)
 _BYTES = ir.IntType(8).as_pointer()
 _ENTRY = ir.FunctionType(ir.VoidType(), [_BYTES, _WORD, _WORD])
+# What Numba imports, beside its registries, when it first compiles a call.
+_IMPORTED = "numba.core.boxing", "numba.core.runtime.context"
 
 
 # What Numba has compiled calls of: it never frees that, so these have to stay.
@@ -95,6 +100,12 @@ class Routine:
 
 def compile(routine: Routine) -> Callable[..., Any]:
     """An @njit function (*arguments) -> results, for Python and for @njit code."""
+    with importing:
+        contexts: Any = cpu_target
+        contexts.typing_context.refresh()
+        contexts.target_context.refresh()
+        for name in _IMPORTED:
+            bring(name)
 
     @intrinsic
     def run(typingctx: Any, args: Any) -> Any:
