@@ -359,7 +359,7 @@ LINES = {
 # What only jitad has, or what only other primitives are made of.
 ELSEWHERE = {
     "input", "const", "stop_gradient", "either", "nonzero", "line_or_corner",
-    "singular", "indefinite",
+    "singular", "indefinite", "squares",
 }  # fmt: skip
 
 

@@ -185,7 +185,7 @@ ELSEWHERE = {
     "and", "or", "xor", "not", "lt", "le", "gt", "ge", "eq", "ne",
     "left_shift", "right_shift", "argmax_of", "argmin_of",
     "integer_mod", "integer_floor_divide", "ahead", "either", "nonzero",
-    "line_or_corner", "factor_gate", "factor_mul",
+    "line_or_corner", "factor_gate", "factor_mul", "squares",
 }  # fmt: skip
 
 
