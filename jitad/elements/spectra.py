@@ -221,17 +221,17 @@ class Spectral(Library):
     def vectors(self, ground: Ground) -> int:
         """The vectors, as a value that has derivatives."""
         type = Type(self.type.dtype, ground.shape(self.operands[0]))
-        return ground.added(Eigenvectors(type, self.operands), gaps=False)
+        return ground.added(Eigenvectors(type, self.operands[:2]), gaps=False)
 
     def values(self, ground: Ground) -> int:
         """The eigenvalues, likewise."""
         type = Type(self.type.dtype, ground.shape(self.operands[0])[:-1])
-        return ground.added(Eigenvalues(type, self.operands), gaps=False)
+        return ground.added(Eigenvalues(type, self.operands[:2]), gaps=False)
 
     def recomposed(self, ground: Ground, values: int) -> int:
         """V times other values times Vᵀ."""
         type = Type(self.type.dtype, ground.shape(self.operands[0]))
-        made = Recomposed(type, (*self.operands, values))
+        made = Recomposed(type, (*self.operands[:2], values))
         return ground.added(made, gaps=False)
 
     def quotients(self, ground: Ground, x: int) -> int:
