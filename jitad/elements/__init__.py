@@ -2,7 +2,7 @@
 
 flow     what a function computes of whole arrays, statement by statement
 laying   a graph of arrays -> statements of a flow; sides: what of it is smooth
-repeated a loop as one of them
+repeated a loop as one of them; iterations: loops that are done at once
 derive   flow -> flow: forward and reverse; loops: those of loops; telling: on which
          side of a kink derivatives are differentiated again
 jacobians  rows or columns by loops

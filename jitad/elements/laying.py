@@ -32,6 +32,7 @@ from .flow import (
     inside,
     unit_box,
 )
+from .iterations import at_once
 from .library import Cumulated, Extreme, Norm, Product, UnfitError, matmul_labels
 from .matrices import MATRICES
 from .places import PLACES, Gathered, PlaceOfExtreme, Replaced
@@ -114,7 +115,7 @@ class _Flowing:
                 self.parts[i] = self.nested(self.flow, node, operands, self.side)
             elif node.primitive is LOOP:
                 (i,) = own
-                self.parts[i] = self.flow.add(self._repeated(node))
+                self.parts[i] = self._loop(node)
             elif node.primitive is CALL and custom_of(node).kind == "again":
                 (i,) = own
                 self.parts[i] = self._again(node)
@@ -124,6 +125,16 @@ class _Flowing:
             else:
                 (i,) = own
                 self.value[i] = self._computed(node)
+
+    def _loop(self, node: Node) -> list[int]:
+        """The parts of a loop."""
+        loop = loop_of(node)
+        graph = at_once(loop)
+        if graph is None:
+            return self.flow.add(self._repeated(node))
+        given = [self.operand(a) for a in node.operands]
+        parts = lay(self.flow, graph, given, self.nested, side=self.side)
+        return [*parts, self.flow.number(loop.bound, INT)]
 
     def _repeated(self, node: Node) -> Repeated:
         """The statement of a loop."""
