@@ -194,7 +194,12 @@ def _whole(module: Module, steps: Sequence[Statement]) -> str:
 
 
 def _sums(kernel: Kernel, steps: Sequence[Statement]) -> list[Place]:
-    """The sums that every vector adds to once, as many as registers can hold."""
+    """The sums that every vector adds to once, as many as registers can hold.
+
+    None where the loop over vectors may be left from within.
+    """
+    if watch.long_loops(steps):
+        return []
     found = [
         (s.buffer, s.element)
         for s in steps
