@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -45,10 +46,11 @@ from .flow import (
 )
 from .kernels import Kernels
 from .library import Library
+from .prepared import straight
 from .repeated import Repeated
 from .repeating import Repeat
 from .steps import Compute, New, Plan, Step, View
-from .sweeps import Store, Sweep, Sweeps, Total, joined
+from .sweeps import Store, Sweep, Sweeps, Total, flattened, joined
 from .windows import (
     Shape,
     Window,
@@ -73,7 +75,10 @@ def plan(flow: Flow, *, keep: bool, effort: Effort, inner: bool = False) -> Plan
     """
     made = _Planner(flow, Kernels(keep, effort, often=inner))
     made.run(inner=inner)
-    return made.plan()
+    found = made.plan()
+    if not inner:
+        found.prepare = partial(straight, nested=Repeat)
+    return found
 
 
 class _Planner:
@@ -135,8 +140,12 @@ class _Planner:
             if not isinstance(step, Sweeps):
                 yield step
                 continue
-            beside = 0 if step.alone else math.prod(step.shape)
-            for sweep in step.own:
+            if step.alone:
+                yield from map(self.kernels.run, step.own)
+                continue
+            beside = math.prod(step.shape)
+            first, *others = sorted(step.own, key=lambda sweep: -sweep.box.size)
+            for sweep in (flattened(first, step.shape), *others):
                 yield self.kernels.run(sweep, beside)
 
     # -- what values are -------------------------------------------------------

@@ -113,6 +113,55 @@ def prepared(
     )  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class Straight:
+    """A plan as one program.
+
+    given    the places of its inputs, and results those of its results
+    """
+
+    program: Program
+    memory: int
+    given: Sequence[int]
+    constants: Sequence[tuple[int, np.ndarray]]
+    results: Sequence[int]
+    types: Sequence[Type]
+    codes: Sequence[Code]
+
+    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The results: new arrays."""
+        memory = fresh.aligned((max(self.memory, 1),), np.dtype(np.uint8))
+        made = [fresh.empty(t.shape, t.dtype) for t in self.types]
+        places = [(_MEMORY, address(memory))]
+        places += zip(self.given, map(address, inputs), strict=True)
+        places += [(p, address(x)) for p, x in self.constants]
+        places += zip(self.results, map(address, made), strict=True)
+        self.program.run(places)
+        return made
+
+
+def straight(plan: Plan, nested: Any) -> Straight | None:
+    """The program of a plan; None where it is more than kernels and loops of these.
+
+    nested  the class of steps that are loops
+    """
+    made = _Preparing(nested, settled=True)
+    given = [made.place() for _ in plan.given]
+    results = [made.place() for _ in plan.outputs]
+    loop = Loop(index=made.memory.take(8), steps=made.memory.take(8))
+    places = dict(zip(plan.given, map(At, given), strict=True))
+    try:
+        loop.body, loop.nanoseconds, _ = made.section(
+            plan, places, list(map(At, results))
+        )
+    except UnpreparedError:
+        return None
+    return Straight(
+        Program(loop, made.count), made.memory.most, given, made.constants, results,
+        plan.types, made.codes,
+    )  # fmt: skip
+
+
 @dataclass(eq=False)
 class _Memory:
     """Pieces of one piece of memory."""
@@ -216,9 +265,9 @@ class _Preparing:
         heads = {i: inside[i] for i in (index[0], *inner, *own)}
         if head is not None:
             pairs = zip(head.given, heads.values(), strict=True)
-            loop.head, cost, (loop.flag,) = self._section(head, dict(pairs), None)
+            loop.head, cost, (loop.flag,) = self.section(head, dict(pairs), None)
             loop.nanoseconds += cost
-        loop.body, cost, _ = self._section(body, inside, ends)
+        loop.body, cost, _ = self.section(body, inside, ends)
         loop.nanoseconds += cost
         self.times //= max(1, statement.bound)
         for at, size in taken:
@@ -234,7 +283,7 @@ class _Preparing:
         loop.moves.append(Move(place, base, stride, shift, mask, turns))
         return At(place)
 
-    def _section(
+    def section(
         self, plan: Plan, places: dict[int, At], ends: Sequence[At] | None
     ) -> tuple[list[Any], float, list[At]]:
         """The operations of a plan, the time that they take, and where its results are.

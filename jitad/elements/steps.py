@@ -23,6 +23,8 @@ from jitad.lowering.kernel import Argument
 from .library import Library
 
 Environment = dict[int, np.ndarray]
+# A plan is made one program after so many runs, and so many steps in all.
+_RUNS, _STEPS = 2, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,14 @@ class Compute:
         environment[self.value] = np.asarray(made, dtype, order="C")
 
 
+class Whole(Protocol):
+    """All of a plan in one."""
+
+    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The results: new arrays."""
+        ...
+
+
 class Step(Protocol):
     """What a plan does next."""
 
@@ -277,6 +287,7 @@ class Plan:
     constants  the arrays that are always there
     types      of the results
     peak       bytes of new arrays that there are at a time
+    prepare    makes it one program, or says None, once it has run often
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -286,6 +297,9 @@ class Plan:
     outputs: tuple[int, ...] = ()
     types: tuple[Type, ...] = ()
     peak: int = 0
+    prepare: Callable[[Plan], Whole | None] | None = None
+    _program: Whole | None = None
+    _runs: int = 0
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results: new arrays.
@@ -293,11 +307,19 @@ class Plan:
         Raises MemoryError where this machine has less than that takes.
         """
         need_memory(self.peak)
-        environment = dict(self.constants)
-        for k, x in zip(self.given, inputs, strict=True):
-            environment[k] = np.ascontiguousarray(x)
+        given = list(map(np.ascontiguousarray, inputs))
+        self._runs += 1
+        if self.prepare is not None and self._often():
+            self._program, self.prepare = self.prepare(self), None
+        if self._program is not None:
+            return self._program.run(given)
+        environment = self.constants | dict(zip(self.given, given, strict=True))
         self.follow(environment)
         return [environment[k] for k in self.outputs]
+
+    def _often(self) -> bool:
+        """Whether steps one by one have taken as long by now as to prepare them."""
+        return self._runs > _RUNS and self._runs * len(self.steps) > _STEPS
 
     def follow(self, environment: Environment) -> None:
         """Run the steps."""

@@ -7,18 +7,21 @@ are computed together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jitad.process.locks import cached_property
 
-from .cells import Expression, Source, sources
+from .cells import Expression, Source, moved, sources
 from .steps import Step
-from .windows import Box, Shape, full
+from .windows import Axes, Box, Shape, c_steps, full
 
 # Cut into more boxes than this, or with more weighted operations in one, sweeps stay
 # apart; so they do where less than this part of one is in the other.
 _MOST, _HEAVY, _COMMON = 40, 300.0, 0.9
+# So many times the elements of a box may be computed to have no rows.
+_SPARE = 1.25
 # They are looked for among so many of the steps that follow.
 _NEAR = 64
 
@@ -150,6 +153,38 @@ def _both(a: Sweeps, b: Sweeps) -> Sweeps | None:
     own += _left(a.own, b.own)
     own += _left(b.own, a.own)
     return Sweeps(shape, tuple(own)) if len(own) <= _MOST else None
+
+
+def flattened(sweep: Sweep, shape: Shape) -> Sweep:
+    """A sweep over all elements between the first and the last of its box, in memory.
+
+    So there are no rows.  What is computed between the rows is nothing: it is read and
+    written within the arrays, and written over by the sweeps over what is beside the
+    box.  The same sweep where arrays lie differently, or that is too much.
+    shape  of the arrays; all of them are written by the sweeps that belong together
+    """
+    box, last = sweep.box, len(shape) - 1
+    if sweep.totals or sweep.added or not sweep.stores or last < 1:
+        return sweep
+    every = [x for e in sweep.expressions for x in sources(e)]
+    every += [s.there for s in sweep.stores]
+    m = last
+    while m and all(x.steps[m - 1] == x.steps[m] * shape[m] for x in every):
+        m -= 1
+    steps = c_steps(shape)
+    extent = 1 + sum((box.shape[k] - 1) * steps[k] for k in range(m, last + 1))
+    if m == last or extent > _SPARE * math.prod(box.shape[m:]):
+        return sweep
+    ends = (*box.high[:m], extent)
+    start = (*[0] * m, *box.low[m:])
+    along = (*[1] * m, *[0] * (last - m), 1)
+    axes = Axes(start, along, (*range(m), *[-1] * (last - m), m))
+    stores = []
+    for store in sweep.stores:
+        there = moved(store.there, axes, m + 1)
+        assert isinstance(there, Source)
+        stores.append(Store(moved(store.expression, axes, m + 1), there))
+    return Sweep(Box((*box.low[:m], 0), ends), tuple(stores))
 
 
 def _left(own: Iterable[Sweep], others: Sequence[Sweep]) -> Iterator[Sweep]:

@@ -22,6 +22,7 @@ def test_sweeps_that_are_joined_give_the_same_numbers(
     args = arguments(name, 7)
     value, slopes = gradients(name)(*args)
     monkeypatch.setattr(build, "joined", lambda steps: steps)
+    monkeypatch.setattr(build, "flattened", lambda sweep, shape: sweep)
     jitad.cache_clear()
     other, wanted = jitad.value_and_grad(
         LARGE[name].function, argnums=tuple(range(len(args)))
@@ -93,3 +94,42 @@ def test_sums_in_sweeps_are_the_same_for_any_number_of_threads(count: int) -> No
         again, wanted = f(x)
     assert value == again
     np.testing.assert_array_equal(slopes, wanted)
+
+
+def test_the_inside_of_an_array_has_no_rows() -> None:
+    """What is computed between them is written over, wherever the array lies."""
+    u = np.random.default_rng(2).uniform(-1, 1, (40, 50, 60))
+
+    def inside(u: Any) -> Any:
+        made = 3 * u
+        inner = u[1:-1, 1:-1, 1:-1]
+        made[1:-1, 1:-1, 1:-1] = inner * u[2:, 1:-1, 1:-1] + u[1:-1, 1:-1, :-2]
+        return made
+
+    f = jitad.jit(inside)
+    for x in (u, u[::-1, :, ::-1], np.asfortranarray(u)):
+        run = large(f, x)[0]
+        assert run.outer == () and run.lanes == 37 * 3000 + 47 * 60 + 58
+        np.testing.assert_allclose(f(x), inside(x), rtol=1e-14, atol=1e-15)
+
+
+def test_a_plan_becomes_one_program_when_it_has_run_often() -> None:
+    def steps_of(u: Any) -> Any:
+        u = u.copy()
+        for _ in range(12):
+            u[1:-1, 1:-1] += 0.1 * (u[2:, 1:-1] + u[:-2, 1:-1] - 2 * u[1:-1, 1:-1])
+        return np.sum(u**3)
+
+    call = jitad.value_and_grad(steps_of).prepare(
+        u := np.random.default_rng(3).uniform(-1, 1, (40, 41))
+    )
+    value, slopes = call.run([u], None)
+    for _ in range(12):
+        again, last = call.run([u], None)
+    assert call.steps._program is not None
+    np.testing.assert_allclose(again, value, rtol=1e-14)
+    np.testing.assert_allclose(last, slopes, rtol=1e-13, atol=1e-14)
+    # What one call gave is not what the next writes to.
+    kept = last.copy()
+    call.run([2 * u], None)
+    np.testing.assert_array_equal(last, kept)
