@@ -80,3 +80,16 @@ def test_what_many_results_are_made_of(mode: Any) -> None:
 
     got = jitad.jacobian(f, mode=mode, backend="numpy")(0.0)
     np.testing.assert_array_equal(got, np.full(12, np.inf))
+
+
+def test_infinite_slopes_meet_in_the_order_of_a_mode() -> None:
+    """Forward multiplies along each path, where 0 times infinity is NaN."""
+
+    def f(q: Any) -> Any:
+        c = q * q
+        return c + np.arctan(c)
+
+    at = np.array(np.inf)
+    assert np.isnan(jitad.jacobian(f, mode="forward")(at))
+    assert jitad.jacobian(f, mode="reverse")(at) == np.inf
+    assert jitad.jacobian(f, mode="cross")(at) == np.inf

@@ -61,6 +61,30 @@ def test_cholesky_values():
             np.testing.assert_allclose(got, want, rtol=1e-13, atol=0)
 
 
+def test_what_is_nan_of_nan_entries_in_numpy_is_nan():
+    """More may be: NumPy's pivots decide what is left of other entries."""
+    functions = (
+        np.linalg.det,
+        np.linalg.inv,
+        lambda a: np.linalg.solve(a, np.ones(3)),
+        lambda a: np.linalg.eigh(a)[0],
+    )
+    for k in range(9):
+        a = np.array([[3.0, 1, 0], [1, 4, 1], [0, 1, 5]])
+        a[divmod(k, 3)] = a.T[divmod(k, 3)] = np.nan
+        for f in functions:
+            try:
+                with np.errstate(all="ignore"):
+                    want = f(a)
+            except np.linalg.LinAlgError:
+                continue
+            try:
+                got = value(f, a)
+            except np.linalg.LinAlgError:
+                continue
+            assert np.all(np.isnan(got) | ~np.isnan(want)), (k, got, want)
+
+
 def test_elimination_is_as_accurate_as_lapack():
     n = 6
     hilbert = 1.0 / (1 + np.arange(n)[:, None] + np.arange(n))
