@@ -23,6 +23,7 @@ WORKLOADS = {
         "gaussians",
         "large_arrays",
         "large_models",
+        "stencils",
         "hessian",
         "first_call",
         "import_time",

@@ -7,6 +7,7 @@ computed where it is read.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -26,6 +27,7 @@ from .cells import (
     Result,
     Source,
     overlaid,
+    overlap,
     read,
     refined,
     shifted,
@@ -265,6 +267,10 @@ class _Planner:
         if found is not None:
             self.cells[y] = found
             return
+        core = overlap(type, terms) if fits else None
+        if core is not None:
+            self._around(core, terms, y)
+            return
         self.steps.append(New(y, type.shape, type.dtype, blank=True))
         self._is_stored(y)
         for term in statement.terms:
@@ -272,6 +278,18 @@ class _Planner:
             part = self._seen(term.operand, inside(term.box, own))
             there = Source(y, type.dtype, term.window.start, term.window.steps)
             self._write(part, there, own, added=True)
+
+    def _around(self, core: Cell, terms: Sequence[Cells], y: int) -> None:
+        """Compute most of a sum of terms at once, and add up the rest term by term."""
+        type, zero = self.types[y], Number(self.types[y].dtype.type(0))
+        shell = full(type.shape).without(core.box)
+        self.cells[y] = (core, *(Cell(box, zero) for box in shell))
+        self._store(y)
+        there = Source(y, type.dtype, 0, c_steps(type.shape))
+        for cell in itertools.chain.from_iterable(terms):
+            met = [part for box in shell if (part := box.meet(cell.box)) is not None]
+            parts = tuple([Cell(part, cell.expression) for part in met])
+            self._write(parts, there, type.shape, added=True)
 
     def _written(self, statement: Written, y: int) -> None:
         base, value = statement.operands

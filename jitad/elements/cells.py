@@ -7,6 +7,7 @@ elementwise is computed where it is needed, or once and stored (see `build`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -196,6 +197,25 @@ def overlaid(type: Type, terms: Sequence[Cells], most: int) -> Cells | None:
                 return None
     zero = Number(type.dtype.type(0))
     return tuple([Cell(box, _added(own) if own else zero) for box, own in parts])
+
+
+def overlap(type: Type, terms: Sequence[Cells]) -> Cell | None:
+    """The sum of terms in a box with most of the elements; None: there is none.
+
+    What is added anywhere in the box is added everywhere in it.
+    """
+    core, own = full(type.shape), list[Expression]()
+    for cell in itertools.chain.from_iterable(terms):
+        met = core.meet(cell.box)
+        beside = max(core.without(cell.box), key=lambda box: box.size, default=None)
+        if met is not None and (beside is None or met.size > beside.size):
+            core = met
+            own.append(cell.expression)
+        elif met is not None and beside is not None:
+            core = beside
+    if not own or 2 * core.size < type.size:
+        return None
+    return Cell(core, _added(own))
 
 
 def _added(terms: Sequence[Expression]) -> Expression:

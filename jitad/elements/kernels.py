@@ -40,7 +40,7 @@ _LONG = 256
 _SMALL = 4096
 # What is such a part of what is swept has code only after so many runs, or when NumPy
 # has done so many weighted operations for it, which takes as long as making the code.
-_PART, _OFTEN, _WORTH = 20, 30, 5e7
+_PART, _OFTEN, _WORTH = 20, 100, 5e7
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -133,3 +133,20 @@ def test_a_plan_becomes_one_program_when_it_has_run_often() -> None:
     kept = last.copy()
     call.run([2 * u], None)
     np.testing.assert_array_equal(last, kept)
+
+
+@pytest.mark.parametrize("dtype", (np.float64, np.float32))
+def test_most_of_many_overlapping_terms_is_computed_at_once(
+    dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The adjoint of a stencil in three dimensions has dozens of corners and edges."""
+    A = np.random.default_rng(4).uniform(-1, 1, (40, 41, 42)).astype(dtype)
+    f = jitad.grad(LARGE["heat_3d"].function)
+    found, inside = f(A), [s for s in large(f, A) if s.lanes > A.size / 2]
+    assert inside and all(s.outer == () for s in inside)
+    monkeypatch.setattr(build, "overlap", lambda *_: None)
+    jitad.cache_clear()
+    wanted = jitad.grad(LARGE["heat_3d"].function)(A)
+    limit = 50 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=limit)
+    assert found.dtype == dtype
