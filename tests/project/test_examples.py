@@ -316,3 +316,23 @@ def test_points_beyond_memory_are_summed_by_a_cluster(tmp_path: Path) -> None:
     assert "100% Completed" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["beyond_memory.png"]
     assert (tmp_path / "beyond_memory.png").read_bytes().startswith(PNG)
+
+
+def test_a_photograph_is_sharpened(example: Example) -> None:
+    found = example("deblur")
+    seen, sharp, truth, losses = found["main"](size=96, steps=60)
+    rows, columns = seen.shape
+    down, right = found["LENGTH"] // 4, found["LENGTH"] // 2
+    inner = slice(down, down + rows), slice(right, right + columns)
+    before = found["decibels"](seen, truth[inner])
+    assert found["decibels"](sharp[inner], truth[inner]) > before + 3
+    assert np.all(np.diff(losses) <= 0) and losses[-1] < losses[0] / 10
+
+
+def test_what_a_plate_conducts_is_found(example: Example) -> None:
+    found = example("heated_plate")
+    truth, log_k, losses = found["main"](n=50, steps=320, looks=8, iterations=60)
+    assert log_k[truth > 0].mean() > 0.5 and log_k[truth < 0].mean() < -0.8
+    assert abs(log_k[truth == 0].mean()) < 0.1
+    # Half the mean square of the noise, in units of its own, and a weight on roughness.
+    assert losses[-1] < 0.55
