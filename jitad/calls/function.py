@@ -65,9 +65,9 @@ _TRIED = 200  # points of a batch that are NaN
 _UNROLLED = 64
 _LONG = 20_000
 # Arguments with more numbers than this keep their arrays, if that can be, and so do
-# functions that would be written out in more operations.
+# functions that would be written out in more operations, so many of them for a node.
 _LARGE = 512
-_COSTLY = 3000
+_COSTLY, _WIDE = 3000, 16
 
 # What the function that is being derived has called so far.
 _called: contextvars.ContextVar[list[tuple[str, Derived]] | None]
@@ -642,7 +642,7 @@ class Function(Generic[Given, Made]):
             if asked is None:
                 return None, None
             plan, effort, traced = None, where.compile, asked.known.traced
-            large = _are_large(inputs) or written_out(traced.graph) > _COSTLY
+            large = _are_large(inputs) or _is_dear(traced.graph)
             if large and not traced.raises:
                 plan = door.planned(asked.whole, keep=where.cache, effort=effort)
         if plan is None:
@@ -655,6 +655,11 @@ class Function(Generic[Given, Made]):
 
 def _are_large(inputs: Sequence[Input]) -> bool:
     return sum(i.type.size for i in inputs) > _LARGE
+
+
+def _is_dear(graph: Graph) -> bool:
+    """Whether there are many operations, and many of them are those of one array."""
+    return written_out(graph) > max(_COSTLY, _WIDE * len(graph.nodes))
 
 
 def _both_sides(derived: Derived, evaluate: Callable[[Graph], list[Any]]) -> list[Any]:

@@ -64,6 +64,8 @@ from .windows import (
 
 # More weighted operations than this are not done again to save a pass over memory.
 _CHEAP = 16.0
+# Of more operations than this an array is stored though it is read only once.
+_LONG = 300.0
 # Of more cells than this an array is stored before it is read.
 _MANY = 12
 _MOST = 40
@@ -169,7 +171,8 @@ class _Planner:
             return False
         weight = max((c.expression.weight for c in self.cells[v]), default=0.0)
         again = self.uses.get(v, 0) - 1
-        return weight * again > _CHEAP or (len(self.cells[v]) > _MANY and again >= 0)
+        long = weight * again > _CHEAP or (weight > _LONG and again >= 0)
+        return long or (len(self.cells[v]) > _MANY and again >= 0)
 
     def _make(self, statement: Statement, results: Sequence[int]) -> None:
         match statement:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from .graph import INPUT, Builder, Graph, Node, Static, Type, scalar
 from .loop import INT, control, parts_of
 
-WHOLE = control("whole")
+WHOLE = control("jitad.whole")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

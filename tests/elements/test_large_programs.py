@@ -316,3 +316,19 @@ def test_what_a_function_raises_it_raises_of_large_arrays_too() -> None:
     x[700] = -1.0
     with pytest.raises(ValueError, match="negative"):
         jitad.grad(f)(x)
+
+
+def test_chains_of_moves_may_be_long() -> None:
+    """Each array is read once, and what it is grows from step to step."""
+
+    def f(x: Any) -> Any:
+        for k in range(400):
+            x = 0.99 * np.sin(x[::-1]) + 0.001 * k / 400
+        return np.sum(x)
+
+    x = np.linspace(0.1, 1.0, 700)
+    value, slopes = jitad.value_and_grad(f)(x)
+    np.testing.assert_allclose(value, f(x), rtol=1e-12)
+    h, d = 1e-6, np.cos(np.arange(700.0))
+    rise = (f(x + h * d) - f(x - h * d)) / (2 * h)
+    np.testing.assert_allclose(np.sum(slopes * d), rise, rtol=1e-6, atol=1e-9)

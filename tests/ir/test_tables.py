@@ -11,6 +11,7 @@ import pytest
 
 import jitad
 from jitad.backends.cpu.threads import most_threads
+from jitad.calls import function
 from jitad.calls.call import Compiled, Summed
 from jitad.transforms.scalars import tables
 from tests.cases.tables import READS, by_hand, data, f, loss
@@ -511,7 +512,10 @@ def test_explain_tells_of_lookups() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_too_large_is_refused() -> None:
+def test_what_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where arrays are taken apart; kept whole, memory is all that they need."""
+    monkeypatch.setattr(function, "_LARGE", 1 << 62)
+    monkeypatch.setattr(function, "_COSTLY", np.inf)
     table, p, i = data((3000, 3), 300)
     with pytest.raises(jitad.UnsupportedError, match=r"hvp.*jvp"):
         jitad.hessian(loss)(table, p, i)

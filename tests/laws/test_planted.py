@@ -225,7 +225,7 @@ MEANINGS: dict[str, Row] = {
         meaning(
             "put",
             lambda b, v, positions: EVALUATE["put"](
-                b, v, positions=(positions + 1) % b.size
+                b, v, positions=(positions.array() + 1) % b.size
             ),
         ),
         lambda x: _written(x),

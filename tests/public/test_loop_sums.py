@@ -12,6 +12,7 @@ import pytest
 import jitad
 from jitad.backends.cpu import rounds
 from jitad.backends.cpu.threads import most_threads
+from jitad.calls import function
 from jitad.calls.call import Compiled, Summed
 from jitad.ir.loop import LOOP, loop_of
 from jitad.plan import program
@@ -164,7 +165,10 @@ def test_a_batch_is_its_points(f: Any) -> None:
 
 
 @pytest.mark.parametrize("f", SUMS, ids=lambda f: f.__name__)
-def test_they_are_sums_in_lanes(f: Any) -> None:
+def test_they_are_sums_in_lanes(f: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where arrays are taken apart; kept whole, some of them are done at once."""
+    monkeypatch.setattr(function, "_LARGE", 1 << 62)
+    monkeypatch.setattr(function, "_COSTLY", np.inf)
     x = points(600)
     call = jitad.value_and_grad(numba.njit(f)).prepare(x)
     assert isinstance(call, Summed)

@@ -84,7 +84,6 @@ A_LITTLE = {
     "pad": (lambda x: np.pad(x, 200_000), LONG),
     "tile": (lambda x: np.tile(x, 200), LONG),
     "meshgrid": (lambda x: np.meshgrid(x[:700], x[:700])[0], LONG),
-    "interp": (lambda x: np.interp(x[:500], np.arange(2e3), np.arange(2e3)), LONG),
 }
 
 

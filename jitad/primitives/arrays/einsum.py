@@ -107,7 +107,10 @@ def _contracted(
 
 _einsum = composite(
     "einsum",
-    lambda *operands, subscripts: np.einsum(subscripts, *operands),
+    # Of three operands NumPy runs over all indices at once, if nobody asks otherwise.
+    lambda *operands, subscripts: np.einsum(
+        subscripts, *operands, optimize=len(operands) > 2
+    ),
     _einsum_expand,
     limit=_limit,
 )
