@@ -49,6 +49,7 @@ from jitad.transforms.scalars.counted import written_out
 
 from . import arrays
 from .call import Call, Compiled, Elements, Empty, Interpreted, Summed
+from .raising import check_ints, raise_as_numpy, raise_at_a_point
 from .signature import Signature
 from .where import HERE, Where, chosen_cards
 
@@ -60,7 +61,6 @@ Given = ParamSpec("Given")  # what the user's function takes
 Made = TypeVar("Made")  # what is made of it
 
 _REMEMBERED = 512
-_TRIED = 200  # points of a batch that are NaN
 # Inside a trace, a batch of more points, or of more operations, is a loop over points.
 _UNROLLED = 64
 _LONG = 20_000
@@ -229,75 +229,16 @@ class Function(Generic[Given, Made]):
         elif call.repeated():
             self._fast = call.fast(args, kwargs) or self._fast
         if call.derived.narrowed:
-            self._check_ints(call.derived, leaves, spec)
+            check_ints(self.name, call.derived.narrowed, spec, leaves)
         result = call.run(leaves, out)
         if call.derived.may_raise and call.on_host:
             if not self.levels:
-                self._raise_as_numpy(leaves, spec, result)
+                raise_as_numpy(self.value, spec, leaves, result)
             elif call.derived.raises:
-                self._raise_at_a_point(call.derived, leaves, spec, result)
+                views, _ = self.batched(spec, [np.asarray(x) for x in leaves])
+                axes = self.out_axes(call.derived)
+                raise_at_a_point(self.name, self.value, spec, views, result, axes)
         return result
-
-    def _check_ints(
-        self, derived: Derived, leaves: Sequence[Any], spec: tree.PyTreeSpec
-    ) -> None:
-        """Raise OverflowError, as NumPy does, for Python ints that a dtype has not."""
-        for k, dtype in derived.narrowed:
-            value, limits = leaves[k], np.iinfo(dtype)
-            if type(value) is int and not limits.min <= value <= limits.max:
-                raise OverflowError(
-                    f"{self.name}: argument {tree.argument_names(spec)[k]} is {value}, "
-                    f"out of bounds for {dtype}, in which NumPy computes a Python int "
-                    f"with {dtype}; pass np.int64({value}) to compute in int64"
-                )
-
-    def _raise_as_numpy(
-        self, leaves: Sequence[Any], spec: tree.PyTreeSpec, result: Any
-    ) -> None:
-        """Let NumPy raise LinAlgError where a kernel could only give NaN.
-
-        The function may write to its arguments, so that it is given copies.
-        """
-        if any(np.isnan(x).any() for x in tree.flatten(result)[0]):
-            args, kwargs = tree.unflatten(spec, list(map(arrays.copied, leaves)))
-            with np.errstate(all="ignore"):
-                self.value(*args, **kwargs)
-
-    def _raise_at_a_point(
-        self,
-        derived: Derived,
-        leaves: Sequence[Any],
-        spec: tree.PyTreeSpec,
-        result: Any,
-    ) -> None:
-        """Let the function raise at the first point where it does, and say at which.
-
-        Of the points whose results are NaN some hundreds are tried.
-        """
-        levels, failed = len(self.levels), np.False_
-        for x, axes in zip(
-            tree.flatten(result)[0], self.out_axes(derived), strict=True
-        ):
-            nan = np.isnan(arrays.batch_first(x, axes))
-            failed = failed | nan.any(axis=tuple(range(levels, nan.ndim)))
-        views, _ = self.batched(spec, [np.asarray(x) for x in leaves])
-        for place in np.argwhere(failed)[:_TRIED]:
-            point = [
-                x[
-                    tuple(
-                        p if n > 1 else 0 for p, n in zip(place, x.shape, strict=False)
-                    )
-                ]
-                for x in views
-            ]
-            args, kwargs = tree.unflatten(spec, list(map(arrays.copied, point)))
-            try:
-                with np.errstate(all="ignore"):
-                    self.value(*args, **kwargs)
-            except Exception as error:
-                where = ", ".join(map(str, place))
-                error.add_note(f"{self.name}: at point {where} of the batch.")
-                raise
 
     # -- deriving --------------------------------------------------------------
 
