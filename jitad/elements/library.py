@@ -34,6 +34,16 @@ class UnfitError(Exception):
     """What this schedule does not know; the schedule over points may."""
 
 
+def times(a: Any, b: Any) -> Any:
+    """A product of elements."""
+    return a * b
+
+
+def plus(a: Any, b: Any) -> Any:
+    """A sum of elements."""
+    return a + b
+
+
 # What makes a statement of a node: (flow, type, operands, params) -> its value.
 Known = Callable[[Any, Type, Sequence[int], Mapping[str, Any]], int]
 
@@ -85,6 +95,11 @@ class Ground(Protocol):
 
 
 Added = Iterator[tuple[int, int]]
+
+
+def summed(ground: Ground, terms: Sequence[int]) -> int:
+    """The sum of one or two terms of a shape."""
+    return terms[0] if len(terms) == 1 else ground.plain(plus, terms)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,17 @@ from jitad.ir.graph import Type
 from jitad.ir.primitive import registry
 from jitad.process.late import late
 
-from .library import Added, Ground, Implicit, Known, Library, Product, UnfitError
+from .library import (
+    Added,
+    Ground,
+    Implicit,
+    Known,
+    Library,
+    Product,
+    UnfitError,
+    plus,
+    summed,
+)
 from .windows import Shape, Window, broadcast, c_steps, turned
 
 blas, lapack = late("scipy.linalg.blas"), late("scipy.linalg.lapack")
@@ -69,28 +79,18 @@ def _triangle(ground: Ground, x: int) -> int:
 
 def symmetric(ground: Ground, x: int) -> int:
     """What the lower triangle of a symmetric matrix gets of a derivative by all."""
-    both = ground.plain(lambda a, b: a + b, [x, transposed(ground, x)])
+    both = ground.plain(plus, [x, transposed(ground, x)])
     return _triangle(ground, both)
 
 
 def both_sides(ground: Ground, x: int) -> int:
     """The symmetric matrix with a lower triangle."""
     half = _triangle(ground, x)
-    return ground.plain(lambda a, b: a + b, [half, transposed(ground, half)])
+    return ground.plain(plus, [half, transposed(ground, half)])
 
 
 def _negative(x: Any) -> Any:
     return -x
-
-
-def times(a: Any, b: Any) -> Any:
-    """A product of elements."""
-    return a * b
-
-
-def plus(a: Any, b: Any) -> Any:
-    """A sum of elements."""
-    return a + b
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,7 +200,7 @@ class Solved(Library):
             labels = "ji,jk->ik" if self.turned else "ij,jk->ik"
             change = product(ground, dots[a], y, labels)
             terms.append(ground.plain(_negative, [change]))
-        both = terms[0] if len(terms) == 1 else ground.plain(plus, terms)
+        both = summed(ground, terms)
         return self._of(ground, both, turned=self.turned)
 
 
@@ -302,7 +302,7 @@ class Triangular(Library):
             labels = "ji,jk->ik" if self.turned else "ij,jk->ik"
             change = product(ground, dots[factor], y, labels)
             terms.append(ground.plain(_negative, [change]))
-        both = terms[0] if len(terms) == 1 else ground.plain(plus, terms)
+        both = summed(ground, terms)
         return _triangular(ground, factor, both, turned=self.turned)
 
 

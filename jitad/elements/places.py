@@ -7,7 +7,7 @@ operand like any other, but has no derivative.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -140,14 +140,8 @@ class Replaced(Library):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PlaceOfExtreme(Implicit):
-    """Where the largest elements along axes are, or the smallest: the first of equals.
-
-    With growth as a second operand the one of equals that grows fastest, or slowest.
-    """
-
-    axes: tuple[int, ...]
-    largest: bool
+class Tied(Implicit):
+    """Places that depend on which of equal elements comes first."""
 
     @property
     def bends(self) -> bool:
@@ -159,7 +153,18 @@ class PlaceOfExtreme(Implicit):
         (x,) = self.operands
         if x not in dots:
             return self
-        return PlaceOfExtreme(self.type, (x, dots[x]), self.axes, self.largest)
+        return replace(self, operands=(x, dots[x]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlaceOfExtreme(Tied):
+    """Where the largest elements along axes are, or the smallest: the first of equals.
+
+    With growth as a second operand the one of equals that grows fastest, or slowest.
+    """
+
+    axes: tuple[int, ...]
+    largest: bool
 
     def compute(self, *arrays: np.ndarray) -> Any:
         """By NumPy's argmax and argmin."""
@@ -183,25 +188,13 @@ class PlaceOfExtreme(Implicit):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PlaceOfSorted(Implicit):
+class PlaceOfSorted(Tied):
     """Where the elements are that a stable sort along an axis puts at each place.
 
     With growth as a second operand, equal ones as they are told apart by that.
     """
 
     axis: int
-
-    @property
-    def bends(self) -> bool:
-        """Whether ties are not told yet."""
-        return len(self.operands) == 1
-
-    def told(self, dots: Mapping[int, int]) -> Library:
-        """By the growth of the elements."""
-        (x,) = self.operands
-        if x not in dots:
-            return self
-        return PlaceOfSorted(self.type, (x, dots[x]), self.axis)
 
     def compute(self, *arrays: np.ndarray) -> Any:
         """By NumPy."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,25 +42,42 @@ class UnpreparedError(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """A program, and what it is run on.
+class _Followed:
+    """A program, and what it is run on beside what it is given.
 
     memory    bytes for arrays of bodies
-    given     places of operands and of constants of bodies
     results   places of results
-    longer    those that have a row more than they show
     codes     of kernels, which last as long as these
-    settled   whether they are the best that there will be
+    """
+
+    program: Program
+    memory: int
+    constants: Sequence[tuple[int, np.ndarray]]
+    results: Sequence[int]
+    codes: Sequence[Code]
+
+    def follow(
+        self, given: Iterable[tuple[int, np.ndarray]], made: Sequence[np.ndarray]
+    ) -> None:
+        """Run it on arrays at places, and write the results."""
+        memory = fresh.aligned((max(self.memory, 1),), np.dtype(np.uint8))
+        pairs = *given, *self.constants, *zip(self.results, made, strict=True)
+        places = [(p, address(x)) for p, x in pairs]
+        self.program.run([(_MEMORY, address(memory)), *places])
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared(_Followed):
+    """A loop as a program.
+
+    given    places of its operands
+    longer   results that have a row more than they show
+    settled  whether the codes are the best that there will be
     """
 
     statement: Repeated
-    program: Program
-    memory: int
     given: Mapping[int, int]
-    constants: Sequence[tuple[int, np.ndarray]]
-    results: Sequence[int]
     longer: frozenset[int]
-    codes: Sequence[Code]
     settled: bool
 
     def run(self, environment: Environment) -> list[np.ndarray]:
@@ -70,7 +87,6 @@ class Prepared:
         rows = statement.bound
         if lead:
             rows = min(rows, max(0, int(environment[lead[0]])))
-        memory = fresh.aligned((max(self.memory, 1),), np.dtype(np.uint8))
         made, arrays = [], []
         for n, type in enumerate(statement.types):
             shape = type.shape
@@ -81,11 +97,7 @@ class Prepared:
             if n in self.longer:
                 array = array[1:] if statement.backwards else array[:-1]
             made.append(array)
-        places = [(_MEMORY, address(memory))]
-        places += [(p, address(environment[x])) for x, p in self.given.items()]
-        places += [(p, address(x)) for p, x in self.constants]
-        places += zip(self.results, map(address, arrays), strict=True)
-        self.program.run(places)
+        self.follow([(p, environment[x]) for x, p in self.given.items()], arrays)
         return made
 
 
@@ -108,35 +120,26 @@ def prepared(
     loop = made.loop(statement, body, head, places, homes)
     program = Program(loop, made.count)
     return Prepared(
-        statement, program, made.memory.most, given, made.constants, results,
-        frozenset(kept(statement).values()), made.codes, made.settled,
+        program, made.memory.most, made.constants, results, made.codes,
+        statement, given, frozenset(kept(statement).values()), made.settled,
     )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
-class Straight:
+class Straight(_Followed):
     """A plan as one program.
 
-    given    the places of its inputs, and results those of its results
+    given  the places of its inputs
+    types  of its results
     """
 
-    program: Program
-    memory: int
     given: Sequence[int]
-    constants: Sequence[tuple[int, np.ndarray]]
-    results: Sequence[int]
     types: Sequence[Type]
-    codes: Sequence[Code]
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results: new arrays."""
-        memory = fresh.aligned((max(self.memory, 1),), np.dtype(np.uint8))
         made = [fresh.empty(t.shape, t.dtype) for t in self.types]
-        places = [(_MEMORY, address(memory))]
-        places += zip(self.given, map(address, inputs), strict=True)
-        places += [(p, address(x)) for p, x in self.constants]
-        places += zip(self.results, map(address, made), strict=True)
-        self.program.run(places)
+        self.follow(zip(self.given, inputs, strict=True), made)
         return made
 
 
@@ -156,9 +159,10 @@ def straight(plan: Plan, nested: Any) -> Straight | None:
         )
     except UnpreparedError:
         return None
+    program = Program(loop, made.count)
     return Straight(
-        Program(loop, made.count), made.memory.most, given, made.constants, results,
-        plan.types, made.codes,
+        program, made.memory.most, made.constants, results, made.codes,
+        given, plan.types,
     )  # fmt: skip
 
 

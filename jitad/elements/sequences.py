@@ -17,18 +17,19 @@ from jitad.ir.graph import Type
 from jitad.ir.primitive import registry
 from jitad.primitives.scalar.barrier import undefined_where
 
-from .library import Added, Computed, Ground, Known, Library, Reduced, UnfitError
+from .library import (
+    Added,
+    Computed,
+    Ground,
+    Known,
+    Library,
+    Reduced,
+    UnfitError,
+    summed,
+    times,
+)
 from .places import ordered
 from .windows import Shape, Window, c_steps, spread, whole
-
-
-def _times(a: Any, b: Any) -> Any:
-    return a * b
-
-
-def _plus(a: Any, b: Any) -> Any:
-    return a + b
-
 
 # -- linear recurrences --------------------------------------------------------
 
@@ -71,7 +72,7 @@ class Recurrence(Library):
         found = ground.added(made, gaps=False)
         yield b, found
         before = self._before(ground, y, backwards=self.backwards)
-        yield a, ground.plain(_times, [found, before])
+        yield a, ground.plain(times, [found, before])
 
     def ahead(self, ground: Ground, y: int, dots: Mapping[int, int]) -> int:
         """The same factors, with other terms."""
@@ -79,8 +80,8 @@ class Recurrence(Library):
         terms = [dots[b]] if b in dots else []
         if a in dots:
             before = self._before(ground, y, backwards=self.backwards)
-            terms.append(ground.plain(_times, [dots[a], before]))
-        term = terms[0] if len(terms) == 1 else ground.plain(_plus, terms)
+            terms.append(ground.plain(times, [dots[a], before]))
+        term = summed(ground, terms)
         made = Recurrence(self.type, (a, term), self.backwards)
         return ground.added(made, gaps=False)
 
@@ -155,7 +156,7 @@ class Convolved(Library):
         pairs = [(dots[a], b)] if a in dots else []
         pairs += [(a, dots[b])] if b in dots else []
         terms = [ground.added(Convolved(self.type, p), gaps=False) for p in pairs]
-        return terms[0] if len(terms) == 1 else ground.plain(_plus, terms)
+        return summed(ground, terms)
 
 
 def _correlated(ground: Ground, z: int, y: int) -> int:
@@ -184,7 +185,7 @@ class Correlated(Library):
         z, short = self.operands
         terms = [_correlated(ground, dots[z], short)] if z in dots else []
         terms += [_correlated(ground, z, dots[short])] if short in dots else []
-        return terms[0] if len(terms) == 1 else ground.plain(_plus, terms)
+        return summed(ground, terms)
 
 
 def _convolved(

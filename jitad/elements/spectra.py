@@ -15,7 +15,16 @@ import numpy as np
 from jitad.ir.graph import Type
 from jitad.primitives.matrices.eigen import with_signs
 
-from .library import Added, Ground, Implicit, Known, Library, UnfitError
+from .library import (
+    Added,
+    Ground,
+    Implicit,
+    Known,
+    Library,
+    UnfitError,
+    summed,
+    times,
+)
 from .matrices import (
     Inverse,
     both_sides,
@@ -25,11 +34,9 @@ from .matrices import (
     everywhere,
     factored,
     of_factors,
-    plus,
     product,
     sized,
     symmetric,
-    times,
     transposed,
 )
 
@@ -301,7 +308,7 @@ class Recomposed(Spectral):
             terms.append(self.recomposed_as(ground, dots[values]))
         if a in dots:
             terms.append(self._change(ground, both_sides(ground, dots[a])))
-        return terms[0] if len(terms) == 1 else ground.plain(plus, terms)
+        return summed(ground, terms)
 
     def recomposed_as(self, ground: Ground, values: int) -> int:
         """The same of other values."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jitad.ir.views import Places
+
 Shape = tuple[int, ...]
 # How many boxes a result may be cut into.
 _MOST_BOXES = 64
@@ -163,10 +165,7 @@ def affine(positions: np.ndarray) -> Window | None:
 
 def positions_of(window: Window) -> np.ndarray:
     """The positions that a window shows."""
-    found = np.full((), window.start, np.int64)
-    for n, step in zip(window.shape, window.steps, strict=True):
-        found = found[..., None] + step * np.arange(n)
-    return found
+    return Places(window.shape, window.start, window.steps).array()
 
 
 def boxes(positions: np.ndarray, owners: np.ndarray) -> list[tuple[Box, Window]]:
