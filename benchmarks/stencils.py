@@ -189,26 +189,27 @@ def limited_gradients(work: Work) -> Arrays:
     return np.asarray(value), bar, -flux * weights
 
 
-def jacobi_work(setting: Setting) -> Work:
-    """jacobi_2d of 350², 79 times there and back, value and gradients"""
-    shape, steps = ((12, 12), 4) if setting.quick else ((350, 350), 79)
-    numbers = {"steps": steps, "centre": 0.2, "beside": 0.2}
-    title = f"jacobi_2d of {shape[0]}², {steps} times there and back"
+def averages_work(
+    name: str, shape: tuple[int, ...], steps: int, centre: float, beside: float
+) -> Work:
+    """One of a size, from a to b and back so many times."""
+    numbers = {"steps": steps, "centre": centre, "beside": beside}
+    title = f"{name} of {'×'.join(map(str, shape))}, {steps} times there and back"
+    function = partial(averages, **numbers)
     reference = partial(averages_gradients, **numbers)
-    return _work(
-        "jacobi-2d", title, partial(averages, **numbers), [shape] * 4, reference, 2
-    )
+    return _work(name.replace("_", "-"), title, function, [shape] * 4, reference, 2)
+
+
+def jacobi_work(setting: Setting) -> Work:
+    """jacobi_2d of 350×350, 79 times there and back, value and gradients"""
+    shape, steps = ((12, 12), 4) if setting.quick else ((350, 350), 79)
+    return averages_work("jacobi_2d", shape, steps, 0.2, 0.2)
 
 
 def heat_work(setting: Setting) -> Work:
-    """heat_3d of 40³, 49 times there and back, value and gradients"""
+    """heat_3d of 40×40×40, 49 times there and back, value and gradients"""
     shape, steps = ((7, 7, 7), 3) if setting.quick else ((40, 40, 40), 49)
-    numbers = {"steps": steps, "centre": 0.25, "beside": 0.125}
-    title = f"heat_3d of {shape[0]}³, {steps} times there and back"
-    reference = partial(averages_gradients, **numbers)
-    return _work(
-        "heat-3d", title, partial(averages, **numbers), [shape] * 4, reference, 2
-    )
+    return averages_work("heat_3d", shape, steps, 0.25, 0.125)
 
 
 def fields_work(setting: Setting) -> Work:
