@@ -107,7 +107,6 @@ def unroll(
 
     lasting  whether large constants stay arrays
     """
-    _check_limits(graph)
     values: list[Any] = [None] * len(graph.nodes)
     for i, ids in zip(graph.inputs, inputs, strict=True):
         values[i] = ids
@@ -153,6 +152,14 @@ def _check_limits(graph: Graph) -> None:
             types = [graph.nodes[a].type for a in node.operands]
             line = node.line or node.primitive.name
             node.primitive.limit(line, *types, **arguments(node))
+
+
+def _nested(
+    builder: Trace, graph: Graph, inputs: Sequence[np.ndarray | Whole]
+) -> list[np.ndarray | Whole]:
+    """As `unroll`, of a graph inside of the one that has been looked at."""
+    _check_limits(graph)
+    return unroll(builder, graph, inputs)
 
 
 def _too_long(node: Node) -> UnsupportedError:
@@ -209,11 +216,11 @@ def _scalar_whole(
 ) -> list[np.ndarray]:
     """The parts of a transformed function, each with what derivatives are taken of."""
     graph, side, slopes = held.scalars()
-    found = [apart(builder, x) for x in unroll(builder, graph, operands)]
+    found = [apart(builder, x) for x in _nested(builder, graph, operands)]
     if side is None:
         return found
     either, made = registry.primitives["either"], []
-    other = [apart(builder, x) for x in unroll(builder, side, operands)]
+    other = [apart(builder, x) for x in _nested(builder, side, operands)]
     for k, (a, b) in enumerate(zip(found, other, strict=True)):
         part = a.copy()
         for place, i in np.ndenumerate(a):
@@ -231,7 +238,7 @@ def scalar_graph(graph: Graph) -> Graph:
     for type in graph.input_types:
         ids = [inner.input(scalar(type.dtype)) for _ in range(type.size)]
         inputs.append(np.array(ids, np.int64).reshape(type.shape))
-    scalars = [apart(inner, x) for x in unroll(inner, graph, inputs)]
+    scalars = [apart(inner, x) for x in _nested(inner, graph, inputs)]
     made = zip(scalars, graph.output_types, strict=True)
     return inner.finish(_flat([_cast_all(inner, ids, t.dtype) for ids, t in made]))
 
@@ -262,7 +269,7 @@ def scalar_loop(
     slices = [_slots(r, slots, again) for r in reads]
     tables, sources = tables_inside(builder, inner, given)
     inside = _with_tables(outer, loop, read, tables)
-    made = unroll(inner, loop.body, [index, *inside, *slices, *tables[len(read) :]])
+    made = _nested(inner, loop.body, [index, *inside, *slices, *tables[len(read) :]])
     pairs = loop.leaving([*zip(made, loop.body.output_types, strict=True)])
     outputs = [
         _cast_all(inner, apart(inner, x), t.dtype)
@@ -280,7 +287,7 @@ def scalar_loop(
         alike_inside(test, outer[len(carried) :], builder, [*shared, alike])
         outer.pop()
         inside = _with_tables(outer, loop, read, tables)
-        (alive,) = unroll(test, loop.head, [index, *inside])
+        (alive,) = _nested(test, loop.head, [index, *inside])
         head = test.finish([int(apart(test, alive))])
     starts = _flat(carried)
     alike = [i for i in _flat([*shared, alike]) if builder.values[i] is None]
