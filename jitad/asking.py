@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jitad.calls.function import Asked, Function, asking
+from jitad.calls.function import Function
+from jitad.calls.inside import Asked, asking
 from jitad.ir.trace import Input, Known, trace
 from jitad.ir.whole import Whole
 

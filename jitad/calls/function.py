@@ -7,10 +7,9 @@ traced values it becomes part of the trace.  `vmap` only adds a batch level to i
 
 from __future__ import annotations
 
-import contextvars
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -19,7 +18,6 @@ import numpy as np
 from jitad import tree
 from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import Graph, Type
-from jitad.ir.interpret import inline, interpret, rearranged
 from jitad.ir.trace import (
     Input,
     Known,
@@ -29,26 +27,22 @@ from jitad.ir.trace import (
     knowing,
     touched,
 )
-from jitad.ir.trace import trace as record
-from jitad.ir.tracer import Trace, Tracer, as_tracer, bind, innermost, lift, traced
-from jitad.ir.whole import Held, Whole, add_whole
+from jitad.ir.tracer import traced
+from jitad.ir.whole import Held
 from jitad.kept import entries
 from jitad.plan.derived import Derived, Side
 from jitad.plan.program import program
-from jitad.primitives.arrays.memory import write
-from jitad.primitives.control.body import points_loop
 from jitad.primitives.matrices.linalg import raising
-from jitad.primitives.scalar.elementwise import either
 from jitad.process.late import late
 from jitad.process.travel import Recipe, known_by_name, named, remade
 from jitad.process.waiting import watched
-from jitad.transforms.derivatives.linearized import tables
 from jitad.transforms.derivatives.pieces import marked, taken
 from jitad.transforms.rewrite.precision import mixed
 from jitad.transforms.scalars.counted import written_out
 
 from . import arrays
 from .call import Call, Compiled, Elements, Empty, Interpreted, Summed
+from .inside import Asked, calling, inlined
 from .raising import check_ints, raise_as_numpy, raise_at_a_point
 from .signature import Signature
 from .where import HERE, Where, chosen_cards
@@ -56,25 +50,15 @@ from .where import HERE, Where, chosen_cards
 cards, door = late("jitad.calls.cards"), late("jitad.elements.door")
 
 Derive = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Derived]
-Asking = Callable[[tree.PyTreeSpec, tuple[Input, ...]], "Asked | None"]
+Asking = Callable[[tree.PyTreeSpec, tuple[Input, ...]], Asked | None]
 Given = ParamSpec("Given")  # what the user's function takes
 Made = TypeVar("Made")  # what is made of it
 
 _REMEMBERED = 512
-# Inside a trace, a batch of more points, or of more operations, is a loop over points.
-_UNROLLED = 64
-_LONG = 20_000
 # Arguments with more numbers than this keep their arrays, if that can be, and so do
 # functions that would be written out in more operations, so many of them for a node.
 _LARGE = 512
 _COSTLY, _WIDE = 3000, 16
-
-# What the function that is being derived has called so far.
-_called: contextvars.ContextVar[list[tuple[str, Derived]] | None]
-_called = contextvars.ContextVar("jitad_called", default=None)
-# Whether a function is traced whose arrays may stay whole.
-_asking: contextvars.ContextVar[bool]
-_asking = contextvars.ContextVar("jitad_asking", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,30 +67,6 @@ class Level:
 
     in_axes: Any
     out_axes: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked of large arrays, the structure of the result, and the trace.
-
-    given, seeds  the numbers of the leaves that go to the function, and of the others
-    """
-
-    whole: Whole
-    result: tree.PyTreeSpec
-    known: Known
-    given: Sequence[int]
-    seeds: Sequence[int] = ()
-
-
-@contextmanager
-def asking() -> Iterator[None]:
-    """Let transformed functions of large arrays be nodes of what is traced inside."""
-    token = _asking.set(True)
-    try:
-        yield
-    finally:
-        _asking.reset(token)
 
 
 def _need_usable(function: Any, name: str) -> None:
@@ -159,7 +119,7 @@ class Function(Generic[Given, Made]):
         with suppress(TypeError, ValueError):
             self.__signature__ = inspect.signature(function)
         self._derived: dict[Any, Derived] = {}
-        self._held: dict[Any, tuple[Held, Asked]] = {}
+        self.held: dict[Any, tuple[Held, Asked]] = {}
         self._calls: dict[Any, Call] = {}
         self._fast: Callable[..., Any] | None = None
         self._full: Function | None = None
@@ -187,6 +147,13 @@ class Function(Generic[Given, Made]):
             self.function, self.derive, name=self.name, levels=self.levels, where=where,
             value=self.value, returns=self.returns, slopes=self.slopes, ask=self.ask,
         )  # fmt: skip
+
+    def with_levels(self, levels: Iterable[Level]) -> Function:
+        """The same function with other batch levels, whose arrays are taken apart."""
+        own = tuple(levels)
+        return Function(
+            self.function, self.derive, name=self.name, levels=own, where=self.where
+        )
 
     def full(self) -> Function:
         """The same function in full precision: that is what derivatives are taken of.
@@ -216,13 +183,13 @@ class Function(Generic[Given, Made]):
         key = (spec, *[arrays.signature(x) for x in leaves])
         call = self._calls.get(key)
         if out is not None and current() and traced(tree.flatten(out)[0]):
-            return self._inline(spec, leaves, out)
+            return inlined(self, spec, leaves, out)
         if call is None:
             if any(traced(x) for x in leaves):
-                return self._inline(spec, leaves, out)
+                return inlined(self, spec, leaves, out)
             call = self._prepare(spec, leaves)
             if call is None:
-                return self._inline(spec, leaves, out)
+                return inlined(self, spec, leaves, out)
             if len(self._calls) >= _REMEMBERED:
                 self._calls.clear()
             self._calls[key] = call
@@ -250,20 +217,17 @@ class Function(Generic[Given, Made]):
         key, final = (spec, inputs), not differentiated()
         found = self._derived.get(key)
         if found is None or (found.final and not final):
-            token, before = _called.set([]), touched()
-            try:
-                with watched(self.name):
-                    found = self._narrowed(spec, inputs)
-                inside = (*called_before(), *(_called.get() or ()))
-                may_raise = found.may_raise or any(d.may_raise for _, d in inside)
-                raises = found.raises or any(d.raises for _, d in inside)
-                bound = bool(found.captured) or touched() != before
-                found = replace(
-                    found, inside=inside, may_raise=may_raise, raises=raises,
-                    bound=bound, final=final and bool(inside) and found.side is None,
-                )  # fmt: skip
-            finally:
-                _called.reset(token)
+            before = touched()
+            with calling() as called, watched(self.name):
+                found = self._narrowed(spec, inputs)
+            inside = (*called_before(), *called)
+            may_raise = found.may_raise or any(d.may_raise for _, d in inside)
+            raises = found.raises or any(d.raises for _, d in inside)
+            bound = bool(found.captured) or touched() != before
+            found = replace(
+                found, inside=inside, may_raise=may_raise, raises=raises,
+                bound=bound, final=final and bool(inside) and found.side is None,
+            )  # fmt: skip
             if not found.bound:
                 self._derived[key] = found
         return found
@@ -332,149 +296,10 @@ class Function(Generic[Given, Made]):
             extents.append(next(iter(sizes.values())))
         return tuple(extents)
 
-    # -- inside a trace --------------------------------------------------------
-
-    def _inline(self, spec: tree.PyTreeSpec, leaves: Sequence[Any], out: Any) -> Any:
-        result = self._traced(spec, leaves)
-        if out is None:
-            return result
-        made, structure = tree.flatten(result)
-        expected = [(x.shape, x.type) for x in made]
-        found = arrays.targets(out, structure, expected, self.name, Tracer)
-        for target, value in zip(found, made, strict=True):
-            write(target, value)
-        return out
-
-    def _traced(self, spec: tree.PyTreeSpec, leaves: Sequence[Any]) -> Any:
-        trace = innermost(leaves) if traced(list(leaves)) else current()
-        assert trace is not None
-        running = current()
-        if running is not None and running.level > trace.level:
-            trace = running
-        tracers = [_as_input(trace, x) for x in leaves]
-        views, extents = self.batched(spec, tracers)
-        levels = len(extents)
-        if levels and extents[0] > _UNROLLED:
-            return self._repeated(trace, spec, tracers, extents[0])
-        inputs = tuple([Input(Type(v.dtype, v.shape[levels:]), v.weak) for v in views])
-        if not levels and self._stays_whole(inputs) and _asking.get():
-            return self._as_node(trace, spec, inputs, tracers)
-        derived = self.derived(spec, inputs)
-        outside = _called.get()
-        if outside is not None:
-            outside.append((self.name, derived))
-        if levels == 1 and extents[0] * len(derived.graph.nodes) > _LONG:
-            return self._repeated(trace, spec, tracers, extents[0])
-        if levels and extents[0] > 1 and tables(derived.graph.nodes):
-            # What reads memory at computed places is cheaper than what selects.
-            return self._repeated(trace, spec, tracers, extents[0])
-        operands = [*views, *derived.captured]
-        if not levels:
-            given = [lift(trace, v) for v in operands]
-
-            def inlined(graph: Graph) -> list[Any]:
-                indices = inline(trace, graph, given)
-                return [Tracer(trace, i, trace.nodes[i].type) for i in indices]
-
-            return tree.unflatten(derived.result, _both_sides(derived, inlined))
-        for _ in range(levels):
-            operands[len(views) :] = [v[None] for v in operands[len(views) :]]
-        results = _both_sides(derived, lambda g: interpret(g, operands, levels))
-        types, axes = derived.graph.output_types, self.out_axes(derived)
-        arranged = []
-        for value, type, out in zip(results, types, axes, strict=True):
-            whole = np.broadcast_to(value, (*extents, *type.shape))
-            moved = arrays.batch_back(as_tracer(trace, whole), out)
-            # A new array, as outside: neither read-only nor an argument.
-            arranged.append(np.copy(moved, order="C"))
-        return tree.unflatten(derived.result, arranged)
-
-    def _stays_whole(self, inputs: Sequence[Input]) -> bool:
+    def stays_whole(self, inputs: Sequence[Input]) -> bool:
         """Whether arguments are so large that they should not be taken apart."""
         able = self.ask is not None and self.where.precision == "full"
         return able and _are_large(inputs)
-
-    def _as_node(
-        self,
-        trace: Trace,
-        spec: tree.PyTreeSpec,
-        inputs: tuple[Input, ...],
-        leaves: Sequence[Tracer],
-    ) -> Any:
-        """The results as parts of one node."""
-        held, asked = self._holding(spec, inputs)
-        captured = asked.known.traced.captured
-        operands = [leaves[k] for k in asked.given]
-        operands += [*captured, *[leaves[k] for k in asked.seeds]]
-        given = [lift(trace, x) for x in operands]
-        parts = add_whole(trace, held, given, trace.line())
-        made = [Tracer(trace, p, trace.nodes[p].type) for p in parts]
-        return tree.unflatten(asked.result, made)
-
-    def _holding(
-        self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]
-    ) -> tuple[Held, Asked]:
-        """What a node of this function holds."""
-        key, before = (spec, inputs), touched()
-        if key in self._held:
-            return self._held[key]
-        assert self.ask is not None
-        asked = self.ask(spec, inputs)
-        assert asked is not None
-        traced = asked.known.traced
-        count, extra = len(inputs), len(traced.captured)
-        order = [*asked.given, *range(count, count + extra), *asked.seeds]
-
-        def scalars() -> tuple[Graph, Graph | None, frozenset[int]]:
-            with knowing(asked.known):
-                derived = self.derived(spec, inputs)
-            types = [derived.graph.input_types[k] for k in order]
-            places = [order.index(k) for k in range(len(order))]
-            graph = rearranged(derived.graph, types, places)
-            side = derived.side() if derived.side else None
-            if side is None:
-                return graph, None, frozenset()
-            return graph, rearranged(side.graph, types, places), side.slopes
-
-        types = asked.whole.like.output_types
-        held = Held(self.name, traced.graph, asked.whole, types, scalars)
-        if not traced.captured and touched() == before:
-            self._held[key] = held, asked
-        return held, asked
-
-    def _repeated(
-        self, trace: Trace, spec: tree.PyTreeSpec, leaves: Sequence[Tracer], count: int
-    ) -> Any:
-        """The outermost level as a loop, one point after the other."""
-        level, *rest = self.levels
-        point = Function(
-            self.function, self.derive, name=self.name, levels=tuple(rest),
-            where=self.where,
-        )  # fmt: skip
-        axes = [own[0] for own in self.in_axes(spec, leaves)]
-        arrays_ = [
-            x if a is None else arrays.batch_first(x, (a,)) if a else x
-            for x, a in zip(leaves, axes, strict=True)
-        ]
-        shapes = [
-            x.shape if a is None else x.shape[1:]
-            for x, a in zip(arrays_, axes, strict=True)
-        ]
-        inputs = [
-            Input(Type(x.dtype, s), x.weak)
-            for x, s in zip(arrays_, shapes, strict=True)
-        ]
-        made = record(point, spec, inputs, plain=True)
-        parts = points_loop(trace, made, arrays_, [a is None for a in axes], count)
-        flat = tree.broadcast_prefix(
-            level.out_axes, tree.unflatten(made.result, list(range(len(parts))))
-        )
-        results = []
-        for part, axis in zip(parts, flat, strict=True):
-            place = arrays.normal_axis(axis, part.ndim, self.name)
-            moved = arrays.batch_back(part, (place,))
-            results.append(np.copy(moved, order="C"))
-        return tree.unflatten(made.result, results)
 
     def out_axes(self, derived: Derived) -> list[list[int]]:
         """For every result the positions of the batch axes, outermost level first.
@@ -553,15 +378,11 @@ class Function(Generic[Given, Made]):
     def _asked(self, spec: tree.PyTreeSpec, inputs: tuple[Input, ...]) -> Asked | None:
         """What is asked of arrays that stay whole, and what is called meanwhile."""
         assert self.ask is not None
-        token = _called.set([])
-        try:
+        with calling() as called:
             asked = self.ask(spec, inputs)
-            inside = tuple(_called.get() or ())
-        finally:
-            _called.reset(token)
-        if asked is None or not inside:
+        if asked is None or not called:
             return asked
-        return replace(asked, known=asked.known._replace(inside=inside))
+        return replace(asked, known=asked.known._replace(inside=tuple(called)))
 
     def _elements(
         self, spec: tree.PyTreeSpec, leaves: Sequence[Any], inputs: tuple[Input, ...]
@@ -601,28 +422,3 @@ def _are_large(inputs: Sequence[Input]) -> bool:
 def _is_dear(graph: Graph) -> bool:
     """Whether there are many operations, and many of them are those of one array."""
     return written_out(graph) > max(_COSTLY, _WIDE * len(graph.nodes))
-
-
-def _both_sides(derived: Derived, evaluate: Callable[[Graph], list[Any]]) -> list[Any]:
-    """The results, each with what derivatives of it are taken of, if that differs."""
-    found = evaluate(derived.graph)
-    side = derived.side() if derived.side and differentiated() else None
-    if side is None:
-        return found
-    results = []
-    for k, (a, b) in enumerate(zip(found, evaluate(side.graph), strict=True)):
-        both = isinstance(a, Tracer) and isinstance(b, Tracer) and a.dtype.kind == "f"
-        apart = both and (k in side.slopes or a.index != b.index)
-        results.append(bind(either, [a, b], [None] * 2, a.dtype) if apart else a)
-    return results
-
-
-def _as_input(trace: Any, value: Any) -> Tracer:
-    if isinstance(value, Tracer):
-        if value.builder is trace:
-            return value
-        index = lift(trace, value)
-        return Tracer(trace, index, value.type, value.weak)
-    index = lift(trace, value)
-    weak = type(value) in (float, int)
-    return Tracer(trace, index, trace.nodes[index].type, weak)

@@ -17,7 +17,7 @@ import pytest
 
 import jitad
 from jitad import tree
-from jitad.calls.function import _UNROLLED as UNROLLED
+from jitad.calls.inside import _UNROLLED as UNROLLED
 from tests.cases import custom, implicit, loop_functions
 from tests.cases.edge_cases import CASES
 from tests.support.random_cases import over
