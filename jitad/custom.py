@@ -16,10 +16,11 @@ from uuid import uuid4
 import numpy as np
 
 from jitad.backends.cpu import scalars
+from jitad.ir.bind import promote
 from jitad.ir.graph import FLOATS
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.source import source_line
-from jitad.ir.tracer import promote, traced
+from jitad.ir.tracer import traced
 from jitad.primitives.define import bind_promoted
 from jitad.process.travel import known_by_name, named
 from jitad.testing.differences import derivative

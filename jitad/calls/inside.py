@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jitad import tree
+from jitad.ir.bind import bind
 from jitad.ir.graph import Graph, Type
 from jitad.ir.interpret import inline, interpret, rearranged
 from jitad.ir.trace import Input, Known, current, differentiated, knowing, touched
 from jitad.ir.trace import trace as record
-from jitad.ir.tracer import Trace, Tracer, as_tracer, bind, innermost, lift, traced
+from jitad.ir.tracer import Trace, Tracer, as_tracer, innermost, lift, traced
 from jitad.ir.whole import Held, Whole, add_whole
 from jitad.plan.derived import Derived
 from jitad.primitives.arrays.memory import write

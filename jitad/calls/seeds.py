@@ -9,7 +9,8 @@ import numpy as np
 from jitad import tree
 from jitad.backends.exchange.foreign import Foreign
 from jitad.errors import InputError, ShapeError
-from jitad.ir.tracer import Tracer, plain_array
+from jitad.ir.plain import plain_array
+from jitad.ir.tracer import Tracer
 
 from .arrays import plain
 

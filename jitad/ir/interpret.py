@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from .bind import bind
 from .branch import BRANCH, branch_of, take
 from .call import CALL, add_call, custom_of
 from .graph import CONST, ELEMENT, INPUT, PACK, Builder, Graph, Node, Type, arguments
 from .loop import LOOP, PART, add_loop, loop_of, run
 from .table import LOOKUP, SCATTER, add_up, look_up, terms_of, way_of
-from .tracer import Tracer, bind, innermost, lift
+from .tracer import Tracer, innermost, lift
 
 
 def interpret(graph: Graph, inputs: Sequence[Any], batch: int = 0) -> list[Any]:

@@ -3,7 +3,7 @@
 A Tracer stands for one node of the graph being grown.  NumPy finds it through
 `__array_ufunc__` and `__array_function__`; handlers live in the registry.  In-place
 writes rebind the node (see `primitives.memory`), and views see the writes of their
-base, as NumPy's do.  `bind` applies an elementwise primitive; start reading there.
+base, as NumPy's do.  `bind.bind` applies an elementwise primitive; start there.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from jitad.errors import TracingError, UnsupportedError
 
 from . import afresh
 from .afresh import Handed
-from .graph import COMPUTED, CONST, DTYPES, PACK, Builder, Type, scalar
+from .graph import CONST, DTYPES, PACK, Builder, Type
 from .mirror import held_dtype, objects_of, reflection
-from .plain import refusal
-from .primitive import Primitive, registry
+from .plain import nearest, plain_array, whole
+from .primitive import registry
 from .source import source_line
 from .valueless import no_array, no_index, no_number, no_place
-from .views import Storage, kept_order
+from .views import Storage
 
 
 class Trace(Builder):
@@ -327,16 +327,6 @@ def traced(value: Any) -> bool:
     return next(inside(value), None) is not None
 
 
-def plain_array(value: Any) -> np.ndarray:
-    """A value without traced ones as an array; raises where it is more than that."""
-    if more := refusal(value):
-        raise UnsupportedError(
-            f"a {type(value).__name__} cannot be traced ({source_line()}), because it "
-            f"has {more}; use np.asarray(x), and np.where for what is masked"
-        )
-    return np.asarray(value)
-
-
 def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
     """The node of a value in a trace: its own, a captured one, or a constant."""
     if isinstance(value, Tracer):
@@ -357,35 +347,10 @@ def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
         inside = assemble(trace, array) if array.ndim else array.item()
         return lift(trace, inside, dtype)
     if array.dtype not in DTYPES:
-        array = array.astype(_nearest(array.dtype))
+        array = array.astype(nearest(array.dtype))
     if dtype is not None and array.dtype != dtype:
         array = array.astype(dtype)
     return trace.const(array[()] if array.ndim == 0 else array)
-
-
-def whole(value: int, dtype: np.dtype | None = None) -> np.generic:
-    """A Python int in a dtype, or in that in which NumPy holds it.
-
-    Raises OverflowError where it is out of bounds for the dtype, as NumPy does.
-    """
-    found = np.asarray(value).dtype if dtype is None else dtype
-    if found.kind == "O":
-        raise UnsupportedError(
-            f"{value} has more than 64 bits ({source_line()}); expected a number of "
-            f"{COMPUTED}: write float({value})"
-        )
-    with np.errstate(over="ignore"):
-        return found.type(value)
-
-
-def _nearest(dtype: np.dtype) -> np.dtype:
-    """The native dtype that holds constants of dtype, or an error."""
-    if dtype.newbyteorder("=") in DTYPES:
-        return dtype.newbyteorder("=")
-    raise UnsupportedError(
-        f"values of dtype {dtype} cannot be traced ({source_line()}); jitad computes "
-        f"in {COMPUTED}: convert with astype"
-    )
 
 
 def assemble(trace: Trace, array: np.ndarray) -> Tracer:
@@ -442,7 +407,7 @@ def joint_dtype(values: Sequence[Any]) -> np.dtype:
                 "traced values"
             )
     dtype = np.result_type(*dtypes)
-    return dtype if dtype in DTYPES else _nearest(dtype)
+    return dtype if dtype in DTYPES else nearest(dtype)
 
 
 def as_tracer(trace: Trace, value: Any, dtype: np.dtype | None = None) -> Tracer:
@@ -463,55 +428,3 @@ def renewed(value: Any, piece: Any) -> Tracer:
     made = Tracer(value.builder, value.index, value.type, value.weak)
     made.adopt(piece)
     return made
-
-
-def cast(value: Tracer, dtype: Any) -> Tracer:
-    """The value converted as NumPy's astype does."""
-    dtype = np.dtype(dtype)
-    if dtype not in DTYPES:
-        dtype = _nearest(dtype)
-    if value.dtype == dtype:
-        return value
-    index = value.builder.cast(value.index, dtype)
-    result = Tracer(value.builder, index, value.builder.nodes[index].type)
-    result._layout = kept_order([value], value.shape)
-    return result
-
-
-def representative(value: Any) -> Any:
-    """What stands for a value where NumPy promotes: a dtype or a Python number type."""
-    if isinstance(value, Tracer):
-        if value.weak:
-            return float if value.dtype.kind == "f" else int
-        return value.type.dtype
-    if type(value) in (float, int, bool):
-        # Python's float and int are weak; its bool is NumPy's.
-        return np.dtype(bool) if type(value) is bool else type(value)
-    dtype = np.asarray(value).dtype
-    return joint_dtype([value]) if dtype.kind == "O" else dtype.newbyteorder("=")
-
-
-def promote(values: Sequence[Any]) -> np.dtype:
-    """The dtype that NumPy gives a mixture of values."""
-    kinds = [representative(v) for v in values]
-    stand_ins = [0.0 if k is float else 0 if k is int else k for k in kinds]
-    return np.result_type(*stand_ins)
-
-
-def bind(
-    primitive: Primitive,
-    args: Sequence[Any],
-    dtypes: Sequence[np.dtype | None],
-    dtype: np.dtype,
-    trace: Trace | None = None,
-) -> Tracer:
-    """Apply an elementwise primitive to args, cast to dtypes and broadcast."""
-    trace = trace or innermost(args)
-    operands = tuple([lift(trace, a, d) for a, d in zip(args, dtypes, strict=True)])
-    nodes = trace.nodes
-    shapes = [shape for i in operands if (shape := nodes[i].type.shape)]
-    type = Type(dtype, np.broadcast_shapes(*shapes)) if shapes else scalar(dtype)
-    result = Tracer(trace, trace.apply(primitive, operands, type, trace.line()), type)
-    if len(type.shape) > 1:
-        result._layout = kept_order(args, type.shape)
-    return result

@@ -15,20 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from jitad.ir.bind import bind, cast, promote, representative
 from jitad.ir.graph import Static, Type
 from jitad.ir.primitive import Primitive, Steep, registry
 from jitad.ir.resolve import loop_dtypes
 from jitad.ir.structure import bind_structure, fill_call
-from jitad.ir.tracer import (
-    Tracer,
-    as_tracer,
-    bind,
-    cast,
-    innermost,
-    lift,
-    promote,
-    representative,
-)
+from jitad.ir.tracer import Tracer, as_tracer, innermost, lift
 from jitad.ir.views import kept_order
 
 Function = Callable[..., Any]

@@ -12,8 +12,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jitad.ir.bind import bind
 from jitad.ir.primitive import Primitive, Steep, registry
-from jitad.ir.tracer import Tracer, bind
+from jitad.ir.tracer import Tracer
 
 from .define import bind_promoted
 

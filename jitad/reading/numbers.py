@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from jitad.ir.bind import cast
 from jitad.ir.trace import current
-from jitad.ir.tracer import Tracer, as_tracer, cast
+from jitad.ir.tracer import Tracer, as_tracer
 
 from .lines import refuse
 

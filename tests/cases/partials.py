@@ -9,8 +9,8 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from jitad.ir.bind import bind
 from jitad.ir.primitive import Primitive, registry
-from jitad.ir.tracer import bind
 
 MP = mpmath.mp.clone()
 # Enough for 1 + 1e-300 and 1e300 - 1.

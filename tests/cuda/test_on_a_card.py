@@ -18,9 +18,9 @@ import scipy.special as sp
 
 import jitad
 from jitad import random, tree
+from jitad.ir.bind import bind
 from jitad.ir.loop import LOOP
 from jitad.ir.primitive import Primitive, registry
-from jitad.ir.tracer import bind
 from tests.cases import (
     branches,
     contractions,

@@ -13,9 +13,9 @@ import scipy.special as sp
 
 import jitad
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import bind
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import registry
-from jitad.ir.tracer import bind
 from jitad.transforms.rewrite.expand import expand
 from jitad.transforms.scalars.scalarize import scalarize
 from tests.support.engine import jacobian, traced

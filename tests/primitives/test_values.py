@@ -19,8 +19,8 @@ import pytest
 import scipy.special
 
 import jitad
+from jitad.ir.bind import bind
 from jitad.ir.primitive import registry
-from jitad.ir.tracer import bind
 
 DTYPES = tuple(np.dtype(t) for t in ("f8", "f4"))
 BACKENDS = ("cpu", "numpy")

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from jitad.ir.bind import bind
 from jitad.ir.primitive import registry
-from jitad.ir.tracer import Tracer, bind
+from jitad.ir.tracer import Tracer
 from tests.support.own import OWN
 
 LARGEST = 12  # elements of any value

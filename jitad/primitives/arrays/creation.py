@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from jitad.ir.bind import cast
 from jitad.ir.dispatch import operand
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.trace import current
-from jitad.ir.tracer import Trace, Tracer, as_tracer, cast, innermost, renewed, traced
+from jitad.ir.tracer import Trace, Tracer, as_tracer, innermost, renewed, traced
 from jitad.primitives.define import derived
 
 from .shape import as_array, refuse_traced

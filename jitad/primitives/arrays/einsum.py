@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import cast
 from jitad.ir.dispatch import ask
 from jitad.ir.graph import Type
 from jitad.ir.structure import bind_structure
-from jitad.ir.tracer import as_tracer, cast, innermost
+from jitad.ir.tracer import as_tracer, innermost
 from jitad.primitives.define import bind_composite, composite, derived, structure
 from jitad.primitives.scalar.nary import balanced
 

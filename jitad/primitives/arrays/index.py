@@ -14,11 +14,12 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from jitad.errors import TracingError, UnsupportedError
+from jitad.ir.bind import cast, promote
 from jitad.ir.dispatch import ask, operand
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
 from jitad.ir.structure import bind_structure
-from jitad.ir.tracer import Tracer, as_tracer, cast, innermost, promote, renewed, traced
+from jitad.ir.tracer import Tracer, as_tracer, innermost, renewed, traced
 from jitad.primitives.define import derived, structure
 
 from .gather import gather, gather_view, locate, missing, scatter

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import cast, promote
 from jitad.ir.dispatch import operand
+from jitad.ir.plain import plain_array
 from jitad.ir.source import source_line
-from jitad.ir.tracer import cast, plain_array, promote, traced
+from jitad.ir.tracer import traced
 from jitad.primitives.define import derived
 from jitad.primitives.scalar.barrier import undefined_where
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import cast
 from jitad.ir.source import source_line
-from jitad.ir.tracer import cast
 from jitad.primitives.define import derived
 from jitad.primitives.scalar import nary
 

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import bind, cast, promote
 from jitad.ir.graph import MOST_OPERATIONS, Type
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, bind, cast, promote, traced
+from jitad.ir.tracer import Tracer, traced
 from jitad.primitives.define import bind_composite, composite, derived
 from jitad.primitives.scalar import nary
 from jitad.primitives.scalar.barrier import undefined_where

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import cast, promote
 from jitad.ir.dispatch import operand
 from jitad.ir.graph import MOST_OPERATIONS
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, cast, promote, renewed, traced
+from jitad.ir.tracer import Tracer, renewed, traced
 from jitad.primitives.define import bind_promoted, derived, elementwise
 from jitad.primitives.scalar.elementwise import ahead, fresh, gate
 

@@ -15,19 +15,11 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import bind, cast, promote
 from jitad.ir.dispatch import operand
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
-from jitad.ir.tracer import (
-    Tracer,
-    as_tracer,
-    bind,
-    cast,
-    innermost,
-    promote,
-    renewed,
-    traced,
-)
+from jitad.ir.tracer import Tracer, as_tracer, innermost, renewed, traced
 from jitad.primitives.define import bind_composite, composite, derived
 from jitad.primitives.scalar import nary
 from jitad.primitives.scalar.nary import balanced

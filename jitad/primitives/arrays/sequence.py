@@ -13,10 +13,11 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import cast
 from jitad.ir.dispatch import operand
 from jitad.ir.graph import MOST_OPERATIONS, Type
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, cast, renewed, traced
+from jitad.ir.tracer import Tracer, renewed, traced
 from jitad.primitives.define import bind_composite, composite, derived
 
 from .einsum import both, check, sum_products

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import TracingError, UnsupportedError
+from jitad.ir.bind import cast
 from jitad.ir.dispatch import ask
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
@@ -20,7 +21,6 @@ from jitad.ir.tracer import (
     Trace,
     Tracer,
     as_tracer,
-    cast,
     innermost,
     joint_dtype,
     renewed,

@@ -15,9 +15,10 @@ from jitad.errors import InputError, ShapeError
 from jitad.ir.graph import Type
 from jitad.ir.interpret import rearranged
 from jitad.ir.loop import INT, Loop, add_loop
+from jitad.ir.plain import plain_array
 from jitad.ir.source import source_line
 from jitad.ir.trace import Input, Traced, current, trace
-from jitad.ir.tracer import Trace, Tracer, as_tracer, lift, plain_array, traced
+from jitad.ir.tracer import Trace, Tracer, as_tracer, lift, traced
 
 Carry = Any
 

@@ -17,12 +17,13 @@ import numpy as np
 
 from jitad import tree
 from jitad.errors import InputError, ShapeError
+from jitad.ir.bind import cast
 from jitad.ir.call import Custom, add_call
 from jitad.ir.graph import Type
 from jitad.ir.loop import INT, LIMIT
 from jitad.ir.source import source_line
 from jitad.ir.trace import Input, Traced, current, trace
-from jitad.ir.tracer import Tracer, as_tracer, cast, lift, traced
+from jitad.ir.tracer import Tracer, as_tracer, lift, traced
 from jitad.primitives.scalar.barrier import undefined_where
 
 from .body import Carry, Iteration, array_leaf, repeat, trace_body

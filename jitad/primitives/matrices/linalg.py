@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import cast
 from jitad.ir.failing import fail_where
 from jitad.ir.graph import MOST_OPERATIONS, Graph, Type
 from jitad.ir.primitive import Primitive
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, as_tracer, cast, renewed
+from jitad.ir.tracer import Tracer, as_tracer, renewed
 from jitad.ir.whole import WHOLE, held_by
 from jitad.primitives.arrays.contraction import matmul
 from jitad.primitives.arrays.einsum import both

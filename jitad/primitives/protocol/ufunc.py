@@ -12,19 +12,12 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import TracingError, UnsupportedError
+from jitad.ir.bind import cast, representative
 from jitad.ir.dispatch import apply_ufunc, ask, operand
+from jitad.ir.plain import plain_array
 from jitad.ir.primitive import registry
 from jitad.ir.source import source_line
-from jitad.ir.tracer import (
-    Tracer,
-    as_tracer,
-    cast,
-    innermost,
-    joint_dtype,
-    plain_array,
-    representative,
-    traced,
-)
+from jitad.ir.tracer import Tracer, as_tracer, innermost, joint_dtype, traced
 from jitad.primitives.arrays.memory import write
 from jitad.primitives.arrays.reduction import given, mask_of, reduced_axes, rows_traced
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.ir.tracer import bind, promote
+from jitad.ir.bind import bind, promote
 from jitad.primitives.define import elementwise
 
 _undefined = elementwise(

@@ -12,21 +12,12 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import bind, cast, promote, representative
 from jitad.ir.dispatch import operand
 from jitad.ir.primitive import Steep, registry
 from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
-from jitad.ir.tracer import (
-    Tracer,
-    as_tracer,
-    bind,
-    cast,
-    innermost,
-    promote,
-    renewed,
-    representative,
-    traced,
-)
+from jitad.ir.tracer import Tracer, as_tracer, innermost, renewed, traced
 from jitad.primitives.define import derived, elementwise
 
 # -- selection -----------------------------------------------------------------

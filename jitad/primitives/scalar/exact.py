@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.ir.tracer import bind, promote
+from jitad.ir.bind import bind, promote
 from jitad.primitives.define import bind_promoted, elementwise
 
 LN2 = 0.6931471805599453

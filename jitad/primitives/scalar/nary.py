@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jitad.ir.tracer import bind, cast
+from jitad.ir.bind import bind, cast
 from jitad.primitives.define import bind_promoted, elementwise
 from jitad.primitives.stated import stated
 from jitad.process.late import late

@@ -12,20 +12,13 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import bind, cast, promote, representative
 from jitad.ir.dispatch import apply_ufunc
+from jitad.ir.plain import whole
 from jitad.ir.primitive import Primitive, Steep, registry
 from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
-from jitad.ir.tracer import (
-    Tracer,
-    as_tracer,
-    bind,
-    cast,
-    innermost,
-    promote,
-    representative,
-    whole,
-)
+from jitad.ir.tracer import Tracer, as_tracer, innermost
 from jitad.primitives.define import as_made, derived, elementwise, only_weak
 from jitad.primitives.stated import stated
 

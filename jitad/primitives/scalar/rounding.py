@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import bind, cast, promote, representative
 from jitad.ir.dispatch import operand
+from jitad.ir.plain import whole
 from jitad.ir.primitive import Primitive, registry
 from jitad.ir.resolve import loop_dtypes
 from jitad.ir.source import source_line
-from jitad.ir.tracer import Tracer, bind, cast, promote, representative, whole
+from jitad.ir.tracer import Tracer
 from jitad.primitives.define import derived, elementwise, only_weak
 from jitad.primitives.stated import stated
 

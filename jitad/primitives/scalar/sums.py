@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from jitad.ir.bind import bind
 from jitad.ir.dispatch import operand
+from jitad.ir.plain import plain_array
 from jitad.ir.primitive import Primitive
-from jitad.ir.tracer import Tracer, bind, plain_array, traced
+from jitad.ir.tracer import Tracer, traced
 from jitad.primitives.define import bind_composite, composite, elementwise
 from jitad.primitives.stated import stated
 from jitad.process.late import late

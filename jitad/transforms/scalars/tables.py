@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitad.errors import UnsupportedError
+from jitad.ir.bind import cast
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import (
     CONST,
@@ -28,7 +29,7 @@ from jitad.ir.graph import (
 )
 from jitad.ir.loop import INT, LOOP, Loop, loop_of
 from jitad.ir.table import LOOKUP, SCATTER, Way, add_lookup, add_scatter, pick, way_of
-from jitad.ir.tracer import Trace, Tracer, cast, lift
+from jitad.ir.tracer import Trace, Tracer, lift
 from jitad.primitives.arrays.gather import missing
 
 from .whole import Whole, apart, as_node, viewed, whole
