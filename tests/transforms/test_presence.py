@@ -47,6 +47,11 @@ def hidden(c: Any, z: Any, p: Any) -> Any:
     return (np.where(z > 0, b * a, 1.0), np.where(a > 0, a * z, p)), b / a
 
 
+def doubled(c: Any, z: Any, p: Any) -> Any:
+    a, b = c
+    return (b * 2.0, a / z), a + p
+
+
 # Bodies, and what they are given: p, where a and b begin, and three z.
 CASES = [
     (late, [0.7, 1.0, INF, 0.0, 1.0, 2.0]),
@@ -59,6 +64,8 @@ CASES = [
     (read, [2.0, INF, 0.0, 1.0, INF, 1.3]),
     (read, [INF, 0.7, -0.4, 1.0, 0.0, INF]),
     (hidden, [0.7, INF, 2.0, -1.0, 1.0, INF]),
+    (doubled, [0.7, 1.0, INF, 0.0, 1.0, 2.0]),
+    (doubled, [0.7, 1.0, 0.0, 0.0, 1.0, 2.0]),
     (hidden, [0.7, -1.0, INF, 1.0, -1.0, 0.0]),
 ]
 
@@ -119,3 +126,13 @@ def test_nothing_is_added_to_what_iterations_only_add_up():
         mode="forward",
     )
     assert "select" not in str(jitad.graph(f, 0.7))
+
+
+def test_a_factor_of_many_products_is_gated_once():
+    def f(p: Any) -> Any:
+        q = p[0] * p[1]
+        step = lambda i, c: (np.sin(c[0] + c[1] * q), c[0] * c[1] * q)  # noqa: E731
+        return np.stack(jitad.fori_loop(0, 9, step, (p[2], p[3])))
+
+    J = jitad.jacobian(f, mode="cross")
+    assert str(jitad.graph(J, np.full(4, 0.5))).count("= gate(") == 4

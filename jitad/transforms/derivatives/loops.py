@@ -342,10 +342,12 @@ def _opened(
     for own, ways in zip(reached, seeds, strict=True):
         own -= {c for c, read in ways.items() if read and not any(read)}
     presence: list[dict[int, Presence]] = [{} for _ in made]
+    found: Sequence[dict[int, Presence]] = ()
     if not (loop.counted and loop.backwards):
         fresh = [entering(seeds, own) for own in else_]
         found = presences(reached[: loop.carried], fresh, made, loop.bound)
         presence = [{c: p for c, p in own.items() if p.varies} for own in found]
+        presence = presence or [{} for _ in made]
     changed = True
     while changed:
         changed = False
@@ -353,6 +355,8 @@ def _opened(
             entered = set[int]().union(*(reached[j] for j in (*own, *other)))
             changed |= not entered <= reached[k]
             reached[k] |= entered
+    for own, ever in zip(reached, found, strict=False):
+        own.intersection_update(ever)
     wrt = [1 + k for k, s in enumerate(reached) if s]
     line = open_body(loop.body, wrt, sources)
     return line, [sorted(s) for s in reached], presence, made

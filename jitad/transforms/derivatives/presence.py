@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jitad.ir.graph import PACK, Graph, prune, scalar
+from jitad.ir.graph import PACK, Builder, Graph, Node, prune, reach, scalar
 from jitad.ir.loop import INT, Loop
 from jitad.ir.primitive import registry
 from jitad.ir.tracer import Trace
@@ -85,7 +85,7 @@ def presences(
     states = [now]
     for i in range(bound):
         if i > _MOST:
-            return [{} for _ in begun]
+            return []
         now = [
             frozenset(c for c, ways in own.items() if not ways or ways[i]).union(
                 *(now[j] for j in made)
@@ -146,18 +146,38 @@ def without_gates(
 
     conditions  for inputs that are zero where a condition does not hold, this condition
     A gate of such an input under this very condition, or of sums of its multiples,
-    need not look at the condition.
+    need not look at the condition.  Of a product with such an input it is the other
+    factor that looks at it: one factor is in many products, and a sum takes in those
+    products that have no gate.
     """
     if not conditions:
         return prune(builder.nodes, inputs, tuple(outputs))
-    found, zero = list(range(len(builder.nodes))), dict(conditions)
-    for i, node in enumerate(builder.nodes):
+    nodes, again = builder.nodes, Builder(builder.simplify)
+    found: dict[int, int] = {}
+    zero = dict(conditions)
+
+    def closed(gate: Node, v: int) -> int | None:
+        """v, as a product of a gated factor, if it is zero then where a gate closes."""
+        name, operands = nodes[v].primitive.name, nodes[v].operands
+        condition = gate.operands[0]
+        if name == "neg" and (inner := closed(gate, operands[0])) is not None:
+            return again.copy(nodes[v], (inner,))
+        if zero.get(v) == condition:
+            return found[v]
+        if name == "mul" and condition in map(zero.get, operands):
+            factors = [found[a] for a in operands]
+            k = zero.get(operands[0]) == condition
+            factors[k] = again.copy(gate, (found[condition], factors[k]))
+            return again.copy(nodes[v], tuple(factors))
+        return None
+
+    for i in reach(nodes, (*inputs, *outputs)):
+        node = nodes[i]
         name, operands = node.primitive.name, node.operands
-        if name not in _LINEAR:
-            continue
-        own = [zero.get(a) for a in operands]
-        if name == "gate" and own[1] == operands[0]:
-            found[i] = found[operands[1]]
+        same = closed(node, operands[1]) if name == "gate" else None
+        new = tuple([found[a] for a in operands])
+        found[i] = again.copy(node, new) if same is None else same
+        own = [zero.get(a) for a in operands] if name in _LINEAR else [None]
         if name == "mul":
             for a, condition in zip(operands, own[::-1], strict=True):
                 known = builder.values[a]
@@ -165,11 +185,8 @@ def without_gates(
                     zero[i] = condition
         elif own[-1] is not None and (name == "gate" or own[0] == own[-1]):
             zero[i] = own[-1]
-    nodes = [
-        node._replace(operands=tuple([found[a] for a in node.operands]))
-        for node in builder.nodes
-    ]
-    return prune(nodes, inputs, tuple([found[i] for i in outputs]))
+    ends = [[found[i] for i in ids] for ids in (inputs, outputs)]
+    return prune(again.nodes, ends[0], tuple(ends[1]))
 
 
 def dependence(line: Linearized) -> list[list[int]]:
