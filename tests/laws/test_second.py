@@ -15,6 +15,8 @@ from jitad.transforms.derivatives import accumulate
 from tests.cases.second_case import Case
 from tests.cases.second_cases import CASES
 from tests.cases.second_limits import IN_BOTH, LIMITS
+from tests.cases.second_truths import TRUTHS, Truth
+from tests.support import exact
 
 MODES = ("forward", "reverse", "cross")
 EVERY = [*CASES, *LIMITS]
@@ -161,6 +163,62 @@ def test_compiled_and_in_a_batch(cases: Sequence[Case]) -> None:
         symmetric(many, case.name)
         for k in range(1, 10, 2):
             np.testing.assert_array_equal(many[k], one, err_msg=case.name)
+
+
+# -- what mpmath says ------------------------------------------------------------------
+
+
+def case_of(truth: Truth) -> Case:
+    name, function, arguments, sides, digits, ulp = truth
+    hessian = exact.hessian(function, arguments, sides, digits)
+    return Case(name, function, arguments, hessian, ulp)
+
+
+@pytest.mark.parametrize("truth", TRUTHS, ids=lambda t: t.name)
+def test_of_mpmath(truth: Truth) -> None:
+    """In all pairs of modes, symmetric to the bit, and in a batch."""
+    case = case_of(truth)
+    f, x = one_vector(case), point(case)
+    for outer, inner in product(MODES, MODES):
+        first = jitad.jacobian(f, mode=inner)  # type: ignore[arg-type]
+        second = jitad.jacobian(first, mode=outer, backend="numpy")  # type: ignore[arg-type]
+        got = second(x)
+        compare(got, case, f"{outer} over {inner}")
+        symmetric(got, f"{outer} over {inner}")
+    rows = np.stack([x + 0.25, x])
+    many = jitad.vmap(jitad.hessian(f), backend="numpy")(rows)
+    compare(many[1], case, "in a batch")
+
+
+_MANY = 24
+
+
+@pytest.mark.parametrize("first", range(0, len(TRUTHS), _MANY))
+def test_of_mpmath_compiled(first: int) -> None:
+    """Alone and in a batch, beside other points."""
+    cases = [case_of(truth) for truth in TRUTHS[first : first + _MANY]]
+    together, points = _hessians(cases), [point(case) for case in cases]
+    single = jitad.jit(together)(*points)
+    batch = jitad.vmap(together)(*[np.stack([x + 0.25, x] * 5) for x in points])
+    for one, many, case in zip(single, batch, cases, strict=True):
+        compare(one, case, f"{case.name}, compiled")
+        symmetric(one, case.name)
+        compare(many[-1], case, f"{case.name}, in a batch")
+
+
+def test_the_table_is_of_mpmath() -> None:
+    """Where there is a second derivative; a branch that is taken has another."""
+    compared = 0
+    for case in CASES:
+        try:
+            with np.errstate(invalid="ignore"):
+                got = exact.hessian(case.function, case.arguments)
+        except (exact.NoLimit, TypeError, jitad.JitadError):
+            continue
+        if np.isfinite(got).all() and not case.name.startswith("where sin"):
+            compare(case.hessian, case._replace(hessian=got), case.name)
+            compared += 1
+    assert compared >= 80
 
 
 def test_in_float32() -> None:

@@ -8,8 +8,10 @@ the graph behind r.  Where φ'(0) is not 0 the second derivative is that of r: N
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,8 @@ from jitad.transforms.scalars.templates import formula, instantiate, new_builder
 from .linearized import between
 from .sweep import forward
 
+# What is squared, in order, each with its share of the first.
+Signature = tuple[tuple[int, int, float], ...]
 _BOOL = scalar(np.dtype(bool))
 # Other roots behind which mixed derivatives are asked for: beyond, where two are 0 at
 # once, the function is taken not to be even in each of them.
@@ -48,6 +52,7 @@ def even(graph: Graph) -> Graph:
         zip(graph.inputs, [builder.input(t) for t in graph.input_types], strict=True)
     )
     roots: list[Root] = []
+    alike: dict[Signature, tuple[Root, float]] = {}
     hold = all(own is not None for own in scalars)
     for i, node in enumerate(graph.nodes):
         if i in index:
@@ -57,9 +62,10 @@ def even(graph: Graph) -> Graph:
         if node.primitive.square is None:
             continue
         root = root_at(builder, index[i])
-        if root is not None:
-            index[i] = root.held if hold else root.plain
-            roots += [root] if hold else []
+        if root is not None and hold:
+            index[i] = _held(builder, root, roots, alike)
+        elif root is not None:
+            index[i] = root.plain
     if not roots:
         return builder.finish([index[i] for i in graph.outputs])
     wanted = list(dict.fromkeys(index[a] for own in scalars for a in own or ()))
@@ -72,6 +78,31 @@ def even(graph: Graph) -> Graph:
         packed = node.primitive is PACK
         outputs.append(builder.add(PACK, tuple(made), node.type) if packed else made[0])
     return builder.finish(outputs)
+
+
+def _held(
+    builder: Trace,
+    root: Root,
+    roots: list[Root],
+    alike: dict[Signature, tuple[Root, float]],
+) -> int:
+    """A root with 0 held fixed, or a multiple of one that it is a multiple of.
+
+    Its square may be even in roots before it, as that of hypot(hypot(x, y), z) is.
+    """
+    signature, scale = _signature(builder, root.square)
+    if signature in alike:
+        first, other = alike[signature]
+        type = builder.nodes[root.plain].type
+        ratio = builder.number(math.sqrt(scale / other), type.dtype)
+        first_held = builder.cast(first.held, type.dtype)
+        held = builder.apply(registry.primitives["mul"], (first_held, ratio), type)
+        select = registry.primitives["select"]
+        return builder.apply(select, (root.zero, held, root.plain), type)
+    whole = _completed(builder, [root.square], roots)
+    roots.append(replace(root, square=whole.get(root.square, root.square)))
+    alike[signature] = root, scale
+    return root.held
 
 
 def _places(graph: Graph, i: int) -> tuple[int, ...] | None:
@@ -119,6 +150,58 @@ def _of_squares(builder: Trace, i: int) -> bool:
     if name == "mul" and builder.values[operands[0]] is not None:
         return _of_squares(builder, operands[1])
     return name == "mul" and operands[0] == operands[1]
+
+
+def _signature(builder: Trace, i: int) -> tuple[Signature, float]:
+    """What is squared in a sum of squares, its share of the first, and the first."""
+    terms: dict[Any, float] = {}
+    _collect(builder, i, 1.0, terms)
+    ordered = sorted(terms.items())
+    if not ordered or not ordered[0][1] > 0:
+        return ((i, 0, 1.0),), 1.0
+    (_, first), *_ = ordered
+    return tuple([(*key, scale / first) for key, scale in ordered]), first
+
+
+def _collect(builder: Trace, i: int, scale: float, terms: dict[Any, float]) -> None:
+    """Add the terms of a sum of squares, each with its factor."""
+    name, operands = builder.nodes[i].primitive.name, builder.nodes[i].operands
+    if name == "add":
+        for a in operands:
+            _collect(builder, a, scale, terms)
+    elif name == "mul" and operands[0] == operands[1]:
+        line, factor = _line(builder, operands[0])
+        terms[line] = terms.get(line, 0.0) + scale * factor * factor
+    elif (found := _scaled(builder, i)) is not None:
+        _collect(builder, found[0], scale * found[1], terms)
+    elif builder.values[i] != 0:
+        terms[i, -1] = terms.get((i, -1), 0.0) + scale
+
+
+def _line(builder: Trace, i: int) -> tuple[tuple[int, int], float]:
+    """What a number is a multiple of, told alike of a - b and b - a; and the factor."""
+    name, operands = builder.nodes[i].primitive.name, builder.nodes[i].operands
+    if name == "sub":
+        return (min(operands), max(operands)), 1.0
+    if (found := _scaled(builder, i)) is not None:
+        line, factor = _line(builder, found[0])
+        return line, factor * found[1]
+    return (i, i), 1.0
+
+
+def _scaled(builder: Trace, i: int) -> tuple[int, float] | None:
+    """A number, and the constant that it is multiplied with."""
+    name, operands = builder.nodes[i].primitive.name, builder.nodes[i].operands
+    known = [builder.values[a] for a in operands]
+    if name == "neg":
+        return operands[0], -1.0
+    if name == "mul" and known[0] is not None:
+        return operands[1], float(known[0])
+    if name == "mul" and known[1] is not None:
+        return operands[0], float(known[1])
+    if name == "div" and known[1] is not None and known[1] != 0:
+        return operands[0], 1.0 / float(known[1])
+    return None
 
 
 def _completed(

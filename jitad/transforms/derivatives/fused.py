@@ -1,7 +1,7 @@
 """Edges of operations that are differentiated together: their product would be 0·∞.
 
-    1 / (k + m exp u)   and other powers, of exp u, cosh u and sinh u, too, which may
-                        overflow where the slope by u is 0
+    1 / (k + m exp u)   and other powers, of exp u, cosh u and sinh u and of products of
+                        all these, too, which may overflow where the slope by u is 0
     exp(-exp u)         whose slope is 0 where the inner one overflows
     x log x             whose second derivative is 1/x
     x / (x x)           which is 1/x
@@ -14,10 +14,12 @@ Each partial has exact partials of its own, so higher derivatives are as good.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from itertools import product
 from typing import Any
 
 import numpy as np
 
+from jitad.ir.primitive import Primitive
 from jitad.ir.tracer import Trace, Tracer
 from jitad.primitives.matrices.eigen import is_eigenvalue, whole_spectrum
 from jitad.primitives.scalar.barrier import undefined_where
@@ -65,66 +67,120 @@ _GROWTH: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _factor(context: Fused, i: int) -> tuple[str, int] | None:
-    """The function and the argument of f u, or of that times what is not active."""
+# Those of them that are more than what is added to them, however small that is.
+_SUMMED = ("exp", "exp2", "cosh")
+# Exponents of powers that a base may be.
+_POWERS = {"sqrt": 0.5, **{f"pow{p:g}": p for p in (1.5, 2.5, 3.0, 4.0, 5.0, 6.0)}}
+_DEEPEST = 4  # products in products
+Shares = dict[int, Any]  # for every node that a base depends on, its relative slope
+
+
+def _factor(context: Fused, i: int) -> tuple[str, int, float] | None:
+    """The function, the argument and the exponent of (f u)**1 or 2, times a constant.
+
+    The constant is what is not active.
+    """
     factors = context.made(i, "mul")
+    if factors and factors[0] == factors[1]:
+        found = _factor(context, factors[0])
+        return (*found[:2], 2.0) if found is not None and found[2] == 1.0 else None
     for m, f in (factors, factors[::-1]) if factors else ((None, i),):
+        if m in context.active:
+            continue
         node = context.builder.nodes[f]
-        if node.primitive.name in _GROWTH and m not in context.active:
+        if node.primitive.name in _GROWTH:
             (u,) = node.operands
-            return (node.primitive.name, u) if u in context.active else None
+            return (node.primitive.name, u, 1.0) if u in context.active else None
+        if m is not None and (found := _factor(context, f)) is not None:
+            return found
     return None
 
 
-def _terms(context: Fused, i: int) -> Iterator[tuple[Any, Any, int]]:
-    """k, q and u of node i as k + q with q = m exp u."""
+def _terms(context: Fused, i: int) -> Iterator[tuple[Any, Any, str, int, float]]:
+    """k, q, f, u and p of node i as k + q with q = m (f u)**p."""
     for name in ("add", "sub"):
         pair = context.made(i, name)
         for k, q in (pair, pair[::-1]) if pair else ():
             found = _factor(context, q)
-            if found is not None and found[0] == "exp" and k not in context.active:
-                first, last = context.value(k), context.value(q)
-                if name == "sub" and k == pair[0]:
-                    last = -last
-                elif name == "sub":
-                    first = -first
-                yield first, last, found[1]
+            if found is None or found[0] not in _SUMMED or k in context.active:
+                continue
+            first, last = context.value(k), context.value(q)
+            if name == "sub" and k == pair[0]:
+                last = -last
+            elif name == "sub":
+                first = -first
+            yield first, last, *found
     for u in context.made(i, "expm1"):
         if u in context.active:
-            yield -1.0, np.exp(context.value(u)), u
+            yield -1.0, np.exp(context.value(u)), "exp", u, 1.0
+
+
+def _shares(context: Fused, base: int, depth: int = 0) -> Shares | None:
+    """The relative slopes of a base; None: nothing that it is made of overflows."""
+    found = _factor(context, base)
+    if found is not None:
+        name, u, power = found
+        return {u: power * _GROWTH[name](context.value(u))}
+    for k, q, name, u, power in _terms(context, base):
+        inverse = 1.0 / context.value(base)
+        rest = k * inverse
+        rising = np.where(np.abs(q) > np.abs(k), 1.0 - rest, q * inverse)
+        x = context.value(u)
+        share = apply_implicit(_RISING[name, power], [rising, rest, x])
+        return {u: power * (share * _GROWTH[name](x))}
+    return _shares_of_factors(context, base, depth) if depth < _DEEPEST else None
+
+
+def _shares_of_factors(context: Fused, base: int, depth: int) -> Shares | None:
+    """The relative slopes of a product or power of bases that may overflow."""
+    node = context.builder.nodes[base]
+    power = _POWERS.get(node.primitive.name)
+    factors = node.operands if power or node.primitive.name == "mul" else ()
+    found = {
+        i: _shares(context, i, depth + 1)
+        for i in dict.fromkeys(factors)
+        if i in context.active
+    }
+    if not any(found.values()):
+        return None
+    total: Shares = {}
+    for i in factors:
+        if i in found:
+            for a, share in (found[i] or {i: 1.0 / context.value(i)}).items():
+                more = share if power is None else power * share
+                total[a] = total[a] + more if a in total else more
+    return total
 
 
 def _over(context: Fused, v: int, own: Own, base: int, exponent: Any) -> Own:
-    """The edges of a power of base, that to what it grows with for its own."""
-    growth: Any
-    found = _factor(context, base)
-    if found is not None:
-        u = found[1]
-        growth = _GROWTH[found[0]](context.value(u))
-    else:
-        for k, q, u in _terms(context, base):
-            inverse = 1.0 / context.value(base)
-            rest = k * inverse
-            rising = np.where(np.abs(q) > np.abs(k), 1.0 - rest, q * inverse)
-            growth = apply_implicit(_rising, [rising, rest, context.value(u)])
-            break
-        else:
-            return own
-    slope = (exponent * context.value(v)) * growth
+    """The edges of a power of base, those to what it grows with for its own."""
+    shares = _shares(context, base)
+    if shares is None:
+        return own
     kept = {a: p for a, p in own if a != base}
-    products.include(context.builder, kept, u, slope.index)
+    for u, share in shares.items():
+        slope = (exponent * context.value(v)) * share
+        products.include(context.builder, kept, u, slope.index)
     return tuple(kept.items())
 
 
-# The shares of q and k in k + q.
-_rising = implicit(
-    "slope q/(k+q)", 0,
-    lambda y, q, k, u: [None, None, y * apply_implicit(_falling, [q, k, u])],
-)  # fmt: skip
-_falling = implicit(
-    "slope k/(k+q)", 1,
-    lambda y, q, k, u: [None, None, -(y * apply_implicit(_rising, [q, k, u]))],
-)  # fmt: skip
+def _share(of: str, place: int, name: str, power: float, other: Any) -> Primitive:
+    """The share of q or k in k + q with q = m (f u)**p, whose slope has the other's."""
+
+    def slope(y: Any, q: Any, k: Any, u: Any) -> list[Any]:
+        rate = power * _GROWTH[name](u)
+        share = y * apply_implicit(other(), [q, k, u])
+        return [None, None, (share if place == 0 else -share) * rate]
+
+    made = f"slope {of}/(k+q), q = m {name}(u)**{power:g}"
+    return implicit(made, place, slope)
+
+
+_RISING: dict[tuple[str, float], Primitive] = {}
+_FALLING: dict[tuple[str, float], Primitive] = {}
+for _key in product(_SUMMED, (1.0, 2.0)):
+    _RISING[_key] = _share("q", 0, *_key, lambda key=_key: _FALLING[key])
+    _FALLING[_key] = _share("k", 1, *_key, lambda key=_key: _RISING[key])
 
 
 def _quotient(context: Fused, v: int, own: Own) -> Own:
