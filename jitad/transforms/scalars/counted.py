@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from zlib import crc32
 
 import numpy as np
@@ -21,6 +21,8 @@ from jitad.ir.interpret import evaluate_array_node
 _MARGIN = 1.1
 # Arrays of this many times what is allowed are not written out, whatever is in them.
 _HUGE = 10
+# So many products of a contraction are looked at at once, or those of one result.
+_AT_ONCE = 1 << 19
 # What takes an operation, or nearly one, for every number that it is given.
 _REDUCTIONS = {
     "sum", "prod", "cumsum", "cumprod", "max", "min", "norm", "any", "all", "logsumexp",
@@ -82,12 +84,12 @@ def beyond(graph: Graph, most: int) -> Node | None:
         numbers[i] = _numbers(graph, i, given)
         if counts:
             if node.primitive.kind == "elementwise":
-                own = numbers[i]
+                own = [numbers[i]]
             elif _contracts(node):
                 own = _products(node, *given)
             else:
-                own = _mixed(str(i), [_nonzero(given[0])])
-            if found.too_many(own):
+                own = [_mixed(str(i), [_nonzero(given[0])])]
+            if any(map(found.too_many, own)):
                 return node
         for a in node.operands:
             if last[a] == i:
@@ -121,8 +123,11 @@ def _extent(node: Node, shapes: Sequence[tuple[int, ...]]) -> int:
     return math.prod(extents.values())
 
 
-def _products(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The products that a contraction adds up, and the sums, but those with zeros."""
+def _products(node: Node, a: np.ndarray, b: np.ndarray) -> Iterator[np.ndarray]:
+    """The products that a contraction adds up, and the sums, but those with zeros.
+
+    They come for some results after the other: of a few there may be too many already.
+    """
     if node.primitive.name == "einsum":
         both, result = dict(node.params)["subscripts"].value.split("->")
         left, right = both.split(",")
@@ -136,10 +141,28 @@ def _products(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     summed = "".join(sorted({*left, *right} - {*result}))
     order = summed + result
     a, b = (_spread(x, own, order) for x, own in ((a, left), (b, right)))
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    axis = max(range(len(summed), len(shape)), key=shape.__getitem__, default=-1)
+    if axis < 0:
+        yield _terms(a, b, len(summed))
+        return
+    step = max(1, _AT_ONCE * shape[axis] // max(math.prod(shape), 1))
+    for k in range(0, shape[axis], step):
+        own = [x if x.shape[axis] == 1 else _along(x, axis, k, step) for x in (a, b)]
+        yield _terms(*own, len(summed))
+
+
+def _along(x: np.ndarray, axis: int, start: int, count: int) -> np.ndarray:
+    """Some of an array's places along an axis."""
+    return x[(slice(None),) * axis + (slice(start, start + count),)]
+
+
+def _terms(a: np.ndarray, b: np.ndarray, summed: int) -> np.ndarray:
+    """Products, and sums of them along the first axes, but those with zeros."""
     products = _mixed("mul", [a, b])
     there = np.broadcast_to(~_zeros(a) & ~_zeros(b), products.shape)
     terms = np.where(there, products, np.uint64(0))
-    sums = np.cumsum(terms.reshape(-1, *products.shape[len(summed) :]), axis=0)
+    sums = np.cumsum(terms.reshape(-1, *products.shape[summed:]), axis=0)
     sums = _mixed("add", [sums.reshape(products.shape)])
     return np.concatenate([products[there], sums[there]])
 

@@ -68,10 +68,10 @@ def scalarize(graph: Graph) -> Graph:
     Raises UnsupportedError beyond some hundred thousand scalar operations.
     """
     graph = totals(graph)
+    _check_limits(graph)
     long = beyond(graph, MOST_OPERATIONS)
     if long is not None:
         raise _too_long(long)
-    _check_limits(graph)
     builder = new_builder()
     given = [_given(builder, builder.input(t)) for t in graph.input_types]
     made = unroll(builder, graph, given, lasting=True)
