@@ -13,8 +13,9 @@ from jitad.ir.bind import bind
 from jitad.ir.primitive import Primitive, registry
 
 MP = mpmath.mp.clone()
-# Enough for 1 + 1e-300 and 1e300 - 1.
+# Enough for 1 + 1e-300 and 1e300 - 1; of float32 for 1 + 1e-38 and the like.
 MP.prec = 2200
+_PRECISION = {"d": MP.prec, "f": 500}
 LN2, PI = MP.log(2), +MP.pi
 exp, log, sqrt, sin, cos = MP.exp, MP.log, MP.sqrt, MP.sin, MP.cos
 
@@ -43,12 +44,15 @@ def _exprel(x: Any) -> list[Any]:
     if abs(x) > 2000:
         return [MP.inf if x > 0 else 1 / (x * x)]
     if abs(x) < 1:
-        return [MP.fsum((k + 1) * x**k / MP.factorial(k + 2) for k in range(300))]
+        return [MP.fsum((k + 1) * x**k / MP.factorial(k + 2) for k in range(60))]
     return [(exp(x) * (x - 1) + 1) / (x * x)]
 
 
 def _bessel(order: int, x: Any) -> Any:
-    return MP.besseli(order, x) if abs(x) < 2000 else MP.sign(x) ** order * MP.inf
+    if abs(x) >= 2000:
+        return MP.sign(x) ** order * MP.inf
+    with MP.workprec(400):
+        return MP.besseli(order, x)
 
 
 def _ties(xs: Sequence[Any], best: Any) -> list[Any]:
@@ -234,18 +238,21 @@ def _points(primitive: Primitive, dtype: np.dtype, count: int) -> Iterator[Any]:
 def references(name: str, dtype: np.dtype) -> tuple[np.ndarray, list[list[Any]]]:
     """Points of a primitive, a row for each operand, and its exact partials there."""
     points, partials = [], []
-    for point in _points(registry.primitives[name], dtype, 12 if name in SLOW else 40):
-        if not np.isfinite(point).all():
-            continue
-        exact = [MP.mpf(float(x)) for x in point]
-        if name in INSIDE and not INSIDE[name](*exact):
-            continue
-        try:
-            found = [MP.mpf(p) for p in PARTIALS[name](*exact)]
-        except ZeroDivisionError:
-            continue
-        points.append(point)
-        partials.append(found)
+    with MP.workprec(_PRECISION[dtype.char]):
+        for point in _points(
+            registry.primitives[name], dtype, 12 if name in SLOW else 40
+        ):
+            if not np.isfinite(point).all():
+                continue
+            exact = [MP.mpf(float(x)) for x in point]
+            if name in INSIDE and not INSIDE[name](*exact):
+                continue
+            try:
+                found = [MP.mpf(p) for p in PARTIALS[name](*exact)]
+            except ZeroDivisionError:
+                continue
+            points.append(point)
+            partials.append(found)
     return np.array(points, dtype).T, partials
 
 
