@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import CONST, ELEMENT, PACK, Graph, Node, Type
@@ -25,8 +26,12 @@ _KEPT = (CONST, ELEMENT, PACK, LOOP, PART, LOOKUP, SCATTER)
 _NONE = -1  # stands for a call, of which nothing but parts is asked for
 
 
+@lru_cache(maxsize=1)
 def expand(graph: Graph) -> Graph:
-    """The same function in machine words."""
+    """The same function in machine words.
+
+    The last is remembered: who plans a call looks at it before it becomes a kernel.
+    """
     return _expanded(tidy(called(graph)))
 
 
