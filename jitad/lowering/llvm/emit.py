@@ -13,6 +13,7 @@ from functools import partial
 
 from jitad.lowering.fuse import fuse
 from jitad.lowering.kernel import Kernel
+from jitad.lowering.spread import spread
 from jitad.lowering.statement import Statement, statements
 from jitad.lowering.statements import (
     Const,
@@ -64,6 +65,7 @@ def emit(kernel: Kernel, target: Target, *, longest: int = LONGEST) -> str:
     width, kernel = lanes(kernel, target), settle(kernel)
     if target.fused:
         kernel = fuse(kernel)
+    kernel = spread(kernel)
     indexed = {k for s in statements(kernel.body) for k in s.indexed}
     steps = arrange(kernel, kernel.body, width, indexed)
     whole = length(steps) + len(kernel.once) <= longest
