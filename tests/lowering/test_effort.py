@@ -124,3 +124,21 @@ def test_what_is_compiled_quickly_is_not_simplified():
     simplified = link._FAST_CODE.findall(call.plan.executable.ir)
     assert quick and "lanes" in simplified
     assert not [x for x in quick for name in simplified if f"@{name}(" in x]
+
+
+# As code is made quickly, what LLVM sees to be the argument itself.
+_UNCHANGED = [
+    lambda x: np.minimum(x, x), lambda x: np.fmax(x, x), lambda x: x + 0,
+    lambda x: x | 0, lambda x: x & -1, lambda x: x >> 0, lambda x: np.maximum(x, x) * 1,
+]  # fmt: skip
+_FLOATS = _UNCHANGED[:3]
+
+
+@pytest.mark.parametrize("f", _UNCHANGED, ids=range(len(_UNCHANGED)))
+@pytest.mark.parametrize("count", [4, 9, 17])
+def test_operations_that_change_nothing(f, count):
+    x = np.arange(count) - 3
+    for dtype in (np.int64, np.int32, np.float64, np.float32):
+        given = x.astype(dtype)
+        if given.dtype.kind == "i" or f in _FLOATS:
+            np.testing.assert_array_equal(jitad.jit(f, compile="fast")(given), given)

@@ -237,6 +237,7 @@ class Body(Values):
             calls = self.module.calls
             op = Operation(calls, name, s.word, operands, source, s.dtype)
             self.add(words.lines(op))
+        self.module.memory.made(name, operands[s.word == "select" :])
         self.define(s.result, name)
 
     def _load(self, s: Load) -> None:

@@ -163,17 +163,24 @@ class Memory:
         return lines
 
     def _held(self, value: str, vector: str, lines: list[str]) -> str:
-        """The value, frozen if it is a scalar from memory, repeated.
+        """The value, frozen if it is a scalar from memory, repeated, or made of such.
 
         LLVM makes one load of scalars that lie side by side where they are transposed,
         and of several such blocks an order of loads that depends on itself: it ends the
-        process.  What is frozen it takes for no load.
+        process.  What is frozen it takes for no load.  It sees through operations that
+        change nothing, as x + 0 and the lesser of x and x.
         """
         if value not in self._repeated:
             return value
         name = self.fresh()
         lines.append(f"{name} = freeze {vector} {value}")
         return name
+
+    def made(self, name: str, operands: Sequence[str]) -> None:
+        """Remember what is made of repeated scalars and constants alone."""
+        given = [a for a in operands if a.startswith("%")]
+        if given and self._repeated.issuperset(given):
+            self._repeated.add(name)
 
     def load_splat(
         self, name: str, address: str, dtype: np.dtype, lines: list[str]
