@@ -253,6 +253,7 @@ def test_complex_step_agrees_with_central_differences(make):
         assert np.abs(exact[..., k, :] - difference).max() <= 1e-4 * scale
 
 
+@pytest.mark.slow
 def test_hessian_reference_is_symmetric_and_of_the_function():
     work = hessian_work(QUICK)
     (H,) = work.reference(work)

@@ -253,6 +253,7 @@ def test_a_flight_without_thrust_stays_on_its_circle() -> None:
     np.testing.assert_allclose([*states, last], expected, atol=2 * (24 / 400) ** 4)
 
 
+@pytest.mark.slow
 def test_forces_of_numba_code_keep_the_energy(example: Example) -> None:
     found = example("numba_code")
     forces, by_hand, energies = found["main"](600)
@@ -318,6 +319,7 @@ def test_points_beyond_memory_are_summed_by_a_cluster(tmp_path: Path) -> None:
     assert (tmp_path / "beyond_memory.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_a_photograph_is_sharpened(example: Example) -> None:
     found = example("deblur")
     seen, sharp, truth, losses = found["main"](size=96, steps=60)
@@ -329,6 +331,7 @@ def test_a_photograph_is_sharpened(example: Example) -> None:
     assert np.all(np.diff(losses) <= 0) and losses[-1] < losses[0] / 10
 
 
+@pytest.mark.slow
 def test_what_a_plate_conducts_is_found(example: Example) -> None:
     found = example("heated_plate")
     truth, log_k, losses = found["main"](n=50, steps=320, looks=8, iterations=60)

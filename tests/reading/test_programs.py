@@ -28,6 +28,7 @@ def made(text: str, numpy: Any) -> Any:
     return names["f"]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=10,
     derandomize=True,

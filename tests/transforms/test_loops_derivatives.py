@@ -391,6 +391,7 @@ def swept(m: Any, j: Any, h: Any) -> Any:
     return jitad.fori_loop(0, 3, spin, m)
 
 
+@pytest.mark.slow
 def test_a_loop_of_counted_steps_adds_up_what_is_smaller_than_its_record():
     """Fixed points of tanh: of j, 9 elements, a slope is added up over 40 sweeps."""
 
