@@ -140,12 +140,15 @@ def test_what_is_summed(name: str, count: int) -> None:
 @pytest.mark.slow
 def test_a_sum_with_steps_before_and_after() -> None:
     rng = np.random.default_rng(2)
-    x = rng.normal(size=(700, 2))
+    x = rng.normal(size=(300, 2))
+
+    sines = jitad.vmap(lambda r, q: np.sin(r @ q), (0, None))
+    cosines = jitad.vmap(lambda r, q, a: np.cos(r @ q) * a, (0, None, None))
 
     def f(p: Any, x: Any) -> Any:
         q = np.exp(p) / np.sum(np.exp(p))
-        a = np.sum(jitad.vmap(lambda r: np.sin(r @ q))(x))
-        b = np.sum(jitad.vmap(lambda r: np.cos(r @ q) * a)(x))
+        a = np.sum(sines(x, q))
+        b = np.sum(cosines(x, q, a))
         return np.sqrt(1.0 + b * b) * q[0]
 
     p = np.array([0.3, -0.2])
