@@ -4,7 +4,8 @@ The house, from the door down; a module knows only what is below it, and
 `tests/project/test_floors.py` holds it to that.
 
     cli, __main__      the command `jitad`; `demo` has the problems that it fits
-    api                what users call, a sentence each: jit, grad, jacobian, vmap …
+    api, directions    what users call, a sentence each: jit, grad, jacobian, vmap …;
+                       and jvp, vjp, linearize
     implicit, interop, testing, show, custom, residuals
                        root and fixed_point; other libraries; check; explain and graph
     deriving, asking   from a function to the graph that one call computes, and to what
@@ -67,14 +68,12 @@ from jitad.api import (
     hvp,
     jacobian,
     jit,
-    jvp,
-    linearize,
     stop_gradient,
     value_and_grad,
-    vjp,
     vmap,
 )
 from jitad.backends.cpu.threads import get_threads, set_threads, threads
+from jitad.directions import jvp, linearize, vjp
 from jitad.errors import (
     InputError,
     JitadError,

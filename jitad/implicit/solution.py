@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from jitad.api import jacobian, jvp
+from jitad.api import jacobian
+from jitad.directions import jvp
 from jitad.errors import InputError
 from jitad.ir.source import source_line
 from jitad.ir.trace import current

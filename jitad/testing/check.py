@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from jitad import tree
-from jitad.api import jacobian, jit, jvp, vjp, vmap
+from jitad.api import jacobian, jit, vmap
 from jitad.calls.arrays import copied
 from jitad.calls.function import Function
 from jitad.calls.names import argument_names, original, result_names
 from jitad.calls.where import where
+from jitad.directions import jvp, vjp
 from jitad.errors import InputError
 from jitad.ir.graph import FLOATS
 from jitad.ir.interpret import interpret

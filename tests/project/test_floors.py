@@ -40,6 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("asking",),
     ("documentation",),
     ("api",),
+    ("directions",),
     ("residuals", "testing", "implicit", "interop", "show"),
     ("custom", "demo"),
     ("cli",),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad import api
+from jitad import directions
 from jitad.calls.function import Function
 from jitad.calls.where import HERE, Where, where_of
 from jitad.testing import check
@@ -45,8 +45,8 @@ TRANSFORMS: dict[str, Callable[[Any], Any]] = {
     "hessian": jitad.hessian,
     "hvp": jitad.hvp,
     "gauss_newton": jitad.gauss_newton,
-    "pushforward": api._pushforward,
-    "pullback": api._pullback,
+    "pushforward": directions._pushforward,
+    "pullback": directions._pullback,
     "several": lambda g: jitad.vmap(jitad.jacobian(jitad.grad(g))),
     "product, compiled": lambda g: jitad.jit(jitad.hvp(g)),
 }

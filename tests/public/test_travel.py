@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import jitad
-from jitad import api, custom
+from jitad import custom, directions
 from jitad.backends.cpu import link
 from tests.cases.travelling import (
     J,
@@ -117,7 +117,7 @@ def test_what_cannot_travel_says_so() -> None:
     with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
         pickle.dumps(jitad.grad(lambda x: x))
     with pytest.raises(TypeError, match="send the function, and transform it there"):
-        pickle.dumps(api._pushforward(f))
+        pickle.dumps(directions._pushforward(f))
 
 
 def test_a_linear_map_travels_with_its_point() -> None:
