@@ -9,9 +9,8 @@ that grows, the body is traced again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,15 +22,9 @@ from jitad.ir.trace import Input, Traced, current, loop_became, trace
 from jitad.ir.tracer import Tracer
 from jitad.primitives.control.body import Iteration, repeat
 
+from .carried import Hints, Slot, blank, differs, filled, kinds
 from .frontend import Loop
-from .heap import (
-    NOBODY,
-    Apart,
-    Cell,
-    Range,
-    Reference,
-    State,
-)
+from .heap import NOBODY, Cell, Range, Reference, State
 from .iterating import Item, has_tuples, item_at, length, most
 from .joining import FAILS, Edge, fork, meet
 from .lines import refuse
@@ -54,32 +47,6 @@ if TYPE_CHECKING:
 
 _CODE = "which way out"
 _TRIES = 12
-
-
-class Slot(NamedTuple):
-    """The number of a value that is carried."""
-
-    number: int
-
-
-@dataclass(slots=True)
-class Hints:
-    """What tries of a loop have shown.
-
-    dtypes   what names have become, by name and place in a tuple
-    started  names without a value before the loop: types that they get in it
-    rebound  names that mean another array after an iteration
-    written  names whose arrays are written to
-    tied     the arrays that those in rebound share their elements with
-    fails    whether something may be raised
-    """
-
-    dtypes: dict[Any, np.dtype] = field(default_factory=dict)
-    started: dict[str, Any] = field(default_factory=dict)
-    rebound: set[str] = field(default_factory=set)
-    written: set[str] = field(default_factory=set)
-    tied: dict[str, set[int]] = field(default_factory=dict)
-    fails: bool = False
 
 
 # -- a loop ----------------------------------------------------------------------------
@@ -181,7 +148,7 @@ class _Repeated:
             if name in before.names:
                 value = before.names[name]
             elif name in hints.started:
-                value = _blank(hints.started[name])
+                value = blank(hints.started[name])
             else:
                 continue
             self.templates[name] = self._template((name,), value)
@@ -236,7 +203,7 @@ class _Repeated:
         if found is None:
             if name not in self.hints.started:
                 return
-            value = _blank(self.hints.started[name])
+            value = blank(self.hints.started[name])
         else:
             value = state.load(found)
             others = {
@@ -260,7 +227,7 @@ class _Repeated:
             state.cells[cell] = Cell(state.cells[cell].value, tuple(sources))
         for name, template in self.templates.items():
             if name != _CODE:
-                state.names[name] = _filled(template, values)
+                state.names[name] = filled(template, values)
 
     def _read_later(self, name: str) -> bool:
         live = self.frame.program.live
@@ -371,7 +338,7 @@ class _Repeated:
                     f"{name}, a tuple of arrays that is made in a loop and read later,",
                     "give each array a name",
                 )
-            self.hints.started[name] = _kinds(value)
+            self.hints.started[name] = kinds(value)
         self.grown = True
 
     def _tie(self, after: State, began: dict[int, Cell]) -> None:
@@ -417,32 +384,25 @@ class _Repeated:
     ) -> None:
         if isinstance(template, Slot):
             if not is_number(value):
-                self._apart(key, value)
+                differs(key, value)
                 return
             outputs[template.number] = self._fit(key, template, value)
         elif isinstance(template, Reference):
             if template.same(value):
                 return
             if not isinstance(value, Reference) or len(key) > 1:
-                self._apart(key, value)
+                differs(key, value)
                 return
             self.hints.rebound.add(key[0])
             self.grown = True
         elif type(template) is tuple and type(value) is tuple:
             if len(template) != len(value):
-                self._apart(key, value)
+                differs(key, value)
                 return
             for k, (a, b) in enumerate(zip(template, value, strict=True)):
                 self._compare((*key, k), a, b, outputs, after)
         elif template is not value and template != value:
-            self._apart(key, value)
-
-    def _apart(self, key: Any, value: Any) -> None:
-        said = value.why if isinstance(value, Apart) else "it changes its type"
-        raise refuse(
-            f"{key[0]}, of another kind after an iteration than before ({said}),",
-            "give it one type in all iterations",
-        )
+            differs(key, value)
 
     # -- its node ----------------------------------------------------------------------
 
@@ -484,30 +444,3 @@ class _Repeated:
 
 
 _WHOLE = Fraction(1)
-
-
-def _filled(template: Any, values: Any) -> Any:
-    if isinstance(template, Slot):
-        return plain(values[template.number])
-    if type(template) is tuple:
-        return tuple([_filled(t, values) for t in template])
-    return template
-
-
-def _kinds(value: Any) -> Any:
-    """What a name's value is like, for a blank one."""
-    if type(value) is tuple:
-        return tuple([_kinds(x) for x in value])
-    if is_number(value):
-        return Type(dtype(value), ())
-    return value
-
-
-def _blank(kinds: Any) -> Any:
-    """What a name has before anybody gives it a value: NaN, or 0."""
-    if type(kinds) is tuple:
-        return tuple([_blank(k) for k in kinds])
-    if isinstance(kinds, Type):
-        fill = np.nan if kinds.dtype.kind == "f" else 0
-        return plain(np.full(kinds.shape, fill, kinds.dtype)[()])
-    return kinds
