@@ -81,7 +81,7 @@ def reflection(array: Any) -> np.ndarray:
     mirror = owner._mirror
     memory = None if mirror is None else mirror.memory
     if mirror is None or memory is None:
-        memory = np.empty(owner.type.size, object)
+        memory = np.empty(owner.type.size, objects_of(owner.type.dtype))
         mirror = owner._mirror = Mirror(memory)
     elif not array.moved_as(mirror.views[0]):
         raise TracingError(

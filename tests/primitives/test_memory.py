@@ -36,6 +36,8 @@ PROGRAMS = [
     ("ascontiguousarray", "y = np.ascontiguousarray(x.reshape(2, 2).T)", "y[0] = 9."),
     ("require", "y = np.require(x, None, ['C', 'W'])", "y[0] = 9."),
     ("nan_to_num", "y = np.nan_to_num(x, copy=False)", "y[0] = 9."),
+    ("nan_to_num of asarray", "y = np.asarray(x)", "z = np.nan_to_num(y, copy=False)",
+     "z[0] = 9.", "x[1] = 8."),
     ("nan_to_num copies", "y = np.nan_to_num(x)", "y[0] = 9."),
     ("list", "r = list(x.reshape(2, 2))", "r[0][0] = 9.", "r = r[1]", "x[3] = 8."),
     ("broadcast_to", "y = np.broadcast_to(x, (2, 4))", "x[0] = 9.", "z = y + 0"),
@@ -75,6 +77,12 @@ PROGRAMS = [
 )
 def test_programs(f):
     check_value(f, inputs([(4,)], np.float64))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.int64])
+def test_what_is_put_into_asarray_has_its_dtype(dtype):
+    f = program("y = np.asarray(x)", "y[1] = 3", "z = y * 1", "w = y.reshape(2, 2) / 2")
+    check_value(f, inputs([(4,)], dtype))
 
 
 @pytest.mark.parametrize(

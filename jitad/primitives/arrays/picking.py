@@ -117,9 +117,10 @@ def nan_to_num(
     x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
     """x with numbers instead of NaN and infinities, where the derivative is 0."""
-    x = operand(x)
+    given, x = x, operand(x)
     if x.dtype.kind != "f":
-        return fresh(x) if copy or not x.shape else x
+        kept = given if isinstance(given, np.ndarray) else x
+        return fresh(x) if copy or not x.shape else kept
     limits = np.finfo(x.dtype)
     high = limits.max if posinf is None else np.asarray(posinf, x.dtype)[()]
     low = limits.min if neginf is None else np.asarray(neginf, x.dtype)[()]
@@ -128,6 +129,9 @@ def nan_to_num(
     result = np.where(x == -np.inf, low, result)
     if copy or x.scalar:
         return renewed(result, x.unfilled()[()])
+    if isinstance(given, np.ndarray):  # of objects
+        given[...] = result
+        return given
     write(x, result)
     return x if x.shape else x[()]
 
