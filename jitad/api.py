@@ -325,8 +325,15 @@ def hvp(
     function = Function(f, derive, name=name, where=place, value=value, ask=ask)
 
     def product(*args: Any) -> Any:
+        wanted = deriving.as_sequence(argnums)
+        if len(args) <= max(wanted, default=0) + 1:
+            raise InputError(
+                f"{name}: argnums={argnums!r}, but the call has {len(args)} "
+                "arguments, the seed among them; expected all arguments of the "
+                "function and after them v, as in hvp(f)(x, v)"
+            )
         *primals, v = args
-        chosen = [primals[i] for i in deriving.as_sequence(argnums)]
+        chosen = [primals[i] for i in wanted]
         like = chosen[0] if deriving.is_single(argnums) else tuple(chosen)
         v, count = seeds_like("hvp", like, v)
         if count is None:

@@ -38,6 +38,12 @@ def test_a_system_that_is_too_large_is_refused() -> None:
         jitad.vmap(np.linalg.solve)(LARGE[None], np.ones((1, 200)))
 
 
+@pytest.mark.parametrize("args", [(), (X,)])
+def test_a_product_without_its_seed(args: Any) -> None:
+    with pytest.raises(jitad.InputError, match=r"has \d arguments, the seed among"):
+        jitad.hvp(lambda x: np.sum(x**2))(*args)
+
+
 LONG = [np.sort, np.argsort, np.median, lambda x: np.convolve(x, x)]
 
 
