@@ -15,7 +15,7 @@ from jitad.ir.graph import Graph, reach, validate
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import registry
 from jitad.primitives.scalar.elementwise import gate
-from jitad.transforms.derivatives import accumulate, modes
+from jitad.transforms.derivatives import accumulate, joined, modes
 from jitad.transforms.derivatives.accumulate import MODES, jacobian, twins_of
 from jitad.transforms.derivatives.differentiate import pullback, pushforward
 from jitad.transforms.derivatives.eliminate import eliminate
@@ -291,6 +291,30 @@ def test_a_step_that_many_seeds_share_is_differentiated_first() -> None:
     assert taken.costs["cross"] < taken.costs["reverse"]
     (wanted,) = interpret(jacobian(graph, (0,), mode="forward").graph, [X])
     np.testing.assert_allclose(interpret(taken.graph, [X])[0], wanted, rtol=1e-12)
+
+
+def test_arrays_that_do_not_matter_are_not_taken_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither what is read and does not vary, nor what is written and not used."""
+    taken: list[int] = []
+    elements = joined.sc.elements
+
+    def noted(builder: Any, array: int) -> Any:
+        taken.append(builder.nodes[array].type.size)
+        return elements(builder, array)
+
+    monkeypatch.setattr(joined.sc, "elements", noted)
+
+    def f(x: Any) -> Any:
+        step = lambda c, t: (np.sin(c) * x + t, c * x)  # noqa: E731
+        return jitad.scan(step, x * x, np.arange(30.0))
+
+    for part, found in ((lambda x: f(x)[0], False), (lambda x: f(x)[1][2], True)):
+        graph = scalars(part, X)
+        taken.clear()
+        jacobian(graph, (0,), mode="cross")
+        assert (30 in taken) == found
 
 
 def test_a_long_body_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:

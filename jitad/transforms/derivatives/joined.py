@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from jitad.ir.call import CALL
-from jitad.ir.graph import PACK, Graph
+from jitad.ir.graph import CONST, PACK, Graph, reach
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.table import LOOKUP, named_by, way_of
 from jitad.ir.tracer import Trace
@@ -35,6 +37,7 @@ def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
     builder, nodes = line.builder, line.builder.nodes
     edges: Edges = {}
     known = set(columns)
+    needed = {*reach(nodes, [int(v) for o in line.outputs for v in np.ravel(o)])}
 
     def scalars(a: int) -> list[int]:
         if not nodes[a].type.shape:
@@ -52,7 +55,10 @@ def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
             known.add(v)
         if nodes[v].primitive not in (LOOP, CALL):
             continue
-        seeds = [_ones(line, a, scalars(a), known) for a in nodes[v].operands]
+        seeds = [
+            {} if nodes[a].primitive is CONST else _ones(line, a, scalars(a), known)
+            for a in nodes[v].operands
+        ]
         loop = nodes[v].primitive is LOOP
         through = (
             push(builder, v, seeds, through_body)
@@ -61,6 +67,8 @@ def joined(line: Linearized, columns: Sequence[int]) -> Linearized:
         )
         chooses = loop and _chooses(loop_of(nodes[v]).body)
         for part, found in through.items():
+            if part not in needed:  # an array may have many elements
+                continue
             columns_of = {c: scalars(t) for c, t in found.items()}
             if chooses:
                 columns_of = {
