@@ -6,7 +6,7 @@ A Function makes one for each signature it meets and runs it again and again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -26,8 +26,30 @@ from .signature import Signature
 if TYPE_CHECKING:
     from jitad.elements.steps import Plan as Steps
 
+Told = TypeVar("Told", covariant=True)
+
 # A signature called so often, with little to do, gets a call without Python between.
 _FAST_AFTER = 3
+
+
+class Telling(Protocol[Told]):
+    """What tells of a call how it is computed; the call says which it is."""
+
+    def of_graph(self, call: Call) -> Told:
+        """Nothing is compiled: the graph is interpreted."""
+        ...
+
+    def of_kernel(self, call: Call, made: Fitted) -> Told:
+        """One kernel computes it."""
+        ...
+
+    def of_program(self, call: Call, steps: Program) -> Told:
+        """Several kernels do, some of which sum over points."""
+        ...
+
+    def of_passes(self, call: Call, steps: Steps) -> Told:
+        """Kernels whose lanes are elements do, one after the other."""
+        ...
 
 
 class Call:
@@ -69,9 +91,13 @@ class Call:
         del args, kwargs
         return None
 
-    def planned(self) -> Call:
-        """The call with all that is known of its kernels, which `explain` reads."""
-        return self
+    def told(self, by: Telling[Told]) -> Told:
+        """How it is computed, as `explain` tells it."""
+        if self.program is not None:
+            return by.of_program(self, self.program)
+        if self.fitted is not None:
+            return by.of_kernel(self, self.fitted)
+        return by.of_graph(self)
 
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
         """The results for arguments of the same types, shapes and strides."""
@@ -92,9 +118,9 @@ class Empty(Call):
         results = self.signature.results
         return bool(results) and all(0 in shape for shape, _ in results)
 
-    def planned(self) -> Call:
-        """The kernel that there would be."""
-        return Compiled(self.signature, self._views)
+    def told(self, by: Telling[Told]) -> Told:
+        """Of the kernel that there would be."""
+        return Compiled(self.signature, self._views).told(by)
 
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
         """Make the results, or leave those of out."""
@@ -252,6 +278,10 @@ class Elements(Call):
         out: list[list[int]] = [[] for _ in steps.types]
         super().__init__(Signature(name, derived, spec, axes, out, ()))
         self.steps, self.order = steps, tuple(order)
+
+    def told(self, by: Telling[Told]) -> Told:
+        """Of its steps."""
+        return by.of_passes(self, self.steps)
 
     def run(self, leaves: Sequence[Any], out: Any) -> Any:
         """Run the steps; results go to out at the end."""

@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jitad import tree
@@ -21,7 +21,7 @@ from jitad.backends.cpu.machine import (
 )
 from jitad.backends.cpu.threads import get_threads
 from jitad.calls import arrays
-from jitad.calls.call import Call, Elements
+from jitad.calls.call import Call
 from jitad.calls.function import Function
 from jitad.calls.names import argument_names, original, result_names
 from jitad.errors import InputError, TracingError
@@ -33,7 +33,7 @@ from jitad.ir.tracer import traced
 from jitad.lowering.kernel import Kernel
 from jitad.lowering.statement import statements
 from jitad.lowering.statements import If, Op, Repeat
-from jitad.plan.choose import Plan
+from jitad.plan.choose import Fitted, Plan
 from jitad.plan.derived import Derived
 from jitad.plan.pipeline import lowered
 from jitad.plan.placement import Placement
@@ -45,6 +45,7 @@ from jitad.transforms.rewrite.expand import called
 from jitad.transforms.rewrite.tidy import times, weight
 
 if TYPE_CHECKING:
+    from jitad.elements.steps import Plan as Steps
     from jitad.lowering.cuda import rows
 
     from . import explanation, facts, nests, passes, source
@@ -74,38 +75,110 @@ def explain(
             f"explain({transformed.name}, …) expected concrete arguments, got traced "
             "values; call it outside of the function that is being traced"
         )
-    call = transformed.prepare(*args, **kwargs).planned()
-    if isinstance(call, Elements):
-        types = call.derived.graph.input_types
-        return passes.explained(transformed.name, types, call.steps)
-    compiled = call if call.plan is not None else None
-    _, extents, _ = transformed.point(spec, leaves)
     names = argument_names(original(transformed), args, kwargs)
-    inputs, outputs = _arrays(
-        call.derived, compiled, names, transformed.in_axes(spec, leaves),
-        transformed.out_axes(call.derived),
-    )  # fmt: skip
-    if call.program is not None:
-        return _of_sums(transformed, call, call.program, inputs, outputs)
-    plan, graph = call.plan, call.derived.graph
-    loops = nests.nests(lowered(graph) if plan else called(graph))
-    return explanation.Explanation(
-        name=transformed.name,
-        backend=transformed.where.backend,
-        extents=extents,
-        inputs=inputs,
-        outputs=outputs,
-        choice=choice(call.derived),
-        operations=operations(graph, plan.kernel if plan else None),
-        memory=_memory(inputs, outputs, math.prod(extents), call) if plan else None,
-        machine=_machine(plan) if plan and not call.cards else None,
-        seconds=plan.seconds if plan else call.derived.seconds,
-        loops=loops,
-        source=source.source_loops(*_told(call.derived), loops, False),
-        blocks=blocks(plan.kernel) if plan else (),
-        storage=storage(plan.kernel) if plan else 0,
-        gpu=_gpu(call, plan.executable) if plan and call.cards else None,
-    )
+    call = transformed.prepare(*args, **kwargs)
+    return call.told(_Telling(transformed, spec, leaves, names))
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """Tells of calls of a function; leaves are the arguments, names what they are."""
+
+    function: Function
+    spec: tree.PyTreeSpec
+    leaves: Sequence[Any]
+    names: Sequence[str]
+
+    def of_passes(self, call: Call, steps: Steps) -> passes.Passes:
+        """Large arrays, pass by pass."""
+        types = call.derived.graph.input_types
+        return passes.explained(self.function.name, types, steps)
+
+    def of_graph(self, call: Call) -> explanation.Explanation:
+        """What is computed, and no more."""
+        graph = call.derived.graph
+        return self._of_points(call, None, nests.nests(called(graph)))
+
+    def of_kernel(self, call: Call, made: Fitted) -> explanation.Explanation:
+        """A kernel over a batch of points, or for one."""
+        graph = call.derived.graph
+        return self._of_points(call, made, nests.nests(lowered(graph)))
+
+    def _of_points(
+        self, call: Call, made: Fitted | None, loops: tuple[nests.Nest, ...]
+    ) -> explanation.Explanation:
+        inputs, outputs = self._arrays(call, made)
+        derived, plan = call.derived, made and made.plan
+        _, extents, _ = self.function.point(self.spec, self.leaves)
+        points = math.prod(extents)
+        return explanation.Explanation(
+            name=self.function.name,
+            backend=self.function.where.backend,
+            extents=extents,
+            inputs=inputs,
+            outputs=outputs,
+            choice=choice(derived),
+            operations=operations(derived.graph, plan.kernel if plan else None),
+            memory=_memory(inputs, outputs, points, call) if plan else None,
+            machine=_machine(plan) if plan and not call.cards else None,
+            seconds=plan.seconds if plan else derived.seconds,
+            loops=loops,
+            source=source.source_loops(*_told(derived), loops, False),
+            blocks=blocks(plan.kernel) if plan else (),
+            storage=storage(plan.kernel) if plan else 0,
+            gpu=_gpu(call, plan.executable) if plan and call.cards else None,
+        )
+
+    def _arrays(
+        self, call: Call, made: Fitted | None
+    ) -> tuple[tuple[facts.Array, ...], tuple[facts.Array, ...]]:
+        in_axes = self.function.in_axes(self.spec, self.leaves)
+        out_axes = self.function.out_axes(call.derived)
+        return _arrays(call.derived, made, self.names, in_axes, out_axes)
+
+    def of_program(self, call: Call, steps: Program) -> explanation.Explanation:
+        """A call of one point that sums over many."""
+        inputs, outputs = self._arrays(call, None)
+        count = len(inputs)
+        layouts = {k: step.layout_of(k) for k in range(count) for step in steps.steps
+                   if step.layout_of(k)}  # fmt: skip
+        read = [
+            replace(
+                a, layout=layouts.get(k, ""), bytes=_all(a) if k in layouts else 0.0
+            )
+            for k, a in enumerate(inputs)
+        ]
+        written = [replace(a, layout="rows", bytes=_all(a)) for a in outputs]
+        executable = steps.sums[0].executable
+        made = [(s.graph, s.kernel) for s in steps.steps if s.kernel is not None]
+        loops = tuple([nest for g, _ in made for nest in nests.nests(lowered(g))])
+        seconds = dict(call.derived.seconds)
+        for step in steps.steps:
+            for name in ("lower", "compile"):
+                spent = step.seconds.get(name, 0.0)
+                seconds[name] = seconds.get(name, 0.0) + spent
+        return explanation.Explanation(
+            name=self.function.name,
+            backend=self.function.where.backend,
+            extents=(),
+            inputs=tuple(read),
+            outputs=tuple(written),
+            choice=choice(call.derived),
+            operations=_executed(steps),
+            memory=_memory(read, written, 1, call),
+            machine=None if call.cards else facts.Machine(
+                vector_width(), executable.width, 0,
+                sum(s.executable.spills for s in steps.sums), get_threads(),
+                all(s.executable.settled for s in steps.sums),
+            ),
+            seconds=seconds,
+            sums=tuple(map(_sums, steps.sums)),
+            loops=loops,
+            source=source.source_loops(*_told(call.derived), loops, True),
+            blocks=tuple([block for _, k in made for block in blocks(k)]),
+            storage=max(storage(k) for _, k in made),
+            gpu=_gpu(call, executable) if call.cards else None,
+        )  # fmt: skip
 
 
 def _told(derived: Derived) -> tuple[list[str], dict[str, Sequence[str]]]:
@@ -116,54 +189,6 @@ def _told(derived: Derived) -> tuple[list[str], dict[str, Sequence[str]]]:
     every = [derived, *[inner for _, inner in derived.inside]]
     told = {line: what for d in every for line, what in d.loops.items()}
     return [line for d in every for line in d.lines], told
-
-
-def _of_sums(
-    transformed: Function,
-    call: Call,
-    program: Program,
-    inputs: Sequence[facts.Array],
-    outputs: Sequence[facts.Array],
-) -> explanation.Explanation:
-    """A call of one point that sums over many."""
-    count = len(inputs)
-    layouts = {k: step.layout_of(k) for k in range(count) for step in program.steps
-               if step.layout_of(k)}  # fmt: skip
-    read = [
-        replace(a, layout=layouts.get(k, ""), bytes=_all(a) if k in layouts else 0.0)
-        for k, a in enumerate(inputs)
-    ]
-    written = [replace(a, layout="rows", bytes=_all(a)) for a in outputs]
-    executable = program.sums[0].executable
-    made = [(s.graph, s.kernel) for s in program.steps if s.kernel is not None]
-    loops = tuple([nest for g, _ in made for nest in nests.nests(lowered(g))])
-    seconds = dict(call.derived.seconds)
-    for step in program.steps:
-        for name in ("lower", "compile"):
-            spent = step.seconds.get(name, 0.0)
-            seconds[name] = seconds.get(name, 0.0) + spent
-    return explanation.Explanation(
-        name=transformed.name,
-        backend=transformed.where.backend,
-        extents=(),
-        inputs=tuple(read),
-        outputs=tuple(written),
-        choice=choice(call.derived),
-        operations=_executed(program),
-        memory=_memory(read, written, 1, call),
-        machine=None if call.cards else facts.Machine(
-            vector_width(), executable.width, 0,
-            sum(s.executable.spills for s in program.sums), get_threads(),
-            all(s.executable.settled for s in program.sums),
-        ),
-        seconds=seconds,
-        sums=tuple(map(_sums, program.sums)),
-        loops=loops,
-        source=source.source_loops(*_told(call.derived), loops, True),
-        blocks=tuple([block for _, k in made for block in blocks(k)]),
-        storage=max(storage(k) for _, k in made),
-        gpu=_gpu(call, executable) if call.cards else None,
-    )  # fmt: skip
 
 
 def _executed(program: Program) -> facts.Operations:
@@ -277,7 +302,7 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
 
 def _arrays(
     derived: Derived,
-    compiled: Call | None,
+    made: Fitted | None,
     names: Sequence[str],
     in_axes: Sequence[Sequence[int | None]],
     out_axes: Sequence[Sequence[int | None]],
@@ -288,9 +313,7 @@ def _arrays(
     axes = [tuple(a) for a in (*in_axes, *out_axes)]
     layouts, moved = [""] * len(types), [0.0] * len(types)
     count = len(graph.inputs)
-    if compiled is not None:
-        made = compiled.fitted
-        assert made is not None
+    if made is not None:
         # Behind the arguments stand constants that are too large to be compiled in.
         placed = [*made.inputs[:count], *made.outputs]
         layouts = [p.layout for p in placed]
@@ -299,10 +322,10 @@ def _arrays(
         moved = [
             _bytes(types[k], p, made.extents, read.get(k)) for k, p in enumerate(placed)
         ]
-    made = [
+    every = [
         facts.Array(*x) for x in zip(names, types, axes, layouts, moved, strict=True)
     ]
-    return tuple(made[:count]), tuple(made[count:])
+    return tuple(every[:count]), tuple(every[count:])
 
 
 def _loaded(plan: Plan) -> dict[int, int]:
