@@ -61,7 +61,7 @@ def bind(
     trace = trace or innermost(args)
     operands = tuple([lift(trace, a, d) for a, d in zip(args, dtypes, strict=True)])
     nodes = trace.nodes
-    shapes = [shape for i in operands if (shape := nodes[i].type.shape)]
+    shapes = {shape for i in operands if (shape := nodes[i].type.shape)}
     type = Type(dtype, np.broadcast_shapes(*shapes)) if shapes else scalar(dtype)
     result = Tracer(trace, trace.apply(primitive, operands, type, trace.line()), type)
     if len(type.shape) > 1:

@@ -23,7 +23,10 @@ from .primitive import registry
 from .source import origin, source_line
 from .tracer import Tracer, as_tracer, innermost, traced
 
-_NUMBERS = {float, int, bool, np.float64, np.float32, np.int64, np.int32, np.bool}
+_PLAIN = {
+    *(float, int, bool, np.float64, np.float32, np.int64, np.int32, np.bool),
+    Tracer,
+}
 
 
 # -- ufuncs --------------------------------------------------------------------
@@ -31,7 +34,7 @@ _NUMBERS = {float, int, bool, np.float64, np.float32, np.int64, np.int32, np.boo
 
 def apply_ufunc(ufunc: np.ufunc, args: Sequence[Any]) -> Any:
     """What a NumPy ufunc does to traced values."""
-    handler = registry.ufunc(ufunc)
+    handler = registry.ufuncs.get(ufunc) or registry.ufunc(ufunc)
     if handler is None:
         raise UnsupportedError(
             f"{ufunc.__name__} cannot be traced ({source_line()}); write it with "
@@ -39,7 +42,7 @@ def apply_ufunc(ufunc: np.ufunc, args: Sequence[Any]) -> Any:
             "jitad.primitive"
         )
     try:
-        return handler(*map(operand, args))
+        return handler(*[a if type(a) in _PLAIN else operand(a) for a in args])
     except JitadError:
         raise
     except Exception as error:
@@ -60,7 +63,7 @@ def _others(ufunc: np.ufunc) -> str:
 
 def operand(value: Any) -> Any:
     """An operand as an array, a tracer or a number: lists and object arrays stacked."""
-    if isinstance(value, Tracer) or type(value) in _NUMBERS:
+    if type(value) in _PLAIN:
         return value
     objects = isinstance(value, np.ndarray) and value.dtype.kind == "O"
     if objects or isinstance(value, list | tuple):

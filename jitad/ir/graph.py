@@ -82,6 +82,9 @@ class Static:
         return _text(self.value)
 
 
+_SIMPLE = {int, bool, str, type(None)}
+
+
 class Slot(NamedTuple):
     """The place of operand number `index` inside the arguments of a structure."""
 
@@ -90,6 +93,8 @@ class Slot(NamedTuple):
 
 def _key(value: Any) -> Any:
     """A hashable stand-in for a static argument, distinct for distinct values."""
+    if type(value) in _SIMPLE:
+        return (type(value).__name__, value)
     if isinstance(value, np.generic):
         return ("array", value.dtype.str, (), value.tobytes())
     if isinstance(value, np.ndarray):
@@ -295,6 +300,7 @@ class Builder:
         # What is known of whole numbers: see `transforms.scalars.ranges`.
         self.forms: dict[int, Any] = {}
         self._table: dict[Any, int] = {}
+        self._numbers: dict[tuple[float, np.dtype], int] = {}
 
     def add(
         self,
@@ -305,10 +311,9 @@ class Builder:
         line: str = "",
     ) -> int:
         """The index of a node that applies primitive; an equal one is reused."""
-        key = (primitive, operands, params, type)
-        found = self._table.get(key)
-        if found is None:
-            found = self._table[key] = len(self.nodes)
+        new = len(self.nodes)
+        found = self._table.setdefault((primitive, operands, params, type), new)
+        if found == new:
             self.nodes.append(_node(Node, (primitive, operands, params, type, line)))
             self.values.append(params[0][1].value if primitive is CONST else None)
         if self.log is not None and primitive is not INPUT:
@@ -362,8 +367,13 @@ class Builder:
         return self.add(CONST, (), type, (("value", Static(value)),))
 
     def number(self, value: float, dtype: np.dtype) -> int:
-        """A scalar constant."""
-        return self.const(dtype.type(value))
+        """A scalar constant; of most functions the same few are asked for."""
+        found = self._numbers.get((value, dtype)) if value else None  # 0.0 == -0.0
+        if found is None:
+            found = self._numbers[value, dtype] = self.const(dtype.type(value))
+        elif self.log is not None:
+            self.log.append(found)
+        return found
 
     def finish(self, outputs: Iterable[int]) -> Graph:
         """The graph that computes outputs, without nodes that none of them needs."""
@@ -373,12 +383,12 @@ class Builder:
 def reach(nodes: Sequence[Node], outputs: Iterable[int]) -> list[int]:
     """Indices of the nodes that outputs need, in evaluation order."""
     live = bytearray(len(nodes))
-    stack = list(outputs)
-    while stack:
-        i = stack.pop()
-        if not live[i]:
-            live[i] = 1
-            stack.extend(nodes[i].operands)
+    for i in outputs:
+        live[i] = 1
+    for i in range(len(nodes) - 1, -1, -1):
+        if live[i]:
+            for a in nodes[i].operands:
+                live[a] = 1
     return list(compress(range(len(nodes)), live))
 
 

@@ -21,7 +21,7 @@ from jitad.errors import TracingError, UnsupportedError
 
 from . import afresh
 from .afresh import Handed
-from .graph import CONST, DTYPES, PACK, Builder, Type
+from .graph import CONST, DTYPES, FLOATS, PACK, Builder, Type
 from .mirror import held_dtype, objects_of, reflection
 from .plain import nearest, plain_array, whole
 from .primitive import registry
@@ -281,6 +281,30 @@ def _noted(result: Any) -> Any:
     return result
 
 
+def _direct(ufunc: np.ufunc, name: str) -> None:
+    """Let an operator of plain operands do without NumPy, which says nothing new."""
+    forward = getattr(Tracer, f"__{name}__")
+    backward = getattr(Tracer, f"__r{name}__")
+
+    def operator(self: Tracer, other: Any) -> Any:
+        if type(other) in (Tracer, float, int):
+            return registry.functions["ufunc.apply"](ufunc, (self, other))
+        return forward(self, other)
+
+    def reflected(self: Tracer, other: Any) -> Any:
+        if type(other) in (float, int):
+            return registry.functions["ufunc.apply"](ufunc, (other, self))
+        return backward(self, other)
+
+    setattr(Tracer, f"__{name}__", operator)
+    setattr(Tracer, f"__r{name}__", reflected)
+
+
+_direct(np.add, "add")
+_direct(np.subtract, "sub")
+_direct(np.multiply, "mul")
+_direct(np.true_divide, "truediv")
+
 # -- applying primitives -------------------------------------------------------
 
 
@@ -288,9 +312,10 @@ def innermost(values: Sequence[Any]) -> Trace:
     """The trace that an operation on values belongs to."""
     best: Trace | None = None
     for value in values:
-        if type(value) is float:
+        kind = type(value)
+        if kind is float:
             continue
-        for tracer in (value,) if isinstance(value, Tracer) else inside(value):
+        for tracer in (value,) if kind is Tracer else inside(value):
             if tracer._view is not None:
                 # A view follows its owner into the trace that wrote to it last.
                 tracer.index  # noqa: B018
@@ -341,7 +366,7 @@ def lift(trace: Trace, value: Any, dtype: np.dtype | None = None) -> int:
     if type(value) is int:
         return trace.const(whole(value, dtype))
     if type(value) is float and (dtype is None or dtype == np.float64):
-        return trace.const(np.float64(value))
+        return trace.number(value, FLOATS[0])
     array = plain_array(value)
     if array.dtype == object:
         inside = assemble(trace, array) if array.ndim else array.item()

@@ -137,13 +137,13 @@ class Storage:
     def index(self) -> int:
         """The node that holds the current value."""
         view = self._view
-        mirror = self._mirror if view is None else view.owner._mirror
-        if mirror is not None:
-            mirror.pull()
-        if view is not None and view.owner._version != self._seen:
+        owner = self if view is None else view.owner
+        if owner._mirror is not None:
+            owner._mirror.pull()
+        if view is not None and owner._version != self._seen:
             fresh = view.again(view.parent)
             self._index, self.builder = fresh.index, fresh.builder
-            self._seen = view.owner._version
+            self._seen = owner._version
         return self._index
 
     @property

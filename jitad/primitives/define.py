@@ -86,14 +86,18 @@ def only_weak(kinds: Sequence[Any]) -> bool:
 
 def _handler(ufunc: np.ufunc, primitive: Primitive) -> Function:
     """The handler of a ufunc that one primitive computes."""
-    weak = ufunc in _WEAK
+    may_be_weak = ufunc in _WEAK
+
+    @cache
+    def known(kinds: tuple[Any, ...]) -> tuple[Any, np.dtype, bool]:
+        """The dtypes of operands and result, and whether the result is weak."""
+        *dtypes, dtype = loop_dtypes(ufunc, kinds)
+        return dtypes, dtype, may_be_weak and only_weak(kinds)
 
     def handler(*args: Any) -> Tracer:
-        kinds = tuple(map(representative, args))
-        loop = loop_dtypes(ufunc, kinds)
-        result = bind(primitive, args, loop[:-1], loop[-1])
-        if weak:
-            result.weak = only_weak(kinds)
+        dtypes, dtype, weak = known(tuple([representative(a) for a in args]))
+        result = bind(primitive, args, dtypes, dtype)
+        result.weak = weak
         return result
 
     return handler

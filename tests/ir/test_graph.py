@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -189,6 +190,15 @@ def test_nans_are_shared() -> None:
     assert builder.number(np.nan, F8) == builder.const(np.float64(np.nan))
 
 
+def test_numbers_are_constants_by_bits_and_asked_for_each_time() -> None:
+    builder = Builder()
+    builder.log = []
+    asked = [(0.0, F8), (-0.0, F8), (0.5, F8), (0.5, F4), (1, F8), (1, I8), (True, F8)]
+    twice = [builder.number(value, dtype) for value, dtype in asked * 2]
+    assert twice == [builder.const(dtype.type(value)) for value, dtype in asked * 2]
+    assert builder.log == twice * 2
+
+
 def test_constants_are_copies() -> None:
     builder, value = Builder(), np.ones(3)
     index = builder.const(value)
@@ -204,6 +214,35 @@ def test_repeated_work_is_traced_once() -> None:
 
     names = [n.primitive.name for n in scalarize(engine.traced(g, X).graph).nodes]
     assert names.count("sin") == names.count("mul") == names.count("add") == 1
+
+
+class Aside:
+    """Lets no ufunc see it: it does its own arithmetic."""
+
+    __array_ufunc__ = None
+
+    def _own(self, other: Any) -> Any:
+        return 3.0 * other
+
+    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = _own
+
+
+@pytest.mark.parametrize("ufunc", [np.add, np.subtract, np.multiply, np.true_divide])
+@pytest.mark.parametrize("other", [2, 2.5, True, np.float32(2.5), np.arange(3.0), "x"])
+def test_operators_are_ufuncs(ufunc: Any, other: Any) -> None:
+    names = {np.add: "add", np.subtract: "sub", np.multiply: "mul"}
+    operate = getattr(operator, names.get(ufunc, "truediv"))
+
+    def both(call: Any) -> str:
+        def g(x: Any) -> Any:
+            given = x[::-1] if isinstance(other, str) else other
+            return call(x, given), call(given, x), call(x[0], given)
+
+        return engine.traced(g, X).graph.text
+
+    assert both(operate) == both(ufunc)
+    aside = engine.traced(lambda x: operate(x, Aside()), X).graph
+    assert aside.text == engine.traced(lambda x: 3.0 * x, X).graph.text
 
 
 # -- pruning -------------------------------------------------------------------
