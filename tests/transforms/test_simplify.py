@@ -13,9 +13,12 @@ from jitad import primitives
 from jitad.ir.graph import ELEMENT, PACK, Builder, Graph, Type, scalar
 from jitad.ir.interpret import interpret
 from jitad.ir.primitive import Primitive, registry
+from jitad.transforms.rewrite import expand
 from jitad.transforms.scalars import ranges
 from jitad.transforms.scalars import simplify as module
 from jitad.transforms.scalars.scalarize import new_builder as simplifying
+from jitad.transforms.scalars.scalarize import scalarize
+from tests.support import engine
 
 assert primitives
 
@@ -402,3 +405,13 @@ def test_arrays_are_left_to_scalarization() -> None:
     one = builder.const(np.ones(2))
     product = builder.apply(registry.primitives["mul"], (a, one), Type(F8, (2,)))
     assert builder.nodes[product].primitive.name == "mul"
+
+
+def test_graphs_of_words_alone_would_be_expanded_to_themselves() -> None:
+    def f(x: Any) -> Any:
+        y = np.where(x > 0.5, x**2, 1.0 / x) * 2.0 - x[::-1]
+        return np.sqrt(y * y + 1.0) + np.maximum(-x, np.sin(x)) * np.floor(3.0 * x)
+
+    graph = scalarize(engine.traced(f, np.ones(3)).graph)
+    assert all(n.primitive in expand._WORDS or n.primitive.word for n in graph.nodes)
+    assert expand.expand(graph).text == expand._expanded(graph).text == graph.text

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from jitad.ir.call import CALL, custom_of
-from jitad.ir.graph import CONST, ELEMENT, PACK, Graph, Node, Type
+from jitad.ir.graph import CONST, ELEMENT, INPUT, PACK, Graph, Node, Type
 from jitad.ir.interpret import inline
 from jitad.ir.loop import LOOP, PART, loop_of
 from jitad.ir.primitive import Primitive
@@ -23,6 +23,9 @@ from .tidy import tidy
 
 _KEPT = (CONST, ELEMENT, PACK, LOOP, PART, LOOKUP, SCATTER)
 
+# What stays as it is, beside words; in a loop there is more to be seen to.
+_WORDS = {INPUT, *_KEPT} - {LOOP}
+
 _NONE = -1  # stands for a call, of which nothing but parts is asked for
 
 
@@ -30,9 +33,12 @@ _NONE = -1  # stands for a call, of which nothing but parts is asked for
 def expand(graph: Graph) -> Graph:
     """The same function in machine words.
 
-    The last is remembered: who plans a call looks at it before it becomes a kernel.
+    Of words alone it stays as it is, for what it was grown in has simplified it.  The
+    last is remembered: who plans a call looks at it before it becomes a kernel.
     """
-    return _expanded(tidy(called(graph)))
+    graph = tidy(called(graph))
+    words = all([n.primitive in _WORDS or n.primitive.word for n in graph.nodes])
+    return graph if words else _expanded(graph)
 
 
 def called(graph: Graph) -> Graph:

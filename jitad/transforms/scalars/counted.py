@@ -225,7 +225,7 @@ def positions(node: Node, shapes: Sequence[tuple[int, ...]]) -> np.ndarray:
     """Where a structure takes its elements from: operands' from 1 on, 0 is zero."""
     start, given = 1, []
     for shape in shapes:
-        size = int(np.prod(shape, dtype=np.int64))
+        size = math.prod(shape)
         given.append(np.arange(start, start + size).reshape(shape))
         start += size
     return np.asarray(evaluate_array_node(node, given))

@@ -115,34 +115,41 @@ def unroll(
         if node.primitive is INPUT:
             continue
         operands = [values[a] for a in node.operands]
-        if node.primitive is CONST and (i in tabled or (lasting and _large(node))):
+        if node.primitive.kind == "elementwise" and Whole not in map(type, operands):
+            values[i] = _elementwise(builder, node, operands)
+        elif node.primitive is CONST and (i in tabled or (lasting and _large(node))):
             values[i] = whole(builder, builder.add(CONST, (), node.type, node.params))
-            continue
-        values[i] = at_places(builder, node, operands)
-        if values[i] is not None:
-            continue
-        if node.primitive is not LOOP and Whole in map(type, operands):
-            values[i] = _moved(node, operands)
-            if values[i] is not None:
-                continue
-            operands = _apart(builder, values, node.operands)
-        if node.primitive is LOOP:
-            kept = may_stay_whole(loop_of(node))
-            _apart(builder, values, [a for p, a in enumerate(node.operands)
-                                    if p not in kept])  # fmt: skip
-            operands = [values[a] for a in node.operands]
-            values[i] = scalar_loop(builder, node, operands)
-        elif node.primitive is CALL:
-            values[i] = scalar_call(builder, node, operands)
-        elif node.primitive is WHOLE:
-            values[i] = _scalar_whole(builder, held_by(node), operands)
-        elif node.primitive is PART:
-            values[i] = operands[0][node.index]
         else:
-            values[i] = _scalarize_node(builder, node, operands)
+            values[i] = _unrolled(builder, node, operands, values)
         if len(builder.nodes) > MOST_OPERATIONS:
             raise _too_long(node)
     return [values[i] for i in graph.outputs]
+
+
+def _unrolled(
+    builder: Trace, node: Node, operands: Sequence[Any], values: list[Any]
+) -> Any:
+    """The scalars of a node of any kind, or its parts; values are those so far."""
+    found = at_places(builder, node, operands)
+    if found is not None:
+        return found
+    if node.primitive is LOOP:
+        kept = may_stay_whole(loop_of(node))
+        _apart(builder, values, [a for p, a in enumerate(node.operands)
+                                if p not in kept])  # fmt: skip
+        return scalar_loop(builder, node, [values[a] for a in node.operands])
+    if Whole in map(type, operands):
+        found = _moved(node, operands)
+        if found is not None:
+            return found
+        operands = _apart(builder, values, node.operands)
+    if node.primitive is CALL:
+        return scalar_call(builder, node, operands)
+    if node.primitive is WHOLE:
+        return _scalar_whole(builder, held_by(node), operands)
+    if node.primitive is PART:
+        return operands[0][node.index]
+    return _scalarize_node(builder, node, operands)
 
 
 def _check_limits(graph: Graph) -> None:
@@ -492,9 +499,13 @@ def _elementwise(
 ) -> np.ndarray:
     kind = scalar(node.type.dtype)
     if not node.type.shape:
-        ids = tuple(map(int, operands))
+        ids = tuple([o.item() for o in operands])
         return np.asarray(apply(builder, node.primitive, ids, kind, node.line))
-    spread = [np.broadcast_to(o, node.type.shape).ravel().tolist() for o in operands]
+    shape = node.type.shape
+    spread = [
+        (o if o.shape == shape else np.broadcast_to(o, shape)).ravel().tolist()
+        for o in operands
+    ]
     ids = [
         apply(builder, node.primitive, args, kind, node.line)
         for args in zip(*spread, strict=True)
@@ -509,7 +520,7 @@ def _structure(
     check_size(node.type)
     moved = positions(node, [o.shape for o in operands])
     zero = -1
-    if moved.size and moved.min() == 0:
+    if np.count_nonzero(moved) < moved.size:
         zero = builder.number(0.0, node.type.dtype)
     flat = np.concatenate([np.array([zero]), *(o.ravel() for o in operands)])
     return flat[moved]

@@ -27,20 +27,20 @@ def simplify(
     """The node that an elementwise application on scalars may be replaced by."""
     if type.shape:
         return None
-    known = builder.values
-    values = list(map(known.__getitem__, operands))
+    known, name = builder.values, primitive.name
+    values = [known[a] for a in operands]
     for value in values:
         if value is None:
             break
     else:
         if operands:
             return _fold(builder, primitive, values, type)
-    rule = _RULES.get(primitive.name)
+    rule = _RULES.get(name)
     if rule is not None:
         found = rule(builder, operands, values, type)
         if found is not None:
             return found
-    if primitive.name in _COMMUTATIVE and operands[0] > operands[1]:
+    if name in _COMMUTATIVE and operands[0] > operands[1]:
         return builder.add(primitive, operands[::-1], type)
     return None
 
@@ -100,7 +100,7 @@ def _of_constants(builder: Builder, node: Node) -> bool:
 
 def _add(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
     for k in (0, 1):
-        if _is(values[k], -0.0):
+        if values[k] is not None and _is(values[k], -0.0):
             return operands[1 - k]
     for k in (0, 1):
         node = builder.nodes[operands[k]]
@@ -130,17 +130,16 @@ def _mul(builder: Builder, operands: Any, values: Any, type: Type) -> int | None
             return operands[1 - k]
         if _is(values[k], -1.0):
             return _negated(builder, operands[1 - k], type)
-    nodes = builder.nodes[operands[0]], builder.nodes[operands[1]]
-    signed = [k for k in (0, 1) if nodes[k].primitive.name == "neg"]
-    if not signed:
+    a, b = builder.nodes[operands[0]], builder.nodes[operands[1]]
+    signed = a.primitive.name == "neg", b.primitive.name == "neg"
+    if not any(signed):
         return None
     mul = registry.primitives["mul"]
-    if len(signed) == 2:
-        return builder.apply(mul, tuple([n.operands[0] for n in nodes]), type)
+    if all(signed):
+        return builder.apply(mul, (a.operands[0], b.operands[0]), type)
     # Signs travel outwards, where additions absorb them.
-    (k,) = signed
-    inner = builder.apply(mul, (nodes[k].operands[0], operands[1 - k]), type)
-    return _negated(builder, inner, type)
+    pair = (a.operands[0], operands[1]) if signed[0] else (b.operands[0], operands[0])
+    return _negated(builder, builder.apply(mul, pair, type), type)
 
 
 def _factor_mul(builder: Builder, operands: Any, values: Any, type: Type) -> int | None:
