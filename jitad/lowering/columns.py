@@ -212,7 +212,7 @@ def _kept(kernel: Kernel, share: Sequence[Unit], found: set[Need]) -> Kernel:
     def standing(s: For | If | Repeat, *, needed: bool = False) -> Iterator[Statement]:
         """A loop or branch; of one that is not needed what is known everywhere."""
         inner = list(s.inside)
-        if needed or any(i.writes or i.bodies for i in inner):
+        if needed or any(i.writes or i.nests for i in inner):
             yield s
         else:
             yield from (i for i in inner if isinstance(i, Const))

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from jitad.ir.graph import CONST, ELEMENT, INPUT, Graph, reach
+from jitad.ir.graph import CONST, ELEMENT, INPUT, Graph, Node, reach
 
 REGISTERS = 32
 # The nearest output is searched for again and again: not where there are too many.
@@ -34,11 +35,12 @@ def order(graph: Graph, roots: Sequence[int]) -> list[Step]:
         return given
     if any(graph.nodes[r].type.shape for r in roots):
         return given
-    pressed = spills(graph, given)
+    computed = _computed(graph)
+    pressed = _spills(computed, given)
     if not pressed:
         return given
-    nearest = nearest_first(graph, roots)
-    less = spills(graph, nearest, most=pressed) < pressed
+    nearest = _nearest_first(_Search(graph, roots, computed), roots)
+    less = _spills(computed, nearest, most=pressed) < pressed
     return nearest if less else given
 
 
@@ -54,62 +56,75 @@ def as_traced(graph: Graph, roots: Sequence[int]) -> list[Step]:
     return steps
 
 
-def spills(
-    graph: Graph,
+def spills(graph: Graph, steps: Sequence[Step], registers: int = REGISTERS) -> int:
+    """Values moved out and back if the one needed last always goes (L. Belady, 1966).
+
+    Constants and loaded values are not counted: they are in memory anyway.
+    """
+    return _spills(_computed(graph), steps, registers)
+
+
+def _spills(
+    computed: _Computed,
     steps: Sequence[Step],
     registers: int = REGISTERS,
     most: float = math.inf,
 ) -> int:
-    """Values moved out and back if the one needed last always goes (L. Belady, 1966).
-
-    Constants and loaded values are not counted: they are in memory anyway.  From most
-    on they are not counted further.
-    """
-    memory = [_in_memory(graph, i) for i in range(len(graph.nodes))]
-    uses: dict[int, list[int]] = {}
-    for place, (i, value) in enumerate(steps):
-        for a in (value,) if i < 0 else graph.nodes[i].operands:
-            uses.setdefault(a, []).append(place)
-    for places in uses.values():
-        places.reverse()
-    held: set[int] = set()
+    """The same; from most on they are not counted further."""
+    memory, operands = computed
+    # What every step touches, and the step that touches it next.
+    touched: list[list[tuple[int, int | None]]] = []
+    later: dict[int, int] = {}
+    for place in range(len(steps) - 1, -1, -1):
+        i, value = steps[place]
+        if i >= 0:
+            values = operands[i] if memory[i] else (*operands[i], i)
+        else:
+            values = () if memory[value] else (value,)
+        touched.append([(v, later.get(v)) for v in values])
+        for v in values:
+            later[v] = place
+    held: dict[int, int] = {}  # and when each is needed next
     furthest: list[tuple[int, int]] = []
     count = 0
-
-    def hold(v: int, place: int) -> None:
-        nonlocal count
-        places = uses.get(v, [])
-        while places and places[-1] <= place:
-            places.pop()
-        held.discard(v)
-        if not places:
-            return
-        held.add(v)
-        heapq.heappush(furthest, (-places[-1], v))
-        while len(held) > registers:
-            next_use, u = heapq.heappop(furthest)
-            if u in held and uses[u][-1] == -next_use:
-                held.remove(u)
-                count += 1
-
-    for place, (i, value) in enumerate(steps):
-        for a in (value,) if i < 0 else graph.nodes[i].operands:
-            if not memory[a]:
-                hold(a, place)
-        if i >= 0 and not memory[i]:
-            hold(i, place)
+    for values in reversed(touched):
+        for v, place in values:
+            if place is None:
+                held.pop(v, None)
+                continue
+            held[v] = place
+            heapq.heappush(furthest, (-place, v))
+            while len(held) > registers:
+                place, u = heapq.heappop(furthest)
+                if held.get(u) == -place:
+                    del held[u]
+                    count += 1
         if count >= most:
             break
     return count
 
 
-def _in_memory(graph: Graph, i: int) -> bool:
-    """Whether a node is a constant, or an input as a whole or a scalar of it."""
-    node = graph.nodes[i]
-    primitive = node.primitive
-    if primitive is ELEMENT:
-        return graph.nodes[node.operands[0]].primitive is INPUT
-    return primitive is CONST or primitive is INPUT
+class _Computed(NamedTuple):
+    """For every node whether it is in memory, and its different operands that are not.
+
+    Constants are, and inputs as a whole or a scalar of them.
+    """
+
+    memory: list[bool]
+    operands: list[tuple[int, ...]]
+
+
+def _computed(graph: Graph) -> _Computed:
+    memory: list[bool] = []
+    operands: list[tuple[int, ...]] = []
+    for node in graph.nodes:
+        primitive, own = node.primitive, node.operands
+        if primitive is ELEMENT:
+            memory.append(graph.nodes[own[0]].primitive is INPUT)
+        else:
+            memory.append(primitive is CONST or primitive is INPUT)
+        operands.append(tuple([a for a in dict.fromkeys(own) if not memory[a]]))
+    return _Computed(memory, operands)
 
 
 def _depth_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
@@ -118,25 +133,24 @@ def _depth_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
         placed[i] = 1
     steps: list[Step] = []
     for k, root in enumerate(roots):
-        steps += [(i, -1) for i in _unplaced(graph, root, placed)]
+        steps += [(i, -1) for i in _unplaced(graph.nodes, root, placed)]
         steps.append((~k, root))
     return steps
 
 
-def _unplaced(graph: Graph, root: int, placed: bytearray) -> Iterator[int]:
+def _unplaced(nodes: Sequence[Node], root: int, placed: bytearray) -> list[int]:
     """The nodes that root needs and that are not placed yet, operands first."""
-    stack = [(root, False)]
+    found: list[int] = []
+    stack = [root]
     while stack:
-        i, ready = stack.pop()
-        if placed[i]:
-            continue
-        if ready or _in_memory(graph, i):
-            placed[i] = 1
-            yield i
-            continue
-        stack.append((i, True))
-        operands = graph.nodes[i].operands
-        stack += [(a, False) for a in reversed(operands) if not placed[a]]
+        i = stack.pop()
+        if i < 0:  # all that node ~i needs is placed
+            placed[~i] = 1
+            found.append(~i)
+        elif not placed[i]:
+            stack.append(~i)
+            stack += [a for a in reversed(nodes[i].operands) if not placed[a]]
+    return found
 
 
 def nearest_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
@@ -147,12 +161,15 @@ def nearest_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
     """
     if len(roots) > _MOST_OUTPUTS or len(graph.nodes) > _MOST_SEARCHED:
         return _depth_first(graph, roots)
-    search = _Search(graph, roots)
+    return _nearest_first(_Search(graph, roots, _computed(graph)), roots)
+
+
+def _nearest_first(search: _Search, roots: Sequence[int]) -> list[Step]:
     waiting = dict(enumerate(roots))
     while waiting:
         k = min(waiting, key=lambda k: (search.distance(waiting[k]), k))
         root = waiting.pop(k)
-        for i in list(_unplaced(graph, root, bytearray(search.placed))):
+        for i in _unplaced(search.nodes, root, bytearray(search.placed)):
             search.place(i)
         search.steps.append((~k, root))
     return search.steps
@@ -161,32 +178,28 @@ def nearest_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
 class _Search:
     """What is placed so far, and which values their operands still wait for."""
 
-    def __init__(self, graph: Graph, roots: Sequence[int]) -> None:
+    def __init__(self, graph: Graph, roots: Sequence[int], computed: _Computed) -> None:
         self.nodes = graph.nodes
         self.placed = bytearray(len(self.nodes))
         for i in graph.inputs:
             self.placed[i] = 1
         self.steps: list[Step] = []
-        self.memory = [_in_memory(graph, i) for i in range(len(self.nodes))]
+        self.memory, self.operands = computed
         # Sets of nodes are the bits of whole numbers.
         self.done = 0
         self.cones: list[int] = []
-        for i, node in enumerate(self.nodes):
+        for i, operands in enumerate(self.operands):
             cone = 0 if self.memory[i] else 1 << i
-            for a in node.operands:
+            for a in operands:
                 cone |= self.cones[a]
             self.cones.append(cone)
         self.users: list[list[int]] = [[] for _ in self.nodes]
         self.missing = [0] * len(self.nodes)
         for i in reach(self.nodes, roots):
-            for a in self.operands(i):
+            for a in self.operands[i]:
                 self.users[a].append(i)
                 self.missing[i] += 1
         self.uses = [len(users) for users in self.users]
-
-    def operands(self, i: int) -> list[int]:
-        """The different values that must be computed before i."""
-        return [a for a in dict.fromkeys(self.nodes[i].operands) if not self.memory[a]]
 
     def distance(self, root: int) -> int:
         """How many values are still to be computed for it."""
@@ -194,7 +207,7 @@ class _Search:
 
     def growth(self, i: int) -> int:
         """How many more values live once i is placed."""
-        freed = sum([self.uses[a] == 1 for a in self.operands(i)])
+        freed = sum([self.uses[a] == 1 for a in self.operands[i]])
         return bool(self.users[i]) - freed
 
     def place(self, first: int) -> None:
@@ -216,7 +229,7 @@ class _Search:
         if self.memory[i]:
             return []
         self.done |= 1 << i
-        operands = self.operands(i)
+        operands = self.operands[i]
         for u in self.users[i]:
             self.missing[u] -= 1
         for a in operands:
@@ -236,7 +249,7 @@ def freeing_first(graph: Graph, roots: Sequence[int]) -> list[Step]:
     """
     if len(graph.nodes) > _MOST_SEARCHED:
         return _depth_first(graph, roots)
-    search = _Search(graph, roots)
+    search = _Search(graph, roots, _computed(graph))
     waiting = _places(roots)
     able = [
         (search.growth(i), i)

@@ -140,7 +140,7 @@ def _shared(graph: Graph, varying: Sequence[tuple[int, ...]]) -> frozenset[int]:
         if i in number:
             same[i] = not varying[number[i]]
         elif node.primitive.kind not in _APART and node.primitive is not PACK:
-            same[i] = all(same[a] for a in node.operands)
+            same[i] = all(map(same.__getitem__, node.operands))
         if same[i] and node.primitive not in (INPUT, CONST, ELEMENT, PACK):
             kept.update((i, *node.operands))
     return frozenset(kept)

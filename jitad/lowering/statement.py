@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,7 +24,14 @@ class Statement:
     """What all passes ask of a statement, answered for one that does nothing.
 
     A statement that has a buffer or a local names the fields `buffer` and `local`.
+
+    nests  whether others stand in it: most do not, and are not asked for their bodies
     """
+
+    nests: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        cls.nests = cls.bodies is not Statement.bodies
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -94,8 +102,9 @@ def statements(body: Iterable[Statement]) -> Iterator[Statement]:
     """All statements in the order in which they stand, those in loops included."""
     for s in body:
         yield s
-        for inner in s.bodies:
-            yield from statements(inner)
+        if s.nests:
+            for inner in s.bodies:
+                yield from statements(inner)
 
 
 def rewritten(
@@ -107,9 +116,8 @@ def rewritten(
     """
     made: list[Statement] = []
     for s in body:
-        bodies = s.bodies
-        if bodies:
-            s = s.holding(*[rewritten(inner, rewrite) for inner in bodies])
+        if s.nests:
+            s = s.holding(*[rewritten(inner, rewrite) for inner in s.bodies])
         made += rewrite(s)
     return tuple(made)
 

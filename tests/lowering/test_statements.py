@@ -82,6 +82,7 @@ def test_it_tells_of_all_its_fields(s: Statement) -> None:
         *(~k for n, k in own.items() if n == "local" and k is not None),
     }
     assert list(s.inside) == [x for n in ("head", "body") for x in own.get(n, ())]
+    assert s.nests == bool(s.bodies)
     assert s.holding(*s.bodies) == s
     assert list(s.lines(str))
 

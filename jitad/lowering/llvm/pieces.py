@@ -25,6 +25,7 @@ from jitad.lowering.statements import (
     Const,
     For,
     If,
+    Op,
     Repeat,
     Scatter,
     Store,
@@ -239,7 +240,10 @@ def _runs(elements: Sequence[int]) -> Iterator[list[int]]:
 
 def accessed(steps: Sequence[Statement]) -> frozenset[int]:
     """The buffers that steps, and loops inside them, load or store."""
-    found = (m for s in flat(steps) for m in (*s.reads, *s.writes))
+    found: set[int] = set()
+    for s in flat(steps):
+        if type(s) is not Op:
+            found.update(s.reads, s.writes)
     return frozenset(m for m in found if m >= 0)
 
 
@@ -248,9 +252,15 @@ def scatters(steps: Sequence[Statement]) -> bool:
     return any(isinstance(s, Scatter) and s.buffer is not None for s in flat(steps))
 
 
-def flat(steps: Iterable[Statement]) -> Iterator[Statement]:
+def flat(steps: Iterable[Statement]) -> list[Statement]:
     """All steps but loops over axes, in the order in which they stand."""
-    return (s for s in statements(steps) if type(s) is not Loop)
+    found: list[Statement] = []
+    for s in steps:
+        if type(s) is not Loop:
+            found.append(s)
+        if s.nests:
+            found += [inner for body in s.bodies for inner in flat(body)]
+    return found
 
 
 def length(steps: Sequence[Statement]) -> int:
@@ -277,7 +287,7 @@ def _split(
         return Part(counter[0] - 1, tuple(pending))
 
     for s in steps:
-        size = length([s]) if s.bodies else s.size
+        size = length([s]) if s.nests else s.size
         if pending and size > room:
             yield part()
             pending, room = [], limit

@@ -69,7 +69,7 @@ def memory_type(dtype: np.dtype) -> str:
 
 def lanes(kernel: Kernel, target: Target) -> int:
     """How many lanes a vector of this kernel has: enough to fill its widest values."""
-    every = (s for s in statements(kernel.body) if not s.bodies)
+    every = (s for s in statements(kernel.body) if not s.nests)
     sizes = {dtype.itemsize for s in every for _, dtype in s.made}
     sizes |= {b.dtype.itemsize for b in (*kernel.buffers, *kernel.locals)}
     return max(2, target.vector_bytes // max(sizes | {NARROWEST}))
