@@ -12,7 +12,6 @@ import ctypes
 import math
 import os
 import sys
-import sysconfig
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,7 +176,7 @@ def _supported() -> bool:
         sys.platform == "linux"
         and sys.implementation.name == "cpython"
         and ctypes.sizeof(ctypes.c_void_p) == 8
-        and not sysconfig.get_config_var("Py_GIL_DISABLED")
+        and "t" not in sys.abiflags  # threads that Python does not let wait
         and int(np.__version__.split(".")[0]) == 2
     )
 
