@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ from .calls import Calls
 from .target import register_type, value_type
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """name = word(operands): texts and dtypes, and where calls are noted."""
 
     calls: Calls

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -72,11 +73,13 @@ def transpose(
 
 def shuffle(name: str, vector: str, a: str, b: str, indices: Sequence[int]) -> str:
     """Pick lanes of a and b; a negative index means that the lane does not matter."""
+    return f"{name} = shufflevector {vector} {a}, {vector} {b}, {_mask((*indices,))}"
+
+
+@lru_cache(maxsize=256)
+def _mask(indices: tuple[int, ...]) -> str:
     picks = ", ".join(f"i32 {i}" if i >= 0 else "i32 poison" for i in indices)
-    return (
-        f"{name} = shufflevector {vector} {a}, {vector} {b}, "
-        f"<{len(indices)} x i32> <{picks}>"
-    )
+    return f"<{len(indices)} x i32> <{picks}>"
 
 
 class Memory:
