@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy._core.multiarray import c_einsum  # type: ignore[attr-defined]
 
 from jitad.errors import UnsupportedError
 from jitad.ir.bind import cast
@@ -280,7 +281,9 @@ def einsum(*args: Any, out: Any = None, dtype: Any = None, **options: Any) -> An
     subscripts = _canonical(inputs, output, [a.ndim for a in tracers])
     (labels, *more), kept = _split(subscripts)
     if not more and set(labels) == set(kept):
-        # A view, whatever dtype= and order= say.
+        # A view, whatever dtype= and order= say; of an array of objects that array's.
+        if isinstance(operands[0], np.ndarray):
+            return c_einsum(subscripts, operands[0])
         return bind_structure(_moved, (as_array(operands[0]), subscripts), {})
     if dtype is not None:
         # NumPy says whether it casts; what is but a view keeps its dtype.

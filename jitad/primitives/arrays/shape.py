@@ -118,7 +118,7 @@ def _atleast_handler(function: Callable[..., Any]) -> Callable[..., Any]:
     def handler(*arrays: Any) -> Any:
         made = tuple(
             bind_structure(_atleast[function], (as_array(a),), {})
-            if traced(a)
+            if traced(a) and not isinstance(a, np.ndarray)
             else function(a)
             for a in arrays
         )
@@ -236,7 +236,11 @@ def _insert_handler(arr: Any, obj: Any, values: Any, axis: int | None = None) ->
 
 @derived(np.broadcast_arrays, moves=True)
 def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
-    arrays = [as_array(a) if traced(a) else np.asarray(a) for a in args]
+    # Arrays of objects are viewed as they are.
+    arrays = [
+        as_array(a) if traced(a) and not isinstance(a, np.ndarray) else np.asarray(a)
+        for a in args
+    ]
     shape = np.broadcast_shapes(*(a.shape for a in arrays))
     return tuple(a if a.shape == shape else np.broadcast_to(a, shape) for a in arrays)
 
