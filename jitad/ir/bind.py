@@ -63,7 +63,8 @@ def bind(
     nodes = trace.nodes
     shapes = {shape for i in operands if (shape := nodes[i].type.shape)}
     type = Type(dtype, np.broadcast_shapes(*shapes)) if shapes else scalar(dtype)
-    result = Tracer(trace, trace.apply(primitive, operands, type, trace.line()), type)
+    line = trace.line(2)  # of this, and of what applies a primitive
+    result = Tracer(trace, trace.apply(primitive, operands, type, line), type)
     if len(type.shape) > 1:
         result._layout = kept_order(args, type.shape)
     return result

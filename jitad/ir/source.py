@@ -31,9 +31,12 @@ def foreign(filename: str) -> bool:
     return filename.startswith(_SKIP)
 
 
-def source_line() -> str:
-    """The user's line that runs now, as file:line."""
-    frame = sys._getframe(1)
+def source_line(ours: int = 0) -> str:
+    """The user's line that runs now, as file:line.
+
+    ours  the callers known not to be the user's, which are not looked at: that is slow
+    """
+    frame = sys._getframe(1 + ours)
     while frame is not None and foreign(frame.f_code.co_filename):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""

@@ -86,14 +86,14 @@ class Trace(Builder):
             self.captured[key] = (now, self.input(tracer.type))
         return self.captured[key][1]
 
-    def line(self) -> str:
-        """The user's line, where this trace records lines.
+    def line(self, ours: int = 0) -> str:
+        """The user's line, where this trace records lines; ours as of `source_line`.
 
         It is asked for by every operation, so that here a trace is noticed to be long.
         """
         if len(self.nodes) > afresh.LONG and self.handed and not self.handed.settled:
             registry.functions["trace.long"](self)
-        return source_line() if self.lines else ""
+        return source_line(1 + ours) if self.lines else ""
 
 
 class Tracer(Storage, NDArrayOperatorsMixin):

@@ -74,6 +74,9 @@ class Writer:
         """What computes node i, its operands being there."""
         node = self.graph.nodes[i]
         dtype = node.type.dtype
+        if node.primitive.word is not None:
+            operands = tuple(map(self.values.__getitem__, node.operands))
+            return [Op(self._number(i), node.primitive.word, operands, dtype)]
         if node.primitive is LOOP:
             repeat = self._repeat(i)
             return [*self._cleared(i), *repeat]
@@ -93,14 +96,11 @@ class Writer:
                            way.stride, way.count, dtype)]  # fmt: skip
         if node.primitive is CONST:
             return [Const(result, node.value, dtype)]
-        if node.primitive is ELEMENT:
-            (array,), place = node.operands, node.index
-            if array in self.arrays:
-                return [Read(result, self.arrays[array], place, dtype)]
-            return [Load(result, self.buffers[array], place, dtype)]
-        assert node.primitive.word is not None, node
-        operands = tuple(map(self.values.__getitem__, node.operands))
-        return [Op(result, node.primitive.word, operands, dtype)]
+        assert node.primitive is ELEMENT, node
+        (array,), place = node.operands, node.index
+        if array in self.arrays:
+            return [Read(result, self.arrays[array], place, dtype)]
+        return [Load(result, self.buffers[array], place, dtype)]
 
     def _storage(self, i: int, name: str) -> int:
         type = self.graph.nodes[i].type

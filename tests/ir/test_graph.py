@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import jitad
 from jitad.ir.graph import (
     CONST,
     ELEMENT,
@@ -243,6 +244,23 @@ def test_operators_are_ufuncs(ufunc: Any, other: Any) -> None:
     assert both(operate) == both(ufunc)
     aside = engine.traced(lambda x: operate(x, Aside()), X).graph
     assert aside.text == engine.traced(lambda x: 3.0 * x, X).graph.text
+
+
+def test_what_is_traced_knows_the_users_line() -> None:
+    def g(x: Any) -> Any:
+        a = x * 2.0
+        b = np.sin(a)
+        c = jitad.stop_gradient(b)
+        d = c > a
+        e = np.where(d, b, c)
+        f = 2**e
+        return f[::-1]
+
+    code, nodes = g.__code__, engine.traced(g, X).graph.nodes
+    lines = [n.line for n in nodes if n.operands]
+    first = code.co_firstlineno + 1
+    assert len(lines) == 7
+    assert lines == [f"{code.co_filename}:{first + k}" for k in range(7)]
 
 
 # -- pruning -------------------------------------------------------------------
