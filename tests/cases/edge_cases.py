@@ -299,6 +299,8 @@ SCALARS += [
     case("1/(2 - exp(x))", lambda x: 1.0 / (2.0 - np.exp(x)), 0.0, 1.0, 1.0),
     case("1/exp(x)", lambda x: 1.0 / np.exp(x), 1000.0, 0.0, 0.0),
     case("sech²", lambda x: np.cosh(x) ** -2, -1000.0, 0.0, 0.0),
+    case("1/(exp(x) + exp(-x))", lambda x: 1.0 / (np.exp(x) + np.exp(-x)), 800.0, 0.0,
+         nan),
     case("1/cosh(x)²", lambda x: 1.0 / np.cosh(x) ** 2, -1000.0, 0.0, 0.0),
     case("1/(x cosh(x))", lambda x: 1.0 / (x * np.cosh(x)), 1000.0, 0.0, 0.0),
     case("1/(2 + cosh(x))", lambda x: 1.0 / (2.0 + np.cosh(x)), 1000.0, 0.0, 0.0),

@@ -63,6 +63,7 @@ PROMISES = {
         "where it is infinite": "a_gate_is_a_strong_zero_and_a_product_is_not",
         "takes one side of all kinks": "pairs_of_modes",
         "even functions of norms are exact": "hessian",
+        "differences in hundreds of digits": "of_mpmath",
         "any place in a batch": "results_do_not_depend_on_threads_or_place",
         "64 paths through its Python branches": "sixty_four_paths_are_the_most",
         "of about twice the root of that many": "reverse_mode_needs_no_bound",
