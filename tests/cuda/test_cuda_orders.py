@@ -339,8 +339,10 @@ def test_registers_are_as_recorded(name, layout):
 
 @pytest.mark.slow
 @needs_nvrtc
-@pytest.mark.parametrize("shared, most", [(100, 12), (228, 16)])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "shared", "most"),
+    [(n, *((100, 12), (228, 16))[k % 2]) for k, n in enumerate(NAMES)],
+)
 def test_shared_memory_limits_no_blocks(name, shared, most):
     """A multiprocessor has as many at a time as registers let it have."""
     first, *_, last = case(name).candidates()

@@ -407,6 +407,7 @@ def test_programs(kind: str, card: None) -> None:
     agree(make(), rtol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear algebra", "rearrangements"])
 def test_programs_in_single_precision(kind: str, card: None) -> None:
     make, rtol = PROGRAMS[kind]
@@ -417,6 +418,7 @@ def test_programs_in_single_precision(kind: str, card: None) -> None:
     agree(halved, 5e8 * rtol)  # as much coarser as its numbers are
 
 
+@pytest.mark.slow
 def test_second_derivatives(card: None) -> None:
     def total(f: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args: sum(np.sum(y * y) for y in tree.flatten(f(*args))[0])
