@@ -444,3 +444,18 @@ def test_extremes_begin_with_a_number_in_bounds():
     for function in (np.max, np.sum, np.prod):
         with pytest.raises(ValueError, match="cannot convert float NaN to integer"):
             jitad.jit(lambda u, f=function: f(u, initial=np.nan))(u)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda h, s: jitad.stop_gradient(s) * h,
+        lambda h, s: jitad.stop_gradient({"a": s})["a"] * 0 + h,
+        lambda h, s: jitad.checkpoint(lambda q: q * h)(s),
+    ],
+    ids=["held", "held in a tree", "checkpoint"],
+)
+def test_a_number_of_python_stays_one(f):
+    h = np.array([0.1, 0.2], np.float32)
+    for given in (0.5, 2):
+        assert jitad.jit(f)(h, given).dtype == f(h, given).dtype == np.float32

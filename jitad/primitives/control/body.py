@@ -48,7 +48,7 @@ def trace_body(
     """Trace step(index, carry, xs); numbers of Python take the dtype they become."""
     starts, spec = tree.flatten(init)
     starts = [array_leaf(x) for x in starts]
-    weak = [_weak(x) for x in tree.flatten(init)[0]]
+    weak = [is_weak(x) for x in tree.flatten(init)[0]]
     types = [Input(Type(x.dtype, x.shape)) for x in starts]
     if any(weak):
         soft = [Input(t.type, w) for t, w in zip(types, weak, strict=True)]
@@ -201,5 +201,6 @@ def array_leaf(x: Any) -> Any:
     return plain_array(x)
 
 
-def _weak(x: Any) -> bool:
+def is_weak(x: Any) -> bool:
+    """Whether a value has no dtype of its own, as a number of Python's."""
     return x.weak if isinstance(x, Tracer) else type(x) in (int, float)

@@ -26,7 +26,7 @@ from jitad.ir.trace import Input, Traced, current, trace
 from jitad.ir.tracer import Tracer, as_tracer, lift, traced
 from jitad.primitives.scalar.barrier import undefined_where
 
-from .body import Carry, Iteration, array_leaf, repeat, trace_body
+from .body import Carry, Iteration, array_leaf, is_weak, repeat, trace_body
 
 _KEPT = 1000  # steps whose carries "auto" keeps
 
@@ -258,9 +258,10 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if running is None:
             return f(*args)
         leaves, spec = tree.flatten((args, {}))
+        weak = [is_weak(x) for x in leaves]
         leaves = [array_leaf(x) for x in leaves]
-        inputs = [Input(Type(x.dtype, x.shape)) for x in leaves]
-        made = trace(f, spec, inputs, plain=True)
+        types = [Type(x.dtype, x.shape) for x in leaves]
+        made = trace(f, spec, list(map(Input, types, weak)), plain=True)
         name = getattr(f, "__name__", "checkpoint")
         value = made.graph
         custom = Custom(name, value, "again", lambda: value, 0)

@@ -389,4 +389,8 @@ stop = elementwise(
 
 def stop_gradient(x: Any) -> Any:
     """x, taken as a constant by every derivative."""
-    return bind(stop, [x], [None], x.dtype) if isinstance(x, Tracer) else x
+    if not isinstance(x, Tracer):
+        return x
+    held = bind(stop, [x], [None], x.dtype)
+    held.weak = x.weak
+    return held
