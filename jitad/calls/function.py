@@ -17,6 +17,7 @@ import numpy as np
 
 from jitad import tree
 from jitad.errors import InputError, ShapeError
+from jitad.ir.afresh import loops_stay
 from jitad.ir.graph import Graph, Type
 from jitad.ir.trace import (
     Input,
@@ -28,7 +29,7 @@ from jitad.ir.trace import (
     touched,
 )
 from jitad.ir.tracer import traced
-from jitad.ir.whole import Held
+from jitad.ir.whole import Held, writes
 from jitad.kept import entries
 from jitad.plan.derived import Derived, Side
 from jitad.plan.program import program
@@ -59,6 +60,10 @@ _REMEMBERED = 512
 # functions that would be written out in more operations, so many of them for a node.
 _LARGE = 512
 _COSTLY, _WIDE = 3000, 16
+# A longer graph with loops that write arrays may have been a graph of more loops.
+_SHORT = 50
+# Loops that write elements so often are taken apart into scalars with more trouble.
+_OFTEN = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,14 +408,23 @@ class Function(Generic[Given, Made]):
             asked = self._asked(spec, inputs)
             if asked is None:
                 return None, None
-            plan, effort, traced = None, where.compile, asked.known.traced
-            large = _are_large(inputs) or _is_dear(traced.graph)
-            if large and not traced.raises:
+            first, plan, effort = asked, None, where.compile
+            graph = asked.known.traced.graph
+            recurs = writes(graph) >= _OFTEN
+            if recurs and len(graph.nodes) > _SHORT:
+                token = loops_stay.set(True)
+                try:
+                    asked = self._asked(spec, inputs) or asked
+                finally:
+                    loops_stay.reset(token)
+            large = recurs or _are_large(inputs) or _is_dear(graph)
+            raises = asked.known.traced.raises
+            if large and (recurs or not raises):
                 plan = door.planned(asked.whole, keep=where.cache, effort=effort)
         if plan is None:
-            return None, asked.known
-        singular = raising(asked.known.traced.graph)
-        derived = Derived(asked.whole.like, asked.result, may_raise=singular)
+            return None, first.known
+        raises |= raising(asked.known.traced.graph)
+        derived = Derived(asked.whole.like, asked.result, may_raise=raises)
         order = (*asked.given, *asked.seeds)
         return Elements(self.name, spec, derived, plan, order), None
 

@@ -49,8 +49,10 @@ from .flow import (
 from .kernels import Kernels
 from .library import Library
 from .prepared import straight
+from .recurrence import Recurrence
 from .repeated import Repeated
 from .repeating import Repeat
+from .running import Recur
 from .steps import Compute, New, Plan, Step, View
 from .sweeps import Store, Sweep, Sweeps, Total, flattened, joined
 from .windows import (
@@ -192,6 +194,13 @@ class _Planner:
                 self._is_stored(results[0])
             case Repeated():
                 self._repeated(statement, results)
+            case Recurrence():
+                for x in statement.operands:
+                    self._store(x)
+                step = Recur(statement, results, self.kernels.keep)
+                self.steps.append(step)
+                for y in results:
+                    self._is_stored(y)
 
     def _repeated(self, statement: Repeated, results: Sequence[int]) -> None:
         for x in statement.operands:
@@ -385,10 +394,10 @@ def _peak(steps: Sequence[Step], drops: Sequence[Sequence[int]]) -> int:
     """The bytes of new arrays that there are at a time, at most."""
     held, peak, sizes = 0, 0, dict[int, int]()
     for step, gone in zip(steps, drops, strict=True):
-        made = step.made if isinstance(step, New | Compute | Repeat) else ()
+        made = step.made if isinstance(step, New | Compute | Repeat | Recur) else ()
         sizes.update(made)
         held += sum(size for _, size in made)
-        beside = step.beside if isinstance(step, Repeat) else 0
+        beside = step.beside if isinstance(step, Repeat | Recur) else 0
         peak = max(peak, held + beside)
         held -= sum(sizes.get(v, 0) for v in gone)
     return peak

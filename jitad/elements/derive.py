@@ -23,7 +23,7 @@ from jitad.transforms.derivatives.sweep import forward, reverse
 from jitad.transforms.rewrite.tidy import tidy
 from jitad.transforms.scalars.scalarize import elements
 
-from . import loops
+from . import loops, recurred, returned
 from .flow import (
     Flow,
     Map,
@@ -38,6 +38,7 @@ from .flow import (
 )
 from .library import Library, of_elements
 from .loops import zeros
+from .recurrence import Recurrence
 from .repeated import Repeated
 from .windows import (
     Box,
@@ -85,6 +86,9 @@ def _pull(
             continue
         if isinstance(statement, Repeated):
             loops.back(bars, number, found, active, _pull, _active)
+        elif isinstance(statement, Recurrence):
+            element = bars.numbers(_pullback)
+            returned.back(bars, number, found, active, element)
         else:
             bars.back(statement, results, found, active)
     return bars
@@ -110,11 +114,25 @@ def _push(
         if isinstance(statement, Repeated):
             loops.ahead(dots, statement, results, _push)
             replaced.append(number)
+        elif isinstance(statement, Recurrence):
+            recur(dots, statement, results)
+            replaced.append(number)
         else:
             dots.ahead(statement, results)
     if replaced:
         flow.sort(without=replaced)
     return dots
+
+
+def recur(
+    dots: Dots,
+    statement: Recurrence,
+    results: Sequence[int],
+    told: recurred.Told | None = None,
+) -> None:
+    """Append a recurrence that makes derivatives, too; told: of which graphs."""
+    element = dots.numbers(_pushforward)
+    recurred.ahead(dots, statement, results, element, told)
 
 
 def after(flow: Flow, since: int) -> list[tuple[int, Statement, list[int]]]:
@@ -157,6 +175,18 @@ class _Slopes:
         if key not in self._elements:
             self._elements[key] = make(graph, wrt, asked, gaps)
         return self._elements[key]
+
+    def numbers(self, make: Callable[..., _Element]) -> recurred.Element:
+        """Derivatives of graphs of numbers, all of which may be behind closed gates."""
+
+        def element(
+            graph: Graph, wrt: Sequence[int], asked: Sequence[int]
+        ) -> tuple[Graph, Sequence[int]]:
+            seeds = asked if make is _pullback else wrt
+            made = self.element(make, graph, wrt, asked, [True] * len(seeds))
+            return needing_less(made.graph)
+
+        return element
 
     def added(self, statement: Statement, gaps: bool) -> int:
         """The one result of a statement that moves or adds derivatives."""
@@ -396,10 +426,16 @@ class Dots(_Slopes):
 
 def reading_less(graph: Graph, operands: Sequence[int], shape: Shape) -> Map:
     """A map without the operands that its graph does not need."""
+    graph, kept = needing_less(graph)
+    return Map(graph, tuple([operands[k] for k in kept]), shape)
+
+
+def needing_less(graph: Graph) -> tuple[Graph, list[int]]:
+    """A graph without inputs that it does not need; those that are left."""
     used = set(reach(graph.nodes, graph.outputs))
     kept = [k for k, i in enumerate(graph.inputs) if i in used]
     graph = prune(graph.nodes, [graph.inputs[k] for k in kept], graph.outputs)
-    return Map(graph, tuple([operands[k] for k in kept]), shape)
+    return graph, kept
 
 
 def _all(value: int, shape: Shape) -> Term:

@@ -1,8 +1,8 @@
 """What a function computes of whole arrays at one point: statements on numbered values.
 
 A `Map` computes elements, `Moved` and `Written` move them, `Placed` and `Summed` add
-them up, `Repeated` is a loop; what a library computes is in `library` and the modules
-that import it.
+them up, `Repeated` is a loop, and `Recurrence` one that writes element by element; what
+a library computes is in `library` and the modules that import it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from jitad.transforms.scalars.scalarize import pack
 from jitad.transforms.scalars.templates import new_builder
 
 from .library import Library, Single, of_elements
+from .recurrence import Recurrence
 from .repeated import Repeated
 from .windows import Box, Shape, Window, along_axes, full, turned, whole
 
@@ -95,7 +96,7 @@ class Summed(Single):
     axes: tuple[int, ...]
 
 
-Statement = Map | Moved | Written | Placed | Summed | Library | Repeated
+Statement = Map | Moved | Written | Placed | Summed | Library | Repeated | Recurrence
 
 
 def read(statement: Statement) -> tuple[int, ...]:

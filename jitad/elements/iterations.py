@@ -7,6 +7,7 @@ out; where, is known from the number of the iteration alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from jitad.ir.trace import Input, trace
 
 # No more iterations than this are looked at.
 _MOST = 1 << 20
+_MANY, _FEW = 4096, 64
 
 
 class DependentError(Exception):
@@ -29,6 +31,9 @@ def at_once(loop: Loop) -> Graph | None:
     """(carried …, shared …, arrays …) -> the parts of a loop but the last; or None."""
     plain = loop.head is None and not (loop.counted or loop.tables or loop.summed)
     if not plain or not 1 < loop.bound <= _MOST or any(loop.slices):
+        return None
+    # Most loops whose iterations need one another show it at their beginning.
+    if loop.bound > _MANY and at_once(replace(loop, bound=_FEW)) is None:
         return None
     body = loop.body
     _, *kinds = body.input_types
@@ -136,7 +141,9 @@ class _Iterations:
         if k is None or k in self.writes or value not in self.values:
             raise DependentError
         places = self._places(node, indices)
-        if len(np.unique(places)) < len(places):
+        met = np.zeros(int(np.prod(self.starts[k].shape)), bool)
+        met[places] = True
+        if np.count_nonzero(met) < len(places):
             raise DependentError
         self.writes[k] = i, places, self.values[value]
 

@@ -16,7 +16,7 @@ from jitad.ir.graph import CONST, INPUT, Graph, Node, Type, arguments, scalar
 from jitad.ir.interpret import evaluate_array_node
 from jitad.ir.loop import INT, LOOP, PART, loop_of
 from jitad.ir.views import Places
-from jitad.ir.whole import WHOLE
+from jitad.ir.whole import WHOLE, writes
 from jitad.transforms.scalars.scalarize import elements, pack
 from jitad.transforms.scalars.templates import apply, new_builder
 
@@ -36,6 +36,7 @@ from .iterations import at_once
 from .library import Cumulated, Extreme, Norm, Product, UnfitError, matmul_labels
 from .matrices import MATRICES
 from .places import PLACES, Gathered, PlaceOfExtreme, Replaced
+from .recurring import recurring
 from .repeated import Repeated
 from .sequences import SEQUENCES
 from .sides import smoothed
@@ -94,6 +95,7 @@ class _Flowing:
         self.graph, self.flow, self.nested, self.side = graph, flow, nested, side
         self.value = dict(zip(graph.inputs, given, strict=True))
         self.parts: dict[int, list[int]] = {}
+        self.recurs = writes(graph) > 0
         for i, node in enumerate(graph.nodes):
             if node.primitive is CONST and node.type.shape:
                 self.value[i] = self.flow.constant(node.value)
@@ -131,7 +133,9 @@ class _Flowing:
         loop = loop_of(node)
         graph = at_once(loop)
         if graph is None:
-            return self.flow.add(self._repeated(node))
+            given = [self.operand(a) for a in node.operands]
+            made = recurring(self.flow, loop, given) if self.recurs else None
+            return made or self.flow.add(self._repeated(node))
         given = [self.operand(a) for a in node.operands]
         parts = lay(self.flow, graph, given, self.nested, side=self.side)
         return [*parts, self.flow.number(loop.bound, INT)]

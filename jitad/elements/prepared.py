@@ -22,9 +22,10 @@ from jitad.backends.cpu.tiers import Code
 from jitad.backends.memory import address
 from jitad.ir.graph import Type
 from jitad.lowering.kernel import Argument
-from jitad.lowering.llvm.arguments import MODE, TILE, slots
+from jitad.lowering.llvm.arguments import HEADER, MODE, TILE, slots
 
 from .repeated import Repeated
+from .running import Recur
 from .steps import Environment, New, Plan, Run, Sum
 
 # Shorter steps are not shared with other threads.
@@ -54,7 +55,7 @@ class _Followed:
     memory: int
     constants: Sequence[tuple[int, np.ndarray]]
     results: Sequence[int]
-    codes: Sequence[Code]
+    codes: Sequence[Any]
 
     def follow(
         self, given: Iterable[tuple[int, np.ndarray]], made: Sequence[np.ndarray]
@@ -207,7 +208,7 @@ class _Preparing:
         self.nested, self.count = nested, _MEMORY + 1
         # How often what is met now runs at most; and the codes, the best if so it is.
         self.times, self.wait, self.settled = 1, settled, True
-        self.codes: list[Code] = []
+        self.codes: list[Any] = []
         self.memory = _Memory()
         self.constants: list[tuple[int, np.ndarray]] = []
 
@@ -322,6 +323,9 @@ class _Preparing:
                 cost += each
             elif isinstance(step, self.nested):
                 made.append(self._nested(step, places, homes, take))
+            elif isinstance(step, Recur):
+                made += self._recur(step, places, homes, take)
+                cost += step.nanoseconds
             else:
                 raise UnpreparedError
             for v in drops:
@@ -355,6 +359,43 @@ class _Preparing:
             places[y] = homes[y] if y in homes else take(y, size)
             there.append(places[y])
         return self.loop(statement, step.body, step.head, places, there)
+
+    def _recur(
+        self, step: Recur, places: dict[int, At], homes: Mapping[int, At], take: Any
+    ) -> list[Any]:
+        """A loop of numbers, on memories that are results or its own."""
+        statement = step.statement
+        given, written = statement.given, statement.written
+        results, made, there = iter(step.results), list[Any](), list[At]()
+        own: list[tuple[At, int]] = []
+        for k, memory in enumerate(statement.memories):
+            size = _bytes(memory.type)
+            if k in given and k not in written:
+                there.append(places[given[k]])
+                continue
+            if memory.kept:
+                y = next(results)
+                at = places[y] = homes[y] if y in homes else take(y, size)
+            else:
+                at = self.memory.take(size)
+                own.append((at, size))
+            if k in given:
+                made.append(launches.copy(at, places[given[k]], size))
+            elif memory.source == "zeros":
+                made.append(launches.fill(at, size))
+            there.append(at)
+        there += [places[x] for x in statement.operands[: len(statement.numbers)]]
+        for y, v in zip(results, statement.outputs, strict=True):
+            places[y] = (
+                homes[y] if y in homes else take(y, statement.dtypes[v].itemsize)
+            )
+            there.append(places[y])
+        block = Block([*[0] * HEADER, At(launches.OWN), *there])
+        made.append(launches.tiles(step.address, block, 0, shared=False))
+        self.codes.append(step.code)
+        for at, size in own:
+            self.memory.give(at, size)
+        return made
 
     def _run(
         self,

@@ -11,12 +11,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from jitad.ir.graph import Graph
 from jitad.transforms.derivatives.pieces import grown, kinked, rate, smooth, tied
 
 from . import loops
-from .derive import Dots, after, reading_less
+from .derive import Dots, after, needing_less, reading_less, recur
 from .flow import Flow, Map, Statement
 from .library import Library
+from .recurrence import Compute, Recurrence, every
 from .repeated import Repeated
 
 
@@ -52,6 +54,11 @@ def _tell(
         if isinstance(statement, Repeated):
             if not dots.made.keys().isdisjoint(statement.operands):
                 loops.ahead(dots, statement, results, _told_body)
+                replaced.append(number)
+            continue
+        if isinstance(statement, Recurrence):
+            if not dots.made.keys().isdisjoint(statement.operands):
+                recur(dots, statement, results, _smooth)
                 replaced.append(number)
             continue
         made = flow.statements[number] = _told(statement, dots)
@@ -93,6 +100,9 @@ def _bends(statement: Statement) -> bool:
         return any(map(_bends, statement.body.statements))
     if isinstance(statement, Map):
         return kinked(statement.graph)
+    if isinstance(statement, Recurrence):
+        own = [s.graph for s in every(statement.code) if isinstance(s, Compute)]
+        return any(map(kinked, own))
     return isinstance(statement, Library) and statement.bends
 
 
@@ -110,3 +120,11 @@ def _told(statement: Statement, dots: Dots) -> Statement:
     given = [dots.made[statement.operands[k]] for k in wrt]
     operands = (*statement.operands, *given)
     return reading_less(grown(graph, wrt), operands, statement.shape)
+
+
+def _smooth(graph: Graph, wrt: Sequence[int]) -> tuple[Graph, Sequence[int]]:
+    """(x -> y)  ->  (x, ẋ -> y): the smooth piece, and which operands it reads."""
+    graph = smooth(graph)
+    if tied(graph):
+        graph = grown(graph, wrt)
+    return needing_less(graph)

@@ -13,6 +13,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -22,6 +23,8 @@ from jitad.errors import UnsupportedError
 from .source import foreign
 
 LONG = 2_000  # nodes of a trace, from which on its loops are read
+# Whether loops of functions that are read stay loops, however short they are.
+loops_stay: ContextVar[bool] = ContextVar("loops_stay", default=False)
 
 _OTHERS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .graph import INPUT, Builder, Graph, Node, Static, Type, scalar
-from .loop import INT, control, parts_of
+from .loop import INT, LOOP, control, loop_of, parts_of
 
+_FEW = 8  # elements of an array that is small
 WHOLE = control("jitad.whole")
 
 
@@ -109,3 +110,23 @@ def add_whole(
 def held_by(node: Node) -> Held:
     """What a node stands for."""
     return node.value
+
+
+def writes(graph: Graph) -> int:
+    """How often loops of a graph write an element of an array that they carry.
+
+    Of small arrays every element is a number of its own.
+    """
+    found = 0
+    for node in graph.nodes:
+        if node.primitive is LOOP:
+            loop = loop_of(node)
+            own = sum(map(_writes, loop.body.nodes))
+            found += loop.bound * (own + writes(loop.body))
+        elif node.primitive is WHOLE:
+            found += writes(held_by(node).graph)
+    return found
+
+
+def _writes(node: Node) -> bool:
+    return node.primitive.name == "scatter" and node.type.size > _FEW

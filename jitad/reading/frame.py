@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jitad.ir.afresh import loops_stay
 from jitad.ir.tracer import Tracer
 
 from . import calls, frontend, python
@@ -49,7 +50,7 @@ class Reading:
         self.bounds = Bounds()
         self.running: list[Any] = []
         self.hints: dict[Any, dict[int, Hints]] = {}
-        self.unrolled = UNROLLED
+        self.unrolled = 0 if loops_stay.get() else UNROLLED
         self.programs: dict[Any, Program] = {}
 
     def program(self, function: Any) -> Program:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jitad.elements.repeating import Repeat
+from jitad.elements.running import Recur
 from jitad.elements.steps import Compute, New, Plan
 from jitad.ir.graph import Type
 from jitad.transforms.rewrite.tidy import weight
@@ -96,6 +97,8 @@ def _passes(plan: Plan, times: int) -> Iterator[Pass]:
 
 
 def _pass(step: Any) -> Pass:
+    if isinstance(step, Recur):
+        return Pass("in order", step.iterations, 0.0, step.read, step.written)
     if isinstance(step, Compute):
         types = [v.type for v in step.views]
         read = sum(t.size * t.dtype.itemsize for t in types)

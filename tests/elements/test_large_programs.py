@@ -72,8 +72,7 @@ def test_products_are_those_of_gradients(name: str, monkeypatch: Any) -> None:
 @pytest.mark.parametrize("name", LARGE)
 def test_no_bit_depends_on_threads(name: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(function, "_LARGE", -1)
-    # Of eigenvalues LAPACK takes most of the time.
-    args = arguments(name, 40 if name == "spectra" else 70)
+    args = arguments(name, 70)
     found = []
     for count in (1, 2, 3):
         f = gradients(name)

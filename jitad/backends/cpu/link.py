@@ -25,6 +25,8 @@ from jitad.process import locks, waiting
 locks.hold_at_forks(llvm.ffi.lib._lock._lock)
 # The first line of a module whose code is to be made quickly.
 FAST = 'source_filename = "fast"\n'
+# That of a module of plain loops over scalars, which LLVM itself is to improve.
+THOROUGH = 'source_filename = "thorough"\n'
 # Functions that are made for speed.
 _FAST_CODE = re.compile(
     r"^define (?![^\n]*\b(?:optnone|alwaysinline)\b)[^@\n]*@([\w.$]+)\(", re.MULTILINE
@@ -158,6 +160,7 @@ class _Tools:
     layout: str
     inline: Any
     simplify: Any
+    improve: Any
     builder: Any
     thorough: bool
 
@@ -165,7 +168,9 @@ class _Tools:
         """The module of a text, for this machine, simplified."""
         module.triple, module.data_layout = llvm.get_process_triple(), self.layout
         module.verify()
-        if "alwaysinline" in text:
+        if text.startswith(THOROUGH):
+            self.improve.run(module, self.builder)
+        elif "alwaysinline" in text:
             self.inline.run(module, self.builder)
             if self.thorough and PARTS not in text:
                 for name in _FAST_CODE.findall(text):
@@ -186,7 +191,16 @@ def _tools(fast: bool) -> _Tools:
     tuning = llvm.create_pipeline_tuning_options(speed_level=1)
     builder = llvm.create_pass_builder(machine, tuning)
     layout = str(machine.target_data)
-    return _Tools(machine, layout, inline, simplify, builder, thorough=not fast)
+    improve = llvm.create_new_module_pass_manager()
+    improve.add_sroa_pass()
+    improve.add_instruction_combine_pass()
+    improve.add_simplify_cfg_pass()
+    improve.add_loop_rotate_pass()
+    improve.add_new_gvn_pass()
+    improve.add_dead_store_elimination_pass()
+    improve.add_instruction_combine_pass()
+    improve.add_simplify_cfg_pass()
+    return _Tools(machine, layout, inline, simplify, improve, builder, not fast)
 
 
 def _target_machine(cpu: str, features: str, opt: int = 3) -> llvm.TargetMachine:

@@ -111,6 +111,8 @@ class Calls:
         pieces = self._pieces(word) if dtype == np.float32 else 0
         if pieces:
             self.helpers[symbol] = self._widened(symbol, word, arity, pieces)
+        elif key in self.target.scalars and self.width == 1:
+            return self._scalar(key, arity, dtype)
         elif key in self.target.scalars:
             self.helpers[symbol] = self._lane_by_lane(symbol, key, arity, dtype)
         elif key in self.target.loops:
@@ -161,14 +163,19 @@ class Calls:
         ]
         return self._define(symbol, arity, narrow, lines)
 
+    def _scalar(self, key: tuple[str, str], arity: int, dtype: np.dtype) -> str:
+        """The symbol of a function on one lane."""
+        lane, scalar = register_type(dtype), self.target.scalars[key]
+        types = ", ".join([lane] * arity)
+        self.declare(scalar, f"declare {lane} @{scalar}({types}) nounwind")
+        return f"@{scalar}"
+
     def _lane_by_lane(
         self, symbol: str, key: tuple[str, str], arity: int, dtype: np.dtype
     ) -> str:
         lane = register_type(dtype)
         vector = f"<{self.width} x {lane}>"
-        scalar = self.target.scalars[key]
-        types = ", ".join([lane] * arity)
-        self.declare(scalar, f"declare {lane} @{scalar}({types}) nounwind")
+        scalar = self._scalar(key, arity, dtype)
         lines, result = [], "poison"
         for i in range(self.width):
             lines += [
@@ -176,7 +183,7 @@ class Calls:
                 for j in range(arity)
             ]
             arguments = ", ".join(f"{lane} %x{j}.{i}" for j in range(arity))
-            lines.append(f"  %y.{i} = call {lane} @{scalar}({arguments}) nobuiltin")
+            lines.append(f"  %y.{i} = call {lane} {scalar}({arguments}) nobuiltin")
             lines.append(
                 f"  %r.{i} = insertelement {vector} {result}, {lane} %y.{i}, i64 {i}"
             )
@@ -187,7 +194,7 @@ class Calls:
         self, symbol: str, key: tuple[str, str], arity: int, dtype: np.dtype
     ) -> str:
         """Call loop(char **args, intp *count, intp *strides, void *data)."""
-        vector = f"<{self.width} x {register_type(dtype)}>"
+        vector = value_type(dtype, self.width)
         loop, data = self.target.loops[key]
         self.declare(loop, f"declare void @{loop}(ptr, ptr, ptr, ptr)")
         if data != "null":
