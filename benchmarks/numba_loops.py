@@ -96,6 +96,53 @@ def nest(a: Any, b: Any) -> Any:
     return total
 
 
+def thomas(a: Any, b: Any, c: Any, d: Any) -> Any:
+    """The sum of the squares of what solves a system with three diagonals."""
+    n = len(d)
+    left, right, x = np.zeros(n), np.zeros(n), np.zeros(n)
+    left[0] = c[0] / b[0]
+    right[0] = d[0] / b[0]
+    for i in range(1, n):
+        m = b[i] - a[i] * left[i - 1]
+        left[i] = c[i] / m
+        right[i] = (d[i] - a[i] * right[i - 1]) / m
+    x[n - 1] = right[n - 1]
+    for i in range(n - 2, -1, -1):
+        x[i] = right[i] - left[i] * x[i + 1]
+    total = 0.0
+    for i in range(n):
+        total += x[i] * x[i]
+    return total
+
+
+def relaxed(u: Any, f: Any) -> Any:
+    """A sweep of Gauss and Seidel that looks at what it writes."""
+    v = u.copy()
+    for i in range(1, len(u) - 1):
+        r = 0.5 * (v[i - 1] + v[i + 1] - f[i])
+        if r > 0.1:
+            v[i] = r
+        else:
+            v[i] = r + 0.2 * (r - 0.1) * (r - 0.1)
+    total = 0.0
+    for i in range(len(u)):
+        total += v[i] * v[i]
+    return total
+
+
+def heated(u: Any, k: float) -> Any:
+    """An explicit scheme: 1,000 steps."""
+    a, b = u.copy(), u.copy()
+    for _ in range(1000):
+        for i in range(1, len(u) - 1):
+            b[i] = a[i] + k * (a[i - 1] - 2.0 * a[i] + a[i + 1])
+        a, b = b, a
+    total = 0.0
+    for i in range(len(u)):
+        total += a[i] * a[i]
+    return total
+
+
 # -- what is asked of them -------------------------------------------------------------
 
 
@@ -108,6 +155,7 @@ class Work:
     most     times the value that the derivative may take
     first    times Numba's own first call that ours may take
     read     what jitad reads on all threads; None: value, on one
+    step     of differences: longer where a value is a sum of many
     """
 
     arguments: Callable[[bool], tuple[Any, ...]]
@@ -116,6 +164,7 @@ class Work:
     most: float
     first: float = math.inf
     read: Any = None
+    step: float = 1e-7
 
 
 def _rows(quick: bool) -> tuple[Any, ...]:
@@ -140,6 +189,36 @@ def _neighbours(quick: bool) -> tuple[Any, ...]:
 def _numbers(quick: bool) -> tuple[Any, ...]:
     rng = np.random.default_rng(0)
     return rng.random(20 if quick else 300), rng.random(200)
+
+
+def _diagonals(quick: bool) -> tuple[Any, ...]:
+    rng, n = np.random.default_rng(0), 1_000 if quick else 1_000_000
+    off = [rng.uniform(-1.0, 0.0, n) for _ in range(2)]
+    return off[0], rng.uniform(3.0, 4.0, n), off[1], rng.normal(size=n)
+
+
+def _cells(quick: bool) -> tuple[Any, ...]:
+    rng, n = np.random.default_rng(0), 1_000 if quick else 1_000_000
+    return rng.normal(size=n), rng.normal(size=n)
+
+
+def _rod(quick: bool) -> tuple[Any, ...]:
+    return np.random.default_rng(0).normal(size=100 if quick else 10_000), 0.2
+
+
+def _in_all(count: int) -> Callable[[Any, Any], Any]:
+    """The value and the gradient in so many arguments; shown is that in the first."""
+
+    def derive(jitad: Any, f: Any) -> Any:
+        made = jitad.value_and_grad(f, argnums=tuple(range(count)))
+
+        def derivative(*x: Any) -> Any:
+            value, slopes = made(*x)
+            return value, slopes[0]
+
+        return derivative
+
+    return derive
 
 
 def _plain(function: Any) -> Callable[[Any], Any]:
@@ -202,6 +281,15 @@ WORKS = {
     "three-body energy, 500 particles": Work(
         _neighbours, _plain(three_bodies), lambda jitad, f: jitad.grad(f), 4.0
     ),
+    "Thomas' algorithm, 10⁶ unknowns, value and gradient": Work(
+        _diagonals, _plain(thomas), _in_all(4), 5.0, step=1e-4
+    ),
+    "Gauss-Seidel sweep, 10⁶ cells, value and gradient": Work(
+        _cells, _plain(relaxed), _in_all(2), 5.0, step=1e-4
+    ),
+    "heat, 10⁴ cells × 1,000 steps, value and gradient": Work(
+        _rod, _plain(heated), _in_all(2), 5.0
+    ),
     "a nest of three loops": Work(
         _numbers, _plain(nest), lambda jitad, f: jitad.grad(f), math.inf, 2.0
     ),
@@ -224,7 +312,7 @@ def in_child(name: str, quick: bool) -> dict:
         begin = time.perf_counter()
         found = derivative()
         first = time.perf_counter() - begin
-        check(value, arguments, found)
+        check(value, arguments, found, work.step)
         ways = {"later": derivative, "value": partial(value, *arguments)}
         runners = {k: Runner(f, lambda y: (y,)) for k, f in ways.items()}
         turns, failed = time_in_turns(runners, Setting(quick))
@@ -234,13 +322,12 @@ def in_child(name: str, quick: bool) -> dict:
     return {"first": first, "own": own} | medians
 
 
-def check(value: Any, arguments: tuple[Any, ...], found: Any) -> None:
-    """Raise UnavailableError where a derivative is not that of the values."""
+def check(value: Any, arguments: tuple[Any, ...], found: Any, h: float) -> None:
+    """Raise UnavailableError where a derivative is not that of differences by h."""
     slope = found[1] if isinstance(found, tuple) else found
     x, *rest = arguments
     each = np.ndim(slope) and np.shape(value(*arguments)) == np.shape(slope)
     along = 1.0 if each else np.random.default_rng(1).normal(size=np.shape(x))
-    h = 1e-7
     ends = [value(x + k * h * along, *rest) for k in (-1, 1)]
     wanted = (ends[1] - ends[0]) / (2.0 * h)
     got = slope if each else np.sum(slope * along)

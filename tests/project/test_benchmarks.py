@@ -147,7 +147,7 @@ def test_numbas_loops_have_right_derivatives(name: str) -> None:
     assert min(found.values()) > 0
     value = work.value(numba)
     with pytest.raises(UnavailableError, match="WRONG: error"):
-        numba_loops.check(value, work.arguments(True), np.array(123.0))
+        numba_loops.check(value, work.arguments(True), np.array(123.0), work.step)
 
 
 def test_fresh_results_are_timed_beside_the_same_memory():
