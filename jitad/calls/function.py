@@ -63,7 +63,7 @@ _COSTLY, _WIDE = 3000, 16
 # A longer graph with loops that write arrays may have been a graph of more loops.
 _SHORT = 50
 # Loops that write elements so often are taken apart into scalars with more trouble.
-_OFTEN = 32
+_OFTEN = 64
 
 
 @dataclass(frozen=True, slots=True)
