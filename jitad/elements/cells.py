@@ -8,7 +8,7 @@ elementwise is computed where it is needed, or once and stored (see `build`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +51,8 @@ class Applied(Expression):
 
     def __init__(self, graph: Graph, operands: Sequence[Expression]) -> None:
         self.graph, self.operands = graph, tuple(operands)
-        own = sum(node.primitive.cost for node in graph.nodes)
-        self.weight = own + sum(x.weight for x in operands)
+        self.own = sum(node.primitive.cost for node in graph.nodes)
+        self.weight = self.own + sum(x.weight for x in operands)
 
 
 class Result(Expression):
@@ -271,6 +271,26 @@ def sources(x: Expression, known: set[int] | None = None) -> Iterator[Source]:
         case Added():
             for o in x.terms:
                 yield from sources(o, known)
+
+
+def weighed(expressions: Iterable[Expression]) -> float:
+    """The weighted operations of several, what they have in common counted once."""
+    waiting, known, found = [*expressions], set[int](), 0.0
+    while waiting:
+        x = waiting.pop()
+        if id(x) in known:
+            continue
+        known.add(id(x))
+        match x:
+            case Applied():
+                found += x.own
+                waiting += x.operands
+            case Result():
+                waiting.append(x.of)
+            case Added():
+                found += len(x.terms)
+                waiting += x.terms
+    return found
 
 
 def read(builder: Trace, dtype: np.dtype) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from jitad.process.locks import cached_property
 
-from .cells import Expression, Source, moved, sources
+from .cells import Expression, Source, moved, sources, weighed
 from .steps import Step
 from .windows import Axes, Box, Shape, c_steps, full
 
@@ -73,7 +73,7 @@ class Sweep:
     @property
     def weight(self) -> float:
         """Weighted operations of an element."""
-        return sum(x.weight for x in self.expressions)
+        return weighed(self.expressions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +140,8 @@ def _both(a: Sweeps, b: Sweeps) -> Sweeps | None:
     sizes = full(a.shape).size, full(b.shape).size
     if common is None or common.size < _COMMON * max(sizes):
         return None
-    heavy = max(s.weight for s in a.own) + max(s.weight for s in b.own)
-    if heavy > _HEAVY:
+    heaviest = [max(own, key=_weight) for own in (a.own, b.own)]
+    if weighed([x for s in heaviest for x in s.expressions]) > _HEAVY:
         return None
     shape = tuple(map(max, a.shape, b.shape))
     own = [
@@ -153,6 +153,10 @@ def _both(a: Sweeps, b: Sweeps) -> Sweeps | None:
     own += _left(a.own, b.own)
     own += _left(b.own, a.own)
     return Sweeps(shape, tuple(own)) if len(own) <= _MOST else None
+
+
+def _weight(sweep: Sweep) -> float:
+    return sweep.weight
 
 
 def flattened(sweep: Sweep, shape: Shape) -> Sweep:

@@ -106,7 +106,7 @@ def _pass(step: Any) -> Pass:
         return Pass(what, step.statement.type.size, 0.0, read, step.bytes)
     elements = step.lanes * math.prod(step.outer)
     stores, reaches = step.reaches[step.reads :], step.reaches[: step.reads]
-    sizes: dict[int, int] = {}
+    sizes: dict[tuple[int, int], int] = {}
     for reach, kind in zip(reaches, step.graph.input_types, strict=False):
         own = math.prod(
             n
@@ -116,7 +116,10 @@ def _pass(step: Any) -> Pass:
             if move
         )
         found = own * kind.dtype.itemsize
-        sizes[reach.value] = max(sizes.get(reach.value, 0), found)
+        # Reads of one array that are shifted meet; those of its columns do not.
+        column = reach.start % abs(reach.lane) if reach.lane else reach.start
+        key = reach.value, column
+        sizes[key] = max(sizes.get(key, 0), found)
     kinds = step.graph.output_types[: len(stores)]
     written = elements * sum(kind.dtype.itemsize for kind in kinds)
     what = " and ".join(["store"] * bool(stores) + ["sum"] * bool(step.sums))
