@@ -14,7 +14,7 @@ import jitad
 from jitad import tree
 from jitad.calls import function
 from jitad.errors import InputError
-from jitad.testing import CheckError, check
+from jitad.testing import CheckError, along, check
 from jitad.testing.differences import derivative
 from jitad.testing.rounding import spread
 from jitad.transforms.derivatives import accumulate
@@ -429,3 +429,41 @@ def cancelling_while(x):
 @pytest.mark.parametrize("f", [cancelling, cancelling_while])
 def test_rounding_in_loops_is_no_error(f):
     assert jitad.check(f, 0.7)
+
+
+# -- many inputs or results ------------------------------------------------------------
+
+MANY = np.random.default_rng(5).normal(size=5_000)
+LARGE = {
+    "one result": lambda x: np.sum(
+        100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2
+    ),
+    "many results": lambda x: np.sin(x) * np.roll(x, 1),
+    "some NaN": lambda x: np.sqrt(x) * x[::-1],
+    "few inputs": lambda x: np.outer(x[:3], np.arange(700.0)),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_right_functions_of_many_numbers_pass(name: str) -> None:
+    report = check(LARGE[name], MANY)
+    assert {c.what for c in report.comparisons} == {"value", "uᵀ J v", "J v"}
+    assert "vectors were compared" in str(report)
+
+
+def test_wrong_derivatives_of_many_numbers_are_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = lambda x: np.sum(jitad.stop_gradient(x) * x)  # noqa: E731
+    with pytest.raises(CheckError, match=r"J v, finite differences: expected"):
+        check(wrong, MANY)
+    assert check(wrong, MANY, differences=False).passed
+    pull = along.vjp
+
+    def twice(f: Any, *args: Any) -> Any:
+        value, back = pull(f, *args)
+        return value, lambda u: tree.transform(lambda x: 2 * x, back(u))
+
+    monkeypatch.setattr(along, "vjp", twice)
+    with pytest.raises(CheckError, match=r"uᵀ J v, reverse, compiled: expected"):
+        check(LARGE["one result"], MANY)
