@@ -3,8 +3,8 @@
 flow     what a function computes of whole arrays, statement by statement
 laying   a graph of arrays -> statements of a flow; sides: what of it is smooth
 repeated a loop as one of them; iterations: loops that are done at once
-recurrence  a loop that writes element by element, in memory; recurring, ordering: from a
-         loop to it; recurred, returned: its derivatives; running: its code
+recurrence  a loop that writes element by element, in memory; recurring, ordering: from
+         a loop to it; recurred, returned: its derivatives; running: its code
 derive   flow -> flow: forward and reverse; loops: those of loops; telling: on which
          side of a kink derivatives are differentiated again
 jacobians  rows or columns by loops

@@ -246,7 +246,7 @@ class _Pull(Writer):
         for x, terms in inside.bars.items():
             if x in mine or x not in self.active.values:
                 continue
-            sum_, start, outer = self.like(x), self.like(x), self.like(x)
+            sum_, outer = self.like(x), self.like(x)
             start = self.number(code, 0.0, self.dtypes[x])
             next = self.total(body, (sum_, *terms))
             carried.append(Carried(sum_, start, next, outer))
@@ -307,17 +307,16 @@ class _Pull(Writer):
         first = len(statement.memories)
         where = {v: first + k for k, v in enumerate(self.recorded)}
         writer = Writer(statement.dtypes)
-        places: dict[int, int] = {}
 
         def recorded(code: Code, around: tuple[Again, ...]) -> Code:
             found: list[Instruction] = []
+            place: list[int] = []
 
             def note(values: Sequence[int]) -> None:
                 for v in values:
                     if v in where:
-                        if id(found) not in places:
-                            places[id(found)] = writer.turn(found, around)
-                        found.append(Set(where[v], places[id(found)], v))
+                        place[:] = place or [writer.turn(found, around)]
+                        found.append(Set(where[v], place[0], v))
 
             if around:
                 note([c.inner for c in around[-1].carried])

@@ -173,6 +173,31 @@ def steps_of(plan: Any) -> Iterator[Any]:
             yield from steps_of(step.body)
 
 
+def to_and_fro(u: Any, k: Any) -> Any:
+    """Two loops inside of one, and numbers that go from one to the other."""
+    v = u.copy()
+    level = 0.0
+    for t in range(4):
+        for i in range(1, len(u)):
+            v[i] = v[i - 1] * k + v[i] * v[i] * 0.1 + level
+        for i in range(len(u) - 2, -1, -1):
+            level = 0.5 * level + v[i] * v[i + 1] * 0.01
+            v[i] = math.tanh(v[i] + v[i + 1] * level) + 0.1 * t
+    return np.sum(v) + level
+
+
+def factored(u: Any) -> Any:
+    """Crout's scheme, in place: loops in loops with bounds of indices outside."""
+    n = u.shape[0]
+    a = u @ u.T + 4.0 * np.eye(n)
+    for k in range(n):
+        for i in range(k + 1, n):
+            a[i, k] /= a[k, k]
+            for j in range(k + 1, n):
+                a[i, j] -= a[i, k] * a[k, j]
+    return np.sum(a * a.T[::-1])
+
+
 def square(n: int) -> np.ndarray:
     return RNG.normal(size=(n, n))
 
@@ -183,13 +208,15 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "relaxed": (relaxed, (RNG.normal(size=N), RNG.normal(size=N))),
     "one way": (one_way, (RNG.normal(size=N),)),
     "carried": (carried, (RNG.normal(size=N), 0.7)),
-    "sums": (sums, (RNG.normal(size=N),)),
+    "sums": (sums, (RNG.normal(size=3 * N),)),
     "seidel": (seidel, (0.5 * square(8),)),
     "cholesky": (cholesky, (square(7),)),
     "warped": (warped, (RNG.normal(size=9), RNG.normal(size=8))),
     "rows": (rows, (RNG.normal(size=9), RNG.normal(size=40))),
     "kept": (kept, (RNG.normal(size=N),)),
     "swaps": (swaps, (RNG.normal(size=N),)),
+    "to and fro": (to_and_fro, (RNG.normal(size=N), 0.6)),
+    "factored": (factored, (square(6),)),
     "backwards": (backwards, (RNG.normal(size=3 * N),)),
 }  # fmt: skip
 # Which of them have loops that run as code: the other needs what an array was before.
