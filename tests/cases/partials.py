@@ -51,7 +51,8 @@ def _exprel(x: Any) -> list[Any]:
 def _bessel(order: int, x: Any) -> Any:
     if abs(x) >= 2000:
         return MP.sign(x) ** order * MP.inf
-    with MP.workprec(400):
+    # Near 0 differences of small numbers are asked for; there the series is short.
+    with MP.workprec(400 if abs(x) > 1e-3 else MP.prec):
         return MP.besseli(order, x)
 
 

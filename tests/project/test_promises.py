@@ -76,6 +76,7 @@ PROMISES = {
         "its handler runs for such points alone": "handlers_run_where_numpy_runs_them",
         "may be NaN in other places than there": "what_is_nan_of_nan_entries_in_numpy_is_nan",
         "A loop over such arrays is one step, repeated": "loops_are_those_of_points",
+        "becomes one piece of code that reads and writes": "runs_as_code",
         "the order of slopes' products and sums": "infinite_slopes_meet_in_the_order_of_a_mode",
         "an infinity is divided by or exponentiated": "derivative",
         "has to be copied to be contiguous": "sums_that_cannot_read_an_array_as_it_lies_say_so",
