@@ -148,8 +148,10 @@ def _products(node: Node, a: np.ndarray, b: np.ndarray) -> Iterator[np.ndarray]:
         return
     step = max(1, _AT_ONCE * shape[axis] // max(math.prod(shape), 1))
     for k in range(0, shape[axis], step):
-        own = [x if x.shape[axis] == 1 else _along(x, axis, k, step) for x in (a, b)]
-        yield _terms(*own, len(summed))
+        some, other = (
+            x if x.shape[axis] == 1 else _along(x, axis, k, step) for x in (a, b)
+        )
+        yield _terms(some, other, len(summed))
 
 
 def _along(x: np.ndarray, axis: int, start: int, count: int) -> np.ndarray:
