@@ -128,6 +128,8 @@ class Order:
             if not is_join(nodes[v]):
                 continue
             condition, a, b = nodes[v].operands
+            if nodes[condition].type.shape:
+                raise UnfitError("loop")
             root = self._root(v)
             for x, side in ((a, True), (b, False)):
                 for one in self._side(x, root):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import jitad
+from benchmarks.numba_loops import thomas
 from jitad.calls import function
 from jitad.calls.call import Elements
 from jitad.elements.repeating import Repeat
@@ -18,24 +19,6 @@ from jitad.ir import afresh
 
 RNG = np.random.default_rng(16)
 N = 40
-
-
-def thomas(a: Any, b: Any, c: Any, d: Any) -> Any:
-    n = len(d)
-    left, right, x = np.zeros(n), np.zeros(n), np.zeros(n)
-    left[0] = c[0] / b[0]
-    right[0] = d[0] / b[0]
-    for i in range(1, n):
-        m = b[i] - a[i] * left[i - 1]
-        left[i] = c[i] / m
-        right[i] = (d[i] - a[i] * right[i - 1]) / m
-    x[n - 1] = right[n - 1]
-    for i in range(n - 2, -1, -1):
-        x[i] = right[i] - left[i] * x[i + 1]
-    s = 0.0
-    for i in range(n):
-        s += x[i] * x[i]
-    return s
 
 
 def relaxed(u: Any, f: Any) -> Any:
@@ -145,6 +128,16 @@ def kept(u: Any) -> Any:
     return np.sum(v * old)
 
 
+def masked(u: Any) -> Any:
+    """Written where a mask says so, which is no branch."""
+    v, there = u.copy(), np.arange(len(u)) % 3 > 0
+    for i in range(1, len(u)):
+        w = v.copy()
+        w[i] = w[i - 1] * u[i]
+        v = np.where(there, w, v)
+    return np.sum(v**2)
+
+
 def swaps(u: Any) -> Any:
     """A bubble sort that looks once at all neighbours, and a product on the way."""
     v = u.copy()
@@ -214,13 +207,14 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "warped": (warped, (RNG.normal(size=9), RNG.normal(size=8))),
     "rows": (rows, (RNG.normal(size=9), RNG.normal(size=40))),
     "kept": (kept, (RNG.normal(size=N),)),
+    "masked": (masked, (RNG.normal(size=N),)),
     "swaps": (swaps, (RNG.normal(size=N),)),
     "to and fro": (to_and_fro, (RNG.normal(size=N), 0.6)),
     "factored": (factored, (square(6),)),
     "backwards": (backwards, (RNG.normal(size=3 * N),)),
 }  # fmt: skip
-# Which of them have loops that run as code: the other needs what an array was before.
-RECURS = [name for name in PROGRAMS if name != "kept"]
+# Which of them have loops that run as code: the others need what an array was before.
+RECURS = [name for name in PROGRAMS if name not in ("kept", "masked")]
 
 
 @pytest.fixture(autouse=True)
