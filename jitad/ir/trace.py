@@ -221,13 +221,15 @@ def _once(
 
 # What errors for arrays of objects speak of, NumPy's and SciPy's.
 _OF_OBJECTS = ("ufunc", "object", "Tracer", "dtype('O')")
+# What they raise; SciPy 1.18 warns of such arrays first.
+_FOREIGN = (TypeError, AttributeError, ValueError, RuntimeError, DeprecationWarning)
 
 
 def _call(function: Callable[..., Any], args: Any, kwargs: Any, handed: Handed) -> Any:
     try:
         with redirected(handed.functions):
             return function(*args, **kwargs)
-    except (TypeError, AttributeError, ValueError, RuntimeError) as error:
+    except _FOREIGN as error:
         if isinstance(error, JitadError):
             raise
         # NumPy answers `np.zeros(3)[0] = t` with its own error, caused by ours.
@@ -239,7 +241,7 @@ def _call(function: Callable[..., Any], args: Any, kwargs: Any, handed: Handed) 
         boxed = boxed and any(word in text for word in _OF_OBJECTS)
         if boxed and _in_scipy(error):
             raise TracingError(f"{text} ({line}): {OF_SCIPY}") from error
-        if isinstance(error, ValueError | RuntimeError):
+        if isinstance(error, ValueError | RuntimeError | DeprecationWarning):
             raise
         if boxed:
             raise TracingError(
