@@ -14,11 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from jitad.ir.graph import Graph, Type, scalar
-from jitad.transforms.scalars.scalarize import pack
-from jitad.transforms.scalars.templates import new_builder
+from jitad.ir.graph import Graph, Type
 
-from .library import Library, Single, of_elements
+from .library import Library, Single, number_graph, of_elements
 from .recurrence import Recurrence
 from .repeated import Repeated
 from .windows import Box, Shape, Window, along_axes, full, turned, whole
@@ -220,10 +218,7 @@ class Flow:
 
     def number(self, value: float, dtype: np.dtype) -> int:
         """A scalar constant."""
-        builder = new_builder()
-        made = builder.number(value, dtype)
-        packed = pack(builder, np.asarray(made), scalar(dtype))
-        return self.add(Map(builder.finish([packed]), (), ()))[0]
+        return self.add(Map(number_graph(value, dtype), (), ()))[0]
 
     def mapped(
         self,

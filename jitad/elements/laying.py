@@ -15,11 +15,12 @@ from jitad.ir.call import CALL, custom_of
 from jitad.ir.graph import CONST, INPUT, Graph, Node, Type, arguments, scalar
 from jitad.ir.interpret import evaluate_array_node
 from jitad.ir.loop import INT, LOOP, PART, loop_of
+from jitad.ir.tracer import Trace
 from jitad.ir.views import Places
 from jitad.ir.whole import WHOLE, writes
-from jitad.transforms.scalars.scalarize import elements, pack
-from jitad.transforms.scalars.templates import apply, new_builder
+from jitad.transforms.scalars.scalarize import pack
 
+from .cells import read
 from .flow import (
     Flow,
     Map,
@@ -33,7 +34,15 @@ from .flow import (
     unit_box,
 )
 from .iterations import at_once
-from .library import Cumulated, Extreme, Norm, Product, UnfitError, matmul_labels
+from .library import (
+    Cumulated,
+    Extreme,
+    Norm,
+    Product,
+    UnfitError,
+    composed,
+    matmul_labels,
+)
 from .matrices import MATRICES
 from .places import PLACES, Gathered, PlaceOfExtreme, Replaced
 from .recurring import recurring
@@ -234,28 +243,14 @@ class _Flowing:
         return self.value[i]
 
     def _map(self, own: Sequence[int]) -> None:
-        nodes, builder = self.graph.nodes, new_builder()
-        shape, inside = nodes[own[0]].type.shape, set(own)
-        index: dict[int, int] = {}
-        given: list[int] = []
-        for i in own:
-            for a in nodes[i].operands:
-                if a in index or a in inside:
-                    continue
-                node = nodes[a]
-                if node.primitive is CONST and not node.type.shape:
-                    index[a] = builder.add(CONST, (), node.type, node.params)
-                    continue
-                given.append(self.operand(a))
-                index[a] = builder.input(scalar(node.type.dtype))
-        for a, i in list(index.items()):
-            if builder.nodes[i].primitive is INPUT:
-                index[a] = int(elements(builder, i))
-        for i in own:
-            node = nodes[i]
-            operands = tuple([index[a] for a in node.operands])
-            kind = scalar(node.type.dtype)
-            index[i] = apply(builder, node.primitive, operands, kind, node.line)
+        nodes, given = self.graph.nodes, list[int]()
+
+        def enter(builder: Trace, a: int) -> int:
+            given.append(self.operand(a))
+            return read(builder, nodes[a].type.dtype)
+
+        builder, index = composed(nodes, own, enter)
+        shape = nodes[own[0]].type.shape
         leaving = [i for i in own if i in self.leaving]
         kinds = [scalar(nodes[i].type.dtype) for i in leaving]
         packed = [

@@ -20,11 +20,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from jitad.ir.graph import Graph, Type, scalar
+from jitad.ir.graph import CONST, Graph, Node, Type, scalar
 from jitad.ir.primitive import Primitive
-from jitad.ir.tracer import Tracer, as_tracer
+from jitad.ir.tracer import Trace, Tracer, as_tracer
 from jitad.transforms.scalars.scalarize import pack
-from jitad.transforms.scalars.templates import new_builder
+from jitad.transforms.scalars.templates import apply, new_builder
 
 from .cells import read
 from .windows import Shape, Window, spread
@@ -365,6 +365,39 @@ def of_elements(
     result = np.result_type(*dtypes) if result is None else result
     made = as_tracer(builder, function(*given), result)
     return builder.finish([pack(builder, np.asarray(made.index), made.type)])
+
+
+def number_graph(value: Any, dtype: np.dtype) -> Graph:
+    """A constant as a graph of one element, without inputs."""
+    builder = new_builder()
+    made = builder.number(value, dtype)
+    return builder.finish([pack(builder, np.asarray(made), scalar(dtype))])
+
+
+def composed(
+    nodes: Sequence[Node], own: Sequence[int], enter: Callable[[Trace, int], int]
+) -> tuple[Trace, dict[int, int]]:
+    """Some elementwise nodes as a graph of one element, and where they are in it.
+
+    enter  makes an input of what they need of other nodes, which are no constants
+    """
+    builder, inside = new_builder(), set(own)
+    index: dict[int, int] = {}
+    for i in own:
+        for a in nodes[i].operands:
+            if a in index or a in inside:
+                continue
+            node = nodes[a]
+            if node.primitive is CONST and not node.type.shape:
+                index[a] = builder.add(CONST, (), node.type, node.params)
+            else:
+                index[a] = enter(builder, a)
+    for i in own:
+        node = nodes[i]
+        operands = tuple([index[a] for a in node.operands])
+        kind = scalar(node.type.dtype)
+        index[i] = apply(builder, node.primitive, operands, kind, node.line)
+    return builder, index
 
 
 def matmul_labels(a: Shape, b: Shape) -> tuple[tuple[str, str], str]:

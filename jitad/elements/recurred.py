@@ -13,10 +13,8 @@ import numpy as np
 
 from jitad.ir.graph import Graph, Type
 from jitad.ir.loop import INT
-from jitad.transforms.scalars.scalarize import pack
-from jitad.transforms.scalars.templates import new_builder
 
-from .library import of_elements
+from .library import number_graph, of_elements
 from .recurrence import (
     Add,
     Again,
@@ -103,9 +101,7 @@ class Writer:
 
     def number(self, code: list[Instruction], value: float, dtype: np.dtype) -> int:
         """A constant."""
-        builder = new_builder()
-        index = builder.number(value, dtype)
-        graph = builder.finish([pack(builder, np.asarray(index), Type(dtype, ()))])
+        graph = number_graph(value, dtype)
         found = self.value(dtype)
         code.append(Compute(graph, (), (found,)))
         return found

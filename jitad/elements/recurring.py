@@ -20,12 +20,12 @@ from jitad.ir.views import Places
 from jitad.primitives.arrays.gather import missing
 from jitad.transforms.scalars.ranges import Atom, Form, Limit, form
 from jitad.transforms.scalars.scalarize import pack
-from jitad.transforms.scalars.templates import apply, new_builder
+from jitad.transforms.scalars.templates import new_builder
 
 from .cells import read
 from .flow import Flow
 from .iterations import at_once
-from .library import UnfitError, of_elements
+from .library import UnfitError, composed, number_graph, of_elements
 from .ordering import Order, Ways, is_join, is_write
 from .recurrence import (
     Again,
@@ -238,6 +238,7 @@ class _Body:
     _waiting: list[int] = field(default_factory=list)
     _parts: dict[int, list[int | None]] = field(default_factory=dict)
     _places: dict[Any, int] = field(default_factory=dict)
+    _users: dict[int, set[int]] = field(default_factory=dict)
 
     def enter(self, i: int, x: int) -> None:
         """Let an input be a value, or a memory."""
@@ -247,7 +248,6 @@ class _Body:
         """All instructions; outputs: what is carried on, inner: what that was."""
         nodes = self.graph.nodes
         order = Order(self.graph)
-        self._asked = set(self.graph.outputs)
         self._users = order.users
         ways = order.ways(outputs, inner)
         for i in order.sorted():
@@ -290,9 +290,7 @@ class _Body:
             node = self.graph.nodes[i]
             if node.primitive is not CONST:
                 raise UnfitError("loop")
-            builder = new_builder()
-            made = builder.number(node.value, node.type.dtype)
-            graph = builder.finish([pack(builder, np.asarray(made), node.type)])
+            graph = number_graph(node.value, node.type.dtype)
             self.values[i] = self.whole.value(node.type.dtype)
             self.code.append(Compute(graph, (), (self.values[i],)))
         return self.values[i]
@@ -302,26 +300,16 @@ class _Body:
         own, self._waiting = self._waiting, []
         if not own:
             return
-        nodes, builder, inside = self.graph.nodes, new_builder(), set(own)
-        index: dict[int, int] = {}
-        given: list[int] = []
-        for i in own:
-            for a in nodes[i].operands:
-                if a in index or a in inside:
-                    continue
-                if nodes[a].primitive is CONST:
-                    index[a] = builder.add(CONST, (), nodes[a].type, nodes[a].params)
-                else:
-                    given.append(self.values[a])
-                    index[a] = self.whole.input(builder, self.values[a])
-        for i in own:
-            node = nodes[i]
-            operands = tuple([index[a] for a in node.operands])
-            kind = scalar(node.type.dtype)
-            index[i] = apply(builder, node.primitive, operands, kind, node.line)
+        nodes, inside, given = self.graph.nodes, set(own), list[int]()
+
+        def enter(builder: Trace, a: int) -> int:
+            given.append(self.values[a])
+            return self.whole.input(builder, self.values[a])
+
+        builder, index = composed(nodes, own, enter)
         leaving = [
             i for i in own
-            if i in self._asked or not inside.issuperset(self._users[i])
+            if i in self.graph.outputs or not inside.issuperset(self._users[i])
         ]  # fmt: skip
         packed = [
             pack(builder, np.asarray(index[i]), scalar(nodes[i].type.dtype))
