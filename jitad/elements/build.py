@@ -192,26 +192,24 @@ class _Planner:
                 views = tuple([self._view(v) for v in statement.read])
                 self.steps.append(Compute(statement, results[0], views))
                 self._is_stored(results[0])
-            case Repeated():
-                self._repeated(statement, results)
-            case Recurrence():
+            case Repeated() | Recurrence():
                 for x in statement.operands:
                     self._store(x)
-                step = Recur(statement, results, self.kernels.keep)
-                self.steps.append(step)
+                self.steps.append(self._loop(statement, results))
                 for y in results:
                     self._is_stored(y)
 
-    def _repeated(self, statement: Repeated, results: Sequence[int]) -> None:
-        for x in statement.operands:
-            self._store(x)
+    def _loop(
+        self, statement: Repeated | Recurrence, results: Sequence[int]
+    ) -> Repeat | Recur:
+        """The step of a loop whose operands are stored."""
         keep, effort = self.kernels.keep, self.kernels.effort
+        if isinstance(statement, Recurrence):
+            return Recur(statement, results, keep)
         body = plan(statement.body, keep=keep, effort=effort, inner=True)
         head = statement.head
         made = head and plan(head, keep=keep, effort=effort, inner=True)
-        self.steps.append(Repeat(statement, body, made, results))
-        for y in results:
-            self._is_stored(y)
+        return Repeat(statement, body, made, results)
 
     def _map(self, statement: Map, results: Sequence[int]) -> None:
         shape, arrays = statement.shape, []
@@ -394,11 +392,9 @@ def _peak(steps: Sequence[Step], drops: Sequence[Sequence[int]]) -> int:
     """The bytes of new arrays that there are at a time, at most."""
     held, peak, sizes = 0, 0, dict[int, int]()
     for step, gone in zip(steps, drops, strict=True):
-        made = step.made if isinstance(step, New | Compute | Repeat | Recur) else ()
-        sizes.update(made)
-        held += sum(size for _, size in made)
-        beside = step.beside if isinstance(step, Repeat | Recur) else 0
-        peak = max(peak, held + beside)
+        sizes.update(step.made)
+        held += sum(size for _, size in step.made)
+        peak = max(peak, held + step.beside)
         held -= sum(sizes.get(v, 0) for v in gone)
     return peak
 

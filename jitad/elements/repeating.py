@@ -14,14 +14,14 @@ from jitad.ir.graph import Type
 
 from .prepared import Prepared, UnpreparedError, prepared
 from .repeated import Repeated
-from .steps import Environment, Plan, need_memory
+from .steps import Environment, Plan, Step, need_memory
 
 # Seconds that code runs which was made quickly, before better code is made.
 _PATIENCE = 0.1
 
 
 @dataclass(eq=False)
-class Repeat:
+class Repeat(Step):
     """A loop whose body is a plan.
 
     results  the numbers of its results

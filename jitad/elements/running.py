@@ -32,7 +32,7 @@ from jitad.process.locks import cached_property
 from jitad.transforms.rewrite.expand import expand
 
 from .recurrence import Add, Again, Compute, Get, Instruction, Memory, Recurrence, Set
-from .steps import Environment
+from .steps import Environment, Step
 
 # A long loop looks whether it is still wanted after so many iterations; one inside of
 # others when it is over, after so many of all.
@@ -41,7 +41,7 @@ _NAME = "recurrence"
 
 
 @dataclass(eq=False)
-class Recur:
+class Recur(Step):
     """A recurrence on stored arrays.
 
     results  the numbers of its results
@@ -207,15 +207,13 @@ class _Printer:
     def module(self) -> str:
         """The text."""
         statement = self.statement
-        count = len(statement.memories)
-        frame = ["ptr %look"]
         slots = [
-            *(f"m{k}" for k in range(count)),
+            *(f"m{k}" for k in range(len(statement.memories))),
             *(f"g{k}" for k in range(len(statement.numbers))),
             *(f"r{k}" for k in range(len(statement.outputs))),
         ]
         # Of what is written nothing else is in the same place.
-        parameters = ", ".join([*frame, *(f"ptr noalias %{s}" for s in slots)])
+        parameters = ", ".join(["ptr %look", *(f"ptr noalias %{s}" for s in slots)])
         for k, v in enumerate(statement.numbers):
             self.names[v] = self._loaded(f"%g{k}", self.dtype(v))
         for s in statement.code:
@@ -241,7 +239,7 @@ class _Printer:
                 f"  %{slot}.at = getelementptr i64, ptr %frame, i64 {HEADER + k}",
                 f"  %{slot} = load ptr, ptr %{slot}.at",
             ]
-        arguments = ", ".join([*frame, *(f"ptr %{s}" for s in slots)])
+        arguments = ", ".join(f"ptr %{s}" for s in ("look", *slots))
         outer += [f"  call void @own({arguments})", "  ret void", "}"]
         texts = [
             DECLARATION, *self.calls.texts(self._operations), *self.fills.values(),
@@ -341,8 +339,7 @@ class _Printer:
     def _set(self, s: Set) -> None:
         place, label = self.names[s.place], self.fresh()
         if s.place in self.statement.sure:
-            there, dtype = self._there(s.memory, place)
-            self._stored(there, self.names[s.value], dtype)
+            self._put(s)
             return
         valid, none = f"%{self.fresh()}", f"%{self.fresh()}"
         self.add(
@@ -350,8 +347,7 @@ class _Printer:
             f"br i1 {valid}, label %{label}.in, label %{label}.out",
         )
         self.begin(f"{label}.in")
-        there, dtype = self._there(s.memory, place)
-        self._stored(there, self.names[s.value], dtype)
+        self._put(s)
         self.add(f"br label %{label}")
         self.begin(f"{label}.out")
         self.add(
@@ -359,12 +355,17 @@ class _Printer:
             f"br i1 {none}, label %{label}.all, label %{label}",
         )
         self.begin(f"{label}.all")
-        size = self.statement.memories[s.memory].type.size
+        type = self.statement.memories[s.memory].type
+        size, dtype = type.size, type.dtype
         kind, absent = memory_type(dtype), _in_memory(s.missing, dtype)
         given = f"ptr %m{s.memory}, i64 {size}, {kind} {absent}"
         self.add(f"call void @fill.{kind}({given})", f"br label %{label}")
         self.fills[kind] = _fill(kind)
         self.begin(label)
+
+    def _put(self, s: Set) -> None:
+        there, dtype = self._there(s.memory, self.names[s.place])
+        self._stored(there, self.names[s.value], dtype)
 
     def _add(self, s: Add) -> None:
         place, label, valid = self.names[s.place], self.fresh(), f"%{self.fresh()}"

@@ -6,6 +6,7 @@ Everything is known when a step is made but the addresses of arrays.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -88,8 +89,31 @@ class Delayed:
         return self.ready()
 
 
+class Step(ABC):
+    """What a plan does next; some is answered for one that makes no array."""
+
+    @property
+    @abstractmethod
+    def touched(self) -> Sequence[int]:
+        """The arrays that it reads or writes."""
+
+    @property
+    def made(self) -> Sequence[tuple[int, int]]:
+        """The arrays that it makes, and their bytes."""
+        return ()
+
+    @property
+    def beside(self) -> int:
+        """The bytes that it needs while it runs."""
+        return 0
+
+    @abstractmethod
+    def run(self, environment: Environment) -> None:
+        """Do it."""
+
+
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Step):
     """A kernel over a box: its lanes, and axes around them.
 
     graph    of one element: what is written, and then what is added up
@@ -180,7 +204,7 @@ class Run:
 
 
 @dataclass(frozen=True, eq=False)
-class New:
+class New(Step):
     """A new array."""
 
     value: int
@@ -227,7 +251,7 @@ class View:
 
 
 @dataclass(frozen=True, eq=False)
-class Compute:
+class Compute(Step):
     """What a library computes of views: a new array."""
 
     statement: Library
@@ -263,19 +287,6 @@ class Whole(Protocol):
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results: new arrays."""
-        ...
-
-
-class Step(Protocol):
-    """What a plan does next."""
-
-    @property
-    def touched(self) -> Sequence[int]:
-        """The arrays that it reads or writes."""
-        ...
-
-    def run(self, environment: Environment) -> None:
-        """Do it."""
         ...
 
 

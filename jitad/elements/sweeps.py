@@ -88,6 +88,11 @@ class Sweeps:
     alone: bool = False
 
     @cached_property
+    def heaviest(self) -> Sweep:
+        """The one with the most weighted operations."""
+        return max(self.own, key=lambda sweep: sweep.weight)
+
+    @cached_property
     def writes(self) -> set[int]:
         """The arrays that are written."""
         every = [each for s in self.own for each in (*s.stores, *s.totals)]
@@ -140,8 +145,7 @@ def _both(a: Sweeps, b: Sweeps) -> Sweeps | None:
     sizes = full(a.shape).size, full(b.shape).size
     if common is None or common.size < _COMMON * max(sizes):
         return None
-    heaviest = [max(own, key=_weight) for own in (a.own, b.own)]
-    if weighed([x for s in heaviest for x in s.expressions]) > _HEAVY:
+    if weighed([*a.heaviest.expressions, *b.heaviest.expressions]) > _HEAVY:
         return None
     shape = tuple(map(max, a.shape, b.shape))
     own = [
@@ -153,10 +157,6 @@ def _both(a: Sweeps, b: Sweeps) -> Sweeps | None:
     own += _left(a.own, b.own)
     own += _left(b.own, a.own)
     return Sweeps(shape, tuple(own)) if len(own) <= _MOST else None
-
-
-def _weight(sweep: Sweep) -> float:
-    return sweep.weight
 
 
 def flattened(sweep: Sweep, shape: Shape) -> Sweep:

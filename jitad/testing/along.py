@@ -52,7 +52,7 @@ def along_directions(point: Point, *, differences: bool) -> list[Comparison]:
     found = [compare("value", "compiled", value, point.y, rough, point.result_name)]
     forward = pushed(point.x)
     allowed = allowed_error(_spread(point, pushed, forward), forward, point.unit)
-    found.append(_reverse(point, f, vectors, pushed, allowed))
+    found.append(_reverse(point, f, vectors, forward, allowed, pushed))
     if differences:
         found.append(_differences(point, vectors, forward, allowed, y_spread))
     return found
@@ -76,20 +76,22 @@ def _reverse(
     point: Point,
     f: Callable[..., Any],
     vectors: np.ndarray,
-    pushed: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    forward: np.ndarray,
     allowed: np.ndarray,
+    pushed: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> Comparison:
-    """Numbers uᵀ J v both ways, without what is not finite in J."""
-    rows = random(point.y, _VECTORS)
+    """Numbers uᵀ J v both ways, without what is not finite in J.
+
+    pushed  x, vectors -> J v
+    """
+    clear = np.isfinite(forward).all(axis=0)
+    rows = np.where(clear, random(point.y, _VECTORS), 0.0)
     _, pull = vjp(f, *point.leaves)
-
-    def pulled(rows: np.ndarray) -> np.ndarray:
-        return np.stack([flat(pull(split(u, point.results))) for u in rows])
-
-    rows = np.where(np.isfinite(pushed(point.x, vectors)).all(axis=0), rows, 0.0)
-    back = pulled(rows)
-    vectors = np.where(np.isfinite(back).all(axis=0), vectors, 0.0)
-    forward = pushed(point.x, vectors)
+    back = np.stack([flat(pull(split(u, point.results))) for u in rows])
+    clear = np.isfinite(back).all(axis=0)
+    if not clear.all():
+        vectors = np.where(clear, vectors, 0.0)
+        forward = pushed(point.x, vectors)
     with np.errstate(all="ignore"):
         terms = np.where(vectors == 0, 0.0, back[:, None, :] * vectors)
         want = np.where(rows == 0, 0.0, rows * forward[:, None, :]).sum(axis=-1).T

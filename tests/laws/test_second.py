@@ -81,8 +81,8 @@ def test_vmap_in_jit(case: Case) -> None:
     compare(inside(rows)[1], case, "vmap in jit")
 
 
-@every
-def test_pairs_of_modes(case: Case) -> None:
+def in_all_pairs(case: Case) -> None:
+    """Second derivatives in every pair of modes, symmetric to the bit."""
     f, x = one_vector(case), point(case)
     for outer, inner in product(MODES, MODES):
         first = jitad.jacobian(f, mode=inner)  # type: ignore[arg-type]
@@ -90,6 +90,11 @@ def test_pairs_of_modes(case: Case) -> None:
         got = second(x)
         compare(got, case, f"{outer} over {inner}")
         symmetric(got, f"{outer} over {inner}")
+
+
+@every
+def test_pairs_of_modes(case: Case) -> None:
+    in_all_pairs(case)
 
 
 @pytest.mark.parametrize("case", IN_BOTH, ids=lambda c: c.name)
@@ -179,12 +184,7 @@ def test_of_mpmath(truth: Truth) -> None:
     """In all pairs of modes, symmetric to the bit, and in a batch."""
     case = case_of(truth)
     f, x = one_vector(case), point(case)
-    for outer, inner in product(MODES, MODES):
-        first = jitad.jacobian(f, mode=inner)  # type: ignore[arg-type]
-        second = jitad.jacobian(first, mode=outer, backend="numpy")  # type: ignore[arg-type]
-        got = second(x)
-        compare(got, case, f"{outer} over {inner}")
-        symmetric(got, f"{outer} over {inner}")
+    in_all_pairs(case)
     rows = np.stack([x + 0.25, x])
     many = jitad.vmap(jitad.hessian(f), backend="numpy")(rows)
     compare(many[1], case, "in a batch")
