@@ -5,8 +5,8 @@ laying   a graph of arrays -> statements of a flow; sides: what of it is smooth
 repeated a loop as one of them; iterations: loops that are done at once
 recurrence  a loop that writes element by element, in memory; recurring, ordering: from
          a loop to it; recurred, returned: its derivatives; running: its code
-derive   flow -> flow: forward and reverse; loops: those of loops; telling: on which
-         side of a kink derivatives are differentiated again
+derive   flow -> flow: forward and reverse; element: of one element; loops: those of
+         loops; telling: on which side of a kink derivatives are differentiated again
 jacobians  rows or columns by loops
 library  statements that NumPy computes; places: elements at computed places;
          matrices, spectra: what LAPACK does
@@ -14,6 +14,7 @@ cells    arrays that are not stored yet: boxes of elements, each with its expres
 build    flow -> steps over arrays: what is stored, and where it is let go
 sweeps   which of it is computed together, in one sweep over memory
 kernels  a sweep -> the kernel that computes it; steps, repeating run them
-prepared a loop of kernels -> a program of launches, without Python between them
+prepared a loop of kernels -> a program of launches, without Python between them;
+         memory: what its arrays share
 door     from what is asked of a function to its steps
 """

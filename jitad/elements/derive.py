@@ -7,23 +7,15 @@ and poles there; what moves and adds elements is linear, and states its transpos
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from jitad.ir.graph import Graph, Type, prune, reach, scalar
-from jitad.ir.tracer import Trace
-from jitad.primitives.scalar.elementwise import GATES
-from jitad.transforms.derivatives.differentiate import gather
-from jitad.transforms.derivatives.linearized import Derivatives
-from jitad.transforms.derivatives.pieces import opened
-from jitad.transforms.derivatives.products import include, unless_zero
-from jitad.transforms.derivatives.sweep import forward, reverse
-from jitad.transforms.rewrite.tidy import tidy
-from jitad.transforms.scalars.scalarize import elements
+from jitad.ir.graph import Graph, Type
 
 from . import loops, recurred, returned
+from .element import Element, needing_less, pullback, pushforward
 from .flow import (
     Flow,
     Map,
@@ -87,7 +79,7 @@ def _pull(
         if isinstance(statement, Repeated):
             loops.back(bars, number, found, active, _pull, _active)
         elif isinstance(statement, Recurrence):
-            element = bars.numbers(_pullback)
+            element = bars.numbers(pullback)
             returned.back(bars, number, found, active, element)
         else:
             bars.back(statement, results, found, active)
@@ -131,7 +123,7 @@ def recur(
     told: recurred.Told | None = None,
 ) -> None:
     """Append a recurrence that makes derivatives, too; told: of which graphs."""
-    element = dots.numbers(_pushforward)
+    element = dots.numbers(pushforward)
     recurred.ahead(dots, statement, results, element, told)
 
 
@@ -160,29 +152,29 @@ class _Slopes:
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.gaps: set[int] = set()
-        self._elements: dict[Any, _Element] = {}
+        self._elements: dict[Any, Element] = {}
 
     def element(
         self,
-        make: Callable[..., _Element],
+        make: Callable[..., Element],
         graph: Graph,
         wrt: Sequence[int],
         asked: Sequence[int],
         gaps: Sequence[bool],
-    ) -> _Element:
+    ) -> Element:
         """Derivatives of one element; those of equal graphs are made once."""
         key = make, graph, tuple(wrt), tuple(asked), tuple(gaps)
         if key not in self._elements:
             self._elements[key] = make(graph, wrt, asked, gaps)
         return self._elements[key]
 
-    def numbers(self, make: Callable[..., _Element]) -> recurred.Element:
+    def numbers(self, make: Callable[..., Element]) -> recurred.Element:
         """Derivatives of graphs of numbers, all of which may be behind closed gates."""
 
         def element(
             graph: Graph, wrt: Sequence[int], asked: Sequence[int]
         ) -> tuple[Graph, Sequence[int]]:
-            seeds = asked if make is _pullback else wrt
+            seeds = asked if make is pullback else wrt
             made = self.element(make, graph, wrt, asked, [True] * len(seeds))
             return needing_less(made.graph)
 
@@ -249,9 +241,7 @@ class _Slopes:
         """Whether a derivative by a value is needed."""
         return True
 
-    def mapped(
-        self, made: _Element, operands: Sequence[int], shape: Shape
-    ) -> list[int]:
+    def mapped(self, made: Element, operands: Sequence[int], shape: Shape) -> list[int]:
         """The derivatives that a graph of one element makes."""
         found = self.flow.add(reading_less(made.graph, operands, shape))
         self.gaps.update(y for y, gap in zip(found, made.gaps, strict=True) if gap)
@@ -357,7 +347,7 @@ class _Bars(_Slopes):
         asked = [k for k, y in enumerate(results) if y in bars]
         given = [bars[results[k]] for k in asked]
         gaps = [bar in self.gaps for bar in given]
-        made = self.element(_pullback, statement.graph, wrt, asked, gaps)
+        made = self.element(pullback, statement.graph, wrt, asked, gaps)
         found = self.mapped(made, (*statement.operands, *given), statement.shape)
         for k, bar in zip(wrt, found, strict=True):
             x = statement.operands[k]
@@ -418,7 +408,7 @@ class Dots(_Slopes):
         asked = [k for k, y in enumerate(results) if types[y].dtype.kind == "f"]
         given = [dots[statement.operands[k]] for k in wrt]
         gaps = [x in self.gaps for x in given]
-        made = self.element(_pushforward, statement.graph, wrt, asked, gaps)
+        made = self.element(pushforward, statement.graph, wrt, asked, gaps)
         operands = (*statement.operands, *given)
         found = self.mapped(made, operands, statement.shape) if asked else []
         dots |= dict(zip([results[k] for k in asked], found, strict=True))
@@ -430,75 +420,5 @@ def reading_less(graph: Graph, operands: Sequence[int], shape: Shape) -> Map:
     return Map(graph, tuple([operands[k] for k in kept]), shape)
 
 
-def needing_less(graph: Graph) -> tuple[Graph, list[int]]:
-    """A graph without inputs that it does not need; those that are left."""
-    used = set(reach(graph.nodes, graph.outputs))
-    kept = [k for k, i in enumerate(graph.inputs) if i in used]
-    graph = prune(graph.nodes, [graph.inputs[k] for k in kept], graph.outputs)
-    return graph, kept
-
-
 def _all(value: int, shape: Shape) -> Term:
     return Term(value, full(shape), whole(shape))
-
-
-@dataclass(frozen=True, slots=True)
-class _Element:
-    """Derivatives of one element, and in which of them a zero may be a closed gate."""
-
-    graph: Graph
-    gaps: tuple[bool, ...]
-
-
-def _pullback(
-    graph: Graph, wrt: Sequence[int], asked: Sequence[int], gaps: Sequence[bool]
-) -> _Element:
-    """(x -> y)  ->  (x, ȳ -> x̄) of one element: x̄ for wrt, ȳ for asked."""
-    line = opened(_only(graph, asked), wrt)
-    builder, seeds = line.builder, {}
-    for ids, type, gap in zip(line.outputs, line.types, gaps, strict=True):
-        bar = _seed(builder, type, gap)
-        include(builder, seeds.setdefault(int(ids), {}), 0, bar)
-    found = reverse(line, seeds)
-    own = [line.elements[k] for k in wrt]
-    types = [builder.nodes[line.inputs[k]].type for k in wrt]
-    return _gathered(builder, found, own, types)
-
-
-def _pushforward(
-    graph: Graph, wrt: Sequence[int], asked: Sequence[int], gaps: Sequence[bool]
-) -> _Element:
-    """(x -> y)  ->  (x, ẋ -> ẏ) of one element: ẋ for wrt, ẏ for asked."""
-    line = opened(_only(graph, asked), wrt)
-    builder, seeds = line.builder, {}
-    for k, gap in zip(wrt, gaps, strict=True):
-        dot = _seed(builder, builder.nodes[line.inputs[k]].type, gap)
-        seeds[int(line.elements[k])] = {0: dot}
-    found = forward(line, seeds)
-    return _gathered(builder, found, line.outputs, line.types)
-
-
-def _seed(builder: Trace, type: Type, gap: bool) -> int:
-    """A derivative that comes from another statement."""
-    made = int(elements(builder, builder.input(scalar(type.dtype))))
-    return unless_zero(builder, made) if gap else made
-
-
-def _gathered(
-    builder: Trace,
-    found: Derivatives,
-    own: Sequence[np.ndarray],
-    types: Sequence[Type],
-) -> _Element:
-    """The derivatives of some scalars as results."""
-    nodes = [found.get(int(ids), {}).get(0) for ids in own]
-    gaps = [v is None or builder.nodes[v].primitive.name in GATES for v in nodes]
-    outputs = [
-        gather(builder, found, ids, t) for ids, t in zip(own, types, strict=True)
-    ]
-    return _Element(tidy(builder.finish(outputs)), tuple(gaps))
-
-
-def _only(graph: Graph, outputs: Sequence[int]) -> Graph:
-    """A graph with some of its outputs; its inputs stay."""
-    return replace(graph, outputs=tuple([graph.outputs[k] for k in outputs]))

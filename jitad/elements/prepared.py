@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from jitad.ir.graph import Type
 from jitad.lowering.kernel import Argument
 from jitad.lowering.llvm.arguments import HEADER, MODE, TILE, slots
 
+from .memory import MEMORY, Memory, rounded
 from .repeated import Repeated
 from .running import Recur
 from .steps import Environment, New, Plan, Run, Sum
@@ -33,8 +34,6 @@ _ALONE_NANOSECONDS = 30_000.0
 _SHARE_NANOSECONDS = 10_000.0
 # Sums are added to so many stretches of an array at most.
 _MOST_STRETCHES = 64
-_LINE = 64
-_MEMORY = 1  # the place of what all arrays of bodies share
 _KINDS = (np.dtype(np.float64), np.dtype(np.int64))
 
 
@@ -64,7 +63,7 @@ class _Followed:
         memory = fresh.aligned((max(self.memory, 1),), np.dtype(np.uint8))
         pairs = *given, *self.constants, *zip(self.results, made, strict=True)
         places = [(p, address(x)) for p, x in pairs]
-        self.program.run([(_MEMORY, address(memory)), *places])
+        self.program.run([(MEMORY, address(memory)), *places])
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,49 +166,15 @@ def straight(plan: Plan, nested: Any) -> Straight | None:
     )  # fmt: skip
 
 
-@dataclass(eq=False)
-class _Memory:
-    """Pieces of one piece of memory."""
-
-    most: int = 0
-    _free: list[tuple[int, int]] = field(default_factory=lambda: [(0, 1 << 62)])
-
-    def take(self, size: int) -> At:
-        """A piece of so many bytes, where it fits best."""
-        size = _rounded(size)
-        low, high = min(
-            (piece for piece in self._free if piece[1] - piece[0] >= size),
-            key=lambda piece: (piece[1] - piece[0], piece[0]),
-        )
-        self._free.remove((low, high))
-        if low + size < high:
-            self._free.append((low + size, high))
-        self.most = max(self.most, low + size)
-        return At(_MEMORY, low)
-
-    def give(self, at: At, size: int) -> None:
-        """Take a piece back."""
-        low, high = at.offset, at.offset + _rounded(size)
-        for piece in list(self._free):
-            if piece[1] == low or piece[0] == high:
-                self._free.remove(piece)
-                low, high = min(low, piece[0]), max(high, piece[1])
-        self._free.append((low, high))
-
-
-def _rounded(size: int) -> int:
-    return max(1, -(-size // _LINE)) * _LINE
-
-
 class _Preparing:
     """Places and memory so far."""
 
     def __init__(self, nested: Any, settled: bool) -> None:
-        self.nested, self.count = nested, _MEMORY + 1
+        self.nested, self.count = nested, MEMORY + 1
         # How often what is met now runs at most; and the codes, the best if so it is.
         self.times, self.wait, self.settled = 1, settled, True
         self.codes: list[Any] = []
-        self.memory = _Memory()
+        self.memory = Memory()
         self.constants: list[tuple[int, np.ndarray]] = []
 
     def place(self) -> int:
@@ -256,7 +221,7 @@ class _Preparing:
                 inside[i] = self._moving(loop, first, size, here)
                 ends.append(self._moving(loop, first, size, there))
             else:
-                first, step = take(2 * _rounded(size)), _rounded(size)
+                first, step = take(2 * rounded(size)), rounded(size)
                 inside[i] = self._moving(loop, first, step, 0, turns=True)
                 ends.append(self._moving(loop, first, step, 1, turns=True))
             loop.before.append(launches.copy(inside[i], places[x], size))

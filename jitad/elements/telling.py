@@ -15,7 +15,8 @@ from jitad.ir.graph import Graph
 from jitad.transforms.derivatives.pieces import grown, kinked, rate, smooth, tied
 
 from . import loops
-from .derive import Dots, after, needing_less, reading_less, recur
+from .derive import Dots, after, reading_less, recur
+from .element import needing_less
 from .flow import Flow, Map, Statement
 from .library import Library
 from .recurrence import Compute, Recurrence, every
