@@ -6,7 +6,8 @@ repeated a loop as one of them; iterations: loops that are done at once
 recurrence  a loop that writes element by element, in memory; recurring, ordering: from
          a loop to it; recurred, returned: its derivatives; running: its code
 derive   flow -> flow: forward and reverse; element: of one element; loops: those of
-         loops; telling: on which side of a kink derivatives are differentiated again
+         loops; segments: of what is recorded there; telling: on which side of a kink
+         derivatives are differentiated again
 jacobians  rows or columns by loops
 library  statements that NumPy computes; places: elements at computed places;
          matrices, spectra: what LAPACK does

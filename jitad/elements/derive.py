@@ -70,14 +70,21 @@ def _pull(
     bars.gaps.update(gaps)
     for y, bar in seeds:
         bars.add(y, bar)
-    for number, statement, results in reversed(after(flow, since)):
+    waiting = [number for number, _, _ in after(flow, since)]
+    while waiting:
+        number = waiting.pop()
+        statement, results = flow.statements[number], flow.results[number]
         if active.isdisjoint(results) or active.isdisjoint(statement.operands):
             continue
         found = {y: bars.of(y) for y in results if y in active and bars.has(y)}
         if not found:
             continue
         if isinstance(statement, Repeated):
-            loops.back(bars, number, found, active, _pull, _active)
+            parts = loops.back(bars, number, found, active, _pull, _active)
+            for k in parts:
+                if not active.isdisjoint(flow.statements[k].operands):
+                    active.update(_floats(flow, flow.results[k]))
+            waiting += parts
         elif isinstance(statement, Recurrence):
             element = bars.numbers(pullback)
             returned.back(bars, number, found, active, element)
@@ -138,8 +145,13 @@ def _active(flow: Flow, wrt: Sequence[int], since: int = 0) -> set[int]:
     found = set(wrt)
     for _, statement, results in after(flow, since):
         if not found.isdisjoint(statement.operands):
-            found.update(y for y in results if flow.types[y].dtype.kind == "f")
+            found.update(_floats(flow, results))
     return found
+
+
+def _floats(flow: Flow, values: Sequence[int]) -> list[int]:
+    """Those that can have derivatives."""
+    return [y for y in values if flow.types[y].dtype.kind == "f"]
 
 
 class _Slopes:

@@ -12,11 +12,10 @@ from typing import Any
 
 from jitad.ir.graph import Type
 
-from .flow import Flow, Moved, Statement
+from .flow import Flow, Moved
 from .flow import read as reads
-from .library import Cumulated, Library, Reduced
-from .places import Gathered, Scattered
 from .repeated import Repeated
+from .segments import is_dear, length, split
 
 # Derivatives of a body: flow, seeds, gaps among these, and in what -> _Dots or _Bars.
 Push = Callable[[Flow, Mapping[int, int], Collection[int]], Any]
@@ -113,10 +112,12 @@ def back(
     active: set[int],
     pull: Pull,
     depending: Active,
-) -> None:
+) -> list[int]:
     """Append a loop that goes back through the runs of one, statement `number`.
 
     found  ȳ of its results
+    If it records too much, append nothing, but let the statement be segments: gives
+    the numbers of these.
     """
     flow = bars.flow
     statement, results = flow.statements[number], flow.results[number]
@@ -168,6 +169,9 @@ def back(
     )  # fmt: skip
     records = _Records(statement, body)
     kept = records.kept()
+    size = length(statement, [inner[k] for k in order], kept)
+    if size:
+        return split(flow, number, size)
     recorded = records.record(flow, number, kept)
     common = [(x, i) for x, i in zip(shared, own, strict=True) if i in records.read]
     seen = [(x, i) for x, i in zip(arrays, slices, strict=True) if i in records.read]
@@ -197,6 +201,7 @@ def back(
             bars.gaps.add(bar)
         if x in active:
             bars.add(x, bar)
+    return []
 
 
 class _Records:
@@ -212,7 +217,7 @@ class _Records:
             for k, (own, results) in enumerate(
                 zip(statement.body.statements, statement.body.results, strict=True)
             )
-            if _is_dear(own)
+            if is_dear(own)
         ]
         self.read: set[int] = set()
 
@@ -257,12 +262,6 @@ class _Records:
             statement, body=body, head=None, counted=True, operands=operands
         )
         return flow.add(again)[len(results) - 1 : -1]
-
-
-def _is_dear(statement: Statement) -> bool:
-    """Whether to keep a result costs less than to compute it once more."""
-    cheap = Gathered | Scattered | Cumulated | Reduced
-    return isinstance(statement, Library) and not isinstance(statement, cheap)
 
 
 def zeros(flow: Flow, type: Type) -> int:

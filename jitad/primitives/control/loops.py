@@ -47,10 +47,10 @@ def scan(
     xs       arrays in any containers, read along their leading axes, or None
     length   how many steps; needed where xs is None
     reverse  begin with the last element of xs; ys are in the order of xs
-    checkpoint  what reverse mode keeps: None, every carry; "sqrt", about 2 √length of
-             them, running every step once more; a number, at most about that many,
-             running every step as often as that takes; "auto", every carry of up to
-             1,000 steps, else "sqrt"
+    checkpoint  what reverse mode keeps: None, every carry (of large arrays no more
+             than pays); "sqrt", about 2 √length of them, running every step once more;
+             a number, at most about that many, running every step as often as that
+             takes; "auto", every carry of up to 1,000 steps, else "sqrt"
     Returns the last carry and the y's, stacked along a new leading axis.
     Raises InputError, ShapeError where lengths or carries do not fit.
     """
