@@ -11,7 +11,8 @@ derive   flow -> flow: forward and reverse; element: of one element; loops: thos
 jacobians  rows or columns by loops
 library  statements that NumPy computes; places: elements at computed places;
          matrices, spectra: what LAPACK does
-cells    arrays that are not stored yet: boxes of elements, each with its expression
+cells    arrays that are not stored yet: boxes of elements, each with its expression;
+         halos: one array at several places, read from a copy amid zeros
 build    flow -> steps over arrays: what is stored, and where it is let go
 sweeps   which of it is computed together, in one sweep over memory
 kernels  a sweep -> the kernel that computes it; steps, repeating run them

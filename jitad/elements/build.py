@@ -46,6 +46,7 @@ from .flow import (
     inside,
     unit_box,
 )
+from .halos import Halo, halos
 from .kernels import Kernels
 from .library import Library
 from .prepared import straight
@@ -56,6 +57,7 @@ from .running import Recur
 from .steps import Compute, New, Plan, Step, View
 from .sweeps import Store, Sweep, Sweeps, Total, flattened, joined
 from .windows import (
+    Box,
     Shape,
     Window,
     along_axes,
@@ -71,6 +73,9 @@ _LONG = 300.0
 # Of more cells than this an array is stored before it is read.
 _MANY = 12
 _MOST = 40
+# To copy so many elements takes as long as to begin with one more cell; and a sum that
+# is no array of cells is about so many.
+_EDGE, _AROUND = 4000, 80
 
 
 def plan(flow: Flow, *, keep: bool, effort: Effort, inner: bool = False) -> Plan:
@@ -99,6 +104,7 @@ class _Planner:
             self._is_stored(v)
         self.needed = flow.needed()
         self.uses = _uses(flow, self.needed)
+        self.numbers = {y: k for own in flow.results for k, y in enumerate(own)}
         self.outputs: dict[int, int] = {}
 
     def run(self, *, inner: bool) -> None:
@@ -262,23 +268,30 @@ class _Planner:
     def _placed(self, statement: Placed, y: int) -> None:
         """Overlay the terms, or add one after the other to an array of zeros."""
         type = statement.type
-        terms, fits = [], True
+        terms: list[Cells] | None = []
         for term in statement.terms:
             box = unit_box(term.window, type.shape)
             if box is None:
-                fits = False
+                terms = None
                 break
             own = self.types[term.operand].shape
             part = self._seen(term.operand, inside(term.box, own))
             turned = along_axes(back(term.window, type.shape), term.window.shape)
             assert turned is not None
             terms.append(shifted(through(part, turned, box.shape), box.low))
-        found = overlaid(type, terms, _MOST) if fits else None
+        found = overlaid(type, terms, _MOST) if terms is not None else None
+        parts = _AROUND if found is None else len(found)
+        if terms is not None and parts * _EDGE > type.size:
+            own = halos(self.flow, statement, self.numbers)
+            gone = {n for halo in own for n in halo.terms}
+            terms = [x for n, x in enumerate(terms) if n not in gone]
+            terms += map(self._halo, own)
+            found = overlaid(type, terms, _MOST) if own else found
         if found is not None:
             self.cells[y] = found
             return
-        core = overlap(type, terms) if fits else None
-        if core is not None:
+        core = overlap(type, terms) if terms is not None else None
+        if terms is not None and core is not None:
             self._around(core, terms, y)
             return
         self.steps.append(New(y, type.shape, type.dtype, blank=True))
@@ -288,6 +301,17 @@ class _Planner:
             part = self._seen(term.operand, inside(term.box, own))
             there = Source(y, type.dtype, term.window.start, term.window.steps)
             self._write(part, there, own, added=True)
+
+    def _halo(self, halo: Halo) -> Cells:
+        """What an array adds at several places, of a copy of it amid zeros."""
+        copy, dtype = len(self.types), self.types[halo.value].dtype
+        self.types.append(Type(dtype, halo.copied))
+        own = shifted(self.cells[halo.value], halo.low)
+        zero = Number(dtype.type(0))
+        around = full(halo.copied).without(Box(halo.low, halo.high))
+        self.cells[copy] = (*own, *(Cell(box, zero) for box in around))
+        self._store(copy)
+        return (Cell(full(halo.shape), halo.sum(copy, dtype)),)
 
     def _around(self, core: Cell, terms: Sequence[Cells], y: int) -> None:
         """Compute most of a sum of terms at once, and add up the rest term by term."""

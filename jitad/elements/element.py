@@ -16,6 +16,7 @@ from jitad.primitives.scalar.elementwise import GATES
 from jitad.transforms.derivatives.differentiate import gather
 from jitad.transforms.derivatives.linearized import Derivatives
 from jitad.transforms.derivatives.pieces import opened
+from jitad.transforms.derivatives.presence import without_gates
 from jitad.transforms.derivatives.products import include, unless_zero
 from jitad.transforms.derivatives.sweep import forward, reverse
 from jitad.transforms.rewrite.tidy import tidy
@@ -36,13 +37,14 @@ def pullback(
     """(x -> y)  ->  (x, ȳ -> x̄) of one element: x̄ for wrt, ȳ for asked."""
     line = opened(_only(graph, asked), wrt)
     builder, seeds = line.builder, {}
+    conditions: dict[int, int] = {}
     for ids, type, gap in zip(line.outputs, line.types, gaps, strict=True):
-        bar = _seed(builder, type, gap)
+        bar = _seed(builder, type, gap, conditions)
         include(builder, seeds.setdefault(int(ids), {}), 0, bar)
     found = reverse(line, seeds)
     own = [line.elements[k] for k in wrt]
     types = [builder.nodes[line.inputs[k]].type for k in wrt]
-    return _gathered(builder, found, own, types)
+    return _gathered(builder, found, own, types, conditions)
 
 
 def pushforward(
@@ -51,17 +53,25 @@ def pushforward(
     """(x -> y)  ->  (x, ẋ -> ẏ) of one element: ẋ for wrt, ẏ for asked."""
     line = opened(_only(graph, asked), wrt)
     builder, seeds = line.builder, {}
+    conditions: dict[int, int] = {}
     for k, gap in zip(wrt, gaps, strict=True):
-        dot = _seed(builder, builder.nodes[line.inputs[k]].type, gap)
+        dot = _seed(builder, builder.nodes[line.inputs[k]].type, gap, conditions)
         seeds[int(line.elements[k])] = {0: dot}
     found = forward(line, seeds)
-    return _gathered(builder, found, line.outputs, line.types)
+    return _gathered(builder, found, line.outputs, line.types, conditions)
 
 
-def _seed(builder: Trace, type: Type, gap: bool) -> int:
-    """A derivative that comes from another statement."""
+def _seed(builder: Trace, type: Type, gap: bool, conditions: dict[int, int]) -> int:
+    """A derivative that comes from another statement.
+
+    conditions  gets the one under which it is there, if it is not always
+    """
     made = int(elements(builder, builder.input(scalar(type.dtype))))
-    return unless_zero(builder, made) if gap else made
+    if not gap:
+        return made
+    seed = unless_zero(builder, made)
+    conditions[made] = builder.nodes[seed].operands[0]
+    return seed
 
 
 def _gathered(
@@ -69,14 +79,19 @@ def _gathered(
     found: Derivatives,
     own: Sequence[np.ndarray],
     types: Sequence[Type],
+    conditions: dict[int, int],
 ) -> Element:
-    """The derivatives of some scalars as results."""
+    """The derivatives of some scalars as results; conditions of what seeds are there.
+
+    What is a multiple of a zero is zero without a gate.
+    """
     nodes = [found.get(int(ids), {}).get(0) for ids in own]
     gaps = [v is None or builder.nodes[v].primitive.name in GATES for v in nodes]
     outputs = [
         gather(builder, found, ids, t) for ids, t in zip(own, types, strict=True)
     ]
-    return Element(tidy(builder.finish(outputs)), tuple(gaps))
+    made = without_gates(builder, conditions, builder.inputs, outputs)
+    return Element(tidy(made), tuple(gaps))
 
 
 def _only(graph: Graph, outputs: Sequence[int]) -> Graph:

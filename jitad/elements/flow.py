@@ -134,11 +134,11 @@ class Flow:
     def add(self, statement: Statement) -> list[int]:
         """Append a statement: the numbers of its results."""
         if isinstance(statement, Map):
-            statement = replace(statement, graph=self._same(statement.graph))
+            statement = replace(statement, graph=self.same(statement.graph))
         return self.place(statement, [self.new(t) for t in statement.types])
 
-    def _same(self, graph: Graph) -> Graph:
-        """The graph of an earlier statement that is equal, if there is one."""
+    def same(self, graph: Graph) -> Graph:
+        """The graph that was met earlier and is equal, if there is one."""
         nodes = tuple([node[:4] for node in graph.nodes])
         return self._graphs.setdefault((nodes, graph.inputs, graph.outputs), graph)
 

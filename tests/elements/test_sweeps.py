@@ -150,3 +150,89 @@ def test_most_of_many_overlapping_terms_is_computed_at_once(
     limit = 50 * float(np.finfo(dtype).eps)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=limit)
     assert found.dtype == dtype
+
+
+def spread(x: np.ndarray, shifts: Any, weights: Any) -> Any:
+    """Neighbours of what has all of them, by weights; and the border as it is."""
+    low = np.max([np.zeros_like(s) for s in shifts] + [-s for s in shifts], axis=0)
+    high = np.max([np.zeros_like(s) for s in shifts] + list(shifts), axis=0)
+    inside = tuple(map(slice, low, np.array(x.shape) - high))
+    total = 0.0
+    for s, w in zip(shifts, weights, strict=True):
+        total = total + w * x[tuple(map(slice, low + s, np.array(x.shape) - high + s))]
+    y = x.copy()
+    y[inside] = total
+    return y
+
+
+@pytest.mark.parametrize("shape", ((211,), (17, 23), (9, 8, 11), (5, 6, 4, 7)))
+@pytest.mark.parametrize("dtype", (np.float64, np.float32))
+def test_what_is_added_at_many_places_is_read_amid_zeros(
+    shape: tuple[int, ...], dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of any stencil, with places to one side only too, twice."""
+    monkeypatch.setattr(function, "_LARGE", -1)
+    monkeypatch.setattr(build, "_EDGE", 10**9)
+    rng = np.random.default_rng(len(shape))
+    axes = np.eye(len(shape), dtype=int)
+    shifts = [*axes, *(-axes), *rng.integers(-1, 2, (3, len(shape)))]
+    weights = rng.uniform(-1, 1, len(shifts)).astype(dtype).tolist()
+    x, scale = (rng.uniform(-1, 1, shape).astype(dtype) for _ in range(2))
+
+    def f(x: Any) -> Any:
+        return np.sum(scale * spread(spread(x, shifts, weights), shifts, weights) ** 2)
+
+    met: list[Any] = []
+    halos = build.halos
+    monkeypatch.setattr(build, "halos", lambda *a: met.extend(h := halos(*a)) or h)
+    found, product = jitad.grad(f)(x), jitad.hvp(f)(x, scale)
+    assert max(len(halo.terms) for halo in met) >= 2 * len(shape)
+    # Linear but for the square: a product with its Jacobian is the same stencil.
+    dot = spread(spread(scale, shifts, weights), shifts, weights)
+    y = spread(spread(x, shifts, weights), shifts, weights)
+    limit = 200 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(
+        np.sum(found * scale), np.sum(2 * scale * y * dot), rtol=limit * 10, atol=limit
+    )
+    monkeypatch.setattr(build, "halos", lambda *_: [])
+    jitad.cache_clear()
+    np.testing.assert_allclose(jitad.grad(f)(x), found, rtol=0, atol=limit)
+    np.testing.assert_allclose(jitad.hvp(f)(x, scale), product, rtol=0, atol=limit)
+
+
+def test_a_stencil_among_edges_takes_few_passes() -> None:
+    """Of 40×40×40 elements edges took longer than all within."""
+    A = np.random.default_rng(4).uniform(-1, 1, (40, 40, 40))
+    f: Any = jitad.grad(LARGE["heat_3d"].function)
+    runs = [s for s in f.prepare(A).steps.steps if isinstance(s, steps.Run)]
+    assert len(runs) < 50
+    with jitad.threads(1):
+        alone = f(A)
+    for n in (2, 3, 8):
+        with jitad.threads(n):
+            np.testing.assert_array_equal(f(A), alone)
+
+
+def test_a_multiple_of_no_derivative_has_no_gate() -> None:
+    """Unless the multiple is of infinity, or of what may be infinite."""
+    z = np.zeros(5000)
+
+    def f(x: Any, factor: Any) -> Any:
+        y = x.copy()
+        y[:10] = 0
+        return np.sum(factor * y)
+
+    g = jitad.grad(f)
+    tripled: Any = jitad.grad(lambda x: f(x * 3.0, 2.0))
+    nodes = [
+        node.primitive.name
+        for s in tripled.prepare(z).steps.steps
+        if isinstance(s, steps.Run)
+        for node in s.graph.nodes
+    ]
+    assert "gate" not in nodes and "nonzero" not in nodes
+    np.testing.assert_array_equal(g(z, 2.0)[[0, 20]], [0.0, 2.0])
+    slopes = jitad.grad(lambda x: np.sum(f(np.sqrt(x), 1.0)))(z)
+    np.testing.assert_array_equal(slopes[[0, 20]], [0.0, np.inf])
+    slopes = jitad.grad(lambda x: f(x * np.inf, 1.0))(z + 1)
+    np.testing.assert_array_equal(slopes[[0, 20]], [0.0, np.inf])
