@@ -186,10 +186,13 @@ MADE_OF_SLOPES = [
          -inf * np.outer(_SIGNS, _SIGNS)),
 ]  # fmt: skip
 
-# Of many variables the entries on the diagonal, -inf in truth, are ∞ - ∞.
+# Of many variables, where entries on the diagonal are ∞ - ∞ term by term: what is
+# infinite itself, as a logarithm, keeps their NaN.
+_DOWNWARDS = np.full((12, 12), -inf)
 _APART = np.where(np.eye(12), nan, -inf)
 MADE_OF_SLOPES += [
-    case("sqrt of twelve", lambda v: np.sqrt(np.sum(v + v * v)), [0.0] * 12, _APART),
+    case("sqrt of twelve", lambda v: np.sqrt(np.sum(v + v * v)), [0.0] * 12,
+         _DOWNWARDS),
     case("log of twelve", lambda v: np.log(np.sum(v + v * v)), [0.0] * 12, _APART),
     case("log2 of three", lambda v: np.log2(np.sum(v + v * v)), [0.0] * 3,
          _APART[:3, :3]),

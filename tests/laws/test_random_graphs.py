@@ -358,7 +358,7 @@ LINES = {
 }
 # What only jitad has, or what only other primitives are made of.
 ELSEWHERE = {
-    "input", "const", "stop_gradient", "either", "nonzero", "line_or_corner",
+    "input", "const", "stop_gradient", "either", "settled", "nonzero", "line_or_corner",
     "singular", "indefinite", "squares",
 }  # fmt: skip
 

@@ -14,12 +14,15 @@ from jitad.ir.primitive import registry
 from jitad.transforms.derivatives import accumulate
 from tests.cases.second_case import Case
 from tests.cases.second_cases import CASES
+from tests.cases.second_ends import AT_ENDS, ONE
 from tests.cases.second_limits import IN_BOTH, LIMITS
-from tests.cases.second_truths import TRUTHS, Truth
+from tests.cases.second_truths import TRUTHS as INSIDE
+from tests.cases.second_truths import Truth
 from tests.support import exact
 
 MODES = ("forward", "reverse", "cross")
 EVERY = [*CASES, *LIMITS]
+TRUTHS = [*INSIDE, *AT_ENDS]
 every = pytest.mark.parametrize("case", EVERY, ids=lambda c: c.name)
 
 
@@ -219,6 +222,44 @@ def test_the_table_is_of_mpmath() -> None:
             compare(case.hessian, case._replace(hessian=got), case.name)
             compared += 1
     assert compared >= 80
+
+
+@pytest.mark.parametrize("truth", ONE[::5], ids=lambda t: t.name)
+def test_products_at_ends(truth: Truth) -> None:
+    """hvp, jvp and vjp of a gradient, with seeds of both signs, and a third derivative.
+
+    A slope that grows to +∞ towards an end falls to every order from there, or rises.
+    """
+    case = case_of(truth)
+    f, x, expected = truth.function, truth.arguments[0], case.hessian[0, 0]
+
+    def all_of(x: Any, seed: Any) -> Any:
+        gradient = jitad.grad(f)
+        return (
+            jitad.hvp(f)(x, seed),
+            jitad.jvp(gradient, (x,), (seed,))[1],
+            jitad.vjp(gradient, x)[1](seed)[0],
+        )
+
+    for seed in (1.0, -1.0):
+        found = jitad.jit(all_of, backend="numpy")(x, seed)
+        np.testing.assert_array_equal(found, [seed * expected] * 3)
+    third = jitad.grad(jitad.grad(jitad.grad(f)), backend="numpy")(x)
+    np.testing.assert_array_equal(third, -truth.sides * expected)
+
+
+def test_of_two_ends_nothing_is_known() -> None:
+    """√x and √-x have one number in common, and come to it from both sides."""
+    for f in (
+        lambda x: np.exp(np.sqrt(x) - 2.0 * np.sqrt(-x)),
+        lambda x: np.sqrt(x) * np.sqrt(x) * np.exp(x),
+        lambda x: np.cos(np.sqrt(x)),
+        lambda x: np.sqrt(x) * x,
+    ):
+        for outer, inner in product(MODES, MODES):
+            first = jitad.jacobian(f, mode=inner)  # type: ignore[arg-type]
+            found = jitad.jacobian(first, mode=outer, backend="numpy")(0.0)  # type: ignore[arg-type]
+            assert np.isnan(found), (outer, inner)
 
 
 def test_in_float32() -> None:

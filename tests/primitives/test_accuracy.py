@@ -25,7 +25,7 @@ BACKENDS = ("cpu", "numpy")
 ELSEWHERE = {
     "select", "gate", "stop_gradient", "undefined_where", "line", "gap_error",
     "sign", "spacing", "floor_divide", "ahead", "either", "nonzero", "line_or_corner",
-    "factor_gate", "factor_mul", "squares",
+    "settled", "factor_gate", "factor_mul", "squares",
 }  # fmt: skip
 
 

@@ -184,7 +184,7 @@ ELSEWHERE = {
     "gap_error", "spacing", "nextafter", "signbit", "isfinite", "isnan", "isinf",
     "and", "or", "xor", "not", "lt", "le", "gt", "ge", "eq", "ne",
     "left_shift", "right_shift", "argmax_of", "argmin_of",
-    "integer_mod", "integer_floor_divide", "ahead", "either", "nonzero",
+    "integer_mod", "integer_floor_divide", "ahead", "either", "settled", "nonzero",
     "line_or_corner", "factor_gate", "factor_mul", "squares",
 }  # fmt: skip
 

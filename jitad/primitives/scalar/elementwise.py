@@ -77,6 +77,16 @@ either = elementwise(
     cost=0,
 )
 
+# A derivative, by its limit where it is NaN, if that is infinite (`derivatives.ends`).
+# What is derived from it is derived from the first operand.
+settled = elementwise(
+    "settled",
+    evaluate=lambda x, limit: np.where(np.isnan(x) & np.isinf(limit), limit, x),
+    expand=lambda x, limit: np.where(np.isnan(x) & np.isinf(limit), limit, x),
+    partials=lambda y, x, limit: [1.0, None],
+    cost=3,
+)
+
 
 def gate(condition: Any, factor: Any) -> Any:
     """factor where condition holds, else a zero that even infinity cannot revive."""

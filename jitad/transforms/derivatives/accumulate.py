@@ -20,6 +20,7 @@ from jitad.transforms.scalars.whole import MOST
 
 from . import differentiate as ad
 from .eliminate import cross
+from .ends import Ends
 from .entries import METHODS, Entries, Mode, cost
 from .joined import joined
 from .linearized import Linearized, at_places
@@ -77,11 +78,13 @@ def jacobian(
     roots = [int(v) for o in line.values for v in o.ravel()] if value else []
     if large:
         twins = None
+    ends = Ends(line, rows, () if large else line.slopes)
 
     def wanted(entries: Entries) -> Entries:
         if not twins:
             return entries
-        return {(r, c): v for (r, c), v in entries.items() if c >= twins[r][1]}
+        first = [column for _, column in twins] + [0] * len(ends.slopes)
+        return {(r, c): v for (r, c), v in entries.items() if c >= first[r]}
 
     def finished(entries: Entries) -> Graph:
         if twins:
@@ -92,9 +95,11 @@ def jacobian(
 
     def built(mode: Mode, *, search: bool) -> Entries:
         if mode != "cross":
-            return wanted(METHODS[mode](line, rows, [*columns, *arrays]))
-        steps = joined(line, columns) if line.loops else line
-        return wanted(cross(steps, rows, columns, roots, search=search))
+            found = METHODS[mode](line, ends.rows, [*columns, *arrays])
+        else:
+            steps = joined(line, columns) if line.loops else line
+            found = cross(steps, ends.rows, columns, roots, search=search)
+        return ends.settled(wanted(found))
 
     if line.loops:
         # The loops of a mode are fused before they run: count what is left.
@@ -109,9 +114,9 @@ def jacobian(
     if mode:
         best, entries = mode, built(mode, search=True)
     else:
-        choice = choose(line, rows, columns, roots, wanted)
+        choice = choose(line, ends.rows, columns, roots, wanted)
         best, counted, untried = choice.mode, choice.costs, choice.untried
-        entries = wanted(choice.entries(line, rows, columns))
+        entries = ends.settled(wanted(choice.entries(line, ends.rows, columns)))
     costs = {best: cost(line, [*roots, *entries.values()])}
     costs |= {
         m: costs[best] + count - counted[best]

@@ -16,6 +16,7 @@ from jitad.ir.tracer import Trace
 from jitad.transforms.rewrite.tidy import tidy
 from jitad.transforms.scalars import scalarize as sc
 
+from .ends import Ends
 from .linearized import Derivatives, Linearized
 from .pieces import opened
 from .products import include
@@ -40,6 +41,7 @@ def pushforward(graph: Graph, wrt: Sequence[int]) -> Graph:
         pairs = zip(own, dots.ravel().tolist(), strict=True)
         seeds |= {x: {0: dot} for x, dot in pairs}
     tangents = forward(line, seeds)
+    _at_ends(line, tangents)
     outputs = values(line)
     for ids, type in zip(line.outputs, line.types, strict=True):
         if type.dtype.kind == "f":
@@ -62,13 +64,48 @@ def pullback(graph: Graph, wrt: Sequence[int]) -> Graph:
         bars = sc.elements(builder, bar)
         for v, bar in zip(ids.ravel().tolist(), bars.ravel().tolist(), strict=True):
             include(builder, seeds.setdefault(v, {}), 0, bar)
+    ends = _single_end(line, seeds)
     cotangents = reverse(line, seeds)
+    if ends is not None:
+        _settle(line, ends, cotangents)
     outputs = values(line)
     for k in wrt:
         type = builder.nodes[line.inputs[k]].type
         ids = np.asarray(line.inputs[k]) if line.whole(k) else line.elements[k]
         outputs.append(gather(builder, cotangents, ids, type))
     return tidy(builder.finish(outputs))
+
+
+def _at_ends(line: Linearized, tangents: Derivatives) -> None:
+    """Let tangents of outputs be their limits where they are NaN."""
+    rows = [int(v) for o in line.outputs for v in o.ravel() if v in tangents]
+    ends = Ends(line, rows, line.slopes)
+    found = {
+        (r, 0): tangents[v][0] for r, v in enumerate(ends.rows) if 0 in tangents[v]
+    }
+    for (r, _), v in ends.settled(found).items():
+        tangents[rows[r]] = {0: v}
+
+
+def _single_end(line: Linearized, seeds: Derivatives) -> Ends | None:
+    """The same for cotangents, which are sums of several terms if of several outputs.
+
+    Slopes that make the output infinite get its own seed.
+    """
+    if len(seeds) != 1 or any(map(line.whole, range(len(line.inputs)))):
+        return None
+    ((row, own),) = seeds.items()
+    ends = Ends(line, [row], line.slopes)
+    for k, v in enumerate(ends.slopes):
+        seeds[v] = seeds.get(v, {}) | {k + 1: own[0]}
+    return ends
+
+
+def _settle(line: Linearized, ends: Ends, cotangents: Derivatives) -> None:
+    for x in [int(e) for ids in line.elements for e in ids.ravel()]:
+        found = {(r, 0): bar for r, bar in cotangents.get(x, {}).items()}
+        if (0, 0) in found:
+            cotangents[x] = {0: ends.settled(found)[0, 0]}
 
 
 def values(line: Linearized) -> list[int]:

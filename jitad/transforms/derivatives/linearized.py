@@ -25,7 +25,7 @@ from jitad.transforms.scalars.whole import EAGER
 
 from . import products
 from .fused import Fused
-from .steep import Edges, Factors, above, below, number
+from .steep import Edges, Factors, above, below, infinite_slope, number
 
 # {node: {seed: tangent or cotangent}}; what is not there is zero.
 Derivatives = dict[int, dict[int, int]]
@@ -63,6 +63,7 @@ class Linearized:
         ends |= {
             a for v in self.order if v not in self.edges for a in nodes[v].operands
         }
+        ends.update(self.slopes)
         return above(self.builder, self.edges, ends)
 
     @cached_property
@@ -74,6 +75,11 @@ class Linearized:
     def across(self) -> Edges:
         """The same for eliminations in any order."""
         return below(self.builder, self.upward)
+
+    @cached_property
+    def slopes(self) -> tuple[int, ...]:
+        """The stated slopes of functions that may be infinite at an end of a domain."""
+        return tuple([v for v in self.edges if infinite_slope(self.builder, v)])
 
     @property
     def loops(self) -> bool:

@@ -39,6 +39,7 @@ from jitad.transforms.scalars.whole import EAGER
 
 from .even import even, root_at
 from .linearized import Linearized, between, large_tables, linearize
+from .steep import outermost
 from .sweep import forward
 
 # What is told by the tangents of its operands.
@@ -51,7 +52,8 @@ _GOLDEN = 0.5 * (1.0 + 5.0**0.5)
 def opened(graph: Graph, wrt: Sequence[int]) -> Linearized:
     """A graph and its partials; of outputs that are derivatives those of one side."""
     if not marked(graph):
-        return linearize(graph, wrt)
+        last = outermost(graph)
+        return linearize(last, wrt, None if last is graph else graph)
     average, side = taken(graph, 0), taken(graph, 1)
     builder = Builder()
     inputs = [builder.input(t) for t in graph.input_types]
@@ -61,7 +63,7 @@ def opened(graph: Graph, wrt: Sequence[int]) -> Linearized:
     sided = one_sided(Graph(side.nodes, side.inputs, outputs), wrt)
     found = inline(builder, sided, inputs)
     rows = [found[apart.index(k)] if k in apart else i for k, i in enumerate(plain)]
-    return linearize(builder.finish(rows), wrt, average)
+    return linearize(outermost(builder.finish(rows)), wrt, average)
 
 
 def smooth(graph: Graph) -> Graph:

@@ -19,13 +19,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import reduce
-from operator import and_
 from typing import Any
 
 import numpy as np
 
 from jitad.ir.call import CALL, custom_of
-from jitad.ir.graph import INPUT, Node, scalar
+from jitad.ir.graph import INPUT, Graph, Node, scalar
 from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.primitive import Steep, registry
 from jitad.ir.tracer import Trace
@@ -34,6 +33,7 @@ from jitad.primitives.stated import is_slope
 from jitad.transforms.scalars import templates
 
 from . import products
+from .signs import level, made, not_negative, positive
 
 Own = tuple[tuple[int, int], ...]  # the edges of one node: operands and partials
 Edges = dict[int, Own]
@@ -46,11 +46,6 @@ Ways = dict[int, dict[int, int]]  # the same, either way: to operands, or to use
 _WIDEST, _FEW, _LONGEST = 8, 2, 48
 # Inputs beyond this number share bits, and count as depending on each other.
 _BITS = 512
-
-_EVEN = frozenset({"pow4", "pow6", "pow1.5", "pow2.5"})
-_POSITIVE = frozenset({"exp", "exp2", "cosh", "expit", "gauss", "gauss_half", "ndtr"})
-_AT_LEAST, _MORE, _FLAT = 1, 2, 4  # what is known of a node, as bits
-_NOT_NEGATIVE = _EVEN | {"abs", "sqrt", "hypot", "norm_of", "pow-2", "pow-4"}
 
 
 def steep(builder: Trace, node: Node) -> Steep | None:
@@ -66,74 +61,6 @@ def steep(builder: Trace, node: Node) -> Steep | None:
     if node.primitive.name in ("pow", "pow_plain"):
         exponent = builder.values[node.operands[1]]
         return None if exponent is not None and exponent >= 1 else found
-    return found
-
-
-# -- what is known of a node without its value ----------------------------------------
-
-
-def _made(builder: Trace, i: int) -> tuple[str, tuple[int, ...]]:
-    primitive, operands = builder.nodes[i][:2]
-    return primitive.name.removesuffix("_plain"), operands
-
-
-def not_negative(builder: Trace, i: int) -> bool:
-    """Whether a node is a square, a sum of squares or the like."""
-    return bool(_signs(builder, i) & _AT_LEAST)
-
-
-def positive(builder: Trace, i: int) -> bool:
-    """Whether a node is more than 0, or an exponential that has underflowed."""
-    return bool(_signs(builder, i) & _MORE)
-
-
-def _level(builder: Trace, i: int) -> bool:
-    """Whether a node is never 0, or is so with all its derivatives: a sum of squares.
-
-    Then a slope that is infinite at 0 gives NaN whatever the order.
-    """
-    return bool(_signs(builder, i) & _FLAT)
-
-
-def _signs(builder: Trace, i: int) -> int:
-    """The same as bits, found once for every node, and for those before it first."""
-    while len(builder.signs) <= i:
-        builder.signs.append(_sign(builder, len(builder.signs)))
-    return builder.signs[i]
-
-
-def _sign(builder: Trace, i: int) -> int:
-    name, operands = _made(builder, i)
-    value = builder.values[i]
-    if builder.nodes[i].type.shape:
-        return 0
-    if value is not None:
-        more = _MORE | _FLAT if value > 0 else 0
-        return more | (_AT_LEAST if value >= 0 else 0)
-    given = [builder.signs[a] for a in operands]
-    every = reduce(and_, given, _AT_LEAST | _MORE | _FLAT)
-    found = 0
-    square = name == "mul" and operands[0] == operands[1]
-    if name in _POSITIVE or name in _NOT_NEGATIVE or square:
-        found |= _AT_LEAST
-    elif name in ("add", "mul", "div"):
-        found |= every & _AT_LEAST
-    elif name in ("cast", *GATES):
-        found |= given[-1] & _AT_LEAST
-    if name in _POSITIVE:
-        found |= _MORE
-    elif name in ("mul", "div"):
-        found |= every & _MORE
-    elif name == "add" and every & _AT_LEAST:
-        found |= (given[0] | given[1]) & _MORE
-    elif name in ("cast", "sqrt"):
-        found |= given[0] & _MORE
-    if found & _MORE or name in _EVEN or square:
-        found |= _FLAT
-    elif name in ("mul", "add"):
-        found |= every & _FLAT
-    elif (name == "div" and given[1] & _MORE) or name == "cast":
-        found |= given[0] & _FLAT
     return found
 
 
@@ -212,8 +139,52 @@ def _within(builder: Trace, v: int) -> int:
     found = steep(builder, node)
     if found is None or node.primitive.name == "factor_mul":
         return -1
-    z = node.operands[found.operand]
-    return -1 if _level(builder, z) else z
+    return -1 if _never(builder, node, found) else node.operands[found.operand]
+
+
+def _never(builder: Trace, node: Node, found: Steep) -> bool:
+    """Whether a slope is infinite at 0 alone, where its operand never is, or levels."""
+    return found.at == 0 and level(builder, node.operands[found.operand])
+
+
+def outermost(graph: Graph) -> Graph:
+    """The graph with slopes that may be infinite as last factors of products.
+
+    So all that such a slope is multiplied with is added up before.
+    """
+    if not any(is_slope(node.primitive) for node in graph.nodes):
+        return graph
+    builder = templates.new_builder()
+
+    def change(i: int, operands: tuple[int, ...]) -> int | None:
+        if graph.nodes[i].primitive.name != "mul":
+            return None
+        for p, m in (operands, operands[::-1]):
+            node = builder.nodes[m]
+            if node.primitive.name == "mul" and not infinite_slope(builder, p):
+                for q, slope in (node.operands, node.operands[::-1]):
+                    if infinite_slope(builder, slope):
+                        return products.multiply(
+                            builder, products.multiply(builder, p, q), slope
+                        )
+        return None
+
+    return graph.rewritten(builder, change)
+
+
+def infinite_slope(builder: Trace, i: int) -> bool:
+    """Whether a node is a slope that may be infinite, with a derivative of one sign.
+
+    Those of logarithms are not counted: their values are infinite, too.
+    """
+    node = builder.nodes[i]
+    found = steep(builder, node) if is_slope(node.primitive) else None
+    if found is None or _never(builder, node, found):
+        return False
+    exponents = [builder.values[a] for a in node.operands[2:]]
+    if any(p is not None and p >= 1 for p in exponents):
+        return False
+    return found.finite or found.at is None
 
 
 def _slope(builder: Trace, i: int) -> bool:
@@ -395,7 +366,7 @@ class Factors:
 
 def _factors(builder: Trace, i: int) -> tuple[int, ...]:
     """The operands that a node is 0 with."""
-    name, operands = _made(builder, i)
+    name, operands = made(builder, i)
     if name == "factor_mul":
         return operands[1::2]
     if name == "mul":
