@@ -230,6 +230,36 @@ def test_an_infinite_slope_touches_nothing_that_does_not_depend_on_it(name, mode
         np.testing.assert_array_equal(J(x), want)
 
 
+def turned() -> list[Any]:
+    """The sine as a checkpoint, and by rules for either mode."""
+
+    @jitad.custom_jvp
+    def by_tangents(x: Any) -> Any:
+        return np.sin(x)
+
+    @jitad.custom_vjp
+    def by_cotangents(x: Any) -> Any:
+        return np.sin(x)
+
+    by_tangents.defjvp(lambda p, t: (np.sin(p[0]), np.cos(p[0]) * t[0]))
+    by_cotangents.defvjp(lambda x: (np.sin(x), x), lambda x, b: (np.cos(x) * b,))
+    return [jitad.checkpoint(np.sin), by_tangents, by_cotangents]
+
+
+@pytest.mark.parametrize("outer", MODES)
+@pytest.mark.parametrize("inner", MODES)
+def test_what_is_not_finite_touches_nothing_that_does_not_depend_on_it(inner, outer):
+    """Second derivatives of elements among which one is NaN, and one infinite."""
+    x = np.array([np.nan, 0.5, np.inf])
+    y = np.sin(0.5)
+    bent = -np.cos(y) * y - np.sin(y) * np.cos(0.5) ** 2
+    want = np.diag([np.nan, bent, np.nan])
+    for f in turned():
+        first = jitad.jacobian(lambda x, f=f: np.sum(np.sin(f(x * 1.0))), mode=inner)
+        found = jitad.jacobian(first, mode=outer, backend="numpy")(x)
+        np.testing.assert_allclose(found, want, rtol=1e-14, atol=0)
+
+
 AFFINE = {  # rules that give something though there are no seeds
     "a number": lambda x, t: 3 * t + 1,
     "the argument": lambda x, t: 3 * t - x,

@@ -52,7 +52,8 @@ def push_call(
     inputs = custom.value.inputs
     for seed, dots in _applied(builder, v, inputs, tangents, rule, forward).items():
         for part, dot in zip(parts, dots, strict=True):
-            found[part][seed] = dot
+            if not _none(builder, dot):
+                found[part][seed] = dot
     return found
 
 
@@ -77,8 +78,18 @@ def pull_call(
     outputs = custom.value.outputs
     for seed, terms in _applied(builder, v, outputs, bars, rule, forward).items():
         for k, term in zip(smooth, terms, strict=True):
-            found[k][seed] = term
+            if not _none(builder, term):
+                found[k][seed] = term
     return found
+
+
+def _none(builder: Trace, v: int) -> bool:
+    """Whether a derivative is known to be 0: then there is none.
+
+    A zero that is taken along, an infinite slope makes a NaN of.
+    """
+    known = builder.values[v]
+    return known is not None and not np.any(known)
 
 
 def _pushed(
