@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import jitad
 from jitad.backends.cpu import link
+from jitad.backends.cpu.executable import host
 from jitad.transforms.derivatives.accumulate import MODES
 from tests.support.random_cases import one_of, over, programs
 from tests.support.random_graphs import Program as Straight
@@ -124,6 +126,31 @@ def test_what_is_compiled_quickly_is_not_simplified():
     simplified = link._FAST_CODE.findall(call.plan.executable.ir)
     assert quick and "lanes" in simplified
     assert not [x for x in quick for name in simplified if f"@{name}(" in x]
+
+
+def test_series_are_compiled_once_for_all_that_is_compiled_quickly():
+    def f(x):
+        return np.sin(x[0]) * np.cos(x[1]) + np.exp(x[2]) * np.sin(1e12 * x[2])
+
+    if not host().fused:
+        pytest.skip("no series here: they need a fused multiply-add")
+    points = np.linspace(-2.0, 2.0, 27).reshape(9, 3)
+    found, texts = {}, {}
+    for effort in ("fast", "full"):
+        J = jitad.vmap(jitad.jacobian(f), compile=effort)
+        found[effort] = J(points)
+        texts[effort] = J.prepare(points).plan.executable.ir
+    np.testing.assert_array_equal(found["fast"], found["full"])
+    for word in ("sin", "cos", "exp"):
+        defined, declared = (
+            re.compile(rf"^{kind} .*@(series\.{word}\.v\d+f64)\(", re.MULTILINE)
+            for kind in ("define internal", "declare")
+        )
+        (symbol,) = defined.findall(texts["full"])
+        assert declared.findall(texts["fast"]) == [symbol]
+        assert not defined.search(texts["fast"])
+        assert not declared.search(texts["full"])
+        assert link.is_shared(symbol)
 
 
 # As code is made quickly, what LLVM sees to be the argument itself.

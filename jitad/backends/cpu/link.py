@@ -108,6 +108,11 @@ def shared(text: str, *names: str, link: Callable[[str], Library] = link) -> Non
             _SHARED.libraries[names[0]] = library
 
 
+def is_shared(name: str) -> bool:
+    """Whether the module whose first function this is has been shared."""
+    return name in _SHARED.libraries
+
+
 def need_room(size: int) -> None:
     """Raise MemoryError where the system has no room for code of a size in bytes."""
     if _has_room(size):

@@ -50,13 +50,17 @@ def name(*parts: bytes) -> str | None:
     return None if found is None else entries.digest(found, *parts)
 
 
-def made(text: str, beside: Any = None) -> Object:
-    """The object code of LLVM text."""
+def called(text: str) -> tuple[str, ...]:
+    """The functions that LLVM text calls and does not define."""
     lines = f"\n{text}"
     declared = [(n, f"@{n}(") for n in _DECLARED.findall(lines)]
-    called = [n for n, call in declared if text.rfind(call) > text.find(call)]
-    called += _DATA.findall(lines)
-    return Object(link.object_code(text), tuple(called), beside)
+    found = [n for n, call in declared if text.rfind(call) > text.find(call)]
+    return (*found, *_DATA.findall(lines))
+
+
+def made(text: str, beside: Any = None) -> Object:
+    """The object code of LLVM text."""
+    return Object(link.object_code(text), called(text), beside)
 
 
 def read(key: str | None) -> Object | None:

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from jitad.kept import entries
 from jitad.lowering.kernel import Kernel
-from jitad.lowering.llvm import copies
+from jitad.lowering.llvm import calls, copies
 from jitad.lowering.llvm.emit import LONGEST, NAME, PARTS, emit
 from jitad.lowering.llvm.target import Target, lanes
 from jitad.lowering.outline import of_plain, outline
@@ -163,7 +163,7 @@ class Tiers:
         found = objects.read(self._keys[fast])
         if found is None:
             return False
-        _share(found.called)
+        _share(found.called, self.form.target)
         if found.complete:
             self._load(found, fast)
         return found.complete
@@ -173,7 +173,7 @@ class Tiers:
         text = quickly(text) if fast and not self.form.fast else text
         beside = self.width, self.outline.plain(), self._worth
         made = objects.made(text, beside)
-        _share(made.called)
+        _share(made.called, self.form.target)
         objects.keep(self._keys[fast], made)
         return self._load(made, fast)
 
@@ -192,10 +192,10 @@ class Tiers:
 
 def quickly(text: str) -> str:
     """The text of a kernel, or of copies, as it is compiled quickly."""
-    return link.FAST + copies.quick(text)
+    return link.FAST + copies.quick(calls.without_series(text))
 
 
-def _share(called: Collection[str]) -> None:
+def _share(called: Collection[str], target: Target) -> None:
     """Let code call these functions, of the house and of libraries."""
     if "jitad.look" in called:
         watch.share()
@@ -207,4 +207,8 @@ def _share(called: Collection[str]) -> None:
             if fast:
                 text, names = quickly(text), tuple(map(copies.quick, names))
             link.shared(text, *names, link=objects.linked)
+        elif symbol.startswith(calls.SERIES) and not link.is_shared(symbol):
+            text = link.FAST + (calls.series_of(symbol, target) or "")
+            _share(objects.called(text), target)
+            link.shared(text, symbol, link=objects.linked)
         mathlib.tell(symbol)

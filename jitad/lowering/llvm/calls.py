@@ -2,16 +2,19 @@
 
 A word that is no instruction becomes a call.  The target names a vector function for
 it, or a C function that a helper calls lane by lane, or a NumPy inner loop that a
-helper runs over the lanes.  Helpers are printed once per kernel.
+helper runs over the lanes.  Helpers are printed once per kernel, but series are once in
+a process where code is made quickly (`without_series`).
 """
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 
 from jitad.errors import UnsupportedError
 
-from .series import exponential, sine
+from .series import METADATA, exponential, sine
 from .staging import QUICK
 from .target import Target, register_type, value_type
 
@@ -23,6 +26,14 @@ _SERIES = frozenset(
 )
 _MOST_INLINE = 40
 _PART = 20
+# How functions are called that compute a series, and where a text defines one, and what
+# it calls far from 0.
+SERIES = "series."
+_NAMED = re.compile(r"series\.(\w+)\.v(\d+)f(\d+)")
+_DEFINED = re.compile(
+    rf"^define internal ([^@]*) @({_NAMED.pattern})(\.far)?\(.*?^\}}\n",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 class Calls:
@@ -80,6 +91,7 @@ class Calls:
         key = (word, dtype.name)
         symbol = f"@{word}.{dtype.name}"
         if self.target.fused and self.width > 1 and key in _SERIES:
+            symbol = f"@{SERIES}{word}.v{self.width}f{8 * dtype.itemsize}"
             self._uses += 1
             self._series[symbol] = self._own(symbol, word, dtype)
             return symbol
@@ -227,3 +239,25 @@ class Calls:
         parameters = ", ".join(f"{vector} %x{j}" for j in range(arity))
         head = f"define internal {vector} {symbol}({parameters}) noinline nounwind {{"
         return "\n".join([head, *lines, "}"])
+
+
+def without_series(text: str) -> str:
+    """The text of a kernel that calls series which it does not define itself."""
+    return _DEFINED.sub(_declared, text)
+
+
+def _declared(defined: re.Match[str]) -> str:
+    vector, symbol, *_, far = defined.groups()
+    return "" if far else f"declare {vector} @{symbol}({vector}) nounwind\n"
+
+
+def series_of(symbol: str, target: Target) -> str | None:
+    """The module that defines a series for other modules; None for other names."""
+    named = _NAMED.fullmatch(symbol)
+    if named is None:
+        return None
+    word, width, bits = named.groups()
+    calls = Calls(target, int(width))
+    calls.function(word, 1, np.dtype(f"f{int(bits) // 8}"))
+    functions = "\n".join(calls.texts(operations=1 << 30))
+    return f"{functions}\n{METADATA}\n".replace("define internal", "define")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -123,6 +124,7 @@ class _Lines:
         return "\n".join([head, "entry:", *self.lines, "}}"])
 
 
+@cache
 def exponential(symbol: str, dtype: np.dtype, width: int) -> str:
     """Define a function on vectors that computes exp, with the given symbol.
 
@@ -164,6 +166,7 @@ def exponential(symbol: str, dtype: np.dtype, width: int) -> str:
     return p.function(symbol)
 
 
+@cache
 def sine(symbol: str, width: int, far: str, *, cosine: bool) -> str:
     """Define a function on vectors of float64 that computes sin, or cos.
 
