@@ -87,6 +87,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
               "(x, x, axisa=0, axisb=0, axisc=0)", "(x, x, 1)"),
     "cumprod": ("(x)", "(x, axis=0)", "(x, axis=-1)", "(x, dtype=np.float32)"),
     "cumsum": ("(x)", "(x, axis=0)", "(x, axis=-1)", "(x, dtype=np.float32)",
+               "(x, out=np.zeros((1, 3), like=x))",
                "(x, 1)"),
     "cumulative_prod": ("(x)", "(x, axis=0)", "(x, axis=-1, include_initial=True)",
                         "(x, axis=0, dtype=np.float32)"),
@@ -212,7 +213,8 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "may_share_memory": ("(x, x)",),
     "mean": ("(x)", "(x, axis=0)", "(x, -1, keepdims=True)", "(x, where=x > 1)",
              "(x, dtype=np.float32)", "(x, axis=())", "(x, axis=(0, 1))"),
-    "median": ("(x)", "(x, axis=0)", "(x, -1, keepdims=True)", "(x, axis=(0, 1))",
+    "median": ("(x)", "(x, axis=0)", "(x, 0, out=np.zeros((2, 3), like=x))",
+               "(x, -1, keepdims=True)", "(x, axis=(0, 1))",
                "(x, overwrite_input=True)"),
     "meshgrid": ("(x, x)", "(x, [1., 2.])", "(x)", "(x, x, indexing='ij')",
                  "(x, [1., 2.], sparse=True, copy=False)", "(x, x, indexing='a')"),
@@ -280,7 +282,11 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
         "after(x, lambda y: np.put_along_axis(y, np.zeros((1, 3)), 1.5, 0))"),
     "putmask": ("after(x, lambda y: np.putmask(y, y > 1, 1.5))",
                 "after(x, lambda y: np.putmask(y, [True], 1.5))",
-                "after(x, lambda y: np.putmask(y, y > 1, [1., 2.]))"),
+                "after(x, lambda y: np.putmask(y, y > 1, [1., 2.]))",
+                "after(np.zeros(3, np.float32, like=x), "
+                "lambda y: np.putmask(y, y < 1, np.atleast_1d(x)))",
+                "after(np.zeros(3, np.float32, like=x), "
+                "lambda y: np.putmask(y, y < 1, 1.5))"),
     "quantile": ("(x, .3)", "(x, [.25, .5], axis=0)", "(x, .75, -1, keepdims=True)",
                  "(x, 1.5)", "(x, .3, method='nearest')", "(x, .3, weights=x)",
                  "([1., 2., 4.], x)", "(x, .5, axis=(0, 1))", "(x, [[.1, .2]])",
@@ -319,7 +325,8 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
             "(x, where=x > 1)", "(x, dtype=np.float32)", "(x, axis=())",
             "(x, axis=(0, 1))", "(x, axis=2)", "(x, axis=(0, -1))", "(x, axis=1.5)",
             "(x, where=[True, False, True])", "(x, axis=0, initial=x)", "(x, 1)",
-            "(x, dtype=int)", "(x, dtype=bool)", "(x > 1)"),
+            "(x, dtype=int)", "(x, dtype=bool)", "(x > 1)",
+            "(x, 0, out=np.zeros((2, 3), like=x))", "(x, 0, out=np.zeros(3, like=x))"),
     "swapaxes": ("(x, 0, 1)", "(x, 0, -1)", "(x, 0, 2)"),
     "take": ("(x, 0)", "(x, [0, 1])", "(x, [[0], [-1]], axis=0)", "(x, True)",
              "(x, 5, mode='wrap')", "(x, [-3, 9], mode='clip', axis=-1)",
@@ -494,7 +501,10 @@ BINARY = (
 )
 # What a ufunc with a core of axes is given.
 CORES = {
-    "matmul": ("(x, x)", "(x, [1., 2., 3.])", "([1., 2., 3.], x)", "(2., x)",
+    "matmul": ("(x, x)", "(x, [1., 2., 3.])",
+               "([[1., 2., 3.]], x, out=np.zeros((3, 3), like=x))",
+               "(x, [1., 2., 3.], out=np.zeros((4, 3), like=x))",
+               "([1., 2., 3.], x)", "(2., x)",
                "(x, x, axes=[(-2, -1), (-2, -1), (-2, -1)])", "(x, x, keepdims=True)"),
     "matvec": ("(x, x)", "(x, [1., 2., 3.])", "(np.eye(3), x)", "([1., 2.], x)",
                "(x, 2.)"),

@@ -377,6 +377,14 @@ def _copyto_handler(
 
 @derived(np.putmask, moves=True)
 def _putmask_handler(a: Any, mask: Any, values: Any) -> None:
+    # Of numbers, lists and NumPy's scalars NumPy makes arrays of any dtype.
+    array = not (isinstance(values, Tracer) and values.scalar)
+    given = array and isinstance(values, np.ndarray | Tracer)
+    if given and isinstance(a, Tracer) and not np.can_cast(values.dtype, a.dtype):
+        raise TypeError(
+            f"np.putmask cannot write {values.dtype} into {a.dtype} "
+            f"({source_line()}); convert with astype"
+        )
     if isinstance(a, Tracer) and traced(mask):
         values = stored(a, values)
         if values.shape != a.shape:

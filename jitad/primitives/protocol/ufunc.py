@@ -82,8 +82,13 @@ def store(
     inputs: tuple[Any, ...],
     where: Any = True,
     casting: Any = "same_kind",
+    *,
+    spread: bool = True,
 ) -> Any:
-    """Write a function's result into target; a scalar's `x += y` is a new scalar."""
+    """Write a function's result into target; a scalar's `x += y` is a new scalar.
+
+    spread  whether target may have more axes, where the function broadcasts
+    """
     name, line = f"np.{ufunc.__name__}", source_line()
     if isinstance(target, np.ndarray) and target.dtype == object and where is True:
         target[...] = np.array(result, object)
@@ -104,7 +109,8 @@ def store(
             f"{name} cannot write its {dtype} result into {target!r} ({line}); use "
             f"x = {name}(x, …), or make x with x.astype({dtype})"
         )
-    if np.broadcast_shapes(np.shape(result), target.shape) != target.shape:
+    fixed = _fixed(ufunc, np.ndim(result), inputs) if spread else None
+    if not _fits(np.shape(result), target.shape, fixed):
         raise ValueError(
             f"{name}: a result of shape {np.shape(result)} does not fit into "
             f"{target!r} ({line}); use x = {name}(x, …)"
@@ -115,6 +121,36 @@ def store(
         result = np.broadcast_to(result, target.shape)
     write(target, result)
     return target
+
+
+def _fixed(function: Any, ndim: int, inputs: tuple[Any, ...]) -> int | None:
+    """How many last axes of a result are the target's own; None: all that it has.
+
+    Along the others a function broadcasts, as elementwise ones do along all.
+    """
+    if function is np.matmul:
+        return min(ndim, sum(np.ndim(a) > 1 for a in inputs))
+    if function in _OF_VECTORS:
+        return _OF_VECTORS[function]
+    elementwise = isinstance(function, np.ufunc) and function.signature is None
+    return 0 if elementwise or function in _SPREADING else None
+
+
+_OF_VECTORS: dict[Any, int] = {np.vecdot: 0, np.matvec: 1, np.vecmat: 1}
+_SPREADING = (
+    np.clip, np.fix, np.isposinf, np.isneginf, np.outer, np.percentile, np.quantile,
+    np.nanpercentile, np.nanquantile, np.nanmedian,
+)  # fmt: skip
+
+
+def _fits(shape: Any, target: Any, fixed: int | None) -> bool:
+    if fixed is None:
+        return shape == target
+    own = shape[len(shape) - fixed :]
+    return (
+        own == target[len(target) - fixed :]
+        and np.broadcast_shapes(shape, target) == target
+    )
 
 
 registry.functions["ufunc.__call__"] = call_with_options
@@ -270,7 +306,9 @@ def _slices(x: Any, axis: int) -> list[Any]:
 
 def _store_out(ufunc: np.ufunc, result: Any, out: Any) -> Any:
     target = out[0] if isinstance(out, tuple) else out
-    return result if target is None else store(ufunc, result, target, (result,))
+    if target is None:
+        return result
+    return store(ufunc, result, target, (result,), spread=False)
 
 
 def _refuse(ufunc: np.ufunc, what: str) -> UnsupportedError:
