@@ -8,7 +8,7 @@ recurrence  a loop that writes element by element, in memory; recurring, orderin
 derive   flow -> flow: forward and reverse; element: of one element; loops: those of
          loops; segments: of what is recorded there; telling: on which side of a kink
          derivatives are differentiated again
-jacobians  rows or columns by loops
+jacobians  rows or columns by loops; narrow: loops carry no more than they must
 library  statements that NumPy computes; places: elements at computed places;
          matrices, spectra: what LAPACK does
 cells    arrays that are not stored yet: boxes of elements, each with its expression;

@@ -24,6 +24,7 @@ from .jacobians import jacobian
 from .laying import lay
 from .library import UnfitError
 from .loops import zeros
+from .narrow import narrowed
 from .steps import Plan
 from .telling import one_sided
 from .windows import Window, c_steps
@@ -32,7 +33,7 @@ from .windows import Window, c_steps
 def planned(asked: Whole, *, keep: bool, effort: Effort) -> Plan | None:
     """The steps of what is asked; None where something in it is not known here."""
     try:
-        return plan(derived(asked), keep=keep, effort=effort)
+        return plan(narrowed(derived(asked)), keep=keep, effort=effort)
     except UnfitError:
         return None
 

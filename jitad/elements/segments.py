@@ -1,9 +1,9 @@
 """Loops over arrays in segments, so that reverse mode records one segment at a time.
 
-A loop of T runs becomes a loop of loops of S runs each, and one of the runs that are
-left over.  The reverse of such a loop records what is carried into each segment, and in
-a segment, which it runs once more, what is carried into each run: for about √T of each
-all that is recorded stays in the cache (A. Griewank, 1992).  Start at `length`.
+A loop of T runs becomes a loop of loops of S runs each, and one of the last runs.  The
+reverse of such a loop records what is carried into each segment, and in a segment,
+which it runs once more, what is carried into each run (A. Griewank, 1992); the last
+runs are recorded when they are done first.  Start at `length`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from .recurrence import Recurrence
 from .repeated import Repeated
 from .windows import Box, Window, c_steps, whole
 
-# So many bytes of records are kept as they are: a cache has them, or nearly.
-_CACHED = 8 << 20
-# Of more, runs are done once more rather than written to memory and read again, where
-# a run has at most so many weighted operations for each byte of its record; and of
-# more than this they are in any case.
+# So many bytes of records are kept as they are, or of a segment.
+_KEPT = 32 << 20
+# Of more, runs are done once more, where a run has at most so many weighted operations
+# for each byte of its record; and of more than this they are in any case.
 _CHEAP = 4.0
 _MOST = 1 << 30
 
@@ -40,13 +39,14 @@ def length(statement: Repeated, carried: Sequence[int], kept: Sequence[int]) -> 
     own, body = statement, statement.body
     each = sum(_bytes(body.types[v]) for v in kept)
     total = each * own.bound
-    if not own.sized or total <= _CACHED or own.bound < 4:
+    if not own.sized or total <= _KEPT or own.bound < 4:
         return 0
     if total <= _MOST and _operations(body) > _CHEAP * each:
         return 0
     begin = sum(_bytes(body.types[v]) for v in carried)
-    root = math.sqrt(own.bound * max(begin, 1) / each)
-    return min(max(2, round(root)), own.bound // 2)
+    root = round(math.sqrt(own.bound * max(begin, 1) / each))
+    most = min(max(2, root, _KEPT // each), own.bound - 1)
+    return -(-own.bound // -(-own.bound // most))
 
 
 def _bytes(type: Type) -> int:
@@ -94,15 +94,17 @@ def split(flow: Flow, number: int, size: int) -> list[int]:
 def _split(flow: Flow, own: Repeated, results: Sequence[int], size: int) -> None:
     """Append the statements that a loop in segments is."""
     _, carried, shared, arrays = own.given()
-    bound, full = own.bound, own.bound // size * size
-    parts = [(0, full)] + ([(full, bound)] if full < bound else [])
+    bound, many = own.bound, (own.bound - 1) // size
+    full = many * size
+    cut = bound - full if own.backwards else full
+    parts = [(0, cut), (cut, bound)]
     rows: dict[int, list[Piece]] = {y: [] for y in results[own.carried : -1]}
-    for low, high in reversed(parts) if own.backwards else parts:
-        if low:
-            loop, lengths = _from(own, bound - full), (high - low,)
+    for last, (low, high) in enumerate(parts[:: -1 if own.backwards else 1]):
+        if last:
+            loop, lengths = _from(own, high - low), (high - low,)
             given = (*shared, flow.number(low, INT))
         else:
-            loop, lengths = _segments(own, full // size, size), (full // size, size)
+            loop, lengths = _segments(own, many, size, low), (many, size)
             given = shared
         slices = [_rows(flow, x, low, lengths) for x in arrays]
         operands = (*carried, *given, *slices)
@@ -141,14 +143,14 @@ def _from(statement: Repeated, bound: int) -> Repeated:
     return replace(statement, body=body, shared=statement.shared + 1, bound=bound)
 
 
-def _segments(statement: Repeated, many: int, size: int) -> Repeated:
-    """A loop over segments."""
+def _segments(statement: Repeated, many: int, size: int, first: int) -> Repeated:
+    """A loop over segments; first: the index that the first one begins with."""
     body, own = Flow(), statement.body.types
     (index,), carried, shared, slices = statement.entering()
     number = body.input(own[index])
     given = [body.input(own[i]) for i in (*carried, *shared)]
     rows = [body.input(Type(own[i].dtype, (size, *own[i].shape))) for i in slices]
-    begin = body.mapped(lambda n: n * size, (number,))
+    begin = body.mapped(lambda n: n * size + first, (number,))
     segment = replace(_from(statement, size), operands=(*given, begin, *rows))
     body.outputs = tuple(body.add(segment)[:-1])
     return replace(statement, body=body, bound=many)
