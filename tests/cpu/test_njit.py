@@ -60,7 +60,12 @@ def test_in_loops(dtype: str, parallel: bool) -> None:
     def everywhere(x: Any, scale: Any) -> Any:
         by_x, by_scale = np.empty((len(x), 2, 3), x.dtype), np.empty((len(x), 2))
         for i in prange(len(x)):
-            by_x[i], by_scale[i] = compiled(x[i], scale)
+            # One by one: Numba takes seconds to compile what it says of wrong shapes.
+            each_x, each_scale = compiled(x[i], scale)
+            for j in range(2):
+                by_scale[i, j] = each_scale[j]
+                for k in range(3):
+                    by_x[i, j, k] = each_x[j, k]
         return by_x, by_scale
 
     got = everywhere(x, scale)
