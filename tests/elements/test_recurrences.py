@@ -250,7 +250,14 @@ def test_values_and_derivatives(name: str) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(args, given, strict=True))
 
 
-@pytest.mark.parametrize("name", RECURS)
+# Thomas' algorithm takes five seconds of CPU, Cholesky's two.
+_LONG_AND_SHORT = [
+    pytest.param(name, marks=pytest.mark.slow) if name == "thomas" else name
+    for name in RECURS
+]
+
+
+@pytest.mark.parametrize("name", _LONG_AND_SHORT)
 def test_second_derivatives(name: str) -> None:
     """Along a direction, by reverse of forward, and by differences of the gradient."""
     f, args = PROGRAMS[name]

@@ -243,7 +243,7 @@ class Calls:
 
 def without_series(text: str) -> str:
     """The text of a kernel that calls series which it does not define itself."""
-    return _DEFINED.sub(_declared, text)
+    return _DEFINED.sub(_declared, text) if f"@{SERIES}" in text else text
 
 
 def _declared(defined: re.Match[str]) -> str:
