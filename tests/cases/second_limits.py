@@ -205,6 +205,15 @@ SPECTRA = [
     case("their mean, and more",
          lambda a: a[0, 0] ** 2 - np.mean(np.linalg.eigh(a).eigenvalues), EYE,
          np.diag([2.0, 0.0, 0.0, 0.0])),
+    case("sum of squares of equal ones", lambda a: np.sum(np.linalg.eigvalsh(a) ** 2),
+         EYE, np.diag([2.0, 0.0, 4.0, 2.0])),
+    case("their mean square and mean, among others",
+         lambda a: np.mean(np.linalg.eigvalsh(a) ** 2 - 3.0 * np.linalg.eigvalsh(a))
+         + a[0, 1] ** 3, np.diag([1.0, 1.0, 2.0]),
+         np.diag([2.0, 0.0, 0.0, 4.0, 2.0, 0.0, 4.0, 4.0, 2.0]) / 3.0),
+    case("a symmetric function of equal ones",
+         lambda a: np.sum(np.exp(np.linalg.eigvalsh(a))), EYE,
+         np.where(np.outer([1, 0, 1, 1], [1, 0, 1, 1]), nan, 0.0)),
 ]  # fmt: skip
 
 LIMITS: list[Case] = [

@@ -115,11 +115,13 @@ def _value_entry(n: int, i: int) -> Primitive:
     return implicit(f"{_VALUE}{n}.{i}", i, partials)
 
 
-def whole_spectrum(nodes: Mapping[Node, float]) -> tuple[float, tuple[int, ...]] | None:
-    """The weight of all eigenvalues of one matrix, and its diagonal.
+def whole_spectrum(
+    nodes: Mapping[Node, float],
+) -> tuple[float, dict[tuple[int, int], int]] | None:
+    """The weight of all eigenvalues of one matrix, and its lower triangle by places.
 
     None if the nodes are not all of them, or not of one weight: then their sum is not
-    the trace.
+    the trace, nor that of their squares the sum of the squares of all entries.
     """
     weights = {*nodes.values()}
     matrices = {node.operands for node in nodes}
@@ -131,7 +133,7 @@ def whole_spectrum(nodes: Mapping[Node, float]) -> tuple[float, tuple[int, ...]]
     if names != {f"{_VALUE}{n}.{i}" for i in range(n)}:
         return None
     data = dict(zip(_triangle(n), operands[n + n * n :], strict=True))
-    return weights.pop(), tuple([data[k, k] for k in range(n)])
+    return weights.pop(), data
 
 
 def is_eigenvalue(node: Node) -> bool:

@@ -5,8 +5,8 @@
     exp(-exp u)         whose slope is 0 where the inner one overflows
     x log x             whose second derivative is 1/x
     x / (x x)           which is 1/x
-    Σ eigenvalues       which is the trace: of the terms' second derivatives each may be
-                        infinite
+    Σ eigenvalues       which is the trace, and of their squares that of the squares of
+                        all entries: second derivatives of the terms may be infinite
 
 Each partial has exact partials of its own, so higher derivatives are as good.
 """
@@ -260,10 +260,10 @@ def _times_log(context: Fused, v: int, own: Own) -> Own:
 
 
 def _sum(context: Fused, v: int, own: Own) -> Own:
-    """The trace for all eigenvalues of a matrix; other terms as they are."""
+    """The trace for all eigenvalues of a matrix, and for their squares that of A²."""
     builder, spectral = context.builder, context.spectral
     operands = builder.nodes[v].operands
-    if not any(a in spectral or is_eigenvalue(builder.nodes[a]) for a in operands):
+    if not any(a in spectral or _of_spectrum(context, a) for a in operands):
         return own
     spectral.add(v)
     terms: dict[int, float] = {}
@@ -271,23 +271,67 @@ def _sum(context: Fused, v: int, own: Own) -> Own:
     while stack:
         i, weight = stack.pop()
         if i not in spectral:
-            terms[i] = terms.get(i, 0.0) + weight
+            i, factor = _scaled(context, i)
+            terms[i] = terms.get(i, 0.0) + weight * factor
             continue
         later = -weight if builder.nodes[i].primitive.name in ("sub", "neg") else weight
         first, *rest = builder.nodes[i].operands
         stack += [(first, weight if rest else later), *((a, later) for a in rest)]
-    values = {i for i in terms if is_eigenvalue(builder.nodes[i])}
-    found = whole_spectrum({builder.nodes[i]: terms[i] for i in values})
-    if found is None:
-        return own
-    weight, diagonal = found
-    kept = {i: w for i, w in terms.items() if i not in values}
-    for i in diagonal:
-        kept[i] = kept.get(i, 0.0) + weight
     dtype = builder.nodes[v].type.dtype
-    return tuple(
-        [(i, builder.number(w, dtype)) for i, w in kept.items() if i in context.active]
-    )
+    kept: dict[int, int] = {}
+    for power in (1, 2):
+        values = {
+            i: (builder.nodes[e], terms[i])
+            for i in terms
+            if (e := _eigenvalue(context, i, power)) is not None
+        }
+        found = whole_spectrum(dict(values.values()))
+        if found is None:
+            continue
+        terms = {i: w for i, w in terms.items() if i not in values}
+        weight, data = found
+        for (k, m), i in data.items():
+            if i not in context.active or (power == 1 and k != m):
+                continue
+            slope = builder.number(
+                weight * (1 if power == 1 else 2 + 2 * (k != m)), dtype
+            )
+            if power == 2:
+                slope = products.multiply(builder, slope, i)
+            products.include(builder, kept, i, slope)
+    if not kept:
+        return own
+    for i, w in terms.items():
+        if i in context.active:
+            products.include(builder, kept, i, builder.number(w, dtype))
+    return tuple(kept.items())
+
+
+def _of_spectrum(context: Fused, i: int) -> bool:
+    """Whether a node is an eigenvalue, the square of one, or a multiple of these."""
+    return _power_of_one(context, _scaled(context, i)[0])
+
+
+def _power_of_one(context: Fused, i: int) -> bool:
+    return any(_eigenvalue(context, i, power) is not None for power in (1, 2))
+
+
+def _scaled(context: Fused, i: int) -> tuple[int, float]:
+    """A node as a multiple of an eigenvalue or its square, or as it is."""
+    pair = context.made(i, "mul")
+    for c, a in (pair, pair[::-1]) if pair else ():
+        known = context.builder.values[c]
+        if known is not None and _power_of_one(context, a):
+            return a, float(known)
+    return i, 1.0
+
+
+def _eigenvalue(context: Fused, i: int, power: int) -> int | None:
+    """The eigenvalue that a node is this power of."""
+    if power == 2:
+        a, b = context.made(i, "mul") or (-1, -2)
+        i = a if a == b else -1
+    return i if i >= 0 and is_eigenvalue(context.builder.nodes[i]) else None
 
 
 _RULES: dict[str, Callable[..., Own]] = {
