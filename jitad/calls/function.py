@@ -19,6 +19,7 @@ from jitad import tree
 from jitad.errors import InputError, ShapeError
 from jitad.ir.afresh import loops_stay
 from jitad.ir.graph import Graph, Type
+from jitad.ir.loop import LOOP, loop_of
 from jitad.ir.trace import (
     Input,
     Known,
@@ -434,5 +435,11 @@ def _are_large(inputs: Sequence[Input]) -> bool:
 
 
 def _is_dear(graph: Graph) -> bool:
-    """Whether there are many operations, and many of them are those of one array."""
-    return written_out(graph) > max(_COSTLY, _WIDE * len(graph.nodes))
+    """Whether there are many operations, and many of them are those of one array.
+
+    So there may be in the body of a loop.
+    """
+    if written_out(graph) > max(_COSTLY, _WIDE * len(graph.nodes)):
+        return True
+    loops = [loop_of(node) for node in graph.nodes if node.primitive is LOOP]
+    return any(_is_dear(loop.body) for loop in loops)

@@ -6,6 +6,7 @@ product with a unit vector.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from jitad.ir.graph import Type, scalar
 from jitad.ir.loop import INT
 
-from .derive import after, pull, push
+from .derive import pull, push
 from .flow import Flow, Moved, Statement, read
 from .library import UnfitError
 from .loops import zeros
@@ -33,8 +34,6 @@ def jacobian(
     """
     if len({flow.types[v].dtype for v in (*outputs, *wrt)}) > 1:
         raise UnfitError("precisions")
-    if any(isinstance(own, Repeated) for _, own, _ in after(flow, since)):
-        raise UnfitError("loop")
     rows, columns = (_count(flow, values) for values in (outputs, wrt))
     if not rows or not columns:
         return [
@@ -58,10 +57,11 @@ def _block(y: Type, x: Type) -> Type:
 def _by_rows(
     flow: Flow, outputs: Sequence[int], wrt: Sequence[int], since: int
 ) -> list[int]:
-    body, index, mark = _opened(flow)
+    body, index = _opened(flow)
     seeds = list(zip(outputs, _units(body, index, outputs), strict=True))
     slopes = pull(body, seeds, wrt, since)
-    made = _run(flow, body, index, (since, mark), slopes, outputs)
+    _record_once(flow, body)
+    made = _run(flow, body, index, since, slopes, outputs)
     found, first = [], 0
     for y in outputs:
         for x, rows in zip(wrt, made, strict=True):
@@ -75,10 +75,10 @@ def _by_rows(
 def _by_columns(
     flow: Flow, outputs: Sequence[int], wrt: Sequence[int], since: int
 ) -> list[int]:
-    body, index, mark = _opened(flow)
+    body, index = _opened(flow)
     dots = push(body, dict(zip(wrt, _units(body, index, wrt), strict=True)), since)
     slopes = [dots[y] if y in dots else zeros(body, body.types[y]) for y in outputs]
-    made = _run(flow, body, index, (since, mark), slopes, wrt)
+    made = _run(flow, body, index, since, slopes, wrt)
     found = []
     for y, columns in zip(outputs, made, strict=True):
         type, first = flow.types[y], 0
@@ -93,10 +93,23 @@ def _by_columns(
     return found
 
 
-def _opened(flow: Flow) -> tuple[Flow, int, int]:
-    """A flow that goes on from another, an index, and how many statements it has."""
+def _opened(flow: Flow) -> tuple[Flow, int]:
+    """A flow that goes on from another, and an index."""
     body = flow.copy()
-    return body, body.new(scalar(INT)), len(body.statements)
+    return body, body.new(scalar(INT))
+
+
+def _record_once(flow: Flow, body: Flow) -> None:
+    """Let loops of a flow leave what its continuation lets them leave, for all rows."""
+    own = {results[-1]: k for k, results in enumerate(flow.results)}
+    flow.types += body.types[len(flow.types) :]
+    for statement, results in zip(body.statements, body.results, strict=True):
+        k = own.get(results[-1])
+        before = None if k is None else flow.statements[k]
+        if k is None or statement is before or not isinstance(before, Repeated):
+            continue
+        if isinstance(statement, Repeated) and statement.operands == before.operands:
+            flow.statements[k], flow.results[k] = statement, results
 
 
 def _units(body: Flow, index: int, values: Sequence[int]) -> list[int]:
@@ -120,21 +133,20 @@ def _run(
     flow: Flow,
     body: Flow,
     index: int,
-    marks: tuple[int, int],
+    since: int,
     made: Sequence[int],
     along: Sequence[int],
 ) -> list[int]:
     """The loop that makes some values of a body once for each element along others.
 
-    marks  the first value that the loop may make, and the first statement that it must
+    since  the first value that the loop may make; it makes what the flow does not
     """
-    since, mark = marks
+    there = {id(statement) for statement in flow.statements}
     wanted, own = set(made), []
-    makers = {y: k for k, results in enumerate(body.results) for y in results}
     for k in reversed(range(len(body.statements))):
         if wanted.isdisjoint(body.results[k]):
             continue
-        if k >= mark or (
+        if id(body.statements[k]) not in there or (
             min(body.results[k]) >= since and _is_cheap(body.statements[k])
         ):
             own.append(k)
@@ -142,7 +154,7 @@ def _run(
             wanted.update(read(body.statements[k]))
     own.reverse()
     shared = sorted(wanted - body.constants.keys() - {index})
-    assert all(v in flow.inputs or makers.get(v, mark) < mark for v in shared)
+    assert {*flow.inputs, *itertools.chain(*flow.results)}.issuperset(shared)
     body.inputs, body.outputs = [index, *shared], tuple(made)
     body.statements, body.results = (
         [some[k] for k in own] for some in (body.statements, body.results)

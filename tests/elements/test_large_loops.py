@@ -262,6 +262,64 @@ def test_what_is_kept_changes_no_bit(checkpoint: Any, large: Any) -> None:
 
 
 @pytest.mark.parametrize("name", LOOPS)
+def test_jacobians_of_loops_are_gradients_of_results(
+    name: str, large: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By rows what loops record is recorded once; segments are done for each row."""
+    large()
+    f, args = LOOPS[name]
+    numbers = tuple(range(len(args)))
+    value, slopes = jitad.value_and_grad(f, argnums=numbers)(*args)
+    wanted = [np.stack([x, 2 * value * x]) for x in slopes]
+
+    def g(*args: Any) -> Any:
+        made = f(*args)
+        return np.stack([made, made**2])
+
+    rows: Any = jitad.jacobian(g, numbers, mode="reverse")
+    columns: Any = jitad.jacobian(g, numbers, mode="forward")
+    assert isinstance(rows.prepare(*args), Elements)
+    assert isinstance(columns.prepare(*args), Elements)
+    close(rows(*args), wanted, 1e-12)
+    close(columns(*args), wanted, 1e-12)
+    monkeypatch.setattr(segments, "_CACHED", 0)
+    monkeypatch.setattr(segments, "_MOST", 0)
+    close(jitad.jacobian(g, numbers, mode="reverse")(*args), wanted, 1e-12)
+
+
+def test_a_jacobian_in_numbers_of_a_loop_over_constant_arrays_stays_whole() -> None:
+    """It was written out element by element, and did not come back."""
+    u = np.random.default_rng(0).uniform(-0.5, 0.5, (120, 60))
+
+    def heat(p: Any) -> Any:
+        v = u * p[1]
+        for _ in range(40):
+            v = v.copy()
+            v[1:-1] += p[0] * (v[2:] - 2 * v[1:-1] + v[:-2])
+        return v
+
+    p, h = np.array([0.2, 1.0]), 1e-4
+    assert isinstance(jitad.jit(heat).prepare(p), Elements)
+    f = jitad.jacobian(heat)
+    assert isinstance(f.prepare(p), Elements)
+    found = f(p)
+    np.testing.assert_allclose(found[..., 1], heat(p), rtol=0, atol=1e-13)
+    e = np.array([h, 0.0])
+    rise = heat(p + e) - heat(p - e)
+    np.testing.assert_allclose(found[..., 0], rise / (2 * h), rtol=0, atol=1e-4)
+    # What NumPy computed at first has kernels by then.
+    best = jitad.jit(f, compile="full")
+    found = [best(p) for _ in range(4)][-1]
+    for n in (1, 2, 3, 8):
+        with jitad.threads(n):
+            np.testing.assert_array_equal(best(p), found)
+    curved = jitad.hessian(lambda p: np.sum(heat(p) ** 2))
+    slope = jitad.grad(lambda p: np.sum(heat(p) ** 2))
+    wanted = (slope(p + e) - slope(p - e)) / (2 * h)
+    np.testing.assert_allclose(curved(p)[0], wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", LOOPS)
 def test_segments_are_the_whole(
     name: str, large: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
