@@ -123,8 +123,7 @@ class Kernels:
         steps = [
             tuple([nest.steps(s)[k] * s.dtype.itemsize for k in order]) for s in arrays
         ]
-        pairs = [zip(nest.extents, nest.steps(s), strict=True) for s in there]
-        alone = any(n > 1 and not step for own in pairs for n, step in own)
+        alone = not all(map(nest.apart, there))
         layouts: list[Layout] = [
             _layout(own[0], s) for own, s in zip(steps, arrays, strict=True)
         ]
@@ -256,6 +255,16 @@ class Nest:
     def steps(self, source: Source) -> list[int]:
         """The steps of an array along the axes."""
         return self._steps[id(source)]
+
+    def apart(self, source: Source) -> bool:
+        """Whether it is seen that no element of an array is at two indices."""
+        pairs = zip(self.steps(source), self.extents, strict=True)
+        last = 0
+        for step, n in sorted((abs(step), n) for step, n in pairs if n > 1):
+            if step <= last:
+                return False
+            last += step * (n - 1)
+        return True
 
     def moving(self, there: Sequence[Source], sums: Sequence[Source] = ()) -> list[int]:
         """The axes along which all of some arrays move, and none of others."""

@@ -10,6 +10,9 @@ import pytest
 import jitad
 from jitad.calls import function
 from jitad.elements import build, steps
+from jitad.elements.cells import Source
+from jitad.elements.kernels import Nest
+from jitad.elements.windows import full
 from tests.cases.large import LARGE, arguments, gradients
 
 
@@ -236,3 +239,42 @@ def test_a_multiple_of_no_derivative_has_no_gate() -> None:
     np.testing.assert_array_equal(slopes[[0, 20]], [0.0, np.inf])
     slopes = jitad.grad(lambda x: f(x * np.inf, 1.0))(z + 1)
     np.testing.assert_array_equal(slopes[[0, 20]], [0.0, np.inf])
+
+
+@pytest.mark.parametrize("length", (2, 7))
+def test_rows_that_add_to_the_same_elements_wait_for_one_another(length: int) -> None:
+    """Threads that took rows of overlapping windows lost some of what they added."""
+    w = np.random.default_rng(0).normal(size=200_000)
+
+    def f(w: Any) -> Any:
+        return np.sum(np.lib.stride_tricks.sliding_window_view(w, length) ** 3)
+
+    g: Any = jitad.grad(f)
+    runs = [s for s in g.prepare(w).steps.steps if isinstance(s, steps.Run)]
+    assert all(s.alone or not s.outer for s in runs)
+    often = np.convolve(np.ones(length), np.ones(w.size - length + 1))
+    for n in (1, 2, 3, 8):
+        with jitad.threads(n):
+            np.testing.assert_allclose(g(w), 3 * w**2 * often, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("shape", "own", "apart"),
+    [
+        ((5, 6), (6, 1), True),
+        ((6, 5), (1, 6), True),
+        ((5, 6), (-6, 1), True),
+        ((5, 6), (7, 1), True),
+        ((5, 6), (5, 1), False),
+        ((5, 6), (1, 1), False),
+        ((5, 6), (0, 1), False),
+        ((5, 1), (2, 0), True),
+        ((3, 4, 5), (40, 10, 2), True),
+        ((3, 4, 5), (20, 10, 2), False),
+    ],
+)
+def test_elements_at_two_indices_are_seen(
+    shape: tuple[int, ...], own: tuple[int, ...], apart: bool
+) -> None:
+    source = Source(0, np.dtype(float), 0, own)
+    assert Nest(full(shape), [source]).apart(source) == apart
