@@ -198,6 +198,19 @@ MADE_OF_SLOPES += [
          _APART[:3, :3]),
 ]  # fmt: skip
 
+# A norm times what is 0 at this point, and times what is 0 to second order.
+_NOWHERE = np.full((2, 2), nan)
+TIMES_A_NORM = [
+    case("x norm", lambda v: np.linalg.norm(v) * v[0], [0.0, 0.0], _NOWHERE),
+    case("x sqrt(x² + y²)", lambda v: np.sqrt(v[0] ** 2 + v[1] ** 2) * v[0], [0.0, 0.0],
+         _NOWHERE),
+    case("sin(x) tanh(hypot)", lambda v: np.tanh(np.hypot(v[0], v[1])) * np.sin(v[0]),
+         [0.0, 0.0], _NOWHERE),
+    case("x y norm", lambda v: np.linalg.norm(v) * v[0] * v[1], [0.0, 0.0], ZERO),
+    case("x cos(norm) + norm²", lambda v: np.cos(np.linalg.norm(v)) * v[0]
+         + np.linalg.norm(v) ** 2, [0.0, 0.0], 2 * np.eye(2)),
+]  # fmt: skip
+
 EYE = np.eye(2)
 SPECTRA = [
     case("sum of equal eigenvalues", lambda a: np.sum(np.linalg.eigvalsh(a)), EYE,
@@ -222,5 +235,6 @@ LIMITS: list[Case] = [
     *ZERO_FACTORS,
     *IN_BOTH,
     *MADE_OF_SLOPES,
+    *TIMES_A_NORM,
     *SPECTRA,
 ]

@@ -3,19 +3,20 @@
 The Euclidean norm r = √s of a vector v, s = Σv², has no derivative at v = 0, but a
 function φ(r) with φ'(0) = 0 has: it is φ(0) + φ''(0) s / 2 to second order.  `even`
 replaces every output y by that where s is 0, the derivatives of y by r being those of
-the graph behind r.  Where φ'(0) is not 0 the second derivative is that of r: NaN.
+the graph behind r.  Where φ'(0) is not 0, or is so at this point alone, the second
+derivative is that of r: NaN.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from jitad.ir.graph import PACK, Graph, reach, scalar
+from jitad.ir.graph import ELEMENT, INPUT, PACK, Graph, Node, reach, scalar
 from jitad.ir.primitive import registry
 from jitad.ir.tracer import Trace
 from jitad.primitives.define import plain_root
@@ -30,6 +31,7 @@ _BOOL = scalar(np.dtype(bool))
 # Other roots behind which mixed derivatives are asked for: beyond, where two are 0 at
 # once, the function is taken not to be even in each of them.
 _FEW = 8
+_GOLDEN = 0.5 * (1.0 + 5.0**0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,7 @@ def _completed(
         others = {i: held[i] for i in sorted(near)}
         known = others if len(others) <= _FEW else {}
         again = _slopes(builder, own, {roots[k].held: k} | known)
+        moving = _moving(builder, roots[k], held, own)
         for a in own:
             curves[k, a] = again[a].get(k)
             mixed[k, a] = [
@@ -228,6 +231,8 @@ def _completed(
                 for i, m in others.items()
                 if i not in known or m in again[a]
             ]
+            if a in moving:
+                mixed[k, a].append(_nonzero(builder, moving[a]))
     whole = {}
     for y, found in slopes.items():
         total = y
@@ -251,13 +256,49 @@ def _slopes(
     return {y: dict(found.get(y, {})) for y in outputs}
 
 
+def _moving(
+    builder: Trace, root: Root, held: Collection[int], slopes: Sequence[int]
+) -> dict[int, int]:
+    """How slopes change with the arguments under a root, roots held: as x does in x r.
+
+    Along one direction, in which no two of the function's arguments grow alike.
+    """
+    nodes = builder.nodes
+    given = [i for i in reach(nodes, [root.square]) if _is_given(nodes, i)]
+    line = between(builder, {*given, *held}, [np.asarray(a) for a in slopes])
+    seeds = {
+        i: {0: builder.number(rate(n), nodes[i].type.dtype)}
+        for n, i in enumerate(given)
+    }
+    found = forward(line, seeds)
+    return {a: found[a][0] for a in slopes if 0 in found.get(a, {})}
+
+
+def _is_given(nodes: Sequence[Node], i: int) -> bool:
+    """Whether a node is a number among the arguments."""
+    primitive, operands, _, type, _ = nodes[i]
+    if type.shape or type.dtype.kind != "f":
+        return False
+    element = primitive is ELEMENT and nodes[operands[0]].primitive is INPUT
+    return element or primitive is INPUT
+
+
+def rate(k: Any) -> Any:
+    """How fast argument number k grows: the first fastest, and no two alike."""
+    return 1.0 / (1.0 + k / _GOLDEN)
+
+
 def _both(builder: Trace, zero: int, slope: int | None) -> int:
     """Whether another root is 0, too, and the function is not even in each of both."""
     if slope is None:
         return zero
-    nought = builder.number(0.0, builder.nodes[slope].type.dtype)
-    bent = builder.apply(registry.primitives["ne"], (slope, nought), _BOOL)
+    bent = _nonzero(builder, slope)
     return builder.apply(registry.primitives["and"], (zero, bent), _BOOL)
+
+
+def _nonzero(builder: Trace, i: int) -> int:
+    nought = builder.number(0.0, builder.nodes[i].type.dtype)
+    return builder.apply(registry.primitives["ne"], (i, nought), _BOOL)
 
 
 def _term(
@@ -265,7 +306,8 @@ def _term(
 ) -> int:
     """Where the root is 0: φ'' s / 2 if φ' is 0, else a root without derivatives.
 
-    mixed  conditions under which it is not even because of other roots
+    mixed  conditions under which it is not even: because of other roots, or because φ'
+           is 0 at this point alone
     """
     type = builder.nodes[root.plain].type
     zero, half = (builder.number(v, type.dtype) for v in (0.0, 0.5))

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -37,7 +36,7 @@ from jitad.transforms.scalars.templates import (
 )
 from jitad.transforms.scalars.whole import EAGER
 
-from .even import even, root_at
+from .even import even, rate, root_at
 from .linearized import Linearized, between, large_tables, linearize
 from .steep import outermost
 from .sweep import forward
@@ -46,7 +45,6 @@ from .sweep import forward
 _TOLD = ("ahead", "nonzero")
 # Rounds of asking which of tied numbers grows faster: themselves, then their slopes.
 _ROUNDS = 2
-_GOLDEN = 0.5 * (1.0 + 5.0**0.5)
 
 
 def opened(graph: Graph, wrt: Sequence[int]) -> Linearized:
@@ -264,11 +262,6 @@ def _settled(
     slopes = {a: tangents.get(a, {}).get(0) for a in sides}
     decided = _decided(builder, outputs, slopes, rounds)
     return _settled(decided, wrt, scalars, rounds - 1) if rounds else decided
-
-
-def rate(k: Any) -> Any:
-    """How fast argument number k grows: the first fastest, and no two alike."""
-    return 1.0 / (1.0 + k / _GOLDEN)
 
 
 def _settled_body(body: Graph) -> Graph:
