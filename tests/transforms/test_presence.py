@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 import jitad
+from jitad.transforms.derivatives.linearized import open_body
+from jitad.transforms.derivatives.presence import bent
+from jitad.transforms.scalars.scalarize import scalar_graph
+from tests.support.engine import traced
 
 BACKENDS = ("cpu", "numpy")
 MODES = ("forward", "reverse", "cross", "auto")
@@ -136,3 +140,11 @@ def test_a_factor_of_many_products_is_gated_once():
 
     J = jitad.jacobian(f, mode="cross")
     assert str(jitad.graph(J, np.full(4, 0.5))).count("= gate(") == 4
+
+
+def test_bent_is_what_anything_depends_on_other_than_by_a_factor():
+    def body(a: Any, b: Any, c: Any, d: Any) -> Any:
+        return 2.0 * a - b + c, (b * d, -c)
+
+    graph = scalar_graph(traced(body, 1.0, 2.0, 3.0, 4.0).graph)
+    assert bent(open_body(graph, range(4))) == [False, True, False, True]

@@ -248,7 +248,7 @@ class _Sweep:
             (k, r) for k in whole.numbers.written for r in sorted(loop.bars[k])
         ]
         self.opened = [(k, r) for k, r in self.wanted if loop.bars[k][r] in loop.opens]
-        curved = bent(self.line, self.line.inputs)
+        curved = any(bent(self.line))
         self.sparse = {
             (k, r)
             for k, r in self.wanted

@@ -83,7 +83,7 @@ class _Pushed:
         self._flags: dict[Key, int] = {}
         self._conditions: dict[int, int] = {}
         self._told: set[int] = set()
-        own = [bent(self.line, [i]) for i in self.line.inputs[1:]]
+        own = bent(self.line)[1:]
         own[: loop.carried] = leading(own[: loop.carried], made)
         self._bends = own
         dots = self._dots()

@@ -206,22 +206,27 @@ def dependence(line: Linearized) -> list[list[int]]:
     return [[k for k in range(count) if m >> k & 1] for m in found]
 
 
-def bent(line: Linearized, starts: Sequence[int]) -> bool:
-    """Whether anything that depends on some inputs is no multiple of what it is of."""
-    reached = set(starts)
+def bent(line: Linearized) -> list[bool]:
+    """For every input whether anything that depends on it is no multiple of it."""
+    masks: dict[int, int] = {}
+    for k, i in enumerate(line.inputs):
+        masks[i] = masks.get(i, 0) | 1 << k
+    known, found = line.builder.values, 0
     for v in line.order:
         edges = line.edges.get(v)
         if edges is None:
-            operands = line.builder.nodes[v].operands
-            if not reached.isdisjoint(operands):
-                return True
+            for a in line.builder.nodes[v].operands:
+                found |= masks.get(a, 0)
             continue
-        partials = [p for a, p in edges if a in reached]
-        if any(line.builder.values[p] is None for p in partials):
-            return True
-        if partials:
-            reached.add(v)
-    return False
+        mask = 0
+        for a, p in edges:
+            own = masks.get(a, 0)
+            mask |= own
+            if known[p] is None:
+                found |= own
+        if mask:
+            masks[v] = masks.get(v, 0) | mask
+    return [bool(found >> k & 1) for k in range(len(line.inputs))]
 
 
 def bent_back(line: Linearized, end: int) -> bool:
