@@ -398,8 +398,8 @@ class Function(Generic[Given, Made]):
         If not, the trace that was made to find that out.
         """
         where = self.where
-        usual = where.backend == "cpu" and where.precision == "full"
-        if self.ask is None or not usual or current() is not None:
+        plain = where.backend == "numpy"
+        if self.ask is None or where.precision != "full" or current() is not None:
             return None, None
         if not _are_large(inputs) and (spec, inputs) in self._derived:
             return None, None
@@ -421,7 +421,9 @@ class Function(Generic[Given, Made]):
             large = recurs or _are_large(inputs) or _is_dear(graph)
             raises = asked.known.traced.raises
             if large and (recurs or not raises):
-                plan = door.planned(asked.whole, keep=where.cache, effort=effort)
+                plan = door.planned(
+                    asked.whole, keep=where.cache, effort=effort, interpreted=plain
+                )
         if plan is None:
             return None, first.known
         raises |= raising(asked.known.traced.graph)

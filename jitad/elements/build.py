@@ -48,7 +48,7 @@ from .flow import (
 )
 from .halos import Halo, halos
 from .kernels import Kernels
-from .library import Library
+from .library import Library, UnfitError
 from .prepared import straight
 from .recurrence import Recurrence
 from .repeated import Repeated
@@ -78,16 +78,25 @@ _MOST = 40
 _EDGE, _AROUND = 4000, 80
 
 
-def plan(flow: Flow, *, keep: bool, effort: Effort, inner: bool = False) -> Plan:
+def plan(
+    flow: Flow,
+    *,
+    keep: bool,
+    effort: Effort,
+    interpreted: bool = False,
+    inner: bool = False,
+) -> Plan:
     """The steps of a flow; keep and effort as of `Derived`.
 
-    inner  whether it is run again and again, and its results may be arrays that others
-           have, too
+    interpreted  whether NumPy computes all
+    inner        whether it is run again and again, and its results may be arrays that
+                 others have, too
     """
-    made = _Planner(flow, Kernels(keep, effort, often=inner))
+    kernels = Kernels(keep, effort, often=inner, interpreted=interpreted)
+    made = _Planner(flow, kernels)
     made.run(inner=inner)
     found = made.plan()
-    if not inner:
+    if not inner and not interpreted:
         found.prepare = partial(straight, nested=Repeat)
     return found
 
@@ -209,13 +218,15 @@ class _Planner:
         self, statement: Repeated | Recurrence, results: Sequence[int]
     ) -> Repeat | Recur:
         """The step of a loop whose operands are stored."""
-        keep, effort = self.kernels.keep, self.kernels.effort
+        own = self.kernels
+        keep, effort, plain = own.keep, own.effort, own.interpreted
         if isinstance(statement, Recurrence):
+            if plain:
+                raise UnfitError("a loop of numbers")
             return Recur(statement, results, keep)
-        body = plan(statement.body, keep=keep, effort=effort, inner=True)
-        head = statement.head
-        made = head and plan(head, keep=keep, effort=effort, inner=True)
-        return Repeat(statement, body, made, results)
+        made = partial(plan, keep=keep, effort=effort, interpreted=plain, inner=True)
+        body, head = made(statement.body), statement.head and made(statement.head)
+        return Repeat(statement, body, head, results, interpreted=plain)
 
     def _map(self, statement: Map, results: Sequence[int]) -> None:
         shape, arrays = statement.shape, []

@@ -30,10 +30,13 @@ from .telling import one_sided
 from .windows import Window, c_steps
 
 
-def planned(asked: Whole, *, keep: bool, effort: Effort) -> Plan | None:
+def planned(
+    asked: Whole, *, keep: bool, effort: Effort, interpreted: bool = False
+) -> Plan | None:
     """The steps of what is asked; None where something in it is not known here."""
     try:
-        return plan(narrowed(derived(asked)), keep=keep, effort=effort)
+        flow = narrowed(derived(asked))
+        return plan(flow, keep=keep, effort=effort, interpreted=interpreted)
     except UnfitError:
         return None
 

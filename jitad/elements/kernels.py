@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -85,11 +86,14 @@ class _Form:
 class Kernels:
     """Makes steps; keep and effort as of `Derived`.
 
-    often  whether they run again and again, so that small ones, too, have kernels
+    often        whether they run again and again, so that small ones, too, have kernels
+    interpreted  whether NumPy computes all, and nothing is compiled
     """
 
-    def __init__(self, keep: bool, effort: Effort, *, often: bool = False) -> None:
-        self.keep, self.often = keep, often
+    def __init__(
+        self, keep: bool, effort: Effort, *, often: bool, interpreted: bool
+    ) -> None:
+        self.keep, self.often, self.interpreted = keep, often, interpreted
         self.effort: Effort = effort
         self._forms: dict[Any, _Form | None] = {}
 
@@ -136,7 +140,9 @@ class Kernels:
         varying = tuple([(0,) if own[0] else () for own in steps[: len(given)]])
         request = Request(1, varying, tuple(layouts))
         code = Delayed(partial(self._compiled, graph, request, size))
-        if size < beside // _PART and not (sweep.added or alone or self.often):
+        if self.interpreted:
+            code.patience = math.inf
+        elif size < beside // _PART and not (sweep.added or alone or self.often):
             often = int(_WORTH / (size * (1 + sweep.weight)))
             code.patience = min(_OFTEN, often) + 1
         else:

@@ -24,8 +24,9 @@ _PATIENCE = 0.1
 class Repeat(Step):
     """A loop whose body is a plan.
 
-    results  the numbers of its results
-    program  the whole loop as one, if that can be
+    results      the numbers of its results
+    program      the whole loop as one, if that can be
+    interpreted  whether NumPy computes all
     """
 
     statement: Repeated
@@ -33,9 +34,12 @@ class Repeat(Step):
     head: Plan | None
     results: Sequence[int]
     program: Prepared | None = None
+    interpreted: bool = False
     _seconds: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.interpreted:
+            return
         with suppress(UnpreparedError):
             self.program = self._prepared(settled=False)
 

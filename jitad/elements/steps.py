@@ -72,7 +72,7 @@ class Delayed:
     """
 
     make: Callable[[], Any]
-    patience: int = 0
+    patience: float = 0
     executable: Any = None
 
     def ready(self) -> Any:
@@ -187,13 +187,24 @@ class Run(Step):
 
     def _interpret(self, environment: Environment) -> None:
         views = [self._view(r, environment) for r in self.reaches]
-        rank = 1 + len(self.outer)
+        if self.alone:
+            # A row may read what the one before has written.
+            for index in np.ndindex(self.outer):
+                self._interpret_on(environment, [v[:, *index] for v in views], ())
+        else:
+            self._interpret_on(environment, views, self.outer)
+
+    def _interpret_on(
+        self, environment: Environment, views: list[np.ndarray], outer: tuple[int, ...]
+    ) -> None:
+        """Interpret the graph on views of the lanes, and axes around them."""
+        rank = 1 + len(outer)
         made = iter(interpret(self.graph, views[: self.reads], rank))
         for target in views[self.reads :]:
             target[...] = next(made)
         for s in self.sums:
-            gone = (0, *(k + 1 for k in range(len(self.outer)) if k not in s.kept))
-            own = np.broadcast_to(next(made), (self.lanes, *self.outer))
+            gone = (0, *(k + 1 for k in range(len(outer)) if k not in s.kept))
+            own = np.broadcast_to(next(made), (self.lanes, *outer))
             with np.errstate(all="ignore"):
                 environment[s.value][s.place] += own.sum(gone).reshape(s.shape)
 

@@ -9,7 +9,8 @@ import pytest
 
 import jitad
 from jitad.calls import function
-from jitad.elements import build, steps
+from jitad.calls.call import Elements
+from jitad.elements import build, kernels, steps
 from jitad.elements.cells import Source
 from jitad.elements.kernels import Nest
 from jitad.elements.windows import full
@@ -278,3 +279,45 @@ def test_elements_at_two_indices_are_seen(
 ) -> None:
     source = Source(0, np.dtype(float), 0, own)
     assert Nest(full(shape), [source]).apart(source) == apart
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_numpy_computes_the_same_passes(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With backend="numpy" arrays stay whole, too, and nothing is compiled."""
+    monkeypatch.setattr(function, "_LARGE", -1)
+    args = arguments(name, 7)
+    value, slopes = gradients(name)(*args)
+
+    def compiled(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a kernel was compiled")
+
+    monkeypatch.setattr(kernels, "compiled", compiled)
+    f, numbers = LARGE[name].function, tuple(range(len(args)))
+    f = jitad.value_and_grad(f, argnums=numbers, backend="numpy")
+    assert isinstance(f.prepare(*args), Elements)
+    found, others = f(*args)
+    np.testing.assert_allclose(found, value, rtol=1e-12)
+    scale = max(float(np.max(np.abs(x))) for x in slopes)
+    for a, b in zip(others, slopes, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * scale)
+
+
+def test_numpy_adds_up_what_is_added_to_one_place_in_order() -> None:
+    """Rows that are added to one row, in a loop as well."""
+    rng = np.random.default_rng(3)
+    x, w = rng.normal(size=(40, 3, 50)), rng.normal(size=50)
+
+    def f(x: Any, w: Any) -> Any:
+        windows = np.lib.stride_tricks.sliding_window_view(w, 7)
+        for _ in range(40):
+            w = w + 0.01 * np.sum(x, axis=(0, 1)) * np.sin(w)
+        return np.sum(x * w, axis=(0, 2)) @ np.ones(3) + np.sum(windows**3)
+
+    wanted = jitad.grad(f, argnums=(0, 1))(x, w)
+    made = jitad.grad(f, argnums=(0, 1), backend="numpy")
+    assert isinstance(made.prepare(x, w), Elements)
+    for a, b in zip(made(x, w), wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * np.max(np.abs(b)))
+    assert "passes" in str(jitad.explain(made, x, w))
