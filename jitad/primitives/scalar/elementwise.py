@@ -77,14 +77,14 @@ either = elementwise(
     cost=0,
 )
 
-# A derivative, by its limit where it is NaN, if that is infinite (`derivatives.ends`).
+# A derivative, by its limit, an infinity or NaN, where it is NaN (`derivatives.ends`).
 # What is derived from it is derived from the first operand.
 settled = elementwise(
     "settled",
-    evaluate=lambda x, limit: np.where(np.isnan(x) & np.isinf(limit), limit, x),
-    expand=lambda x, limit: np.where(np.isnan(x) & np.isinf(limit), limit, x),
+    evaluate=lambda x, limit: np.where(np.isnan(x), limit, x),
+    expand=lambda x, limit: np.where(np.isnan(x), limit, x),
     partials=lambda y, x, limit: [1.0, None],
-    cost=3,
+    cost=2,
 )
 
 

@@ -79,12 +79,20 @@ def jacobian(
     if large:
         twins = None
     ends = Ends(line, rows, () if large else line.slopes)
+    # Beside loops slopes are rows like the others, so that loops are run once.
+    every = ends.rows if line.loops else rows
 
     def wanted(entries: Entries) -> Entries:
         if not twins:
             return entries
         first = [column for _, column in twins] + [0] * len(ends.slopes)
         return {(r, c): v for (r, c), v in entries.items() if c >= first[r]}
+
+    def settled(entries: Entries) -> Entries:
+        if ends.slopes and not line.loops:
+            grown = METHODS["reverse"](line, ends.slopes, columns)
+            entries |= {(len(rows) + k, c): v for (k, c), v in grown.items()}
+        return ends.settled(entries)
 
     def finished(entries: Entries) -> Graph:
         if twins:
@@ -95,11 +103,11 @@ def jacobian(
 
     def built(mode: Mode, *, search: bool) -> Entries:
         if mode != "cross":
-            found = METHODS[mode](line, ends.rows, [*columns, *arrays])
+            found = METHODS[mode](line, every, [*columns, *arrays])
         else:
             steps = joined(line, columns) if line.loops else line
-            found = cross(steps, ends.rows, columns, roots, search=search)
-        return ends.settled(wanted(found))
+            found = cross(steps, every, columns, roots, search=search)
+        return settled(wanted(found))
 
     if line.loops:
         # The loops of a mode are fused before they run: count what is left.
@@ -114,9 +122,9 @@ def jacobian(
     if mode:
         best, entries = mode, built(mode, search=True)
     else:
-        choice = choose(line, ends.rows, columns, roots, wanted)
+        choice = choose(line, rows, columns, roots, wanted)
         best, counted, untried = choice.mode, choice.costs, choice.untried
-        entries = ends.settled(wanted(choice.entries(line, ends.rows, columns)))
+        entries = settled(wanted(choice.entries(line, rows, columns)))
     costs = {best: cost(line, [*roots, *entries.values()])}
     costs |= {
         m: costs[best] + count - counted[best]

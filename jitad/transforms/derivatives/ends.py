@@ -13,6 +13,7 @@ Start at `Ends`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import reduce
 
@@ -29,6 +30,8 @@ from .linearized import Linearized
 
 # What of two infinite numbers is NaN only where one of a single one is.
 _PRODUCTS = frozenset({"mul", "factor_mul", "select", *GATES})
+# Of more slopes the entries stay as they are: each takes operations at every point.
+_MOST = 4
 _BOOL = scalar(np.dtype(bool))
 
 
@@ -44,7 +47,10 @@ class Ends:
     ) -> None:
         self.builder, self.given = line.builder, tuple(rows)
         self._of = _made_of(line.builder, rows, slopes)
-        self.slopes = [v for v in slopes if any(v in own for own in self._of.values())]
+        found = {v for own in self._of.values() for v in own}
+        few = len(found) <= _MOST
+        self.slopes = [v for v in slopes if v in found] if few else []
+        self._grown: dict[tuple[frozenset[int], int], int] = {}
         self.rows = (*rows, *self.slopes)
 
     def settled(self, found: Entries) -> Entries:
@@ -53,32 +59,47 @@ class Ends:
         entries = {key: v for key, v in found.items() if key[0] < count}
         if not self.slopes:
             return entries
+        self._grown.clear()
         doubtful = _sums(self.builder, entries.values(), self.slopes)
         for key, v in entries.items():
-            row, column = key
-            if v not in doubtful:
-                continue
-            own = self.given[row]
-            terms = [
-                self._limit(own, slope, found[count + k, column])
-                for k, slope in enumerate(self.slopes)
-                if slope in self._of[own] and (count + k, column) in found
-            ]
-            if terms:
-                limit = reduce(lambda a, b: products.add(self.builder, a, b), terms)
+            row, column = self.given[key[0]], key[1]
+            grown = self._sum(found, self._of[row], column) if v in doubtful else None
+            if grown is not None:
+                limit = products.multiply(self.builder, self._if_infinite(row), grown)
                 entries[key] = self._unless_known(v, limit)
         return entries
 
-    def _limit(self, row: int, slope: int, grown: int) -> int:
-        """By the derivative of a slope that of a row, where both are infinite; or 0."""
+    def _sum(self, found: Entries, made_of: frozenset[int], column: int) -> int | None:
+        """The signs, as infinities, of derivatives of those slopes that are infinite.
+
+        0 if none is, NaN if they are of both signs or not known.
+        """
+        if (made_of, column) not in self._grown:
+            terms = [
+                self._sign(slope, found[len(self.given) + k, column])
+                for k, slope in enumerate(self.slopes)
+                if slope in made_of and (len(self.given) + k, column) in found
+            ]
+            if not terms:
+                return None
+            total = reduce(lambda a, b: products.add(self.builder, a, b), terms)
+            self._grown[made_of, column] = total
+        return self._grown[made_of, column]
+
+    def _sign(self, slope: int, grown: int) -> int:
+        product = products.multiply(self.builder, slope, grown)
+        return self._chosen(slope, product, 0.0)
+
+    def _if_infinite(self, row: int) -> int:
+        return self._chosen(row, row, math.nan)
+
+    def _chosen(self, i: int, value: int, other: float) -> int:
+        """A value where number i is infinite."""
         builder, table = self.builder, registry.primitives
-        both = [builder.apply(table["isinf"], (i,), _BOOL) for i in (row, slope)]
-        there = builder.apply(table["and"], (both[0], both[1]), _BOOL)
-        product = products.multiply(builder, row, slope)
-        product = products.multiply(builder, product, grown)
-        type = builder.nodes[product].type
-        zero = builder.number(0.0, type.dtype)
-        return builder.apply(table["select"], (there, product, zero), type)
+        type = builder.nodes[value].type
+        there = builder.apply(table["isinf"], (i,), _BOOL)
+        given = (there, value, builder.number(other, type.dtype))
+        return builder.apply(table["select"], given, type)
 
     def _unless_known(self, v: int, limit: int) -> int:
         type = self.builder.nodes[v].type
@@ -88,7 +109,7 @@ class Ends:
 
 def _made_of(
     builder: Trace, rows: Sequence[int], slopes: Sequence[int]
-) -> dict[int, set[int]]:
+) -> dict[int, frozenset[int]]:
     """For every row those of the slopes that it is made of."""
     if not slopes:
         return {}
@@ -98,7 +119,12 @@ def _made_of(
         for a in builder.nodes[v].operands:
             mask |= masks.get(a, 0)
         masks[v] = mask
-    return {v: {s for k, s in enumerate(slopes) if masks[v] >> k & 1} for v in rows}
+    own = [(v, masks[v]) for v in rows]
+    sets = {
+        mask: frozenset(s for k, s in enumerate(slopes) if mask >> k & 1)
+        for _, mask in own
+    }
+    return {v: sets[mask] for v, mask in own}
 
 
 def _sums(
