@@ -32,6 +32,7 @@ WORKLOADS = {
         "fresh_results",
         "public",
         "trajectories",
+        "three_bodies",
         "long_scan",
         "branches",
         "scan_length",
