@@ -40,7 +40,7 @@ from .numbers import (
     select,
     typed,
 )
-from .unrolled import exhausted, statements, unrolled
+from .unrolled import exhausted, fits, unrolled
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -62,8 +62,8 @@ def repeated(frame: Frame, loop: Loop, edge: Edge) -> list[tuple[int, Edge]]:
     items = edge.state.names[name]
     count = length(items, edge.state)
     if isinstance(count, int):
-        size = count * statements(frame, loop, edge.state)
-        if has_tuples(items) or size <= frame.reading.unrolled:
+        limit = frame.reading.unrolled
+        if has_tuples(items) or fits(frame, loop, edge.state, count, limit):
             loop_became(source_line(), f"unrolled, {count} iterations")
             return unrolled(frame, loop, edge, name, count)
     return _Repeated(frame, loop, edge, name, count).ways()

@@ -5,9 +5,14 @@ How large that becomes is guessed from the statements of their blocks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .frontend import Loop
+from jitad.errors import JitadError
+
+from . import frontend
+from .frontend import Loop, Program
 from .heap import State
 from .iterating import Item, item_at
 from .joining import Edge, meet
@@ -16,7 +21,13 @@ if TYPE_CHECKING:
     from .frame import Frame
 
 UNROLLED = 512  # statements that a loop may become
+# So many times as many, where those are of no more iterations: indices of small arrays
+# are known then, and the arithmetic with them is gone.
+_LONGER, _SHORT = 4, 64
 _FEW = 8
+_DEEP = 5
+
+Names = Mapping[str, Any]
 
 
 def exhausted(frame: Frame, loop: Loop) -> int:
@@ -24,32 +35,72 @@ def exhausted(frame: Frame, loop: Loop) -> int:
     return frame.program.blocks[loop.header].ending.labels[1]
 
 
+def fits(frame: Frame, loop: Loop, state: State, count: int, limit: int) -> bool:
+    """Whether a loop of so many iterations becomes no more statements than a limit."""
+    if count * _iterations(frame, loop, state) <= _SHORT:
+        limit *= _LONGER
+    return count * _statements(frame, loop, state) <= limit
+
+
 _COUNTED = {"binop", "inplace", "call", "store", "getitem", "unary"}
 
 
-def statements(frame: Frame, loop: Loop, state: State) -> int:
+def _statements(frame: Frame, loop: Loop, state: State) -> int:
     """About how many statements an iteration runs, those of inner loops unrolled."""
-    program = frame.program
-    inner = [x for h, x in program.loops.items() if h in loop.body and x is not loop]
-    inner = [x for x in inner if not any(x.body < y.body for y in inner)]
-    within = frozenset().union(*[x.body for x in inner])
-    own = [s for k in loop.body - within for s in program.blocks[k].statements]
-    total = sum(s.what.op in _COUNTED for s in own)
+    return _counted(frame, frame.program, loop, state.names, 0)
+
+
+def _counted(
+    frame: Frame, program: Program, loop: Loop | None, names: Names, deep: int
+) -> int:
+    """Those of a loop, or of a whole function; with those of functions called there."""
+    inner, own = _inside(program, loop)
     made = {s.target: s.what for s in own}
+    total = sum(s.what.op in _COUNTED for s in own)
+    for s in own:
+        called = made.get(s.what.names[0]) if s.what.op == "call" else None
+        if called is None or called.op != "value" or deep > _DEEP:
+            continue
+        if frontend.is_function(called.data):
+            with suppress(JitadError):
+                function = frame.reading.program(called.data)
+                total += _counted(frame, function, None, {}, deep + 1)
     for x in inner:
-        total += _guess(x, made, frame, state) * statements(frame, x, state)
+        each = _counted(frame, program, x, names, deep)
+        total += _guess(x, made, program, names) * each
     return total
 
 
-def _guess(loop: Loop, made: dict[str, Any], frame: Frame, state: State) -> int:
+def _iterations(frame: Frame, loop: Loop, state: State) -> int:
+    """About how many iterations of the innermost loops an iteration has."""
+    inner, own = _inside(frame.program, loop)
+    made = {s.target: s.what for s in own}
+    found = [
+        _guess(x, made, frame.program, state.names) * _iterations(frame, x, state)
+        for x in inner
+    ]
+    return max(1, sum(found))
+
+
+def _inside(program: Program, loop: Loop | None) -> tuple[list[Loop], list[Any]]:
+    """The loops that are right inside of one, and the statements that are in none."""
+    body = program.blocks.keys() if loop is None else loop.body
+    inner = [x for h, x in program.loops.items() if h in body and x is not loop]
+    inner = [x for x in inner if not any(x.body < y.body for y in inner)]
+    within = frozenset().union(*[x.body for x in inner])
+    own = [s for k in body - within for s in program.blocks[k].statements]
+    return inner, own
+
+
+def _guess(loop: Loop, made: dict[str, Any], program: Program, names: Names) -> int:
     """How many iterations an inner loop has, if numbers say so; else a few."""
-    head = frame.program.blocks[loop.header].statements
+    head = program.blocks[loop.header].statements
     name = next((s.what.names[0] for s in head if s.what.op == "next"), "")
     while name in made and made[name].op in ("name", "iterate"):
         name = made[name].names[0]
     if name in made and made[name].op == "call":
         function, *ends = [
-            made[n].data if n in made and made[n].op == "value" else state.names.get(n)
+            made[n].data if n in made and made[n].op == "value" else names.get(n)
             for n in made[name].names
         ]
         whole = [x for x in ends if type(x) is int]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import jitad
+from benchmarks.three_bodies import by_numba, slopes, steps_of
 from jitad import tree
 from jitad.reading import frame
 from tests.cases.numba_code import FUNCTIONS
@@ -87,3 +88,16 @@ def test_a_batch_is_its_points(name: str) -> None:
         one = f(*[x[k] for x in batch])
         many = tree.transform(lambda y, k=k: y[k], found)
         np.testing.assert_allclose(flat(many), flat(one), rtol=1e-12)
+
+
+def test_short_nests_in_a_long_loop_are_unrolled() -> None:
+    """Their indices are known then, and nothing is looked up."""
+    y = np.random.default_rng(0).normal(size=(2, 18))
+    v = np.random.default_rng(1).normal(size=18)
+    made = jitad.vmap(jitad.jacobian(by_numba(20), mode="forward"))
+    told = jitad.explain(made, y)
+    said = [became.split(",")[0] for _, became in told.source]
+    assert said.count("read") == 1 and set(said) == {"read", "unrolled"}
+    assert "lookup" not in str(told)
+    wanted = np.imag(steps_of(slopes, 20)(y[1] + 1e-20j * v)) / 1e-20
+    np.testing.assert_allclose(made(y)[1] @ v, wanted, rtol=1e-10)
