@@ -31,8 +31,8 @@ _PART = 20
 SERIES = "series."
 _NAMED = re.compile(r"series\.(\w+)\.v(\d+)f(\d+)")
 _DEFINED = re.compile(
-    rf"^define internal ([^@]*) @({_NAMED.pattern})(\.far)?\(.*?^\}}\n",
-    re.MULTILINE | re.DOTALL,
+    rf"\ndefine internal (<[^>]*>) @({_NAMED.pattern})(\.far)?\(.*?\n\}}(?=\n)",
+    re.DOTALL,
 )
 
 
@@ -243,12 +243,12 @@ class Calls:
 
 def without_series(text: str) -> str:
     """The text of a kernel that calls series which it does not define itself."""
-    return _DEFINED.sub(_declared, text) if f"@{SERIES}" in text else text
+    return _DEFINED.sub(_declared, text)
 
 
 def _declared(defined: re.Match[str]) -> str:
     vector, symbol, *_, far = defined.groups()
-    return "" if far else f"declare {vector} @{symbol}({vector}) nounwind\n"
+    return "" if far else f"\ndeclare {vector} @{symbol}({vector}) nounwind"
 
 
 def series_of(symbol: str, target: Target) -> str | None:
