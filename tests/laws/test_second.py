@@ -255,6 +255,7 @@ def test_of_two_ends_nothing_is_known() -> None:
         lambda x: np.sqrt(x) * np.sqrt(x) * np.exp(x),
         lambda x: np.cos(np.sqrt(x)),
         lambda x: np.sqrt(x) * x,
+        lambda x: np.sin(np.arcsin(1.0 - x) - 2.0 * x),
     ):
         for outer, inner in product(MODES, MODES):
             first = jitad.jacobian(f, mode=inner)  # type: ignore[arg-type]

@@ -110,18 +110,29 @@ class Ends:
 def _made_of(
     builder: Trace, rows: Sequence[int], slopes: Sequence[int]
 ) -> dict[int, frozenset[int]]:
-    """For every row those of the slopes that it is made of."""
+    """For every row those of the slopes that it is made of.
+
+    None where it is made of sines and the like of angles that end at a rounded π: what
+    is 0 in truth, as cos(arcsin(1)), and should keep it finite, is not.
+    """
     if not slopes:
         return {}
     masks = {v: 1 << k for k, v in enumerate(slopes)}
+    angle, rounded = 1 << len(slopes), 2 << len(slopes)
     for v in reach(builder.nodes, rows):
-        mask = masks.get(v, 0)
+        name, mask = builder.nodes[v].primitive.name, masks.get(v, 0)
         for a in builder.nodes[v].operands:
             mask |= masks.get(a, 0)
+        if name in ("arcsin", "arccos"):
+            mask |= angle
+        elif name in ("sin", "cos", "tan") and mask & angle:
+            mask |= rounded
         masks[v] = mask
     own = [(v, masks[v]) for v in rows]
     sets = {
         mask: frozenset(s for k, s in enumerate(slopes) if mask >> k & 1)
+        if not mask & rounded
+        else frozenset[int]()
         for _, mask in own
     }
     return {v: sets[mask] for v, mask in own}
