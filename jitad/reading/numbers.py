@@ -21,6 +21,8 @@ from jitad.ir.tracer import Tracer, as_tracer
 from .lines import refuse
 
 INT, FLOAT = np.dtype(np.int64), np.dtype(np.float64)
+# What with float32 is float32; uint16 is not.
+_IN_SINGLE = {np.dtype(t) for t in (np.bool_, np.int8, np.uint8, np.int16)}
 _LOGICAL = {operator.and_, operator.or_, operator.xor}
 COMPARISONS = {
     operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge,
@@ -130,7 +132,21 @@ def binary(function: Callable[..., Any], a: Any, b: Any) -> Any:
     if function in COMPARISONS or logical:
         return plain(function(typed(a), typed(b)))
     with np.errstate(all="ignore"):
-        return plain(function(_wide(a), _wide(b)))
+        return plain(function(*_joined(function, typed(a), typed(b))))
+
+
+def _joined(function: Callable[..., Any], a: Any, b: Any) -> tuple[Any, Any]:
+    """Whole numbers in 64 bits: with a sign if one has it, but for what is shifted."""
+    if "f" in dtype(a).kind + dtype(b).kind:
+        single = dtype(a) in _IN_SINGLE or dtype(b) in _IN_SINGLE
+        return (a, b) if single else (_wide(a), _wide(b))
+    a, b = _wide(a), _wide(b)
+    mixed = {dtype(a), dtype(b)} == {INT, np.dtype(np.uint64)}
+    if not mixed or shape(a) or shape(b) or function is operator.truediv:
+        return a, b
+    if function in (operator.lshift, operator.rshift):
+        return a, convert(b, dtype(a))
+    return convert(a, INT), convert(b, INT)
 
 
 def _kind(value: Any) -> str:
@@ -180,15 +196,23 @@ def power(a: Any, b: Any) -> Any:
 
 
 def unary(function: Callable[..., Any], a: Any) -> Any:
-    """One of -, +, ~, not."""
+    """One of -, +, ~, not: of integers in their own bits, then in 64."""
     if function is operator.not_:
         return plain(np.logical_not(truth(a)))
+    if function is operator.invert and type(a) is bool:
+        return not a
     if known(a):
         found = function(int(a) if type(a) is bool else a)
         return wrapped(found) if type(found) is int else found
     if not isinstance(a, Tracer | np.ndarray | np.generic):
         raise refuse(f"{function.__name__} of {_kind(a)}", "expected numbers or arrays")
-    return plain(function(a if shape(a) else _wide(a)))
+    if shape(a):
+        return plain(function(a))
+    truths = dtype(a).kind == "b"
+    if truths and function is operator.invert:
+        return plain(np.logical_not(a))
+    with np.errstate(over="ignore"):  # of NumPy's numbers, which wrap and warn
+        return plain(_wide(function(_wide(a) if truths else a)))
 
 
 def truth(value: Any) -> Any:

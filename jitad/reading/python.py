@@ -110,7 +110,9 @@ def unary(function: Callable[..., Any], a: Any) -> Any:
     number = isinstance(a, Tracer | np.ndarray)
     if function is not operator.not_ and number and dtype(a).kind == "b":
         raise refuse(f"{function.__name__} of a truth", "use np.logical_not")
-    return numbers.unary(function, a)
+    if function is operator.not_ or not number:
+        return numbers.unary(function, a)
+    return plain(function(a))
 
 
 def checked(value: Any, state: State) -> Any:
