@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .frame import Frame
 
 UNROLLED = 512  # statements that a loop may become
-# So many times as many, where those are of no more iterations: indices of small arrays
-# are known then, and the arithmetic with them is gone.
-_LONGER, _SHORT = 4, 64
+# So many times as many, where the loop is as short, and has no more iterations with
+# those inside: indices of small arrays are known then, arithmetic with them is gone.
+_LONGER, _SHORT, _SHORT_NEST = 4, 4, 64
 _FEW = 8
 _DEEP = 5
 
@@ -37,7 +37,8 @@ def exhausted(frame: Frame, loop: Loop) -> int:
 
 def fits(frame: Frame, loop: Loop, state: State, count: int, limit: int) -> bool:
     """Whether a loop of so many iterations becomes no more statements than a limit."""
-    if count * _iterations(frame, loop, state) <= _SHORT:
+    whole = count * _iterations(frame, loop, state)
+    if count <= _SHORT and whole <= _SHORT_NEST:
         limit *= _LONGER
     return count * _statements(frame, loop, state) <= limit
 
