@@ -13,7 +13,12 @@ import numpy as np
 from jitad.ir.graph import Graph, Type, prune, reach, scalar
 from jitad.ir.tracer import Trace
 from jitad.primitives.scalar.elementwise import GATES
-from jitad.transforms.derivatives.differentiate import gather
+from jitad.transforms.derivatives.differentiate import (
+    at_ends,
+    gather,
+    settle,
+    single_end,
+)
 from jitad.transforms.derivatives.linearized import Derivatives
 from jitad.transforms.derivatives.pieces import opened
 from jitad.transforms.derivatives.presence import without_gates
@@ -41,7 +46,10 @@ def pullback(
     for ids, type, gap in zip(line.outputs, line.types, gaps, strict=True):
         bar = _seed(builder, type, gap, conditions)
         include(builder, seeds.setdefault(int(ids), {}), 0, bar)
+    ends = single_end(line, seeds)
     found = reverse(line, seeds)
+    if ends is not None:
+        settle(line, ends, found)
     own = [line.elements[k] for k in wrt]
     types = [builder.nodes[line.inputs[k]].type for k in wrt]
     return _gathered(builder, found, own, types, conditions)
@@ -58,6 +66,7 @@ def pushforward(
         dot = _seed(builder, builder.nodes[line.inputs[k]].type, gap, conditions)
         seeds[int(line.elements[k])] = {0: dot}
     found = forward(line, seeds)
+    at_ends(line, found)
     return _gathered(builder, found, line.outputs, line.types, conditions)
 
 

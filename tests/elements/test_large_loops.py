@@ -282,7 +282,7 @@ def test_jacobians_of_loops_are_gradients_of_results(
     assert isinstance(columns.prepare(*args), Elements)
     close(rows(*args), wanted, 1e-12)
     close(columns(*args), wanted, 1e-12)
-    monkeypatch.setattr(segments, "_CACHED", 0)
+    monkeypatch.setattr(segments, "_KEPT", 0)
     monkeypatch.setattr(segments, "_MOST", 0)
     close(jitad.jacobian(g, numbers, mode="reverse")(*args), wanted, 1e-12)
 

@@ -41,7 +41,7 @@ def pushforward(graph: Graph, wrt: Sequence[int]) -> Graph:
         pairs = zip(own, dots.ravel().tolist(), strict=True)
         seeds |= {x: {0: dot} for x, dot in pairs}
     tangents = forward(line, seeds)
-    _at_ends(line, tangents)
+    at_ends(line, tangents)
     outputs = values(line)
     for ids, type in zip(line.outputs, line.types, strict=True):
         if type.dtype.kind == "f":
@@ -64,10 +64,10 @@ def pullback(graph: Graph, wrt: Sequence[int]) -> Graph:
         bars = sc.elements(builder, bar)
         for v, bar in zip(ids.ravel().tolist(), bars.ravel().tolist(), strict=True):
             include(builder, seeds.setdefault(v, {}), 0, bar)
-    ends = _single_end(line, seeds)
+    ends = single_end(line, seeds)
     cotangents = reverse(line, seeds)
     if ends is not None:
-        _settle(line, ends, cotangents)
+        settle(line, ends, cotangents)
     outputs = values(line)
     for k in wrt:
         type = builder.nodes[line.inputs[k]].type
@@ -76,7 +76,7 @@ def pullback(graph: Graph, wrt: Sequence[int]) -> Graph:
     return tidy(builder.finish(outputs))
 
 
-def _at_ends(line: Linearized, tangents: Derivatives) -> None:
+def at_ends(line: Linearized, tangents: Derivatives) -> None:
     """Let tangents of outputs be their limits where they are NaN."""
     rows = [int(v) for o in line.outputs for v in o.ravel() if v in tangents]
     ends = Ends(line, rows, line.slopes)
@@ -87,7 +87,7 @@ def _at_ends(line: Linearized, tangents: Derivatives) -> None:
         tangents[rows[r]] = {0: v}
 
 
-def _single_end(line: Linearized, seeds: Derivatives) -> Ends | None:
+def single_end(line: Linearized, seeds: Derivatives) -> Ends | None:
     """The same for cotangents, which are sums of several terms if of several outputs.
 
     Slopes that make the output infinite get its own seed.
@@ -101,7 +101,8 @@ def _single_end(line: Linearized, seeds: Derivatives) -> Ends | None:
     return ends
 
 
-def _settle(line: Linearized, ends: Ends, cotangents: Derivatives) -> None:
+def settle(line: Linearized, ends: Ends, cotangents: Derivatives) -> None:
+    """Let cotangents be their limits where they are NaN."""
     for x in [int(e) for ids in line.elements for e in ids.ravel()]:
         found = {(r, 0): bar for r, bar in cotangents.get(x, {}).items()}
         if (0, 0) in found:

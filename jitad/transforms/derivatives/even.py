@@ -261,10 +261,14 @@ def _moving(
 ) -> dict[int, int]:
     """How slopes change with the arguments under a root, roots held: as x does in x r.
 
-    Along one direction, in which no two of the function's arguments grow alike.
+    Along one direction, in which no two of the function's arguments grow alike.  What
+    is under a sum that is only told to be of squares is not seen: any argument may be.
     """
     nodes = builder.nodes
-    given = [i for i in reach(nodes, [root.square]) if _is_given(nodes, i)]
+    under = reach(nodes, [root.square])
+    told = [nodes[i].operands[0] for i in under if nodes[i].primitive.name == "squares"]
+    given = [i for i in (range(len(nodes)) if told else under) if _is_given(nodes, i)]
+    given = [i for i in given if i not in told]
     line = between(builder, {*given, *held}, [np.asarray(a) for a in slopes])
     seeds = {
         i: {0: builder.number(rate(n), nodes[i].type.dtype)}
