@@ -220,7 +220,8 @@ def _vector_products() -> None:
 
     def vecdot(a: Any, b: Any) -> Any:
         x, y = _cored("vecdot", a, b, (1, 1))
-        return matmul(x[..., None, :], y[..., :, None])[..., 0, 0]
+        found = matmul(x[..., None, :], y[..., :, None])[..., 0, 0]
+        return found[()]  # of two vectors a number
 
     def matvec(a: Any, b: Any) -> Any:
         x, y = _cored("matvec", a, b, (2, 1))

@@ -61,7 +61,8 @@ def _matrix(x: Any, order: Any, axes: tuple[int, int], keepdims: Any) -> Any:
             extreme = np.sum
         sums = np.sum(np.abs(x), inner, keepdims=True)
         found = extreme(sums, last, keepdims=True)
-        return found if keepdims else np.squeeze(found, axes)
+        # Of one matrix a number.
+        return found if keepdims else np.squeeze(found, axes)[()]
     raise UnsupportedError(
         f"the matrix norm of order {order!r} cannot be traced ({source_line()}): it "
         "needs singular values; 'fro', 1 and inf are norms that can"

@@ -392,7 +392,8 @@ def _nan_extreme(function: Any, plain: Any, beyond: float) -> None:
             elif unknown:
                 initial = beyond
         kept = plain(_not_nan(x, beyond), axis, initial=initial, **options)
-        return np.where(empty, x.dtype.type(np.nan), kept)
+        # A number, as reductions give, where np.where gives an array.
+        return np.where(empty, x.dtype.type(np.nan), kept)[()]
 
 
 _nan_extreme(np.nanmax, np.max, -np.inf)

@@ -108,7 +108,7 @@ def _shares(a: Any, b: Any, max_work: Any = None) -> bool:
 registry.functions[np.iscomplexobj] = lambda x: False
 registry.functions[np.isrealobj] = lambda x: True
 registry.functions[np.real] = as_array
-registry.functions[np.real_if_close] = lambda a, tol=100: as_array(a)
+registry.functions[np.real_if_close] = lambda a, tol=100: np.asanyarray(a)
 
 
 @derived(np.imag)
