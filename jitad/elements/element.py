@@ -13,17 +13,11 @@ import numpy as np
 from jitad.ir.graph import Graph, Type, prune, reach, scalar
 from jitad.ir.tracer import Trace
 from jitad.primitives.scalar.elementwise import GATES
-from jitad.transforms.derivatives.differentiate import (
-    at_ends,
-    gather,
-    settle,
-    single_end,
-)
+from jitad.transforms.derivatives.differentiate import gather, pulled, pushed
 from jitad.transforms.derivatives.linearized import Derivatives
 from jitad.transforms.derivatives.pieces import opened
 from jitad.transforms.derivatives.presence import without_gates
 from jitad.transforms.derivatives.products import include, unless_zero
-from jitad.transforms.derivatives.sweep import forward, reverse
 from jitad.transforms.rewrite.tidy import tidy
 from jitad.transforms.scalars.scalarize import elements
 
@@ -46,10 +40,7 @@ def pullback(
     for ids, type, gap in zip(line.outputs, line.types, gaps, strict=True):
         bar = _seed(builder, type, gap, conditions)
         include(builder, seeds.setdefault(int(ids), {}), 0, bar)
-    ends = single_end(line, seeds)
-    found = reverse(line, seeds)
-    if ends is not None:
-        settle(line, ends, found)
+    found = pulled(line, seeds)
     own = [line.elements[k] for k in wrt]
     types = [builder.nodes[line.inputs[k]].type for k in wrt]
     return _gathered(builder, found, own, types, conditions)
@@ -65,8 +56,7 @@ def pushforward(
     for k, gap in zip(wrt, gaps, strict=True):
         dot = _seed(builder, builder.nodes[line.inputs[k]].type, gap, conditions)
         seeds[int(line.elements[k])] = {0: dot}
-    found = forward(line, seeds)
-    at_ends(line, found)
+    found = pushed(line, seeds)
     return _gathered(builder, found, line.outputs, line.types, conditions)
 
 

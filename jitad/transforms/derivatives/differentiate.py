@@ -40,8 +40,7 @@ def pushforward(graph: Graph, wrt: Sequence[int]) -> Graph:
         own = line.elements[k].ravel().tolist()
         pairs = zip(own, dots.ravel().tolist(), strict=True)
         seeds |= {x: {0: dot} for x, dot in pairs}
-    tangents = forward(line, seeds)
-    at_ends(line, tangents)
+    tangents = pushed(line, seeds)
     outputs = values(line)
     for ids, type in zip(line.outputs, line.types, strict=True):
         if type.dtype.kind == "f":
@@ -64,10 +63,7 @@ def pullback(graph: Graph, wrt: Sequence[int]) -> Graph:
         bars = sc.elements(builder, bar)
         for v, bar in zip(ids.ravel().tolist(), bars.ravel().tolist(), strict=True):
             include(builder, seeds.setdefault(v, {}), 0, bar)
-    ends = single_end(line, seeds)
-    cotangents = reverse(line, seeds)
-    if ends is not None:
-        settle(line, ends, cotangents)
+    cotangents = pulled(line, seeds)
     outputs = values(line)
     for k in wrt:
         type = builder.nodes[line.inputs[k]].type
@@ -76,8 +72,9 @@ def pullback(graph: Graph, wrt: Sequence[int]) -> Graph:
     return tidy(builder.finish(outputs))
 
 
-def at_ends(line: Linearized, tangents: Derivatives) -> None:
-    """Let tangents of outputs be their limits where they are NaN."""
+def pushed(line: Linearized, seeds: Derivatives) -> Derivatives:
+    """The tangents that seeds make; those of outputs by their limits where NaN."""
+    tangents = forward(line, seeds)
     rows = [int(v) for o in line.outputs for v in o.ravel() if v in tangents]
     ends = Ends(line, rows, line.slopes)
     found = {
@@ -85,28 +82,27 @@ def at_ends(line: Linearized, tangents: Derivatives) -> None:
     }
     for (r, _), v in ends.settled(found).items():
         tangents[rows[r]] = {0: v}
+    return tangents
 
 
-def single_end(line: Linearized, seeds: Derivatives) -> Ends | None:
-    """The same for cotangents, which are sums of several terms if of several outputs.
+def pulled(line: Linearized, seeds: Derivatives) -> Derivatives:
+    """The cotangents that seeds make; those of inputs by their limits where NaN.
 
-    Slopes that make the output infinite get its own seed.
+    Of several outputs they are sums of several terms, and stay as they are.  Of one the
+    slopes that make it infinite get its own seed.
     """
     if len(seeds) != 1 or any(map(line.whole, range(len(line.inputs)))):
-        return None
+        return reverse(line, seeds)
     ((row, own),) = seeds.items()
     ends = Ends(line, [row], line.slopes)
     for k, v in enumerate(ends.slopes):
         seeds[v] = seeds.get(v, {}) | {k + 1: own[0]}
-    return ends
-
-
-def settle(line: Linearized, ends: Ends, cotangents: Derivatives) -> None:
-    """Let cotangents be their limits where they are NaN."""
-    for x in [int(e) for ids in line.elements for e in ids.ravel()]:
-        found = {(r, 0): bar for r, bar in cotangents.get(x, {}).items()}
-        if (0, 0) in found:
-            cotangents[x] = {0: ends.settled(found)[0, 0]}
+    cotangents = reverse(line, seeds)
+    inputs = [int(x) for ids in line.elements for x in ids.ravel()]
+    found = {(r, x): bar for x in inputs for r, bar in cotangents.get(x, {}).items()}
+    for (_, x), bar in ends.settled(found).items():
+        cotangents[x] = {0: bar}
+    return cotangents
 
 
 def values(line: Linearized) -> list[int]:

@@ -128,14 +128,13 @@ def _made_of(
         elif name in ("sin", "cos", "tan") and mask & angle:
             mask |= rounded
         masks[v] = mask
-    own = [(v, masks[v]) for v in rows]
     sets = {
         mask: frozenset(s for k, s in enumerate(slopes) if mask >> k & 1)
         if not mask & rounded
         else frozenset[int]()
-        for _, mask in own
+        for mask in {masks[v] for v in rows}
     }
-    return {v: sets[mask] for v, mask in own}
+    return {v: sets[masks[v]] for v in rows}
 
 
 def _sums(

@@ -267,8 +267,8 @@ def _moving(
     nodes = builder.nodes
     under = reach(nodes, [root.square])
     told = [nodes[i].operands[0] for i in under if nodes[i].primitive.name == "squares"]
-    given = [i for i in (range(len(nodes)) if told else under) if _is_given(nodes, i)]
-    given = [i for i in given if i not in told]
+    seen = range(len(nodes)) if told else under
+    given = [i for i in seen if _is_given(nodes, i) and i not in told]
     line = between(builder, {*given, *held}, [np.asarray(a) for a in slopes])
     seeds = {
         i: {0: builder.number(rate(n), nodes[i].type.dtype)}
