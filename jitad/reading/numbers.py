@@ -197,10 +197,9 @@ def power(a: Any, b: Any) -> Any:
 
 def unary(function: Callable[..., Any], a: Any) -> Any:
     """One of -, +, ~, not: of integers in their own bits, then in 64."""
-    if function is operator.not_:
+    of_truth = is_number(a) and dtype(a).kind == "b"
+    if function is operator.not_ or (function is operator.invert and of_truth):
         return plain(np.logical_not(truth(a)))
-    if function is operator.invert and type(a) is bool:
-        return not a
     if known(a):
         found = function(int(a) if type(a) is bool else a)
         return wrapped(found) if type(found) is int else found
@@ -208,11 +207,8 @@ def unary(function: Callable[..., Any], a: Any) -> Any:
         raise refuse(f"{function.__name__} of {_kind(a)}", "expected numbers or arrays")
     if shape(a):
         return plain(function(a))
-    truths = dtype(a).kind == "b"
-    if truths and function is operator.invert:
-        return plain(np.logical_not(a))
     with np.errstate(over="ignore"):  # of NumPy's numbers, which wrap and warn
-        return plain(_wide(function(_wide(a) if truths else a)))
+        return plain(_wide(function(_wide(a) if of_truth else a)))
 
 
 def truth(value: Any) -> Any:
