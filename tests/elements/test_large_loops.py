@@ -261,6 +261,12 @@ def test_what_is_kept_changes_no_bit(checkpoint: Any, large: Any) -> None:
     assert least < most or checkpoint == "auto"
 
 
+def record_in_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little is recorded, and however dear a run is."""
+    monkeypatch.setattr(segments, "_KEPT", 0)
+    monkeypatch.setattr(segments, "_MOST", 0)
+
+
 @pytest.mark.parametrize("name", LOOPS)
 def test_jacobians_of_loops_are_gradients_of_results(
     name: str, large: Any, monkeypatch: pytest.MonkeyPatch
@@ -282,8 +288,7 @@ def test_jacobians_of_loops_are_gradients_of_results(
     assert isinstance(columns.prepare(*args), Elements)
     close(rows(*args), wanted, 1e-12)
     close(columns(*args), wanted, 1e-12)
-    monkeypatch.setattr(segments, "_KEPT", 0)
-    monkeypatch.setattr(segments, "_MOST", 0)
+    record_in_segments(monkeypatch)
     close(jitad.jacobian(g, numbers, mode="reverse")(*args), wanted, 1e-12)
 
 
@@ -340,8 +345,7 @@ def test_segments_are_the_whole(
         return len(list(every_loop(made.steps)))
 
     wanted, before = found(), loops()
-    monkeypatch.setattr(segments, "_KEPT", 0)
-    monkeypatch.setattr(segments, "_MOST", 0)
+    record_in_segments(monkeypatch)
     close(found(), wanted, 2000 * 2.2e-16)
     split = {
         *("forced", "backwards", "counting", "nested", "network", "swapped", "both")

@@ -17,6 +17,13 @@ from jitad.elements.windows import full
 from tests.cases.large import LARGE, arguments, gradients
 
 
+def assert_near(found: Any, wanted: Any, part: float) -> None:
+    """Arrays are those wanted, to such a part of the largest of all entries."""
+    scale = max(float(np.max(np.abs(x))) for x in wanted)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=part * scale)
+
+
 @pytest.mark.parametrize("name", LARGE)
 def test_sweeps_that_are_joined_give_the_same_numbers(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -32,9 +39,7 @@ def test_sweeps_that_are_joined_give_the_same_numbers(
         LARGE[name].function, argnums=tuple(range(len(args)))
     )(*args)
     np.testing.assert_allclose(value, other, rtol=1e-12)
-    scale = max(float(np.max(np.abs(x))) for x in wanted)
-    for a, b in zip(slopes, wanted, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * scale)
+    assert_near(slopes, wanted, 1e-13)
 
 
 def large(f: Any, *args: Any) -> list[steps.Run]:
@@ -299,9 +304,7 @@ def test_numpy_computes_the_same_passes(
     assert isinstance(f.prepare(*args), Elements)
     found, others = f(*args)
     np.testing.assert_allclose(found, value, rtol=1e-12)
-    scale = max(float(np.max(np.abs(x))) for x in slopes)
-    for a, b in zip(others, slopes, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * scale)
+    assert_near(others, slopes, 1e-12)
 
 
 def test_numpy_adds_up_what_is_added_to_one_place_in_order() -> None:
